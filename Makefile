@@ -1,0 +1,83 @@
+# Every target sets up what it needs in VENV: with uv where it is on the PATH, else
+# with venv and pip. A second run finds the work done.
+PYTHON ?= python3
+VENV ?= .venv
+VENV_LOWEST ?= .venv-lowest
+
+UV := $(shell command -v uv 2>/dev/null)
+BIN := $(VENV)/bin
+
+# pip reads dependency groups since 25.1. uv leaves pip out unless it is told to seed.
+ifdef UV
+create = "$(UV)" venv --quiet --seed --allow-existing --python "$(PYTHON)" $(1)
+install = "$(UV)" pip install --quiet --python $(1) $(2)
+else
+create = "$(PYTHON)" -m venv $(1) && $(1)/bin/python -m pip install -qq --upgrade "pip>=25.1"
+install = $(1)/bin/python -m pip install -qq $(2)
+endif
+
+EXTRAS := testing,aiohttp
+GROUPS := --group dev --group bench --group scale
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-lowest lint format bench build clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "PYTHON=python3.13 chooses the interpreter, VENV=.venv-3.13 the environment."
+
+demo: $(VENV)/.demo ## Run the quickstart: live with credentials, else on a local server
+	@$(BIN)/python examples/quickstart.py
+
+test: $(VENV)/.dev ## Run all tests, with the coverage gate
+	@$(BIN)/pytest --cov
+
+test-lowest: $(VENV_LOWEST)/.installed ## Run the tests on the oldest supported dependencies
+	@$(VENV_LOWEST)/bin/pytest -m "not bench and not packaging and not scale"
+
+lint: $(VENV)/.dev ## Check style, formatting and types
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+
+format: $(VENV)/.dev ## Fix style and formatting
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+bench: $(VENV)/.dev ## Measure speed next to the floor and to other packages
+	@$(BIN)/python -m benchmarks
+
+build: $(VENV)/.dev ## Build the sdist and the wheel into dist/, and check them
+	@rm -rf dist
+	@$(BIN)/python -m build --no-isolation
+	@$(BIN)/twine check --strict dist/*
+
+clean: ## Remove the environments and everything that was generated
+	@rm -rf $(VENV) $(VENV_LOWEST) dist build htmlcov .coverage .coverage.*
+	@rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/pyvenv.cfg $(VENV_LOWEST)/pyvenv.cfg:
+	@echo "Creating $(@D)"
+	@$(call create,$(@D))
+
+$(VENV)/.demo: pyproject.toml | $(VENV)/pyvenv.cfg
+	@echo "Installing langchain-pmock[testing] into $(VENV)"
+	@$(call install,$(VENV),--editable ".[testing]")
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(VENV)/pyvenv.cfg
+	@echo "Installing langchain-pmock and the development tools into $(VENV)"
+	@$(call install,$(VENV),--editable ".[$(EXTRAS)]" $(GROUPS))
+	@touch $@
+
+# The constraints are the lower bounds of the project's own dependencies and extras.
+$(VENV_LOWEST)/.installed: pyproject.toml | $(VENV_LOWEST)/pyvenv.cfg
+	@echo "Installing langchain-pmock and its oldest dependencies into $(VENV_LOWEST)"
+	@sed -n "/^dependencies =/,/^\[dependency-groups\]/p" $< | grep -oE '"[a-z0-9-]+>=[0-9.]+' \
+		| sed 's/"//; s/>=/==/' > $(VENV_LOWEST)/lowest.txt
+	@$(call install,$(VENV_LOWEST),--constraint $(VENV_LOWEST)/lowest.txt \
+		--editable ".[$(EXTRAS)]" --group test --group examples)
+	@touch $@

@@ -1,0 +1,42 @@
+"""LangChain's chat model for the pmock AI gateway: GPT, Gemini and Claude."""
+
+from langchain_pmock._version import __version__
+from langchain_pmock.auth import PmockAuth, sign
+from langchain_pmock.chat_models import ChatPmock
+from langchain_pmock.errors import (
+    PmockAPIError,
+    PmockAuthenticationError,
+    PmockConnectionError,
+    PmockContextOverflowError,
+    PmockError,
+    PmockInvalidRequestError,
+    PmockNotFoundError,
+    PmockPaymentRequiredError,
+    PmockPermissionDeniedError,
+    PmockRateLimitError,
+    PmockRefusalError,
+    PmockResponseError,
+    PmockStreamInterruptedError,
+    PmockTimeoutError,
+)
+
+__all__ = [
+    "ChatPmock",
+    "PmockAPIError",
+    "PmockAuth",
+    "PmockAuthenticationError",
+    "PmockConnectionError",
+    "PmockContextOverflowError",
+    "PmockError",
+    "PmockInvalidRequestError",
+    "PmockNotFoundError",
+    "PmockPaymentRequiredError",
+    "PmockPermissionDeniedError",
+    "PmockRateLimitError",
+    "PmockRefusalError",
+    "PmockResponseError",
+    "PmockStreamInterruptedError",
+    "PmockTimeoutError",
+    "__version__",
+    "sign",
+]

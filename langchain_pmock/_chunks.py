@@ -1,0 +1,202 @@
+"""From the events of a stream to LangChain's chunks: the hot path.
+
+A streamed text token is one look at the event, one `AIMessageChunk`, one
+`ChatGenerationChunk`. Whatever is rarer goes the longer way below.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.messages import AIMessageChunk
+from langchain_core.messages.tool import tool_call_chunk
+from langchain_core.outputs import ChatGenerationChunk
+
+from langchain_pmock._answers import (
+    PROVIDER,
+    answer_metadata,
+    arguments_text,
+    choice_metadata,
+    get,
+    message_extras,
+    new_tool_call_id,
+    no_choices,
+    usage_metadata,
+)
+from langchain_pmock.errors import PmockResponseError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from langchain_core.messages import ToolCallChunk
+
+_EVENT_FIELDS = (
+    5  # id, model, created, object, choices: an event with no more than text
+)
+_CHOICE_FIELDS = 2  # index, delta
+
+
+class ChunkParser:
+    """Makes the chunks of one stream; one for each attempt.
+
+    Its own state is what must come once in the merged message: the id, the metadata of
+    the answer with the first chunk; the finish reason and the usage with the last.
+    """
+
+    def __init__(self) -> None:
+        """Start before the first event."""
+        self.finished = False
+        self._id: str | None = None
+        self._trace_id: str | None = None
+        self._said: dict[str, Any] = {}  # metadata that a chunk already carried
+        self._last: dict[str, Any] = {}  # metadata that the last chunk will carry
+        self._usage: Mapping[str, Any] | None = None
+        self._tool_calls = _ToolCalls()
+
+    def event(self, envelope: Mapping[str, Any]) -> ChatGenerationChunk | None:
+        """Take in one event.
+
+        Args:
+            envelope: The event's envelope, known to be a success with `data`.
+
+        Returns:
+            A chunk, or `None` if the event has nothing to hand on yet.
+
+        Raises:
+            PmockResponseError: If the event has more than one choice.
+        """
+        data = envelope["data"]
+        choices = data.get("choices")
+        if self._said and len(data) <= _EVENT_FIELDS and choices:
+            choice = choices[0]
+            delta = choice.get("delta")
+            if delta and len(delta) == 1 and len(choice) == _CHOICE_FIELDS:
+                text = delta.get("content")
+                if text and type(text) is str and len(choices) == 1:
+                    return ChatGenerationChunk(
+                        message=AIMessageChunk(
+                            content=text,
+                            id=self._id,
+                            response_metadata={"model_provider": PROVIDER},
+                        )
+                    )
+        return self._any_event(envelope, data, choices or ())
+
+    def end(self) -> ChatGenerationChunk:
+        """Take in the end of the stream.
+
+        Returns:
+            The last chunk: finish reason, usage, and ids for tool calls without one.
+
+        Raises:
+            PmockResponseError: If no event had a choice.
+        """
+        if not self.finished and not self._said:
+            raise no_choices(self._trace_id)
+        return ChatGenerationChunk(
+            message=AIMessageChunk(
+                content="",
+                id=self._id,
+                response_metadata={"model_provider": PROVIDER, **self._new(self._last)},
+                usage_metadata=usage_metadata(self._usage),
+                tool_call_chunks=self._tool_calls.missing_ids(),
+                chunk_position="last",
+            )
+        )
+
+    def _any_event(
+        self,
+        envelope: Mapping[str, Any],
+        data: Mapping[str, Any],
+        choices: list[Mapping[str, Any]] | tuple[()],
+    ) -> ChatGenerationChunk | None:
+        self._id = self._id or data.get("id")
+        self._trace_id = self._trace_id or get(envelope, "trace_id")
+        self._last.update(answer_metadata(data, self._trace_id))
+        # Some services count up in each event: only the last count is the whole.
+        self._usage = data.get("usage") or self._usage
+        if not choices:
+            return None
+        if len(choices) > 1 or choices[0].get("index"):
+            msg = "The stream has several choices, though one was asked for."
+            raise PmockResponseError(msg, trace_id=self._trace_id)
+        choice = choices[0]
+        delta = choice.get("delta") or choice.get("message") or {}
+        metadata = choice_metadata(choice)
+        if finish_reason := metadata.pop("finish_reason", None):
+            self.finished = True
+            self._last["finish_reason"] = finish_reason
+        content = delta.get("content") or ""
+        extras = message_extras(delta)
+        calls = self._tool_calls.deltas(get(delta, "tool_calls") or ())
+        if not (content or extras or calls or metadata):
+            return None
+        head = {k: v for k, v in self._last.items() if k != "finish_reason"}
+        return ChatGenerationChunk(
+            message=AIMessageChunk(
+                content=content,
+                additional_kwargs=extras,
+                tool_call_chunks=calls,
+                id=self._id,
+                response_metadata={
+                    "model_provider": PROVIDER,
+                    **self._new(head),
+                    **metadata,
+                },
+            )
+        )
+
+    def _new(self, metadata: Mapping[str, Any]) -> dict[str, Any]:
+        """Take what no chunk carried yet: merging adds up what comes twice."""
+        new = {k: v for k, v in metadata.items() if k not in self._said}
+        self._said.update(new)
+        return new
+
+
+class _ToolCalls:
+    """Tells apart the tool calls of a stream.
+
+    A call's deltas share an index, and its id and name come once. Services differ: some
+    repeat id and name, some leave out the index, some give every call the index 0.
+    """
+
+    def __init__(self) -> None:
+        self._ids: list[str | None] = []
+        self._named: list[bool] = []
+        self._by_wire_index: dict[Any, int] = {}
+
+    def deltas(self, calls: list[Mapping[str, Any]] | tuple[()]) -> list[ToolCallChunk]:
+        return [self._delta(call) for call in calls]
+
+    def missing_ids(self) -> list[ToolCallChunk]:
+        """Give an id to each call that came without."""
+        return [
+            tool_call_chunk(index=index, id=new_tool_call_id(), name=None, args=None)
+            for index, id_ in enumerate(self._ids)
+            if not id_
+        ]
+
+    def _delta(self, call: Mapping[str, Any]) -> ToolCallChunk:
+        function = call.get("function") or {}
+        id_, name = call.get("id") or None, function.get("name") or None
+        index = self._index(call.get("index"), id_, name)
+        new_id = id_ if self._ids[index] is None else None
+        new_name = None if self._named[index] else name
+        self._ids[index] = self._ids[index] or id_
+        self._named[index] = self._named[index] or name is not None
+        return tool_call_chunk(
+            index=index, id=new_id, name=new_name, args=arguments_text(function)
+        )
+
+    def _index(self, wire_index: Any, id_: str | None, name: str | None) -> int:  # noqa: ANN401
+        index = self._by_wire_index.get(wire_index)
+        if index is not None:
+            known = self._ids[index]
+            other_id = id_ is not None and known is not None and id_ != known
+            unnumbered = wire_index is None and id_ is None and name is not None
+            if not other_id and not (unnumbered and self._named[index]):
+                return index
+        self._ids.append(None)
+        self._named.append(False)
+        self._by_wire_index[wire_index] = len(self._ids) - 1
+        return len(self._ids) - 1

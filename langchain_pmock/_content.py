@@ -1,0 +1,184 @@
+"""From the content blocks that LangChain knows to the parts that the wire knows.
+
+The wire's parts are OpenAI's: `text`, `image_url`, `input_audio`, `file`. Blocks come as
+LangChain's standard ones (v0 and v1), as OpenAI's and as Anthropic's, since histories
+move between providers. A block that has no form on the wire is an error.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+Part = dict[str, Any]
+
+_AUDIO_FORMATS = {"mpeg": "mp3", "x-wav": "wav", "wave": "wav", "vnd.wave": "wav"}
+# pmock serves Claude, which takes a cache breakpoint on any part.
+_KEPT = ("cache_control",)
+
+
+def content_part(block: str | Mapping[str, Any]) -> Part:
+    """Write one content block as a part of a message's content.
+
+    Args:
+        block: A content block of any dialect.
+
+    Returns:
+        The part.
+
+    Raises:
+        ValueError: If the wire has no form for the block. The text names its type.
+    """
+    if isinstance(block, str):
+        return {"type": "text", "text": block}
+    kind = block.get("type")
+    if kind == "non_standard" and isinstance(block.get("value"), dict):
+        return content_part(block["value"])
+    write = _WRITERS.get(str(kind))
+    if write is None:
+        msg = f"it has no form on the wire; known are {', '.join(sorted(_WRITERS))}"
+        raise _cannot_send(block, msg)
+    part = write(block)
+    return {**part, **{name: block[name] for name in _KEPT if block.get(name)}}
+
+
+def _text(block: Mapping[str, Any]) -> Part:
+    if not isinstance(block.get("text"), str):
+        raise _cannot_send(block, "'text' must be a string")
+    return {"type": "text", "text": block["text"]}
+
+
+def _plain_text(block: Mapping[str, Any]) -> Part:
+    """Write a text document: what stands before the text tells what it is."""
+    text = block.get("text")
+    if text is None and block.get("base64"):
+        text = _decode(block, block["base64"])
+    if text is None:
+        return _file(block)
+    head = [block[name] for name in ("title", "context") if block.get(name)]
+    return {"type": "text", "text": "\n\n".join([*head, text])}
+
+
+def _image_url(block: Mapping[str, Any]) -> Part:
+    image = block.get("image_url")
+    if isinstance(image, str):
+        image = {"url": image}
+    if not isinstance(image, dict) or not isinstance(image.get("url"), str):
+        raise _cannot_send(block, "'image_url' must be a URL or have a 'url'")
+    return {"type": "image_url", "image_url": dict(image)}
+
+
+def _image(block: Mapping[str, Any]) -> Part:
+    source = _source(block)
+    if "file_id" in source:
+        return {"type": "file", "file": {"file_id": source["file_id"]}}
+    image = {"url": source["url"] if "url" in source else _data_url(block, source)}
+    detail = block.get("detail") or (block.get("extras") or {}).get("detail")
+    return {
+        "type": "image_url",
+        "image_url": {**image, **({"detail": detail} if detail else {})},
+    }
+
+
+def _input_audio(block: Mapping[str, Any]) -> Part:
+    audio = block.get("input_audio")
+    if not isinstance(audio, dict) or not audio.get("data") or not audio.get("format"):
+        raise _cannot_send(block, "'input_audio' must have 'data' and 'format'")
+    return {"type": "input_audio", "input_audio": dict(audio)}
+
+
+def _audio(block: Mapping[str, Any]) -> Part:
+    source = _source(block)
+    if "data" not in source:
+        raise _cannot_send(block, "audio can only be sent as base64")
+    subtype = _mime_type(block, source).partition("/")[2].partition(";")[0]
+    format_ = _AUDIO_FORMATS.get(subtype, subtype)
+    return {
+        "type": "input_audio",
+        "input_audio": {"data": source["data"], "format": format_},
+    }
+
+
+def _file(block: Mapping[str, Any]) -> Part:
+    file = block.get("file")
+    if isinstance(file, dict):  # OpenAI's
+        return {"type": "file", "file": dict(file)}
+    source = _source(block)
+    if "file_id" in source:
+        return {"type": "file", "file": {"file_id": source["file_id"]}}
+    if "url" in source:
+        msg = "a file can only be sent as base64 or by id, not by URL"
+        raise _cannot_send(block, msg)
+    extras = block.get("extras") or block.get("metadata") or {}
+    name = block.get("filename") or extras.get("filename") or block.get("title")
+    mime_type = _mime_type(block, source)
+    # OpenAI wants a name for each file, of which only the ending matters.
+    name = name or f"document.{mime_type.rpartition('/')[2]}"
+    data = _data_url(block, source)
+    return {"type": "file", "file": {"filename": name, "file_data": data}}
+
+
+def _document(block: Mapping[str, Any]) -> Part:
+    """Write Anthropic's document, whose source may be text."""
+    source = block.get("source") or {}
+    if source.get("type") == "text":
+        return _plain_text({**block, "text": source.get("data")})
+    if isinstance(source.get("content"), str):
+        return _plain_text({**block, "text": source["content"]})
+    return _file(block)
+
+
+_WRITERS: dict[str, Callable[[Mapping[str, Any]], Part]] = {
+    "text": _text,
+    "text-plain": _plain_text,
+    "image_url": _image_url,
+    "image": _image,
+    "input_audio": _input_audio,
+    "audio": _audio,
+    "file": _file,
+    "document": _document,
+}
+
+
+def _source(block: Mapping[str, Any]) -> dict[str, str]:
+    """Find where a block's data is: `url`, `file_id`, or `data` with its `mime_type`."""
+    if isinstance(block.get("source"), dict):  # Anthropic's
+        block = {**block["source"], "mime_type": block["source"].get("media_type")}
+    kind = block.get("source_type") or block.get("type")
+    found = {
+        "url": block.get("url"),
+        "file_id": block.get("file_id") or (kind == "id" and block.get("id")),
+        "data": block.get("base64") or block.get("data"),
+        "mime_type": block.get("mime_type"),
+    }
+    source = {name: value for name, value in found.items() if isinstance(value, str)}
+    if not source.keys() & {"url", "file_id", "data"}:
+        raise _cannot_send(block, "it needs a URL, base64 data or a file id")
+    return source
+
+
+def _mime_type(block: Mapping[str, Any], source: Mapping[str, str]) -> str:
+    if "mime_type" not in source:
+        raise _cannot_send(block, "base64 data needs a mime_type")
+    return source["mime_type"]
+
+
+def _data_url(block: Mapping[str, Any], source: Mapping[str, str]) -> str:
+    return f"data:{_mime_type(block, source)};base64,{source['data']}"
+
+
+def _decode(block: Mapping[str, Any], data: str) -> str:
+    try:
+        return base64.b64decode(data, validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError) as error:
+        raise _cannot_send(block, "its base64 is no UTF-8 text") from error
+
+
+def _cannot_send(block: Mapping[str, Any], why: str) -> ValueError:
+    kind = block.get("type")
+    named = f"type {kind!r}" if kind else f"no type and the keys {sorted(block)}"
+    return ValueError(f"A content block of {named} cannot be sent: {why}.")

@@ -1,0 +1,202 @@
+"""Out of the envelope: its data, or the error that it or the HTTP answer stands for."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from typing import TYPE_CHECKING, Any, cast
+
+import httpx
+from pydantic_core import from_json
+
+from langchain_pmock import errors
+from langchain_pmock.auth import ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER, SIGNED_AT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from langchain_pmock.auth import PmockAuth
+
+_OK = 200
+_EXCERPT = 200  # characters of a body that is no envelope
+_TAGS = re.compile(r"<(style|script|head)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
+_SIGNED = (ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER)
+# Said of the body as it was sent; the copy's is decoded.
+_ENCODING = ("content-encoding", "content-length", "transfer-encoding")
+
+
+def read_envelope(
+    payload: bytes, response: httpx.Response, auth: PmockAuth
+) -> Mapping[str, Any]:
+    """Read a whole answer, or the whole answer that came in place of a stream.
+
+    Args:
+        payload: The body.
+        response: The response that it came with.
+        auth: What signed the request; it knows what must not be shown.
+
+    Returns:
+        The envelope of a success; its `data` is an object.
+
+    Raises:
+        PmockError: If the status, the envelope's code or its shape is not that of a
+            success.
+    """
+    if response.status_code == _OK:
+        with contextlib.suppress(ValueError):
+            envelope = from_json(payload)
+            if is_success(envelope):
+                return cast("Mapping[str, Any]", envelope)
+    raise failure(payload, response, auth)
+
+
+def is_success(envelope: object) -> bool:
+    """Tell whether a JSON value is the envelope of a success.
+
+    Args:
+        envelope: The value.
+
+    Returns:
+        Whether its code is 200 and its data is an object.
+    """
+    return (
+        type(envelope) is dict
+        and envelope.get("code") in (_OK, str(_OK))
+        and type(envelope.get("data")) is dict
+    )
+
+
+def failure(
+    payload: bytes, response: httpx.Response, auth: PmockAuth
+) -> errors.PmockError:
+    """Make the error that an answer stands for.
+
+    Args:
+        payload: The body, or the data of one event.
+        response: The response that it came with.
+        auth: What signed the request; it knows what must not be shown.
+
+    Returns:
+        The error, with a copy of the response that holds no secret.
+    """
+    payload = auth.hide(payload, response.request)
+    status = response.status_code
+    envelope: dict[str, Any] = {}
+    said = ""
+    with contextlib.suppress(ValueError):
+        parsed = from_json(payload)
+        envelope = parsed if isinstance(parsed, dict) else {}
+        said = _message(envelope)
+    code = _code(envelope)
+    trace_id = envelope.get("traceId") or envelope.get("trace_id")
+    cls = _error_class(code, status, said)
+    if cls is errors.PmockResponseError:
+        location = response.headers.get("location")
+        said = f"redirected to {location}" if location else _excerpt(payload)
+    elif not envelope:
+        said = _excerpt(payload) or response.reason_phrase
+    if cls is errors.PmockAuthenticationError and (offset := round(auth.clock_offset)):
+        where = "behind" if offset > 0 else "ahead of"
+        said += f" (this machine's clock is {abs(offset)} s {where} the service's)"
+    shown = code if code not in (None, _OK) else status
+    return cls(
+        errors.describe(cls, said.strip(), code=shown, trace_id=trace_id),
+        code=code,
+        status_code=status,
+        trace_id=trace_id,
+        response=_safe_copy(response, payload),
+    )
+
+
+@contextlib.contextmanager
+def transport_errors(
+    interrupted: Callable[[], str | None] = lambda: None,
+) -> Iterator[None]:
+    """Turn what httpx raises into this package's errors.
+
+    Args:
+        interrupted: Says what had come of a stream when it broke; `None` if it had not
+            begun. An empty text: its answer was complete, and there is no error.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        PmockTimeoutError: If nothing came in time.
+        PmockStreamInterruptedError: If a stream broke.
+        PmockConnectionError: If the service could not be reached.
+        PmockResponseError: If the body could not be decoded.
+    """
+    try:
+        yield
+    except httpx.RequestError as error:
+        # The error keeps the request, which must not keep its signature.
+        with contextlib.suppress(RuntimeError):
+            for name in _SIGNED:
+                error.request.headers.pop(name, None)
+        progress = interrupted()
+        if progress == "":
+            return
+        cls: type[errors.PmockError] = errors.PmockConnectionError
+        if isinstance(error, httpx.TimeoutException):
+            cls = errors.PmockTimeoutError
+        elif isinstance(error, httpx.DecodingError):
+            cls = errors.PmockResponseError
+        elif progress:
+            cls = errors.PmockStreamInterruptedError
+        said = f"{str(error) or 'no details'} ({type(error).__name__})"
+        if progress:
+            said = f"{progress}; {said}"
+        raise cls(errors.describe(cls, said, code=None, trace_id=None)) from error
+
+
+def _error_class(code: int | None, status: int, said: str) -> type[errors.PmockError]:
+    """Let the envelope's code decide, unless only the HTTP status tells of an error."""
+    if code is not None and code != _OK:
+        by_code = errors.error_class(code, said)
+        if by_code is not errors.PmockError:
+            return by_code
+    if status >= httpx.codes.BAD_REQUEST:
+        return errors.error_class(status, said)
+    if code is not None and code != _OK:
+        return errors.PmockError
+    return errors.PmockResponseError
+
+
+def _code(envelope: Mapping[str, Any]) -> int | None:
+    try:
+        return int(envelope["code"])
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _message(envelope: Mapping[str, Any]) -> str:
+    """Find what the service said; a proxy before it may speak OpenAI's dialect."""
+    message = envelope.get("message") or envelope.get("error")
+    if isinstance(message, dict):
+        message = message.get("message") or message
+    return "" if message is None else str(message)
+
+
+def _excerpt(payload: bytes) -> str:
+    text = " ".join(_TAGS.sub(" ", payload.decode("utf-8", "replace")).split())
+    return text if len(text) <= _EXCERPT else f"{text[:_EXCERPT]}..."
+
+
+def _safe_copy(response: httpx.Response, payload: bytes) -> httpx.Response:
+    """Copy a response without the signature of its request."""
+    request = response.request
+    headers = [(k, v) for k, v in request.headers.multi_items() if k not in _SIGNED]
+    return httpx.Response(
+        response.status_code,
+        headers=[
+            (k, v) for k, v in response.headers.multi_items() if k not in _ENCODING
+        ],
+        content=payload,
+        request=httpx.Request(
+            request.method,
+            request.url,
+            headers=headers,
+            extensions={SIGNED_AT: request.extensions.get(SIGNED_AT)},
+        ),
+    )

@@ -1,0 +1,222 @@
+"""From the bytes of one stream to chunks: events, envelopes, the end. No I/O."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+from pydantic_core import from_json
+
+from langchain_pmock import errors
+from langchain_pmock._envelope import failure, is_success, read_envelope
+from langchain_pmock._sse import SSEDecoder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import httpx
+
+    from langchain_pmock.auth import PmockAuth
+
+ChunkT = TypeVar("ChunkT")
+ChunkT_co = TypeVar("ChunkT_co", covariant=True)
+
+_DONE = b"[DONE]"
+_HEAD = 500  # bytes of a body without events to look at
+
+
+class Parser(Protocol[ChunkT_co]):
+    """Makes chunks from the events of one stream."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether an event gave the finish reason."""
+
+    def event(self, envelope: Mapping[str, Any], /) -> ChunkT_co | None:
+        """Take in an event's envelope; give a chunk if there is one to hand on."""
+
+    def end(self) -> ChunkT_co:
+        """Take in the end of the answer; give the last chunk."""
+
+
+class EventReader(Generic[ChunkT]):
+    """Reads one stream; one for each attempt."""
+
+    def __init__(
+        self, parser: Parser[ChunkT], response: httpx.Response, auth: PmockAuth
+    ) -> None:
+        """Start at the beginning of a stream.
+
+        Args:
+            parser: Makes the chunks.
+            response: The response whose body is the stream.
+            auth: What signed the request.
+        """
+        self.done = False  # [DONE] has come, and the last chunk was made
+        self._parser = parser
+        self._response = response
+        self._auth = auth
+        self._decoder = SSEDecoder()
+        self._events = 0
+        self._head = b""
+
+    def feed(self, chunk: bytes) -> Iterator[ChunkT]:
+        """Take in some bytes.
+
+        Args:
+            chunk: The next bytes of the body, cut anywhere.
+
+        Yields:
+            The chunks that they complete.
+
+        Raises:
+            PmockError: If an event is the envelope of an error, or none at all.
+        """
+        if not self._events and len(self._head) < _HEAD:
+            self._head += chunk
+        for payload in self._decoder.feed(chunk):
+            self._events += 1
+            try:
+                envelope = from_json(payload)
+            except ValueError:
+                yield from self._by_line(payload)
+                if self.done:
+                    return
+                continue
+            item = self._chunk(envelope, payload)
+            if item is not None:
+                yield item
+
+    def end(self) -> ChunkT_co:
+        """Take in the end of the answer; give the last chunk."""
+
+
+class EventReader(Generic[ChunkT]):
+    """Reads one stream; one for each attempt."""
+
+    def __init__(
+        self, parser: Parser[ChunkT], response: httpx.Response, auth: PmockAuth
+    ) -> None:
+        """Start at the beginning of a stream.
+
+        Args:
+            parser: Makes the chunks.
+            response: The response whose body is the stream.
+            auth: What signed the request.
+        """
+        self.done = False  # [DONE] has come, and the last chunk was made
+        self._parser = parser
+        self._response = response
+        self._auth = auth
+        self._decoder = SSEDecoder()
+        self._events = 0
+        self._head = b""
+
+    def feed(self, chunk: bytes) -> Iterator[ChunkT]:
+        """Take in some bytes.
+
+        Args:
+            chunk: The next bytes of the body, cut anywhere.
+
+        Yields:
+            The chunks that they complete.
+
+        Raises:
+            PmockError: If an event is the envelope of an error, or none at all.
+        """
+        if not self._events and len(self._head) < _HEAD:
+            self._head += chunk
+        for payload in self._decoder.feed(chunk):
+            self._events += 1
+            try:
+                envelope = from_json(payload)
+            except ValueError:
+                yield from self._by_line(payload)
+                if self.done:
+                    return
+                continue
+            item = self._chunk(envelope, payload)
+            if item is not None:
+                yield item
+
+    def whole(self, body: bytes) -> Iterator[ChunkT]:
+        """Take in a body that is no event stream: an error, or a whole answer.
+
+        Args:
+            body: The body.
+
+        Yields:
+            The answer, as the chunks of a stream of one event.
+
+        Raises:
+            PmockError: If it is not the envelope of a success.
+        """
+        envelope = read_envelope(body, self._response, self._auth)
+        item = self._parser.event(envelope)
+        if item is not None:
+            yield item
+        yield self._parser.end()
+
+    def end(self) -> Iterator[ChunkT]:
+        """Take in the end of the body.
+
+        Yields:
+            The last chunk, unless it was given already.
+
+        Raises:
+            PmockStreamInterruptedError: If the answer is not complete.
+            PmockResponseError: If the body was no event stream at all.
+        """
+        if self.done:
+            return
+        if not self._parser.finished and (rest := self._decoder.unfinished()):
+            # A last event that is cut is no error of its own: the cut is.
+            with contextlib.suppress(errors.PmockResponseError):
+                yield from self._by_line(rest)
+            if self.done:
+                return
+        if self._parser.finished:
+            yield self._parser.end()
+        elif not self._events and self._head.strip() and b"data" not in self._head:
+            raise failure(self._head, self._response, self._auth)
+        else:
+            cls = errors.PmockStreamInterruptedError
+            text = errors.describe(cls, self.progress(), code=None, trace_id=None)
+            raise cls(text, status_code=self._response.status_code)
+
+    def progress(self) -> str:
+        """Say how much had come, for the text of an error.
+
+        Returns:
+            A few words; empty if the answer is complete.
+        """
+        if self.done or self._parser.finished:
+            return ""
+        return f"it ended after {self._events} events"
+
+    def _chunk(self, envelope: Any, payload: bytes) -> ChunkT | None:  # noqa: ANN401
+        if not is_success(envelope):
+            raise failure(payload, self._response, self._auth)
+        return self._parser.event(envelope)
+
+    def _by_line(self, payload: bytes) -> Iterator[ChunkT]:
+        """Read the data of an event that is no JSON as it stands: the end, or lines.
+
+        The service's page shows its events without blank lines between them. To the
+        standard that is one event, with a line of data for each.
+        """
+        for line in payload.split(b"\n"):
+            if line == _DONE:
+                self.done = True
+                yield self._parser.end()
+                return
+            if not line:
+                continue
+            try:
+                # The standard puts replacement characters for what is not UTF-8.
+                envelope = from_json(line.decode("utf-8", "replace"))
+            except ValueError:
+                envelope = None
+            item = self._chunk(envelope, line)
+            if item is not None:
+                yield item

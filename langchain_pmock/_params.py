@@ -1,0 +1,159 @@
+"""The parameters of a request: their types and ranges, and their names on the wire.
+
+The constructor and each call check what they are given here, so that both accept the
+same and say the same of what they do not.
+"""
+
+from __future__ import annotations
+
+import difflib
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+ModelName = Literal[
+    "gpt-5.1",
+    "gpt-5.1-all",
+    "gpt-5.1-thinking",
+    "gpt-5.1-thinking-all",
+    "gpt-5.2",
+    "gemini-3-pro",
+    "gemini-2.5-pro",
+    "gemini-2.5-flash",
+    "gemini-3-flash",
+    "claude-4.5",
+]
+"""The models that the service documents. It may know more: any name can be sent."""
+
+# Documented: temperature and the two penalties. Assumed: the other ranges.
+Temperature = Annotated[float, Field(ge=0, le=2)]
+Penalty = Annotated[float, Field(ge=-2, le=2)]
+Probability = Annotated[float, Field(ge=0, le=1)]
+AtLeastOne = Annotated[int, Field(ge=1)]
+TopLogprobs = Annotated[int, Field(ge=0, le=20)]
+Stop = str | list[str]
+LogitBias = dict[str | int, float]
+
+
+class Params(TypedDict, total=False):
+    """What a call may be given, each as in `ChatPmock`; `None` means not given."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]
+
+    model: Annotated[str, Field(min_length=1)]
+    temperature: Temperature
+    max_tokens: AtLeastOne
+    max_completion_tokens: AtLeastOne
+    top_p: Probability
+    frequency_penalty: Penalty
+    presence_penalty: Penalty
+    stop: Stop
+    n: AtLeastOne
+    seed: int
+    user: str
+    logprobs: bool
+    top_logprobs: TopLogprobs
+    logit_bias: LogitBias
+    parallel_tool_calls: bool
+    tools: list[dict[str, Any]]
+    tool_choice: Literal["none", "auto", "required"] | dict[str, Any]
+    response_format: dict[str, Any]
+    model_kwargs: dict[str, Any]
+
+
+ALIASES = {"model_name": "model", "stop_sequences": "stop"}
+"""Other names that LangChain's users know a parameter by."""
+
+WIRE_NAMES = {
+    name: first + "".join(word.capitalize() for word in rest)
+    for name in Params.__annotations__
+    for first, *rest in [name.split("_")]
+    if name != "model_kwargs"
+}
+"""Name on the wire by name in Python: the service's are camelCase."""
+
+_SHOWN = 80  # characters of a bad value in an error
+
+
+@cache
+def _adapter() -> TypeAdapter[Params]:
+    return TypeAdapter(Params)
+
+
+def check(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Check parameters before anything is sent.
+
+    Args:
+        params: Value by name, in snake_case. `None` means not given.
+
+    Returns:
+        The parameters that were given.
+
+    Raises:
+        ValueError: If a name is not known, or a value is of the wrong type or out of
+            range. The text names the parameter, the value and what is allowed.
+    """
+    given = {ALIASES.get(k, k): v for k, v in params.items() if v is not None}
+    try:
+        return dict(_adapter().validate_python(given))
+    except ValidationError as error:
+        problems = {_describe(problem, given): None for problem in error.errors()}
+        raise ValueError("; ".join(problems)) from None
+
+
+def unknown_name(name: str, known: Iterable[str]) -> str:
+    """Say that there is no such parameter, and which one may have been meant.
+
+    Args:
+        name: The name that was given.
+        known: The names that there are.
+
+    Returns:
+        One sentence.
+    """
+    close = difflib.get_close_matches(_snake_case(name), known, n=1)
+    hint = (
+        f"did you mean {close[0]!r}?" if close else "it is no parameter of ChatPmock."
+    )
+    return (
+        f"Unknown parameter {name!r}: {hint} A field of the service that this version "
+        "does not know can be sent with model_kwargs."
+    )
+
+
+def to_wire(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Give parameters their names on the wire.
+
+    Args:
+        params: Checked parameters, by their names in snake_case.
+
+    Returns:
+        The fields of a request's body. Those of `model_kwargs` are sent as they are.
+    """
+    body = {
+        WIRE_NAMES[name]: value
+        for name, value in params.items()
+        if value is not None
+        and name in WIRE_NAMES
+        and not (name == "stop" and not value)
+    }
+    return {**body, **(params.get("model_kwargs") or {})}
+
+
+def _describe(problem: Mapping[str, Any], given: Mapping[str, Any]) -> str:
+    name = str(problem["loc"][0])
+    if problem["type"] == "extra_forbidden":
+        return unknown_name(name, Params.__annotations__)
+    value = repr(given[name])
+    if len(value) > _SHOWN:
+        value = value[:_SHOWN] + "..."
+    return f"{name}={value} is not valid: {problem['msg']}"
+
+
+def _snake_case(name: str) -> str:
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name)

@@ -1,0 +1,190 @@
+"""Connection pools: made on first use, shared by every model of the process.
+
+httpx's pool looks at each of its connections for each request, so that a thousand at
+once cost far more than ten times what a hundred cost. Here each pool takes a few
+requests at a time and the next pool is made when all are full: the cost of a request
+stays the same however many are under way, and a single caller uses a single pool.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import os
+import threading
+from functools import cache
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import httpx
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import AsyncGenerator, Callable, Iterator
+
+Client = TypeVar("Client", httpx.Client, httpx.AsyncClient)
+
+_AT_ONCE = 16  # requests that one pool takes at once
+_KEEP_ALIVE_POOLS = 8  # how many pools keep idle connections: 128 connections in all
+_KEEP_ALIVE_SECONDS = 30.0
+
+
+class Pools(Generic[Client]):
+    """Clients of one kind, each with a pool of its own; the first with room is taken.
+
+    Safe to use from several threads.
+    """
+
+    def __init__(
+        self, make: Callable[[httpx.Limits], Client], at_once: int | None = _AT_ONCE
+    ) -> None:
+        """Start without a client.
+
+        Args:
+            make: Makes a client whose connections are limited so.
+            at_once: How many requests a client takes at once; `None` for any number.
+        """
+        self._make = make
+        self._at_once = at_once
+        self._lock = threading.Lock()
+        self._busy: list[int] = []
+        self.clients: list[Client] = []
+
+    @contextlib.contextmanager
+    def lend(self) -> Iterator[Client]:
+        """Lend a client for one request.
+
+        Yields:
+            The first client with room for one more.
+        """
+        with self._lock:
+            index = self._with_room()
+            self._busy[index] += 1
+            client = self.clients[index]
+        try:
+            yield client
+        finally:
+            with self._lock:
+                self._busy[index] -= 1
+
+    def _with_room(self) -> int:
+        for index, busy in enumerate(self._busy):
+            if self._at_once is None or busy < self._at_once:
+                return index
+        keep_alive = self._at_once if len(self.clients) < _KEEP_ALIVE_POOLS else 0
+        self.clients.append(
+            self._make(
+                httpx.Limits(
+                    max_connections=None,
+                    max_keepalive_connections=keep_alive,
+                    keepalive_expiry=_KEEP_ALIVE_SECONDS,
+                )
+            )
+        )
+        self._busy.append(0)
+        return len(self.clients) - 1
+
+
+@cache
+def _ssl_context() -> ssl.SSLContext:
+    """Load the certificate store once: it takes tens of milliseconds."""
+    return httpx.create_ssl_context()
+
+
+def _make_client(limits: httpx.Limits) -> httpx.Client:
+    return httpx.Client(verify=_ssl_context(), limits=limits)
+
+
+def _make_async_client(limits: httpx.Limits) -> httpx.AsyncClient:
+    return httpx.AsyncClient(verify=_ssl_context(), limits=limits)
+
+
+def _new_async_pools() -> Pools[httpx.AsyncClient]:
+    """Use aiohttp as the transport where the extra `aiohttp` is installed."""
+    try:
+        from httpx_aiohttp import HttpxAiohttpClient
+    except ImportError:
+        return Pools(_make_async_client)
+
+    def make(limits: httpx.Limits) -> httpx.AsyncClient:
+        # 0 is aiohttp's word for no limit; its pool is fast at any size.
+        limits.max_connections = 0
+        return HttpxAiohttpClient(verify=_ssl_context(), limits=limits)
+
+    return Pools(make, at_once=None)
+
+
+class _Shared:
+    """The process's pools: one for threads, one for each running event loop."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.pools: Pools[httpx.Client] | None = None
+        self.by_loop: dict[
+            asyncio.AbstractEventLoop,
+            tuple[Pools[httpx.AsyncClient], AsyncGenerator[None, None]],
+        ] = {}
+
+    def close(self) -> None:
+        for client in self.pools.clients if self.pools else ():
+            client.close()
+
+
+_shared = _Shared()
+
+
+def shared_pools() -> Pools[httpx.Client]:
+    """Give the pools that all threads share.
+
+    Returns:
+        The pools. They are closed when the process exits.
+    """
+    with _shared.lock:
+        if _shared.pools is None:
+            _shared.pools = Pools(_make_client)
+        return _shared.pools
+
+
+async def shared_async_pools() -> Pools[httpx.AsyncClient]:
+    """Give the pools of the running event loop: connections cannot change loops.
+
+    Returns:
+        The pools. They are closed when the loop is shut down, as `asyncio.run` does.
+    """
+    loop = asyncio.get_running_loop()
+    if (found := _shared.by_loop.get(loop)) is not None:
+        return found[0]
+    pools = _new_async_pools()
+    keeper = _close_with_loop(pools)
+    # The loop closes every asynchronous generator that was started on it and is not
+    # done when it is shut down: the one moment at which connections can be closed.
+    await keeper.__anext__()
+    with _shared.lock:
+        for closed in [loop for loop in _shared.by_loop if loop.is_closed()]:
+            del _shared.by_loop[closed]
+        _shared.by_loop[loop] = pools, keeper
+    return pools
+
+
+async def _close_with_loop(
+    pools: Pools[httpx.AsyncClient],
+) -> AsyncGenerator[None, None]:
+    try:
+        yield
+    finally:
+        with _shared.lock:
+            _shared.by_loop.pop(asyncio.get_running_loop(), None)
+        for client in pools.clients:
+            await client.aclose()
+
+
+def _forget() -> None:
+    """Start anew in a forked child: connections cannot be shared with the parent."""
+    global _shared, _parents  # noqa: PLW0603 - one of each per process
+    _parents, _shared = _shared, _Shared()
+
+
+_parents: _Shared | None = None  # kept, so that a child does not hang up on its parent
+atexit.register(lambda: _shared.close())
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

@@ -1,0 +1,135 @@
+"""What each documented model of the service can do.
+
+pmock publishes names, not abilities, so an entry holds what the vendor of the model
+documents, as far as an OpenAI-shaped chat request can carry it. A key without a source
+is left out: absent means unknown. What the gateway itself may limit is not documented.
+
+Assumed, because pmock does not say it:
+
+- `-all` names the same model with tools of the service's own around it.
+- `-thinking` names the same model with its reasoning switched on.
+- `gemini-3-*` is what Google calls `gemini-3-*-preview`.
+- `claude-4.5` is Sonnet, Opus or Haiku 4.5: the entry holds what all three share.
+
+Limits of the request form, the same for every model:
+
+- It has no content block for video, so no entry has `video_inputs`, though all four
+  Gemini models watch videos.
+- A tool message holds text alone, so an image or a PDF from a tool cannot go along:
+  https://platform.openai.com/docs/api-reference/chat/create
+- It has no field for the reasoning effort, so no levels are listed.
+
+Most figures are also in models.dev (https://models.dev), from which LangChain's own
+packages make their profiles. Where the two differ the entry says so.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import ModelProfile
+
+_COMMON: ModelProfile = {
+    "text_inputs": True,
+    "image_inputs": True,
+    "video_inputs": False,
+    "image_tool_message": False,
+    "pdf_tool_message": False,
+    "text_outputs": True,
+    "image_outputs": False,
+    "audio_outputs": False,
+    "video_outputs": False,
+    "reasoning_output": True,
+    "tool_calling": True,
+    "tool_choice": True,
+    "attachment": True,
+}
+
+# https://platform.openai.com/docs/models/gpt-5.1
+# https://platform.openai.com/docs/models/gpt-5.2
+# The window of 400,000 tokens is shared; 128,000 are kept for the answer, which leaves
+# 272,000 for the input (the figure of langchain-openai's profiles too).
+# PDFs: https://platform.openai.com/docs/guides/pdf-files
+# temperature: accepted while the reasoning effort is "none", the default of both, see
+# https://platform.openai.com/docs/guides/latest-model
+_GPT_5: ModelProfile = {
+    **_COMMON,
+    "max_input_tokens": 272_000,
+    "max_output_tokens": 128_000,
+    "image_url_inputs": True,
+    "pdf_inputs": True,
+    "audio_inputs": False,
+    "structured_output": True,
+    "tool_call_streaming": True,
+    "temperature": True,
+}
+
+# https://ai.google.dev/gemini-api/docs/models/gemini-3-pro-preview
+# https://ai.google.dev/gemini-api/docs/models/gemini-3-flash-preview
+# https://ai.google.dev/gemini-api/docs/models/gemini-2.5-pro
+# https://ai.google.dev/gemini-api/docs/models/gemini-2.5-flash
+# In OpenAI's form: https://ai.google.dev/gemini-api/docs/openai shows images (as data,
+# so URLs are left out), `input_audio` and JSON schemas, and
+# https://ai.google.dev/api/compatibility the choice of a tool.
+_GEMINI: ModelProfile = {
+    **_COMMON,
+    "max_input_tokens": 1_048_576,
+    "max_output_tokens": 65_536,
+    "pdf_inputs": True,
+    "audio_inputs": True,
+    "structured_output": True,
+    "temperature": True,
+}
+
+# https://platform.claude.com/docs/en/models/sonnet-4-5/overview
+# https://platform.claude.com/docs/en/models/opus-4-5/overview
+# https://platform.claude.com/docs/en/models/haiku-4-5/overview
+# In OpenAI's form:
+# https://platform.claude.com/docs/en/cli-sdks-libraries/libraries/openai-sdk
+# There the schema of an answer is ignored without an error, and PDFs need Anthropic's
+# own form. So, other than in models.dev, structured output is not claimed (an agent
+# then asks for it with a tool call, which works) and `pdf_inputs` is left out. A
+# temperature above 1 counts as 1.
+_CLAUDE_4_5: ModelProfile = {
+    **_COMMON,
+    "name": "Claude 4.5",
+    "max_input_tokens": 200_000,
+    "max_output_tokens": 64_000,
+    "image_url_inputs": True,
+    "audio_inputs": False,
+    "structured_output": False,
+    "tool_call_streaming": True,
+    "temperature": True,
+}
+
+_PROFILES: dict[str, ModelProfile] = {
+    "gpt-5.1": {**_GPT_5, "name": "GPT-5.1"},
+    "gpt-5.1-all": {**_GPT_5, "name": "GPT-5.1 All"},
+    # With reasoning on, OpenAI refuses a temperature.
+    "gpt-5.1-thinking": {**_GPT_5, "name": "GPT-5.1 Thinking", "temperature": False},
+    "gpt-5.1-thinking-all": {
+        **_GPT_5,
+        "name": "GPT-5.1 Thinking All",
+        "temperature": False,
+    },
+    "gpt-5.2": {**_GPT_5, "name": "GPT-5.2"},
+    "gemini-3-pro": {**_GEMINI, "name": "Gemini 3 Pro"},
+    "gemini-2.5-pro": {**_GEMINI, "name": "Gemini 2.5 Pro"},
+    "gemini-2.5-flash": {**_GEMINI, "name": "Gemini 2.5 Flash"},
+    "gemini-3-flash": {**_GEMINI, "name": "Gemini 3 Flash"},
+    "claude-4.5": _CLAUDE_4_5,
+}
+
+
+def get_profile(model: str) -> ModelProfile | None:
+    """Return what a model can do, as far as its vendor documents it.
+
+    Args:
+        model: The model's name as the service knows it, such as `"gpt-5.1"`.
+
+    Returns:
+        A profile of the caller's own, or `None` for a model that is not documented.
+    """
+    profile = _PROFILES.get(model)
+    return None if profile is None else profile.copy()

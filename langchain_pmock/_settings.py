@@ -1,0 +1,260 @@
+"""What the user sets: the fields of `ChatPmock`, and what they may hold."""
+
+from __future__ import annotations
+
+import ipaddress
+import warnings
+from collections.abc import Mapping  # noqa: TC003 - pydantic reads the annotations
+from typing import Any
+
+import httpx
+from langchain_core.language_models import BaseChatModel
+from langchain_core.utils import from_env, secret_from_env
+from pydantic import (
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from typing_extensions import Self
+
+from langchain_pmock import _params
+from langchain_pmock._params import ModelName  # noqa: TC001 - as above
+from langchain_pmock._version import __version__
+from langchain_pmock.auth import ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER
+
+DEFAULT_BASE_URL = "https://ai.pmock.com/api"
+
+# The service's own sample client waits 30 s to connect. It never gives up on a stream;
+# here ten minutes without a byte are enough.
+_DEFAULT_TIMEOUT = httpx.Timeout(600.0, connect=30.0)
+
+_ALIASES = {
+    **_params.ALIASES,
+    "api_key": "access_key",  # as the service's own sample names the two
+    "api_secret": "secret_key",
+    "request_timeout": "timeout",
+}
+
+# What model_kwargs cannot be used for: each has a place of its own.
+_TAKEN = {"messages", "stream", *_params.WIRE_NAMES, *_params.WIRE_NAMES.values()}
+
+
+class PmockSettings(BaseChatModel):
+    """The fields of `ChatPmock`; see there."""
+
+    model: ModelName | str
+    """The model's name, such as `"gpt-5.1"`; also as `model_name`.
+
+    The service documents the names of `ModelName`. Any other is sent as it is.
+    """
+
+    access_key: SecretStr = Field(
+        default_factory=secret_from_env("PMOCK_ACCESS_KEY", default=""),
+        repr=False,
+        validate_default=True,
+    )
+    """The access key; read from `PMOCK_ACCESS_KEY` if not given; also as `api_key`."""
+
+    secret_key: SecretStr = Field(
+        default_factory=secret_from_env("PMOCK_SECRET_KEY", default=""),
+        repr=False,
+        validate_default=True,
+    )
+    """The secret key; read from `PMOCK_SECRET_KEY` if not given; also as `api_secret`.
+
+    It only ever signs, and is never sent.
+    """
+
+    base_url: str = Field(
+        default_factory=from_env("PMOCK_BASE_URL", default=DEFAULT_BASE_URL),
+        validate_default=True,
+    )
+    """The service's URL; read from `PMOCK_BASE_URL` if not given."""
+
+    temperature: _params.Temperature | None = None
+    """How random the answer is, 0 to 2."""
+
+    max_tokens: _params.AtLeastOne | None = None
+    """The most tokens that the answer may have."""
+
+    max_completion_tokens: _params.AtLeastOne | None = None
+    """The most tokens that the answer may have, reasoning included."""
+
+    top_p: _params.Probability | None = None
+    """Choose among the tokens that make up this share of the probability, 0 to 1."""
+
+    frequency_penalty: _params.Penalty | None = None
+    """Penalty on tokens by how often they came already, -2 to 2."""
+
+    presence_penalty: _params.Penalty | None = None
+    """Penalty on tokens that came already, -2 to 2."""
+
+    stop: _params.Stop | None = None
+    """Text, or texts, at which the answer ends; also as `stop_sequences`."""
+
+    n: _params.AtLeastOne | None = None
+    """How many answers to make. More than one come from `generate`, and not streamed."""
+
+    seed: int | None = None
+    """Ask for the same answer to the same request, as far as the model can."""
+
+    user: str | None = None
+    """Your name for the end user."""
+
+    logprobs: bool | None = None
+    """Whether to return log probabilities, in `response_metadata["logprobs"]`."""
+
+    top_logprobs: _params.TopLogprobs | None = None
+    """How many alternatives to return for each token, 0 to 20."""
+
+    logit_bias: _params.LogitBias | None = None
+    """What to add to the logits of tokens, by token id."""
+
+    parallel_tool_calls: bool | None = None
+    """Whether the model may call several tools at once."""
+
+    model_kwargs: dict[str, Any] = Field(default_factory=dict)
+    """Fields of the request that this version does not know; sent as they are."""
+
+    timeout: PositiveFloat | httpx.Timeout | None = None
+    """Seconds to wait for the service, or an `httpx.Timeout`; also `request_timeout`.
+
+    By default 30 s to connect, and 600 s between two reads.
+    """
+
+    max_retries: int = Field(default=2, ge=0)
+    """How many times to try again after a failure that may pass; 0 for never.
+
+    A stream is tried again as long as nothing of it was handed on.
+    """
+
+    streaming: bool | None = None
+    """Whether `invoke` streams inside; `False` turns off streaming altogether."""
+
+    default_headers: Mapping[str, str] | None = Field(
+        default=None, exclude=True, repr=False
+    )
+    """More headers for each request. They are in no repr, trace or serialized form."""
+
+    http_client: httpx.Client | None = Field(default=None, exclude=True, repr=False)
+    """Your own client for sync calls. It is used as it is, and never closed here.
+
+    By default all models of the process share their connections.
+    """
+
+    http_async_client: httpx.AsyncClient | None = Field(
+        default=None, exclude=True, repr=False
+    )
+    """Your own client for async calls; good for one event loop.
+
+    By default all models share their connections, separately in each event loop.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+        # pydantic would show the input, which may be a key.
+        hide_input_in_errors=True,
+        protected_namespaces=(),
+    )
+
+    # --- Validation ------------------------------------------------------------------
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rename(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Accept the other names that LangChain's users know a field by."""
+        named = {_ALIASES.get(name, name): value for name, value in values.items()}
+        for name in named:
+            if name not in cls.model_fields:
+                raise ValueError(_params.unknown_name(name, cls.model_fields))
+        return named
+
+    @field_validator(
+        *(name for name in _params.WIRE_NAMES if not name.startswith(("tool", "resp"))),
+        mode="before",
+        check_fields=False,
+    )
+    @classmethod
+    def _check_parameter(cls, value: Any, info: ValidationInfo) -> Any:  # noqa: ANN401
+        name = str(info.field_name)
+        return _params.check({name: value}).get(name)
+
+    @field_validator("access_key", "secret_key")
+    @classmethod
+    def _check_key(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        if not value.get_secret_value():
+            name = str(info.field_name)
+            msg = f"Set the environment variable PMOCK_{name.upper()}, or pass {name}."
+            raise ValueError(msg)
+        return value
+
+    @field_validator("base_url")
+    @classmethod
+    def _check_base_url(cls, value: str) -> str:
+        value = value.strip().rstrip("/") or DEFAULT_BASE_URL
+        try:
+            url = httpx.URL(value)
+        except httpx.InvalidURL as error:
+            msg = f"base_url is not a URL: {error}"
+            raise ValueError(msg) from error
+        if url.userinfo:
+            # Not shown: the URL has a password in it.
+            msg = "base_url must not have credentials in it: use access_key, secret_key"
+            raise ValueError(msg)
+        if url.scheme not in {"http", "https"} or not url.host:
+            msg = f"base_url={value!r} must start with https:// (or http://) and a host"
+            raise ValueError(msg)
+        if url.query or url.fragment:
+            msg = f"base_url={value!r} must have neither a query nor a fragment"
+            raise ValueError(msg)
+        if url.scheme == "http" and not _is_loopback(url.host):
+            msg = (
+                f"base_url={value!r} is not encrypted: prompts, answers and the access "
+                "key can be read on the way. Use https://."
+            )
+            warnings.warn(msg, stacklevel=2)
+        return value
+
+    @field_validator("default_headers")
+    @classmethod
+    def _check_headers(
+        cls, value: Mapping[str, str] | None
+    ) -> Mapping[str, str] | None:
+        for name in value or ():
+            if name.lower() in {ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER}:
+                msg = f"default_headers must not have {name!r}: each request is signed"
+                raise ValueError(msg)
+        return value
+
+    @field_validator("model_kwargs")
+    @classmethod
+    def _check_model_kwargs(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if taken := sorted(value.keys() & _TAKEN):
+            msg = f"model_kwargs must not have {taken}: pass them by themselves."
+            raise ValueError(msg)
+        return value
+
+    @model_validator(mode="after")
+    def _check_streaming(self) -> Self:
+        if self.streaming and (self.n or 1) > 1:
+            msg = (
+                f"n={self.n} is not valid with streaming=True: a stream has one answer"
+            )
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _set_pmock_version(self) -> Self:
+        self._add_version("langchain-pmock", __version__)
+        return self
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")

@@ -1,0 +1,277 @@
+"""Structured output: schemas for the wire, and parsers for what comes back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from langchain_core.exceptions import OutputParserException
+from langchain_core.messages import AIMessage
+from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
+from langchain_core.output_parsers.openai_tools import (
+    JsonOutputKeyToolsParser,
+    PydanticToolsParser,
+)
+from langchain_core.utils.function_calling import convert_to_openai_function
+from langchain_core.utils.pydantic import is_basemodel_subclass
+from pydantic import BaseModel
+from typing_extensions import override
+
+from langchain_pmock._tools import tools_to_wire
+from langchain_pmock.errors import PmockRefusalError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from langchain_core.output_parsers import BaseOutputParser
+    from langchain_core.outputs import Generation
+
+    from langchain_pmock._tools import ToolLike
+
+Schema = dict[str, Any] | type
+
+_METHODS = ("json_schema", "function_calling", "json_mode")
+
+
+def is_model(schema: object) -> bool:
+    """Tell whether a schema is a pydantic class, of version 1 or 2.
+
+    Args:
+        schema: The schema.
+
+    Returns:
+        Whether answers become objects of it.
+    """
+    return isinstance(schema, type) and is_basemodel_subclass(schema)
+
+
+def response_format(schema: Schema, *, strict: bool | None) -> dict[str, Any]:
+    """Write a schema as `responseFormat` has it.
+
+    Args:
+        schema: A pydantic class, a TypedDict, a JSON schema, an OpenAI function or tool,
+            or a response format that is written already.
+        strict: Whether the model must keep to it; `None` leaves that to the service.
+
+    Returns:
+        The response format, in OpenAI's shape.
+
+    Raises:
+        ValueError: If it is none of these, or already says otherwise of `strict`.
+    """
+    if isinstance(schema, dict):
+        kind = schema.get("type")
+        if kind in {"text", "json_object"} and len(schema) == 1:
+            return schema
+        if kind == "json_schema" and isinstance(schema.get("json_schema"), dict):
+            return _format(dict(schema["json_schema"]), strict)
+        if kind == "function" and isinstance(schema.get("function"), dict):
+            schema = schema["function"]
+    return _format(_named_schema(schema), strict)
+
+
+def named(schema: Schema) -> Schema:
+    """Give a JSON schema without a title one: langchain-core wants a name for each.
+
+    Args:
+        schema: Any schema.
+
+    Returns:
+        The schema, or a copy of it with a title.
+    """
+    if isinstance(schema, dict) and not schema.keys() & {"title", "name", "function"}:
+        return {"title": "answer", **schema}
+    return schema
+
+
+def _named_schema(schema: Schema) -> dict[str, Any]:
+    if isinstance(schema, dict) and isinstance(schema.get("schema"), dict):
+        return dict(schema)
+    if isinstance(schema, type) and issubclass(schema, BaseModel):
+        # Not by way of langchain-core, which writes references out: a recursive schema
+        # has no such form, and the wire knows $defs.
+        json_schema = schema.model_json_schema()
+        description = json_schema.get("description")
+        return {
+            "name": _name(json_schema.pop("title", schema.__name__)),
+            **({"description": description} if description else {}),
+            "schema": json_schema,
+        }
+    function = convert_to_openai_function(named(schema))
+    function["schema"] = function.pop("parameters", {"type": "object"})
+    return {**function, "name": _name(function["name"])}
+
+
+def _name(title: str) -> str:
+    """Keep to the letters that a name may have on OpenAI's wire."""
+    return "".join(
+        c if c.isascii() and (c.isalnum() or c in "_-") else "_" for c in title
+    )
+
+
+def _format(json_schema: dict[str, Any], strict: bool | None) -> dict[str, Any]:  # noqa: FBT001
+    said = json_schema.get("strict")
+    if strict is not None and said is not None and said is not strict:
+        msg = f"strict={strict} is not valid: the schema itself says strict={said}."
+        raise ValueError(msg)
+    if strict is not None:
+        json_schema["strict"] = strict
+    if json_schema.get("strict"):
+        json_schema["schema"] = _closed(json_schema.get("schema", {}))
+    return {"type": "json_schema", "json_schema": json_schema}
+
+
+def _closed(schema: Any) -> Any:  # noqa: ANN401 - any part of a JSON schema
+    """Close each object, as strict mode demands: no other fields, and all of its own."""
+    if isinstance(schema, list):
+        return [_closed(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    closed = {
+        key: {name: _closed(sub) for name, sub in value.items()}
+        if key in {"properties", "$defs", "definitions"}
+        else _closed(value)
+        for key, value in schema.items()
+        if key != "default"
+    }
+    if isinstance(closed.get("properties"), dict):
+        closed["additionalProperties"] = False
+        closed["required"] = list(closed["properties"])
+    return closed
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to get a structured answer.
+
+    Attributes:
+        bind: What to bind to the model.
+        parser: What to read the answer with.
+    """
+
+    bind: dict[str, Any]
+    parser: BaseOutputParser[Any]
+
+
+def plan(
+    schema: Schema | None,
+    method: str,
+    strict: bool | None,  # noqa: FBT001 - as the caller has it
+    tools: Iterable[ToolLike] | None,
+) -> Plan:
+    """Decide how to get an answer of a schema.
+
+    Args:
+        schema: The schema; may be `None` for `"json_mode"`.
+        method: `"json_schema"`, `"function_calling"` or `"json_mode"`.
+        strict: Whether the model must keep to the schema.
+        tools: Tools that the model may call before it answers.
+
+    Returns:
+        The plan.
+
+    Raises:
+        ValueError: If these do not fit each other.
+    """
+    if method not in _METHODS:
+        msg = f"method={method!r} is not valid: it can be one of {', '.join(_METHODS)}."
+        raise ValueError(msg)
+    if schema is None and method != "json_mode":
+        msg = f"schema=None is not valid with method={method!r}: it needs a schema."
+        raise ValueError(msg)
+    if strict is not None and method == "json_mode":
+        msg = f"strict={strict} is not valid with method='json_mode': it has no schema."
+        raise ValueError(msg)
+    if tools and method != "json_schema":
+        msg = f"tools are not valid with method={method!r}, only with 'json_schema'."
+        raise ValueError(msg)
+    kwargs = {"method": method, **({} if strict is None else {"strict": strict})}
+    bind: dict[str, Any] = {}
+    if schema is not None:
+        schema = named(schema)
+        # LangSmith shows it beside the answer; langchain-core takes it out again.
+        bind["ls_structured_output_format"] = {"kwargs": kwargs, "schema": schema}
+    if method == "function_calling":
+        assert schema is not None  # noqa: S101 - checked above
+        return _by_call(schema, strict, bind)
+    if method == "json_mode":
+        bind["response_format"] = {"type": "json_object"}
+    else:
+        assert schema is not None  # noqa: S101 - checked above
+        bind["response_format"] = response_format(schema, strict=strict)
+        if tools:
+            bind["tools"] = tools_to_wire(tools, strict=strict)
+    if is_model(schema):
+        return Plan(bind, TextToModel(pydantic_object=cast("type[BaseModel]", schema)))
+    return Plan(bind, TextToDict())
+
+
+def _by_call(schema: Schema, strict: bool | None, bind: dict[str, Any]) -> Plan:  # noqa: FBT001
+    (tool,) = tools_to_wire([schema], strict=strict)
+    name = tool["function"]["name"]
+    bind["tools"] = [tool]
+    bind["tool_choice"] = {"type": "function", "function": {"name": name}}
+    bind["parallel_tool_calls"] = False  # one answer was asked for
+    if is_model(schema):
+        model = cast("type[BaseModel]", schema)
+        return Plan(bind, CallToModel(tools=[model], first_tool_only=True))
+    return Plan(bind, CallToDict(key_name=name, first_tool_only=True))
+
+
+class _Careful:
+    """Looks at the message before it is parsed: a refusal or a cut answer is none."""
+
+    @override
+    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
+        message = getattr(result[0], "message", None)
+        if not isinstance(message, AIMessage):
+            return super().parse_result(result, partial=partial)  # type: ignore[misc]
+        whole = not partial or getattr(message, "chunk_position", None) == "last"
+        if whole:
+            _check_whole(message)
+        if whole and isinstance(self, _FromText) and message.tool_calls:
+            return None  # the model chose to call one of the other tools
+        parsed = super().parse_result(result, partial=not whole)  # type: ignore[misc]
+        if parsed is None and whole:
+            raise OutputParserException(_no_call(message), llm_output=message.text)
+        return parsed
+
+
+class _FromText(_Careful):
+    """Reads the answer from the message's text."""
+
+
+class TextToDict(_FromText, JsonOutputParser):
+    """Reads a dict from the message's text; streams partial ones."""
+
+
+class TextToModel(_FromText, PydanticOutputParser[Any]):
+    """Reads an object of a pydantic class from the message's text."""
+
+
+class CallToDict(_Careful, JsonOutputKeyToolsParser):
+    """Reads a dict from the arguments of a tool call; streams partial ones."""
+
+
+class CallToModel(_Careful, PydanticToolsParser):
+    """Reads an object of a pydantic class from the arguments of a tool call."""
+
+
+def _check_whole(message: AIMessage) -> None:
+    if refusal := message.additional_kwargs.get("refusal"):
+        msg = f"The model refused to give the structured answer: {refusal}"
+        trace_id = message.response_metadata.get("trace_id")
+        raise PmockRefusalError(msg, raw_message=message, trace_id=trace_id)
+    if message.response_metadata.get("finish_reason") == "length":
+        msg = (
+            "The structured answer was cut at the token limit (finish_reason='length'): "
+            f"raise max_tokens. What came: {message.text or message.tool_calls}"
+        )
+        raise OutputParserException(msg, llm_output=message.text)
+
+
+def _no_call(message: AIMessage) -> str:
+    if message.invalid_tool_calls:
+        call = message.invalid_tool_calls[0]
+        return f"The tool call is not valid: {call['error']} Arguments: {call['args']}"
+    return f"The model did not call the tool. It said: {message.text!r}"

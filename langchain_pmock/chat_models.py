@@ -1,0 +1,407 @@
+"""`ChatPmock`: LangChain's chat model over the pmock gateway."""
+
+from __future__ import annotations
+
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import httpx
+from langchain_core.runnables import RunnableMap, RunnablePassthrough
+from typing_extensions import override
+
+from langchain_pmock import _params, _structured, _tokens, _tools, _translator
+from langchain_pmock._answers import PROVIDER, chat_result, get
+from langchain_pmock._chunks import ChunkParser
+from langchain_pmock._client import PmockClient
+from langchain_pmock._messages import to_wire
+from langchain_pmock._profiles import get_profile
+from langchain_pmock._settings import PmockSettings
+from langchain_pmock.auth import PmockAuth
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+
+    from langchain_core.callbacks import (
+        AsyncCallbackManagerForLLMRun,
+        CallbackManagerForLLMRun,
+    )
+    from langchain_core.language_models import (
+        LanguageModelInput,
+        LangSmithParams,
+        ModelProfile,
+    )
+    from langchain_core.messages import AIMessage, BaseMessage
+    from langchain_core.outputs import ChatGenerationChunk, ChatResult
+    from langchain_core.runnables import Runnable
+    from langchain_core.tools import BaseTool
+    from pydantic import BaseModel
+
+_translator.register()
+
+# The service's own sample client waits 30 s to connect. It never gives up on a stream;
+# here ten minutes without a byte are enough.
+_DEFAULT_TIMEOUT = httpx.Timeout(600.0, connect=30.0)
+
+
+class ChatPmock(PmockSettings):
+    """Chat models of the pmock gateway: GPT, Gemini and Claude behind one endpoint.
+
+    Setup:
+        Install the package and set the two keys:
+
+        ```bash
+        pip install langchain-pmock
+        export PMOCK_ACCESS_KEY="your access key"
+        export PMOCK_SECRET_KEY="your secret key"
+        ```
+
+    Instantiate:
+        ```python
+        from langchain_pmock import ChatPmock
+
+        model = ChatPmock(model="gpt-5.1", temperature=0, max_tokens=500)
+        ```
+
+    Invoke:
+        ```python
+        message = model.invoke([("system", "You are terse."), ("human", "Hello")])
+        print(message.text, message.usage_metadata)
+        ```
+
+    Stream:
+        ```python
+        for chunk in model.stream("Tell me a story."):
+            print(chunk.text, end="")
+        ```
+
+    Async:
+        ```python
+        import asyncio
+
+
+        async def main() -> None:
+            print((await model.ainvoke("Hello")).text)
+            async for chunk in model.astream("Hello"):
+                print(chunk.text, end="")
+
+
+        asyncio.run(main())
+        ```
+
+    Tools:
+        ```python
+        from langchain_core.tools import tool
+
+
+        @tool
+        def get_weather(city: str) -> str:
+            \"""Get the weather in a city.\"""
+            return f"Sunny in {city}"
+
+
+        message = model.bind_tools([get_weather]).invoke("What is the weather in Paris?")
+        print(message.tool_calls)
+        ```
+
+    Structured output:
+        ```python
+        from pydantic import BaseModel
+
+
+        class Joke(BaseModel):
+            setup: str
+            punchline: str
+
+
+        joke = model.with_structured_output(Joke).invoke("Tell me a joke about cats.")
+        assert isinstance(joke, Joke)
+        ```
+
+    Each generation parameter below can also be given with `bind` and at the call, by
+    the same name; `None` there takes back what the constructor set. Only what was asked
+    for is sent.
+    """
+
+    @property
+    def model_name(self) -> str:
+        """The model's name, by the name that other integrations have for it."""
+        return self.model
+
+    # --- Requests --------------------------------------------------------------------
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        envelope = self._client().post(self._body(messages, stop, kwargs))
+        return chat_result(envelope["data"], get(envelope, "trace_id"))
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        envelope = await self._client().apost(self._body(messages, stop, kwargs))
+        return chat_result(envelope["data"], get(envelope, "trace_id"))
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        body = self._body(messages, stop, kwargs, streamed=True)
+        return self._client().stream(body, ChunkParser)
+
+    def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        body = self._body(messages, stop, kwargs, streamed=True)
+        return self._client().astream(body, ChunkParser)
+
+    def _client(self) -> PmockClient:
+        """Make the client from the fields as they are now; it costs next to nothing."""
+        timeout = self.timeout or _DEFAULT_TIMEOUT
+        return PmockClient(
+            auth=PmockAuth(self.access_key, self.secret_key),
+            base_url=self.base_url,
+            timeout=httpx.Timeout(timeout),
+            max_retries=self.max_retries,
+            headers=self.default_headers or {},
+            http_client=self.http_client,
+            http_async_client=self.http_async_client,
+        )
+
+    def _body(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None,
+        kwargs: Mapping[str, Any],
+        *,
+        streamed: bool = False,
+    ) -> dict[str, Any]:
+        params = self._call_params(stop, kwargs)
+        if streamed and params.get("n", 1) > 1:
+            msg = f"n={params['n']} is not valid for a stream: it has one answer."
+            raise ValueError(msg)
+        return {**_params.to_wire(params), "messages": to_wire(messages)}
+
+    def _default_params(self) -> dict[str, Any]:
+        """Give the parameters that the constructor set, under their names."""
+        names = ("model", *_params.WIRE_NAMES, "model_kwargs")
+        values = {name: getattr(self, name, None) for name in names}
+        return {k: v for k, v in values.items() if v is not None and v not in ({}, [])}
+
+    def _call_params(
+        self, stop: list[str] | None, kwargs: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Put what a call was given over what the constructor set."""
+        params = self._default_params()
+        # LangChain's own switch between invoke and stream, which it has acted upon.
+        given = {k: v for k, v in kwargs.items() if k != "stream"}
+        if stop is not None:
+            given["stop"] = stop
+        if not given:
+            return params
+        if (tools := given.get("tools")) is not None:
+            given["tools"] = _tools.tools_to_wire(tools)
+        if (choice := given.get("tool_choice")) is not None:
+            given["tool_choice"] = _tools.choice_to_wire(
+                choice, given.get("tools") or []
+            )
+        if (schema := given.get("response_format")) is not None:
+            given["response_format"] = _structured.response_format(schema, strict=None)
+        for name, value in given.items():
+            if value is None:
+                params.pop(_params.ALIASES.get(name, name), None)
+        checked = _params.check(given)
+        if "model_kwargs" in checked and "model_kwargs" in params:
+            checked["model_kwargs"] = {
+                **params["model_kwargs"],
+                **checked["model_kwargs"],
+            }
+        return {**params, **checked}
+
+    # --- Tools and structured output -------------------------------------------------
+
+    @override
+    def bind_tools(
+        self,
+        tools: Sequence[Mapping[str, Any] | type | Callable[..., Any] | BaseTool],
+        *,
+        tool_choice: str | bool | Mapping[str, Any] | None = None,
+        strict: bool | None = None,
+        parallel_tool_calls: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """Let the model call tools.
+
+        Args:
+            tools: Functions, `BaseTool`s, pydantic classes, TypedDicts, JSON schemas,
+                or tools as OpenAI or Anthropic write them.
+            tool_choice: `"auto"` or `"none"`; `"any"`, `"required"` or `True` for at
+                least one call; a tool's name, or a dict as OpenAI or Anthropic write
+                it, for a call of that tool. `None` and `False` send nothing.
+            strict: Whether calls must keep to the tools' schemas.
+            parallel_tool_calls: Whether the model may call several tools at once.
+            **kwargs: More parameters to bind.
+
+        Returns:
+            The model with the tools bound to it.
+
+        Raises:
+            ValueError: If something is no tool, or `tool_choice` is none of the above.
+        """
+        bound = _tools.tools_to_wire(tools, strict=strict)
+        if tool_choice is not None:
+            choice = _tools.choice_to_wire(tool_choice, bound)
+            if choice is not None:
+                kwargs["tool_choice"] = choice
+        if parallel_tool_calls is not None:
+            kwargs["parallel_tool_calls"] = parallel_tool_calls
+        return self.bind(tools=bound, **kwargs)
+
+    @override
+    def with_structured_output(
+        self,
+        schema: dict[str, Any] | type | None = None,
+        *,
+        method: Literal["json_schema", "function_calling", "json_mode"] = "json_schema",
+        include_raw: bool = False,
+        strict: bool | None = None,
+        tools: Sequence[Mapping[str, Any] | type | Callable[..., Any] | BaseTool]
+        | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, dict[str, Any] | BaseModel]:
+        """Let the model answer in the form of a schema.
+
+        Args:
+            schema: A pydantic class, a TypedDict, a JSON schema, or a function or tool
+                as OpenAI writes it. May only be left out with `"json_mode"`.
+            method: `"json_schema"` sends the schema as `responseFormat`;
+                `"function_calling"` as a tool that must be called; `"json_mode"` asks
+                for any JSON, so the prompt must say which.
+            include_raw: Whether to return a dict of `raw` (the message), `parsed` and
+                `parsing_error` instead of raising if the answer cannot be parsed.
+            strict: Whether the model must keep to the schema; not for `"json_mode"`.
+            tools: Tools that the model may call before it answers; only with
+                `"json_schema"`. If it does, `parsed` is `None`.
+            **kwargs: More parameters to bind.
+
+        Returns:
+            A runnable that gives an object of the pydantic class, or else a dict. It
+            streams partial dicts. A refusal raises `PmockRefusalError`; an answer that
+            is cut or does not fit the schema, `OutputParserException`.
+
+        Raises:
+            ValueError: If an argument is not one of the above.
+        """
+        plan = _structured.plan(schema, method, strict, tools)
+        llm = self.bind(**plan.bind, **kwargs)
+        if not include_raw:
+            return llm | plan.parser
+        parsed = RunnablePassthrough.assign(
+            parsed=itemgetter("raw") | plan.parser, parsing_error=lambda _: None
+        )
+        failed = RunnablePassthrough.assign(parsed=lambda _: None)
+        return RunnableMap(raw=llm) | parsed.with_fallbacks(
+            [failed], exception_key="parsing_error"
+        )
+
+    # --- What LangChain asks of a model ----------------------------------------------
+
+    @property
+    def _llm_type(self) -> str:
+        return "pmock-chat"
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        return {**self._default_params(), "base_url": self.base_url}
+
+    @property
+    def lc_secrets(self) -> dict[str, str]:
+        """The fields that are written as names of environment variables."""
+        return {"access_key": "PMOCK_ACCESS_KEY", "secret_key": "PMOCK_SECRET_KEY"}
+
+    @classmethod
+    def is_lc_serializable(cls) -> bool:
+        """Tell LangChain that it can write the model down."""
+        return True
+
+    @classmethod
+    def get_lc_namespace(cls) -> list[str]:
+        """Tell LangChain where to find the class again."""
+        return ["langchain_pmock", "chat_models"]
+
+    def _get_ls_params(
+        self, stop: list[str] | None = None, **kwargs: Any
+    ) -> LangSmithParams:
+        params = {**self._default_params(), **kwargs}
+        stop = stop or params.get("stop")
+        found = {
+            "ls_model_name": params.get("model_name") or params.get("model"),
+            "ls_temperature": params.get("temperature"),
+            "ls_max_tokens": params.get("max_tokens")
+            or params.get("max_completion_tokens"),
+            "ls_stop": [stop] if isinstance(stop, str) else stop,
+        }
+        known = {name: value for name, value in found.items() if value is not None}
+        ls_params = {"ls_provider": PROVIDER, "ls_model_type": "chat", **known}
+        return cast("LangSmithParams", ls_params)
+
+    def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
+        # langchain-core keeps what it wrote of a model, also when a copy of it or an
+        # assignment changed a field: a cache would answer for the wrong model.
+        self.__dict__.pop("_serialized", None)
+        return super()._get_llm_string(stop=stop, **kwargs)
+
+    def _resolve_model_profile(self) -> ModelProfile | None:
+        return get_profile(self.model)
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> ChatPmock:
+        """Copy all but the user's clients, which cannot be copied."""
+        memo = {} if memo is None else memo
+        for client in (self.http_client, self.http_async_client):
+            memo[id(client)] = client
+        return super().__deepcopy__(memo)
+
+    # --- Token counts ----------------------------------------------------------------
+
+    @override
+    def get_num_tokens(self, text: str) -> int:
+        """Estimate the tokens of a text, without a tokenizer.
+
+        Args:
+            text: The text.
+
+        Returns:
+            About as many tokens as the model will count.
+        """
+        if self.custom_get_token_ids is not None:
+            return super().get_num_tokens(text)
+        return _tokens.count_text_tokens(text)
+
+    @override
+    def get_num_tokens_from_messages(
+        self, messages: Sequence[BaseMessage], tools: Sequence[Any] | None = None
+    ) -> int:
+        """Estimate the tokens of messages: text, images, tool calls and all.
+
+        Args:
+            messages: The conversation.
+            tools: The tools that are bound to the model.
+
+        Returns:
+            About as many tokens as the model will count.
+        """
+        return _tokens.count_message_tokens(list(messages), tools)

@@ -1,0 +1,242 @@
+"""From a reply to the documented answer: one object, or the chunks of a stream."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from langchain_pmock.testing._body import Body
+    from langchain_pmock.testing._replies import Reply, ToolCall
+
+Json = dict[str, Any]
+
+# A word with the space before it, or one character of a text without such words.
+_TOKEN = re.compile(r"\s*(?:(?:(?![぀-ヿ㐀-䶿一-鿿가-힯])\w)+|.)", re.DOTALL)
+_IMAGE_TOKENS = 85
+_AUDIO_TOKENS = 50
+_FILE_TOKENS = 200
+
+
+def tokens(text: str) -> list[str]:
+    """Split a text into what counts as a token here, losing nothing.
+
+    Args:
+        text: Any text.
+
+    Returns:
+        Words, each with the space before it, and single other characters.
+    """
+    return _TOKEN.findall(text)
+
+
+def choices(reply: Reply, body: Body) -> list[Reply]:
+    """Make the choices that a request asks for from one reply.
+
+    Args:
+        reply: A reply made by rules.
+        body: The request.
+
+    Returns:
+        `n` replies, cut as `stop`, `maxTokens` and `maxCompletionTokens` ask. From the
+        second on the text ends with the number of the choice, to tell them apart.
+    """
+    numbered = [f"{reply.text} ({index})" for index in range(2, body.n + 1)]
+    texts = [reply.text, *(numbered if reply.text else [""] * len(numbered))]
+    return [_cut(replace(reply, text=text), body) for text in texts]
+
+
+def _cut(reply: Reply, body: Body) -> Reply:
+    text, reason = reply.text, reply.finish_reason
+    ends = [text.find(stop) for stop in body.stops if stop in text]
+    if ends:
+        text, reason = text[: min(ends)], "stop"
+    pieces = tokens(text)
+    if len(pieces) > body.limit:
+        text, reason = "".join(pieces[: body.limit]), "length"
+    return replace(reply, text=text, finish_reason=reason)
+
+
+def make_id(prefix: str, *parts: object) -> str:
+    """An id that looks random and is the same in each run.
+
+    Args:
+        prefix: What it begins with.
+        parts: What it is made from.
+    """
+    digest = hashlib.sha256(":".join(map(str, (prefix, *parts))).encode())
+    return prefix + digest.hexdigest()[:24]
+
+
+@dataclass(frozen=True)
+class Completion:
+    """The answer to one request.
+
+    Args:
+        body: The request.
+        replies: What to answer, one for each choice.
+        number: How many requests there have been; ids are made from it.
+        created: Unix time in seconds.
+    """
+
+    body: Body
+    replies: Sequence[Reply]
+    number: int
+    created: int
+
+    def whole(self) -> Json:
+        """The answer as one object."""
+        return {
+            "id": self._id,
+            "model": self.body.model,
+            "created": self.created,
+            "object": "chat.completion",
+            "usage": self._usage(),
+            "choices": [self._choice(*choice) for choice in enumerate(self.replies)],
+        }
+
+    def chunks(self) -> Iterator[Json]:
+        """The answer as the chunks of a stream, which has one choice."""
+        reply = self.replies[0]
+        for delta, logprobs in self._deltas(reply):
+            choice: Json = {"delta": delta}
+            if logprobs:
+                choice["logprobs"] = logprobs
+            yield self._chunk({**choice, "index": 0})
+        last: Json = {"delta": {}, "finishReason": _finish_reason(reply)}
+        if reply.logprobs:
+            last["logprobs"] = reply.logprobs
+        yield self._chunk({**last, "index": 0}, usage=self._usage())
+
+    @property
+    def _id(self) -> str:
+        return make_id("chatcmpl-", self.number)
+
+    def _choice(self, index: int, reply: Reply) -> Json:
+        message: Json = {"role": "assistant", "content": _text(reply)}
+        if reply.reasoning:
+            message["reasoningContent"] = reply.reasoning
+        if reply.refusal:
+            message["refusal"] = reply.refusal
+        if reply.tool_calls:
+            message["toolCalls"] = [
+                self._tool_call(position, call, call.arguments_text)
+                for position, call in enumerate(reply.tool_calls)
+            ]
+        choice: Json = {"index": index, "message": message}
+        choice["finishReason"] = _finish_reason(reply)
+        if reply.logprobs:
+            choice["logprobs"] = reply.logprobs
+        elif self.body.logprobs:
+            choice["logprobs"] = self._logprobs(tokens(_text(reply)))
+        return choice
+
+    def _chunk(self, choice: Json, usage: Mapping[str, Any] | None = None) -> Json:
+        return {
+            "created": self.created,
+            **({"usage": usage} if usage is not None else {}),
+            "model": self.body.model,
+            "id": self._id,
+            "choices": [choice],
+            "object": "chat.completion.chunk",
+        }
+
+    def _deltas(self, reply: Reply) -> Iterator[tuple[Json, Json | None]]:
+        yield {"role": "assistant", "content": ""}, None
+        if reply.chunks is not None:
+            for piece in reply.chunks:
+                yield {"content": piece} if isinstance(piece, str) else {**piece}, None
+            return
+        for token in tokens(reply.reasoning):
+            yield {"reasoningContent": token}, None
+        counted = self.body.logprobs and not reply.logprobs
+        for position, token in enumerate(tokens(reply.text)):
+            logprobs = self._logprobs([token], position) if counted else None
+            yield {"content": token}, logprobs
+        for token in tokens(reply.refusal):
+            yield {"refusal": token}, None
+        for index, call in enumerate(reply.tool_calls):
+            head = {"index": index, **self._tool_call(index, call, "")}
+            yield {"toolCalls": [head]}, None
+            for token in tokens(call.arguments_text):
+                piece = {"index": index, "function": {"arguments": token}}
+                yield {"toolCalls": [piece]}, None
+
+    def _tool_call(self, index: int, call: ToolCall, arguments: str) -> Json:
+        call_id = make_id("call_", self.number, index) if call.id == "auto" else call.id
+        return {
+            **({"id": call_id} if call_id is not None else {}),
+            "type": "function",
+            "function": {"name": call.name, "arguments": arguments},
+        }
+
+    def _logprobs(self, pieces: list[str], start: int = 0) -> Json:
+        """Log probabilities that fall with the position, and start again after ten."""
+        content = []
+        for position, token in enumerate(pieces, start):
+            best = -0.01 * (1 + position % 10)
+            others = [f" option{rank}" for rank in range(1, self.body.top_logprobs)]
+            top = [
+                _logprob(option, best - rank)
+                for rank, option in enumerate([token, *others])
+            ]
+            top = top[: self.body.top_logprobs]
+            content.append({**_logprob(token, best), "topLogprobs": top})
+        return {"content": content}
+
+    def _usage(self) -> Mapping[str, Any]:
+        given = self.replies[0].usage
+        if given is not None:
+            return given
+        prompt = _prompt_tokens(self.body)
+        reasoning = sum(len(tokens(reply.reasoning)) for reply in self.replies)
+        content = sum(_content_tokens(reply) for reply in self.replies)
+        inputs, outputs = sum(prompt.values()), content + reasoning
+        return {
+            "promptTokens": inputs,
+            "completionTokens": outputs,
+            "totalTokens": inputs + outputs,
+            "promptTokensDetails": {**prompt, "cachedTokens": 0},
+            "completionTokensDetails": {
+                "contentTokens": content,
+                "reasoningTokens": reasoning,
+                "audioTokens": 0,
+            },
+        }
+
+
+def _text(reply: Reply) -> str:
+    pieces = reply.chunks or []
+    return reply.text or "".join(piece for piece in pieces if isinstance(piece, str))
+
+
+def _finish_reason(reply: Reply) -> str:
+    return reply.finish_reason or ("tool_calls" if reply.tool_calls else "stop")
+
+
+def _content_tokens(reply: Reply) -> int:
+    calls = (call.name + call.arguments_text for call in reply.tool_calls)
+    return sum(len(tokens(text)) for text in (_text(reply), reply.refusal, *calls))
+
+
+def _logprob(token: str, logprob: float) -> Json:
+    return {
+        "token": token,
+        "logprob": round(logprob, 4),
+        "bytes": list(token.encode()),
+    }
+
+
+def _prompt_tokens(body: Body) -> dict[str, int]:
+    kinds = [block.type for message in body.messages for block in message.blocks]
+    texts = [message.text for message in body.messages]
+    files = kinds.count("file") * _FILE_TOKENS
+    return {
+        "textTokens": sum(len(tokens(text)) for text in texts) + files,
+        "imageTokens": kinds.count("image_url") * _IMAGE_TOKENS,
+        "audioTokens": kinds.count("input_audio") * _AUDIO_TOKENS,
+    }

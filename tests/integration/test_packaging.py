@@ -1,0 +1,160 @@
+"""The sdist and the wheel, as somebody gets them who installs the package."""
+
+from __future__ import annotations
+
+import email
+import shutil
+import subprocess
+import sys
+import tarfile
+import venv
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+pytestmark = pytest.mark.packaging
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(command: Sequence[str | Path], cwd: Path = ROOT) -> str:
+    """Run a command; where it fails, show all that it said."""
+    done = subprocess.run(  # noqa: S603 - each command is written in this file
+        command, cwd=cwd, capture_output=True, text=True, check=False
+    )
+    output = done.stdout + done.stderr
+    assert done.returncode == 0, output
+    return output
+
+
+@pytest.fixture(scope="module")
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    # build makes the wheel from the sdist, so the sdist is shown to be complete.
+    folder = tmp_path_factory.mktemp("dist")
+    run([sys.executable, "-m", "build", "--no-isolation", "--outdir", folder])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(dist: Path) -> Path:
+    (wheel,) = dist.glob("langchain_pmock-*-py3-none-any.whl")
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def sdist(dist: Path) -> Path:
+    (sdist,) = dist.glob("langchain_pmock-*.tar.gz")
+    return sdist
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of a new environment with the wheel and what it requires."""
+    folder = tmp_path_factory.mktemp("venv")
+    venv.create(folder, symlinks=True)
+    python = folder / "bin" / "python"
+    uv = shutil.which("uv")
+    if uv is None:
+        pip: list[str | Path] = [sys.executable, "-m", "pip", "--python", python]
+        run([*pip, "install", "--quiet", wheel])
+        run([*pip, "check"])
+    else:
+        run([uv, "pip", "install", "--quiet", "--python", python, wheel])
+        run([uv, "pip", "check", "--python", python])
+    return python
+
+
+def source_files() -> set[str]:
+    package = ROOT / "langchain_pmock"
+    return {
+        path.relative_to(ROOT).as_posix()
+        for path in package.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
+def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    info = {name for name in names if ".dist-info/" in name}
+
+    assert names - info == source_files()
+    assert "langchain_pmock/py.typed" in names
+    assert "langchain_pmock/testing/__init__.py" in names
+    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in info)
+
+
+def test_the_sdist_holds_the_package_and_its_tests(sdist: Path) -> None:
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+
+    assert source_files() <= names
+    assert {"pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE"} <= names
+    assert "tests/unit/test_auth.py" in names
+    generated = (".venv", ".git/", "dist/", ".coverage", ".mypy_cache")
+    assert not [name for name in names if name.startswith(generated)]
+    assert not [name for name in names if "__pycache__" in name]
+
+
+def test_the_long_description_renders(sdist: Path, wheel: Path) -> None:
+    output = run([sys.executable, "-m", "twine", "check", "--strict", sdist, wheel])
+    assert output.count("PASSED") == 2
+
+
+def test_the_metadata(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (n for n in archive.namelist() if n.endswith("/METADATA"))
+        metadata = email.message_from_bytes(archive.read(name))
+
+    assert metadata["Name"] == "langchain-pmock"
+    assert metadata["Version"] == wheel.name.split("-")[1]
+    assert metadata["License-Expression"] == "MIT"
+    assert metadata["Requires-Python"] == ">=3.10"
+    assert "Typing :: Typed" in metadata.get_all("Classifier", [])
+    assert set(metadata.get_all("Provides-Extra", [])) == {"aiohttp", "testing"}
+    runtime = [
+        requirement
+        for requirement in metadata.get_all("Requires-Dist", [])
+        if "extra ==" not in requirement
+    ]
+    names = {requirement.split("<")[0].split("!")[0] for requirement in runtime}
+    assert {name.split(">")[0] for name in names} == {
+        "httpx",
+        "langchain-core",
+        "pydantic",
+        "tenacity",
+    }
+
+
+IMPORT = """
+import langchain_pmock
+print(langchain_pmock.__file__, *langchain_pmock.__all__)
+for name in langchain_pmock.__all__:
+    getattr(langchain_pmock, name)
+"""
+
+
+def test_it_imports_with_only_what_it_requires(installed: Path, tmp_path: Path) -> None:
+    # langchain-core imports pydantic.v1, which warns on Python 3.14.
+    warnings = ["-W", "error", "-W", "ignore:Core Pydantic V1 functionality"]
+    output = run([installed, *warnings, "-c", IMPORT], cwd=tmp_path)
+    file, *public = output.split()
+    assert Path(file).is_relative_to(installed.parents[1])
+    assert {"ChatPmock", "PmockAuth"} <= set(public)
+
+
+IMPORT_TESTING = """
+try:
+    import langchain_pmock.testing
+except ImportError as error:
+    print(error)
+"""
+
+
+def test_the_missing_extra_is_named(installed: Path, tmp_path: Path) -> None:
+    output = run([installed, "-c", IMPORT_TESTING], cwd=tmp_path)
+    assert "langchain-pmock[testing]" in output
