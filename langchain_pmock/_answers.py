@@ -12,7 +12,7 @@ import uuid
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
-from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages import AIMessage
 from langchain_core.messages.tool import invalid_tool_call, tool_call
 from langchain_core.outputs import ChatGeneration, ChatResult
 
@@ -58,7 +58,7 @@ def chat_result(data: Mapping[str, Any], trace_id: str | None) -> ChatResult:
         PmockResponseError: If there is no choice, or one without a message.
     """
     usage = usage_metadata(data.get("usage"))
-    generations = []
+    generations: list[ChatGeneration] = []
     for choice in data.get("choices") or ():
         message = choice.get("message")
         if message is None:

@@ -20,7 +20,7 @@ from langchain_pmock import errors
 from langchain_pmock._envelope import read_envelope, transport_errors
 from langchain_pmock._events import EventReader
 from langchain_pmock._pools import shared_async_pools, shared_pools
-from langchain_pmock._retry import retry_options
+from langchain_pmock._retry import async_retrying, retrying
 from langchain_pmock._version import __version__
 from langchain_pmock.auth import SIGNED_AT
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import (
         AsyncGenerator,
         AsyncIterator,
+        Awaitable,
         Callable,
         Generator,
         Iterator,
@@ -80,17 +81,13 @@ class PmockClient:
         Raises:
             PmockError: If every attempt failed; the last one's error.
         """
-        from tenacity import Retrying
-
-        retrying = Retrying(**retry_options(self.max_retries))
-        return retrying(self._signed_twice, self._post, _encode(body))
+        return retrying(self.max_retries)(self._signed_twice, self._post, _encode(body))
 
     async def apost(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
         """Do as `post`, without blocking the event loop."""
-        from tenacity import AsyncRetrying
-
-        retrying = AsyncRetrying(**retry_options(self.max_retries))
-        return await retrying(self._asigned_twice, self._apost, _encode(body))
+        return await async_retrying(self.max_retries)(
+            self._asigned_twice, self._apost, _encode(body)
+        )
 
     def stream(
         self, body: Mapping[str, Any], make_parser: Callable[[], Parser[ChunkT]]
@@ -109,11 +106,12 @@ class PmockClient:
         Raises:
             PmockError: If no attempt gave a chunk, or the stream broke later.
         """
-        from tenacity import Retrying
-
-        retrying = Retrying(**retry_options(self.max_retries))
         content = _encode({**body, "stream": True})
-        first, chunks = retrying(self._signed_twice, self._begin, content, make_parser)
+        first: ChunkT
+        chunks: Generator[ChunkT, None, None]
+        first, chunks = retrying(self.max_retries)(
+            self._signed_twice, self._begin, content, make_parser
+        )
         with contextlib.closing(chunks):
             yield first
             yield from chunks
@@ -122,11 +120,10 @@ class PmockClient:
         self, body: Mapping[str, Any], make_parser: Callable[[], Parser[ChunkT]]
     ) -> AsyncGenerator[ChunkT, None]:
         """Do as `stream`, without blocking the event loop."""
-        from tenacity import AsyncRetrying
-
-        retrying = AsyncRetrying(**retry_options(self.max_retries))
         content = _encode({**body, "stream": True})
-        first, chunks = await retrying(
+        first: ChunkT
+        chunks: AsyncGenerator[ChunkT, None]
+        first, chunks = await async_retrying(self.max_retries)(
             self._asigned_twice, self._abegin, content, make_parser
         )
         async with contextlib.aclosing(chunks):
@@ -136,7 +133,7 @@ class PmockClient:
 
     # One attempt. httpx signs once more on HTTP 401; the same on a 401 in an envelope.
 
-    def _signed_twice(self, attempt: Callable[..., Any], *args: Any) -> Any:
+    def _signed_twice(self, attempt: Callable[..., Any], *args: Any) -> Any:  # noqa: ANN401
         try:
             return attempt(*args)
         except errors.PmockAuthenticationError as error:
@@ -144,7 +141,9 @@ class PmockClient:
                 raise
         return attempt(*args)
 
-    async def _asigned_twice(self, attempt: Callable[..., Any], *args: Any) -> Any:
+    async def _asigned_twice(
+        self, attempt: Callable[..., Awaitable[Any]], *args: Any
+    ) -> Any:  # noqa: ANN401
         try:
             return await attempt(*args)
         except errors.PmockAuthenticationError as error:

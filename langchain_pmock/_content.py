@@ -1,8 +1,8 @@
 """From the content blocks that LangChain knows to the parts that the wire knows.
 
-The wire's parts are OpenAI's: `text`, `image_url`, `input_audio`, `file`. Blocks come as
-LangChain's standard ones (v0 and v1), as OpenAI's and as Anthropic's, since histories
-move between providers. A block that has no form on the wire is an error.
+The wire's parts are OpenAI's: `text`, `image_url`, `input_audio`, `file`. Blocks come
+as LangChain's standard ones (v0 and v1), as OpenAI's and as Anthropic's, since
+histories move between providers. A block that has no form on the wire is an error.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ _WRITERS: dict[str, Callable[[Mapping[str, Any]], Part]] = {
 
 
 def _source(block: Mapping[str, Any]) -> dict[str, str]:
-    """Find where a block's data is: `url`, `file_id`, or `data` with its `mime_type`."""
+    """Find a block's data: `url`, `file_id`, or `data` with its `mime_type`."""
     if isinstance(block.get("source"), dict):  # Anthropic's
         block = {**block["source"], "mime_type": block["source"].get("media_type")}
     kind = block.get("source_type") or block.get("type")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import httpx
 from pydantic_core import from_json
@@ -14,6 +14,7 @@ from langchain_pmock.auth import ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER, SIGNED_
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from typing import TypeGuard
 
     from langchain_pmock.auth import PmockAuth
 
@@ -46,11 +47,11 @@ def read_envelope(
         with contextlib.suppress(ValueError):
             envelope = from_json(payload)
             if is_success(envelope):
-                return cast("Mapping[str, Any]", envelope)
+                return envelope
     raise failure(payload, response, auth)
 
 
-def is_success(envelope: object) -> bool:
+def is_success(envelope: object) -> TypeGuard[dict[str, Any]]:
     """Tell whether a JSON value is the envelope of a success.
 
     Args:

@@ -31,12 +31,15 @@ class Parser(Protocol[ChunkT_co]):
     @property
     def finished(self) -> bool:
         """Whether an event gave the finish reason."""
+        ...
 
     def event(self, envelope: Mapping[str, Any], /) -> ChunkT_co | None:
         """Take in an event's envelope; give a chunk if there is one to hand on."""
+        ...
 
     def end(self) -> ChunkT_co:
         """Take in the end of the answer; give the last chunk."""
+        ...
 
 
 class EventReader(Generic[ChunkT]):
@@ -60,11 +63,11 @@ class EventReader(Generic[ChunkT]):
         self._events = 0
         self._head = b""
 
-    def feed(self, chunk: bytes) -> Iterator[ChunkT]:
+    def feed(self, data: bytes) -> Iterator[ChunkT]:
         """Take in some bytes.
 
         Args:
-            chunk: The next bytes of the body, cut anywhere.
+            data: The next bytes of the body, cut anywhere.
 
         Yields:
             The chunks that they complete.
@@ -73,8 +76,8 @@ class EventReader(Generic[ChunkT]):
             PmockError: If an event is the envelope of an error, or none at all.
         """
         if not self._events and len(self._head) < _HEAD:
-            self._head += chunk
-        for payload in self._decoder.feed(chunk):
+            self._head += data
+        for payload in self._decoder.feed(data):
             self._events += 1
             try:
                 envelope = from_json(payload)
@@ -83,61 +86,9 @@ class EventReader(Generic[ChunkT]):
                 if self.done:
                     return
                 continue
-            item = self._chunk(envelope, payload)
-            if item is not None:
-                yield item
-
-    def end(self) -> ChunkT_co:
-        """Take in the end of the answer; give the last chunk."""
-
-
-class EventReader(Generic[ChunkT]):
-    """Reads one stream; one for each attempt."""
-
-    def __init__(
-        self, parser: Parser[ChunkT], response: httpx.Response, auth: PmockAuth
-    ) -> None:
-        """Start at the beginning of a stream.
-
-        Args:
-            parser: Makes the chunks.
-            response: The response whose body is the stream.
-            auth: What signed the request.
-        """
-        self.done = False  # [DONE] has come, and the last chunk was made
-        self._parser = parser
-        self._response = response
-        self._auth = auth
-        self._decoder = SSEDecoder()
-        self._events = 0
-        self._head = b""
-
-    def feed(self, chunk: bytes) -> Iterator[ChunkT]:
-        """Take in some bytes.
-
-        Args:
-            chunk: The next bytes of the body, cut anywhere.
-
-        Yields:
-            The chunks that they complete.
-
-        Raises:
-            PmockError: If an event is the envelope of an error, or none at all.
-        """
-        if not self._events and len(self._head) < _HEAD:
-            self._head += chunk
-        for payload in self._decoder.feed(chunk):
-            self._events += 1
-            try:
-                envelope = from_json(payload)
-            except ValueError:
-                yield from self._by_line(payload)
-                if self.done:
-                    return
-                continue
-            item = self._chunk(envelope, payload)
-            if item is not None:
-                yield item
+            chunk = self._chunk(envelope, payload)
+            if chunk is not None:
+                yield chunk
 
     def whole(self, body: bytes) -> Iterator[ChunkT]:
         """Take in a body that is no event stream: an error, or a whole answer.
@@ -151,24 +102,21 @@ class EventReader(Generic[ChunkT]):
         Raises:
             PmockError: If it is not the envelope of a success.
         """
-        envelope = read_envelope(body, self._response, self._auth)
-        item = self._parser.event(envelope)
-        if item is not None:
-            yield item
+        chunk = self._parser.event(read_envelope(body, self._response, self._auth))
+        if chunk is not None:
+            yield chunk
         yield self._parser.end()
 
     def end(self) -> Iterator[ChunkT]:
         """Take in the end of the body.
 
         Yields:
-            The last chunk, unless it was given already.
+            The last chunk.
 
         Raises:
             PmockStreamInterruptedError: If the answer is not complete.
             PmockResponseError: If the body was no event stream at all.
         """
-        if self.done:
-            return
         if not self._parser.finished and (rest := self._decoder.unfinished()):
             # A last event that is cut is no error of its own: the cut is.
             with contextlib.suppress(errors.PmockResponseError):
@@ -194,7 +142,7 @@ class EventReader(Generic[ChunkT]):
             return ""
         return f"it ended after {self._events} events"
 
-    def _chunk(self, envelope: Any, payload: bytes) -> ChunkT | None:  # noqa: ANN401
+    def _chunk(self, envelope: object, payload: bytes) -> ChunkT | None:
         if not is_success(envelope):
             raise failure(payload, self._response, self._auth)
         return self._parser.event(envelope)
@@ -212,11 +160,10 @@ class EventReader(Generic[ChunkT]):
                 return
             if not line:
                 continue
-            try:
+            envelope = None
+            with contextlib.suppress(ValueError):
                 # The standard puts replacement characters for what is not UTF-8.
                 envelope = from_json(line.decode("utf-8", "replace"))
-            except ValueError:
-                envelope = None
-            item = self._chunk(envelope, line)
-            if item is not None:
-                yield item
+            chunk = self._chunk(envelope, line)
+            if chunk is not None:
+                yield chunk

@@ -44,11 +44,12 @@ def to_wire(messages: Sequence[BaseMessage]) -> list[WireMessage]:
         msg = "messages=[] is not valid: pmock needs at least one message."
         raise ValueError(msg)
     wire: list[WireMessage] = []
-    for index, message in enumerate(messages):
+    for message in messages:
         try:
             wire.extend(_message(message))
-        except ValueError as error:
-            msg = f"messages[{index}] ({type(message).__name__}): {error}"
+        except ValueError as error:  # noqa: PERF203 - it must tell which message
+            place = f"messages[{messages.index(message)}] ({type(message).__name__})"
+            msg = f"{place}: {error}"
             raise ValueError(msg) from error
     return wire
 
@@ -77,12 +78,14 @@ def _user(message: HumanMessage) -> Iterable[WireMessage]:
     """Write a user's message; Anthropic puts the results of tools into it."""
     if isinstance(message.content, str):
         return [_named(message, {"role": "user", "content": message.content})]
-    results, rest = [], []
+    wire: list[WireMessage] = []
+    rest: list[str | dict[str, Any]] = []
     for block in message.content:
-        is_result = isinstance(block, dict) and block.get("type") == "tool_result"
-        (results if is_result else rest).append(block)
-    wire = [_tool_result(result) for result in results if isinstance(result, dict)]
-    if rest or not results:
+        if isinstance(block, dict) and block.get("type") == "tool_result":
+            wire.append(_tool_result(block))
+        else:
+            rest.append(block)
+    if rest or not wire:
         wire.append(_named(message, {"role": "user", "content": _content(rest)}))
     return wire
 
@@ -107,7 +110,7 @@ def _tool(message: ToolMessage) -> WireMessage:
 def _result(
     content: str | list[str | dict[str, Any]], *, failed: bool | None
 ) -> str | list[dict[str, Any]]:
-    """Write a tool's result. The wire has no field for its failure: the text says it."""
+    """Write a tool's result. The wire has no field for a failure: the text says it."""
     written = _content(content)
     if not failed:
         return written
@@ -152,7 +155,9 @@ def _sort(
     parts, reasoning, refusals, calls = [], [], [], []
     for block in content:
         kind = block.get("type") if isinstance(block, dict) else None
-        if kind in _REASONING:
+        if isinstance(block, str):
+            parts.append(content_part(block))
+        elif kind in _REASONING:
             reasoning.append(_reasoning(block))
         elif kind == "refusal":
             refusals.append(block["refusal"])

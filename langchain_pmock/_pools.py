@@ -44,7 +44,7 @@ class Pools(Generic[Client]):
             make: Makes a client whose connections are limited so.
             at_once: How many requests a client takes at once; `None` for any number.
         """
-        self._make = make
+        self._make: Callable[[httpx.Limits], Client] = make
         self._at_once = at_once
         self._lock = threading.Lock()
         self._busy: list[int] = []
@@ -102,7 +102,7 @@ def _make_async_client(limits: httpx.Limits) -> httpx.AsyncClient:
 def _new_async_pools() -> Pools[httpx.AsyncClient]:
     """Use aiohttp as the transport where the extra `aiohttp` is installed."""
     try:
-        from httpx_aiohttp import HttpxAiohttpClient
+        from httpx_aiohttp import HttpxAiohttpClient  # noqa: PLC0415 - slow to load
     except ImportError:
         return Pools(_make_async_client)
 
@@ -180,11 +180,15 @@ async def _close_with_loop(
 
 def _forget() -> None:
     """Start anew in a forked child: connections cannot be shared with the parent."""
-    global _shared, _parents  # noqa: PLW0603 - one of each per process
+    global _shared, _parents
     _parents, _shared = _shared, _Shared()
 
 
+@atexit.register
+def _close() -> None:
+    _shared.close()
+
+
 _parents: _Shared | None = None  # kept, so that a child does not hang up on its parent
-atexit.register(lambda: _shared.close())
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)

@@ -8,6 +8,8 @@ import time
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
+from tenacity import AsyncRetrying, Retrying, retry_if_exception, stop_after_attempt
+
 from langchain_pmock.errors import PmockError
 
 if TYPE_CHECKING:
@@ -20,18 +22,24 @@ _LONGEST_WAIT = 8.0
 _LONGEST_RETRY_AFTER = 60.0
 
 
-def retry_options(max_retries: int) -> dict[str, Any]:
-    """Make tenacity's options, for its sync and its async loop alike.
+def retrying(max_retries: int) -> Retrying:
+    """Make the loop of attempts.
 
     Args:
         max_retries: How many times to try again.
 
     Returns:
-        Keyword arguments of `tenacity.Retrying` and `tenacity.AsyncRetrying`.
+        tenacity's loop: call it with what to attempt.
     """
-    # Not at import: tenacity takes long to load, and nothing is sent yet.
-    from tenacity import retry_if_exception, stop_after_attempt
+    return Retrying(**_options(max_retries))
 
+
+def async_retrying(max_retries: int) -> AsyncRetrying:
+    """Do as `retrying`, for what is awaited."""
+    return AsyncRetrying(**_options(max_retries))
+
+
+def _options(max_retries: int) -> dict[str, Any]:
     return {
         "retry": retry_if_exception(_is_retryable),
         "stop": stop_after_attempt(max_retries + 1),
@@ -67,9 +75,8 @@ def retry_after(error: BaseException | None) -> float | None:
     Returns:
         Seconds from now, at least 0; `None` if there is no such header.
     """
-    response = getattr(error, "response", None)
-    value = response.headers.get("retry-after") if response is not None else None
-    if not value:
+    response = error.response if isinstance(error, PmockError) else None
+    if response is None or not (value := response.headers.get("retry-after")):
         return None
     try:
         return max(0.0, float(value))

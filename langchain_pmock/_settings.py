@@ -97,7 +97,7 @@ class PmockSettings(BaseChatModel):
     """Text, or texts, at which the answer ends; also as `stop_sequences`."""
 
     n: _params.AtLeastOne | None = None
-    """How many answers to make. More than one come from `generate`, and not streamed."""
+    """How many answers to make; more than one come from `generate`, not streamed."""
 
     seed: int | None = None
     """Ask for the same answer to the same request, as far as the model can."""

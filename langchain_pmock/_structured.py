@@ -15,7 +15,6 @@ from langchain_core.output_parsers.openai_tools import (
 from langchain_core.utils.function_calling import convert_to_openai_function
 from langchain_core.utils.pydantic import is_basemodel_subclass
 from pydantic import BaseModel
-from typing_extensions import override
 
 from langchain_pmock._tools import tools_to_wire
 from langchain_pmock.errors import PmockRefusalError
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
     from langchain_core.output_parsers import BaseOutputParser
     from langchain_core.outputs import Generation
+    from langchain_core.utils.pydantic import TBaseModel  # noqa: F401 - mypy's plugin
 
     from langchain_pmock._tools import ToolLike
 
@@ -49,8 +49,8 @@ def response_format(schema: Schema, *, strict: bool | None) -> dict[str, Any]:
     """Write a schema as `responseFormat` has it.
 
     Args:
-        schema: A pydantic class, a TypedDict, a JSON schema, an OpenAI function or tool,
-            or a response format that is written already.
+        schema: A pydantic class, a TypedDict, a JSON schema, an OpenAI function or
+            tool, or a response format that is written already.
         strict: Whether the model must keep to it; `None` leaves that to the service.
 
     Returns:
@@ -122,7 +122,7 @@ def _format(json_schema: dict[str, Any], strict: bool | None) -> dict[str, Any]:
 
 
 def _closed(schema: Any) -> Any:  # noqa: ANN401 - any part of a JSON schema
-    """Close each object, as strict mode demands: no other fields, and all of its own."""
+    """Close each object, as strict mode demands: all of its fields, and no others."""
     if isinstance(schema, list):
         return [_closed(item) for item in schema]
     if not isinstance(schema, dict):
@@ -221,8 +221,7 @@ def _by_call(schema: Schema, strict: bool | None, bind: dict[str, Any]) -> Plan:
 class _Careful:
     """Looks at the message before it is parsed: a refusal or a cut answer is none."""
 
-    @override
-    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
+    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:  # noqa: ANN401
         message = getattr(result[0], "message", None)
         if not isinstance(message, AIMessage):
             return super().parse_result(result, partial=partial)  # type: ignore[misc]
@@ -264,8 +263,8 @@ def _check_whole(message: AIMessage) -> None:
         raise PmockRefusalError(msg, raw_message=message, trace_id=trace_id)
     if message.response_metadata.get("finish_reason") == "length":
         msg = (
-            "The structured answer was cut at the token limit (finish_reason='length'): "
-            f"raise max_tokens. What came: {message.text or message.tool_calls}"
+            "The structured answer was cut at the token limit: raise max_tokens. "
+            f"What came: {message.text or message.tool_calls}"
         )
         raise OutputParserException(msg, llm_output=message.text)
 

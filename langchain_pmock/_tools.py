@@ -29,11 +29,12 @@ def tools_to_wire(
     Returns:
         The request's `tools`.
     """
-    return [_tool(tool, strict) for tool in tools]
+    return [_tool(tool, strict=strict) for tool in tools]
 
 
 def choice_to_wire(
-    choice: str | bool | Mapping[str, Any], tools: Sequence[Mapping[str, Any]]
+    choice: str | bool | Mapping[str, Any],  # noqa: FBT001 - LangChain's own form
+    tools: Sequence[Mapping[str, Any]],
 ) -> str | dict[str, Any] | None:
     """Write the choice among tools as the wire has it.
 
@@ -70,13 +71,13 @@ def choice_to_wire(
     return {"type": "function", "function": {"name": name}}
 
 
-def _tool(tool: ToolLike, strict: bool | None) -> dict[str, Any]:  # noqa: FBT001
+def _tool(tool: ToolLike, *, strict: bool | None) -> dict[str, Any]:
     if isinstance(tool, dict) and tool.get("type") == "function":
         # Written already; langchain-core would leave `strict` out of it.
         if strict is None or "function" not in tool:
             return tool
         return convert_to_openai_tool(tool["function"], strict=strict)
-    written = convert_to_openai_tool(tool, strict=strict)  # type: ignore[arg-type]
+    written = convert_to_openai_tool(tool, strict=strict)
     if isinstance(tool, dict) and "cache_control" in tool:
         # Anthropic's mark on a tool, for the Claude models.
         written = {**written, "cache_control": tool["cache_control"]}

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
         CallbackManagerForLLMRun,
     )
     from langchain_core.language_models import (
-        LanguageModelInput,
         LangSmithParams,
+        LanguageModelInput,
         ModelProfile,
     )
     from langchain_core.messages import AIMessage, BaseMessage
@@ -44,7 +44,7 @@ _DEFAULT_TIMEOUT = httpx.Timeout(600.0, connect=30.0)
 
 
 class ChatPmock(PmockSettings):
-    """Chat models of the pmock gateway: GPT, Gemini and Claude behind one endpoint.
+    '''Chat models of the pmock gateway: GPT, Gemini and Claude behind one endpoint.
 
     Setup:
         Install the package and set the two keys:
@@ -99,8 +99,8 @@ class ChatPmock(PmockSettings):
             return f"Sunny in {city}"
 
 
-        message = model.bind_tools([get_weather]).invoke("What is the weather in Paris?")
-        print(message.tool_calls)
+        with_tools = model.bind_tools([get_weather])
+        print(with_tools.invoke("What is the weather in Paris?").tool_calls)
         ```
 
     Structured output:
@@ -120,7 +120,7 @@ class ChatPmock(PmockSettings):
     Each generation parameter below can also be given with `bind` and at the call, by
     the same name; `None` there takes back what the constructor set. Only what was asked
     for is sent.
-    """
+    '''
 
     @property
     def model_name(self) -> str:
@@ -129,6 +129,7 @@ class ChatPmock(PmockSettings):
 
     # --- Requests --------------------------------------------------------------------
 
+    @override
     def _generate(
         self,
         messages: list[BaseMessage],
@@ -139,6 +140,7 @@ class ChatPmock(PmockSettings):
         envelope = self._client().post(self._body(messages, stop, kwargs))
         return chat_result(envelope["data"], get(envelope, "trace_id"))
 
+    @override
     async def _agenerate(
         self,
         messages: list[BaseMessage],
@@ -149,6 +151,7 @@ class ChatPmock(PmockSettings):
         envelope = await self._client().apost(self._body(messages, stop, kwargs))
         return chat_result(envelope["data"], get(envelope, "trace_id"))
 
+    @override
     def _stream(
         self,
         messages: list[BaseMessage],
@@ -159,6 +162,7 @@ class ChatPmock(PmockSettings):
         body = self._body(messages, stop, kwargs, streamed=True)
         return self._client().stream(body, ChunkParser)
 
+    @override
     def _astream(
         self,
         messages: list[BaseMessage],
@@ -343,6 +347,7 @@ class ChatPmock(PmockSettings):
         """Tell LangChain where to find the class again."""
         return ["langchain_pmock", "chat_models"]
 
+    @override
     def _get_ls_params(
         self, stop: list[str] | None = None, **kwargs: Any
     ) -> LangSmithParams:

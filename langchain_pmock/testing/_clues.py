@@ -68,12 +68,14 @@ class Clues:
     def __init__(self, text: str) -> None:
         """Look through the text once."""
         self.text = text
-        self.quoted = quoted(text)
+        self.quoted: list[str] = quoted(text)
         unquoted = _QUOTED.sub(" ", text)
-        self.numbers = [_number(n) for n in _NUMBER.findall(_DATE.sub(" ", unquoted))]
+        self.numbers: list[Number] = [
+            _number(n) for n in _NUMBER.findall(_DATE.sub(" ", unquoted))
+        ]
         named = [*_PLACE.findall(unquoted), *_NAME.findall(unquoted)]
         topics = [t for t in _TOPIC.findall(unquoted) if not _NUMBER.fullmatch(t)]
-        self.phrases = [*dict.fromkeys(named)] or [*dict.fromkeys(topics)]
+        self.phrases: list[str] = [*dict.fromkeys(named)] or [*dict.fromkeys(topics)]
 
     def take_number(
         self, mentioned: str | None, fits: Callable[[Number], bool]
