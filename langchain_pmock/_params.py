@@ -16,6 +16,8 @@ from typing_extensions import TypedDict
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from pydantic_core import ErrorDetails
+
 ModelName = Literal[
     "gpt-5.1",
     "gpt-5.1-all",
@@ -31,6 +33,7 @@ ModelName = Literal[
 """The models that the service documents. It may know more: any name can be sent."""
 
 # Documented: temperature and the two penalties. Assumed: the other ranges.
+Model = ModelName | Annotated[str, Field(min_length=1)]
 Temperature = Annotated[float, Field(ge=0, le=2)]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -45,7 +48,7 @@ class Params(TypedDict, total=False):
 
     __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]
 
-    model: Annotated[str, Field(min_length=1)]
+    model: Model
     temperature: Temperature
     max_tokens: AtLeastOne
     max_completion_tokens: AtLeastOne
@@ -65,6 +68,9 @@ class Params(TypedDict, total=False):
     response_format: dict[str, Any]
     model_kwargs: dict[str, Any]
 
+
+CALL_ONLY = {"tools", "tool_choice", "response_format"}
+"""Parameters that a call may be given and the constructor may not."""
 
 ALIASES = {"model_name": "model", "stop_sequences": "stop"}
 """Other names that LangChain's users know a parameter by."""
@@ -102,8 +108,22 @@ def check(params: Mapping[str, Any]) -> dict[str, Any]:
     try:
         return dict(_adapter().validate_python(given))
     except ValidationError as error:
-        problems = {_describe(problem, given): None for problem in error.errors()}
-        raise ValueError("; ".join(problems)) from None
+        raise ValueError(explain(error.errors(), given)) from None
+
+
+def explain(
+    problems: Iterable[Mapping[str, Any] | ErrorDetails], given: Mapping[str, Any]
+) -> str:
+    """Say what is wrong with parameters: which one, its value, what is allowed.
+
+    Args:
+        problems: What pydantic says of each; the first of its `loc` is the name.
+        given: The parameters.
+
+    Returns:
+        The text.
+    """
+    return "; ".join(dict.fromkeys(_describe(each, given) for each in problems))
 
 
 def unknown_name(name: str, known: Iterable[str]) -> str:
@@ -116,6 +136,8 @@ def unknown_name(name: str, known: Iterable[str]) -> str:
     Returns:
         One sentence.
     """
+    if name in CALL_ONLY:
+        return f"{name!r} belongs to a call: give it with bind, or bind_tools."
     close = difflib.get_close_matches(_snake_case(name), known, n=1)
     hint = (
         f"did you mean {close[0]!r}?" if close else "it is no parameter of ChatPmock."
@@ -138,14 +160,14 @@ def to_wire(params: Mapping[str, Any]) -> dict[str, Any]:
     body = {
         WIRE_NAMES[name]: value
         for name, value in params.items()
-        if value is not None
-        and name in WIRE_NAMES
-        and not (name == "stop" and not value)
+        if name in WIRE_NAMES and value is not None and value != []
     }
     return {**body, **(params.get("model_kwargs") or {})}
 
 
-def _describe(problem: Mapping[str, Any], given: Mapping[str, Any]) -> str:
+def _describe(
+    problem: Mapping[str, Any] | ErrorDetails, given: Mapping[str, Any]
+) -> str:
     name = str(problem["loc"][0])
     if problem["type"] == "extra_forbidden":
         return unknown_name(name, Params.__annotations__)

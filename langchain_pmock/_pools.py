@@ -14,6 +14,7 @@ import contextlib
 import os
 import threading
 from functools import cache
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import httpx
@@ -91,12 +92,19 @@ def _ssl_context() -> ssl.SSLContext:
     return httpx.create_ssl_context()
 
 
+def _no_cookies() -> CookieJar:
+    """Keep no cookies: the clients are shared by models with different credentials."""
+    return CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+
+
 def _make_client(limits: httpx.Limits) -> httpx.Client:
-    return httpx.Client(verify=_ssl_context(), limits=limits)
+    return httpx.Client(verify=_ssl_context(), limits=limits, cookies=_no_cookies())
 
 
 def _make_async_client(limits: httpx.Limits) -> httpx.AsyncClient:
-    return httpx.AsyncClient(verify=_ssl_context(), limits=limits)
+    return httpx.AsyncClient(
+        verify=_ssl_context(), limits=limits, cookies=_no_cookies()
+    )
 
 
 def _new_async_pools() -> Pools[httpx.AsyncClient]:
@@ -109,7 +117,9 @@ def _new_async_pools() -> Pools[httpx.AsyncClient]:
     def make(limits: httpx.Limits) -> httpx.AsyncClient:
         # 0 is aiohttp's word for no limit; its pool is fast at any size.
         limits.max_connections = 0
-        return HttpxAiohttpClient(verify=_ssl_context(), limits=limits)
+        return HttpxAiohttpClient(
+            verify=_ssl_context(), limits=limits, cookies=_no_cookies()
+        )
 
     return Pools(make, at_once=None)
 

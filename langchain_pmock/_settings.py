@@ -15,14 +15,15 @@ from pydantic import (
     Field,
     PositiveFloat,
     SecretStr,
+    ValidationError,
     ValidationInfo,
+    ValidatorFunctionWrapHandler,
     field_validator,
     model_validator,
 )
 from typing_extensions import Self
 
 from langchain_pmock import _params
-from langchain_pmock._params import ModelName  # noqa: TC001 - as above
 from langchain_pmock._version import __version__
 from langchain_pmock.auth import ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER
 
@@ -43,10 +44,19 @@ _ALIASES = {
 _TAKEN = {"messages", "stream", *_params.WIRE_NAMES, *_params.WIRE_NAMES.values()}
 
 
+# Fields that hold no secret: their values may be shown in errors.
+_SHOWN = (
+    *(name for name in _params.WIRE_NAMES if name not in _params.CALL_ONLY),
+    "timeout",
+    "max_retries",
+    "streaming",
+)
+
+
 class PmockSettings(BaseChatModel):
     """The fields of `ChatPmock`; see there."""
 
-    model: ModelName | str
+    model: _params.Model
     """The model's name, such as `"gpt-5.1"`; also as `model_name`.
 
     The service documents the names of `ModelName`. Any other is sent as it is.
@@ -167,30 +177,45 @@ class PmockSettings(BaseChatModel):
     @classmethod
     def _rename(cls, values: dict[str, Any]) -> dict[str, Any]:
         """Accept the other names that LangChain's users know a field by."""
-        named = {_ALIASES.get(name, name): value for name, value in values.items()}
-        for name in named:
+        named: dict[str, Any] = {}
+        for given, value in values.items():
+            name = _ALIASES.get(given, given)
             if name not in cls.model_fields:
-                raise ValueError(_params.unknown_name(name, cls.model_fields))
+                raise ValueError(_params.unknown_name(given, cls.model_fields))
+            if name in named:
+                msg = f"{name!r} is given twice, once by another name of it."
+                raise ValueError(msg)
+            named[name] = value
         return named
 
-    @field_validator(
-        *(name for name in _params.WIRE_NAMES if not name.startswith(("tool", "resp"))),
-        mode="before",
-        check_fields=False,
-    )
+    @field_validator(*_SHOWN, mode="wrap")
     @classmethod
-    def _check_parameter(cls, value: Any, info: ValidationInfo) -> Any:  # noqa: ANN401
-        name = str(info.field_name)
-        return _params.check({name: value}).get(name)
+    def _explain(
+        cls,
+        value: Any,  # noqa: ANN401 - it may be anything
+        handler: ValidatorFunctionWrapHandler,
+        info: ValidationInfo,
+    ) -> Any:  # noqa: ANN401
+        """Show the value in the error, which is safe for these fields alone."""
+        try:
+            return handler(value)
+        except ValidationError as error:
+            name = str(info.field_name)
+            where = [{**each, "loc": (name,)} for each in error.errors()]
+            raise ValueError(_params.explain(where, {name: value})) from None
 
     @field_validator("access_key", "secret_key")
     @classmethod
     def _check_key(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
-        if not value.get_secret_value():
-            name = str(info.field_name)
+        name = str(info.field_name)
+        key = value.get_secret_value().strip()
+        if not key:
             msg = f"Set the environment variable PMOCK_{name.upper()}, or pass {name}."
             raise ValueError(msg)
-        return value
+        if not key.isprintable():
+            msg = f"{name} must not have control characters or line breaks in it."
+            raise ValueError(msg)
+        return SecretStr(key)
 
     @field_validator("base_url")
     @classmethod

@@ -1,0 +1,730 @@
+"""`PmockServer` over real sockets, with nothing of ours on the client's side."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import httpx
+import pytest
+
+from langchain_pmock.auth import ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER, sign
+from langchain_pmock.testing import Fault, PmockServer, Reply, ToolCall
+
+EVENT_STREAM = {"Accept": "text/event-stream"}
+
+
+@pytest.fixture
+def server() -> Iterator[PmockServer]:
+    with PmockServer() as started:
+        yield started
+
+
+def signed(server: PmockServer, *, at: float | None = None) -> dict[str, str]:
+    now = time.time() if at is None else at
+    return {
+        ACCESS_KEY_HEADER: server.access_key,
+        ACCESS_TOKEN_HEADER: sign(server.access_key, server.secret_key, now),
+    }
+
+
+def body(**fields: Any) -> dict[str, Any]:
+    hello = {"role": "user", "content": "Hello"}
+    return {"model": "gpt-5.1", "messages": [hello], **fields}
+
+
+def endpoint(server: PmockServer) -> str:
+    return f"{server.url}/ai/chat/completions"
+
+
+def post(server: PmockServer, *, timeout: float = 5, **fields: Any) -> httpx.Response:
+    headers = signed(server) | (EVENT_STREAM if fields.get("stream") else {})
+    return httpx.post(
+        endpoint(server), json=body(**fields), headers=headers, timeout=timeout
+    )
+
+
+def open_stream(
+    server: PmockServer, *, timeout: float = 5
+) -> AbstractContextManager[httpx.Response]:
+    return httpx.stream(
+        "POST",
+        endpoint(server),
+        json=body(stream=True),
+        headers=signed(server) | EVENT_STREAM,
+        timeout=timeout,
+    )
+
+
+def read_until(error: type[Exception], response: httpx.Response) -> str:
+    received = ""
+    try:
+        for piece in response.iter_text():
+            received += piece
+    except error:
+        return received
+    pytest.fail(f"no {error.__name__}, but the end of the stream")
+
+
+def text_of(response: httpx.Response) -> str:
+    text: str = response.json()["data"]["choices"][0]["message"]["content"]
+    return text
+
+
+def events_of(content: str) -> list[Any]:
+    blocks = content.removesuffix("\n\n").split("\n\n")
+    data = [block.removeprefix("data: ") for block in blocks]
+    return [json.loads(item) if item != "[DONE]" else item for item in data]
+
+
+def deltas_of(content: str) -> list[dict[str, Any]]:
+    chunks = [e["data"] for e in events_of(content) if e != "[DONE]"]
+    return [chunk["choices"][0]["delta"] for chunk in chunks]
+
+
+def streamed_text(content: str) -> str:
+    return "".join(delta.get("content", "") for delta in deltas_of(content))
+
+
+# --- Answers in the documented shapes ------------------------------------------------
+
+
+def test_plain_answer_is_the_documented_envelope(server: PmockServer) -> None:
+    response = post(server)
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "application/json"
+    answer = response.json()
+    assert list(answer) == ["code", "message", "data", "traceId"]
+    assert answer["code"] == 200
+    assert answer["message"] == "success"
+    assert re.fullmatch(r"[0-9a-f]+", answer["traceId"])
+    data = answer["data"]
+    assert data["id"].startswith("chatcmpl-")
+    assert data["model"] == "gpt-5.1"
+    assert data["object"] == "chat.completion"
+    assert abs(data["created"] - time.time()) < 5
+    assert data["choices"] == [
+        {
+            "index": 0,
+            "message": {"role": "assistant", "content": "You said: Hello"},
+            "finishReason": "stop",
+        }
+    ]
+    assert data["usage"] == {
+        "promptTokens": 1,
+        "completionTokens": 4,
+        "totalTokens": 5,
+        "promptTokensDetails": {
+            "textTokens": 1,
+            "imageTokens": 0,
+            "audioTokens": 0,
+            "cachedTokens": 0,
+        },
+        "completionTokensDetails": {
+            "contentTokens": 4,
+            "reasoningTokens": 0,
+            "audioTokens": 0,
+        },
+    }
+
+
+def test_stream_is_the_documented_events(server: PmockServer) -> None:
+    response = post(server, stream=True)
+    assert response.headers["content-type"] == "text/event-stream"
+    *chunks, done = events_of(response.text)
+    assert done == "[DONE]"
+    assert {tuple(chunk) for chunk in chunks} == {("code", "data", "message")}
+    first, *middle, last = [chunk["data"] for chunk in chunks]
+    assert first["choices"] == [
+        {"delta": {"role": "assistant", "content": ""}, "index": 0}
+    ]
+    assert [chunk["choices"][0]["delta"]["content"] for chunk in middle] == [
+        "You",
+        " said",
+        ":",
+        " Hello",
+    ]
+    assert all("usage" not in chunk for chunk in [first, *middle])
+    assert last["choices"] == [{"delta": {}, "finishReason": "stop", "index": 0}]
+    assert last["usage"]["totalTokens"] == 5
+    assert {chunk["object"] for chunk in [first, *middle, last]} == {
+        "chat.completion.chunk"
+    }
+
+
+def test_streamed_text_is_the_plain_text(server: PmockServer) -> None:
+    message = {"role": "user", "content": "你好世界 👩‍👩‍👧 café\n\tnaïve   end "}
+    plain = text_of(post(server, messages=[message]))
+    streamed = streamed_text(post(server, messages=[message], stream=True).text)
+    assert plain == streamed == f"You said: {message['content']}"
+
+
+def test_tool_calls_stream_in_pieces(server: PmockServer) -> None:
+    calls = [ToolCall("f", {"a": "你好 b"}), ToolCall("g", '{"broken'), ToolCall("h")]
+    server.script(*[Reply(tool_calls=calls)] * 2)
+    plain = post(server).json()["data"]["choices"][0]
+    assert plain["finishReason"] == "tool_calls"
+    response = post(server, stream=True)
+    merged: dict[int, dict[str, str]] = {}
+    for delta in deltas_of(response.text):
+        for piece in delta.get("toolCalls", []):
+            if piece["index"] not in merged:
+                assert piece["id"].startswith("call_")
+                merged[piece["index"]] = {**piece["function"]}
+            else:
+                assert piece.keys() == {"index", "function"}
+                merged[piece["index"]]["arguments"] += piece["function"]["arguments"]
+    assert [*merged.values()] == [c["function"] for c in plain["message"]["toolCalls"]]
+    assert [*merged.values()] == [
+        {"name": "f", "arguments": '{"a": "你好 b"}'},
+        {"name": "g", "arguments": '{"broken'},
+        {"name": "h", "arguments": "{}"},
+    ]
+
+
+def test_other_paths_and_methods_get_an_envelope(server: PmockServer) -> None:
+    assert httpx.get(f"{server.url}/nowhere").json()["code"] == 404
+    response = httpx.get(endpoint(server))
+    assert response.status_code == response.json()["code"] == 405
+    assert "date" in response.headers
+
+
+# --- Strictness ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({ACCESS_KEY_HEADER: None}, f"{ACCESS_KEY_HEADER} is missing"),
+        ({ACCESS_TOKEN_HEADER: None}, f"{ACCESS_TOKEN_HEADER} is missing"),
+        ({ACCESS_KEY_HEADER: "ak-other"}, "not a known access key"),
+        ({ACCESS_TOKEN_HEADER: "eA=="}, "not the signature of this minute"),
+        ({ACCESS_TOKEN_HEADER: "é"}, "not the signature of this minute"),
+    ],
+)
+def test_wrong_credentials(
+    server: PmockServer, change: dict[str, str | None], problem: str
+) -> None:
+    headers = signed(server) | change
+    sent = [(k.encode(), v.encode()) for k, v in headers.items() if v is not None]
+    response = httpx.post(endpoint(server), json=body(), headers=sent)
+    assert response.status_code == response.json()["code"] == 401
+    assert problem in response.json()["message"]
+    assert server.secret_key not in response.text
+    assert server.requests[0].status == 401
+
+
+def test_signature_is_good_for_its_minute_alone() -> None:
+    with PmockServer(clock=lambda: 1768809960.0) as server:
+
+        def status_at(timestamp: float) -> int:
+            headers = signed(server, at=timestamp)
+            return httpx.post(
+                endpoint(server), json=body(), headers=headers
+            ).status_code
+
+        assert status_at(1768809960) == status_at(1768810019.9) == 200
+        assert status_at(1768809959.9) == status_at(1768810020) == 401
+
+
+def test_date_is_the_servers_time(server: PmockServer) -> None:
+    server.clock_offset = -7200
+    refused = post(server)
+    assert refused.status_code == 401
+    date = parsedate_to_datetime(refused.headers["date"]).timestamp()
+    assert abs(date - (time.time() - 7200)) < 5
+    assert refused.headers.get_list("date", split_commas=False) == [
+        refused.headers["date"]
+    ]
+    headers = signed(server, at=date)
+    answer = httpx.post(endpoint(server), json=body(), headers=headers)
+    assert answer.status_code == 200
+
+
+def test_keys_may_be_any_text() -> None:
+    with PmockServer(access_key="clé", secret_key="秘密") as server:
+        headers = [(k.encode(), v.encode()) for k, v in signed(server).items()]
+        answer = httpx.post(endpoint(server), json=body(), headers=headers)
+        assert answer.status_code == 200
+
+
+def test_wrong_body_is_refused_and_recorded(server: PmockServer) -> None:
+    response = post(server, max_tokens=5)
+    assert response.status_code == response.json()["code"] == 400
+    assert response.json()["message"].startswith("max_tokens is not a known field")
+    assert server.requests[0].body["max_tokens"] == 5
+    assert (server.requests[0].status, server.requests[0].code) == (400, 400)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"model": NaN}'])
+def test_body_that_is_no_object(server: PmockServer, content: bytes) -> None:
+    headers = signed(server) | {"Content-Type": "application/json"}
+    response = httpx.post(endpoint(server), content=content, headers=headers)
+    assert response.status_code == 400
+    assert server.requests[0].body == {}
+
+
+def test_headers_that_the_contract_asks_for(server: PmockServer) -> None:
+    url = endpoint(server)
+    no_type = httpx.post(url, content=json.dumps(body()), headers=signed(server))
+    assert no_type.status_code == 400
+    assert "content-type" in no_type.json()["message"]
+    no_accept = httpx.post(url, json=body(stream=True), headers=signed(server))
+    assert no_accept.status_code == 400
+    assert "text/event-stream" in no_accept.json()["message"]
+
+
+# --- Script --------------------------------------------------------------------------
+
+
+def test_script_then_rules_again(server: PmockServer) -> None:
+    server.script("one", Reply(text="two", finish_reason="length"), Fault(status=503))
+    server.script("three")
+    assert text_of(post(server)) == "one"
+    two = post(server).json()["data"]["choices"][0]
+    assert (two["message"]["content"], two["finishReason"]) == ("two", "length")
+    assert post(server).status_code == 503
+    assert streamed_text(post(server, stream=True).text) == "three"
+    assert text_of(post(server)) == "You said: Hello"
+
+
+def test_refused_request_uses_nothing_up(server: PmockServer) -> None:
+    server.script("kept")
+    server.fail(status=500)
+    assert post(server, n=0).status_code == 400
+    assert post(server).status_code == 500
+    assert text_of(post(server)) == "kept"
+
+
+def test_exact_chunks(server: PmockServer) -> None:
+    pieces: list[str | dict[str, Any]] = [
+        "He",
+        {"content": "l", "toolCalls": []},
+        {},
+        "lo",
+    ]
+    usage = {"promptTokens": 7}
+    server.script(Reply(chunks=pieces, usage=usage))
+    response = post(server, stream=True)
+    assert deltas_of(response.text)[1:-1] == [
+        {"content": "He"},
+        {"content": "l", "toolCalls": []},
+        {},
+        {"content": "lo"},
+    ]
+    assert events_of(response.text)[-2]["data"]["usage"] == usage
+
+
+def test_raw_bytes_come_as_they_are(server: PmockServer) -> None:
+    pieces = [b"\xef\xbb\xbfda", b"ta: \xe4", b"\xbd\xa0\r", b"\n\r\n"]
+    server.script(Reply(raw=pieces))
+    with open_stream(server) as response:
+        assert [*response.iter_raw()] == pieces
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+def test_newline(server: PmockServer, newline: str) -> None:
+    server.newline = newline
+    content = post(server, stream=True).text
+    assert content.endswith(f"data: [DONE]{newline}{newline}")
+    rest = content.replace(newline, "")
+    assert "\n" not in rest
+    assert "\r" not in rest
+
+
+# --- Faults --------------------------------------------------------------------------
+
+
+def test_http_status_with_retry_after(server: PmockServer) -> None:
+    server.fail(status=429, message="slow down", retry_after=1.5, times=2)
+    for _ in range(2):
+        response = post(server, stream=True)
+        assert response.status_code == response.json()["code"] == 429
+        assert response.json()["message"] == "slow down"
+        assert response.headers["retry-after"] == "1.5"
+    assert post(server).status_code == 200
+    server.fail(status=503, code=77, retry_after="Sun, 06 Nov 1994 08:49:37 GMT")
+    response = post(server)
+    assert (response.status_code, response.json()["code"]) == (503, 77)
+    assert response.headers["retry-after"] == "Sun, 06 Nov 1994 08:49:37 GMT"
+
+
+def test_code_in_an_envelope_of_http_200(server: PmockServer) -> None:
+    server.fail(code=429)
+    response = post(server)
+    assert (response.status_code, response.json()["code"]) == (200, 429)
+    assert response.json()["data"] is None
+    assert (server.requests[0].status, server.requests[0].code) == (200, 429)
+
+
+@pytest.mark.parametrize("after", [None, 0, 3])
+def test_code_in_a_stream(server: PmockServer, after: int | None) -> None:
+    server.fail(code=500, after=after)
+    response = post(server, stream=True)
+    assert response.status_code == 200
+    *good, bad = events_of(response.text)
+    assert len(good) == (after or 0)
+    assert bad["code"] == 500
+    assert bad["traceId"]
+
+
+def test_garbage(server: PmockServer) -> None:
+    server.fail(garbage=True, times=2)
+    with pytest.raises(ValueError, match="codec"):
+        post(server).json()
+    with pytest.raises(ValueError, match="Expecting"):
+        events_of(post(server, stream=True).text)
+
+
+def test_web_page_and_other_bodies(server: PmockServer) -> None:
+    server.fail(html=True)
+    server.fail(html=True, status=200)
+    server.fail(body=b"a,b", content_type="text/csv")
+    pages = [post(server), post(server, stream=True)]
+    assert [page.status_code for page in pages] == [502, 200]
+    assert {page.headers["content-type"] for page in pages} == {"text/html"}
+    assert all(page.text.startswith("<html>") for page in pages)
+    other = post(server)
+    assert (other.headers["content-type"], other.text) == ("text/csv", "a,b")
+
+
+@pytest.mark.parametrize("events", [0, 1, 3])
+def test_stream_cut_cleanly(server: PmockServer, events: int) -> None:
+    server.fail(cut_after=events)
+    content = post(server, stream=True).text
+    assert len(events_of(content) if content else []) == events
+    assert "finishReason" not in content
+
+
+def test_plain_answer_cut(server: PmockServer) -> None:
+    server.fail(cut_after=0)
+    with pytest.raises(httpx.RemoteProtocolError, match="incomplete"):
+        post(server)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_reset_before_the_response(server: PmockServer, *, stream: bool) -> None:
+    server.fail(reset_after=0)
+    with pytest.raises(httpx.ReadError, match="reset"):
+        post(server, stream=stream)
+    assert server.requests[0].status is None
+    assert post(server, stream=stream).status_code == 200
+
+
+def test_reset_in_the_middle(server: PmockServer) -> None:
+    server.fail(reset_after=2, times=2)
+    with open_stream(server) as response:
+        received = read_until(httpx.ReadError, response)
+    assert len(events_of(received)) == 2
+    with pytest.raises(httpx.ReadError, match="reset"):
+        post(server)
+
+
+def test_stall_before_the_response(server: PmockServer) -> None:
+    server.script("late")
+    server.fail(stall=0.3)
+    started = time.monotonic()
+    assert text_of(post(server)) == "late"
+    assert time.monotonic() - started >= 0.3
+
+
+def test_reply_waits_for_who_left_during_a_stall(server: PmockServer) -> None:
+    server.script("kept", "next")
+    server.fail(stall=60)
+    with pytest.raises(httpx.ReadTimeout):
+        post(server, timeout=0.2)
+    deadline = time.monotonic() + 5
+    while server.open_connections and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert text_of(post(server)) == "kept"
+
+
+@pytest.mark.parametrize("after", [0, 2])
+def test_stall_in_a_stream(server: PmockServer, after: int) -> None:
+    server.fail(stall=60, after=after)
+    with open_stream(server, timeout=0.3) as response:
+        assert response.status_code == 200
+        received = read_until(httpx.ReadTimeout, response)
+    assert len(events_of(received) if received else []) == after
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_byte_by_byte(server: PmockServer, *, stream: bool) -> None:
+    server.script(*["你好"] * 2)
+    whole = post(server, stream=stream).content
+    server.fail(byte_by_byte=True)
+    with httpx.stream(
+        "POST",
+        endpoint(server),
+        json=body(stream=stream),
+        headers=signed(server) | EVENT_STREAM,
+    ) as response:
+        pieces = [*response.iter_raw()]
+    assert {len(piece) for piece in pieces} == {1}
+    # All but the ids and the times.
+    assert len(pieces) == len(whole)
+    assert "你好" in b"".join(pieces).decode() or stream
+
+
+def test_fault_leaves_the_script_where_it_is(server: PmockServer) -> None:
+    server.script("one", Fault(cut_after=1), "two")
+    server.fail(status=500)
+    assert post(server, stream=True).status_code == 500
+    assert text_of(post(server)) == "one"
+    assert "[DONE]" not in post(server, stream=True).text
+    assert text_of(post(server)) == "two"
+
+
+def test_reset_forgets(server: PmockServer) -> None:
+    server.script("never")
+    server.fail(status=500)
+    post(server)
+    server.fail(status=500)
+    server.reset()
+    assert server.requests == []
+    assert text_of(post(server)) == "You said: Hello"
+
+
+def test_misspelled_fault() -> None:
+    with pytest.raises(ValueError, match="needs one of status"):
+        Fault(retry_after=3)
+
+
+# --- The server itself ---------------------------------------------------------------
+
+
+def test_records_requests(server: PmockServer) -> None:
+    post(server, temperature=0.5)
+    request = server.requests[0]
+    assert request.body["temperature"] == 0.5
+    assert request.headers[ACCESS_KEY_HEADER] == server.access_key
+    assert (request.status, request.code) == (200, 200)
+
+
+def test_same_requests_get_the_same_answers() -> None:
+    def answers() -> list[Any]:
+        with PmockServer(clock=lambda: 1768809960.0) as server:
+            headers = signed(server, at=1768809960)
+            return [
+                httpx.post(endpoint(server), json=body(), headers=headers).json()
+                for _ in range(2)
+            ]
+
+    first, second = answers()
+    assert [first, second] == answers()
+    assert first["data"]["id"] != second["data"]["id"]
+    assert first["traceId"] != second["traceId"]
+
+
+def test_delay_is_between_events() -> None:
+    with PmockServer(delay=0.05) as server:
+        started = time.monotonic()
+        events = events_of(post(server, stream=True).text)
+        took = time.monotonic() - started
+    assert took >= 0.05 * (len(events) - 1)
+
+
+def test_no_secret_in_repr(server: PmockServer) -> None:
+    assert server.url in repr(server)
+    assert server.secret_key not in repr(server)
+    assert server.access_key not in repr(server)
+    assert repr(PmockServer()) == "PmockServer(stopped)"
+
+
+def test_each_server_has_keys_of_its_own(server: PmockServer) -> None:
+    other = PmockServer()
+    assert other.access_key != server.access_key
+    assert other.secret_key != server.secret_key
+    assert other.access_key.startswith("ak-test-")
+    assert other.secret_key.startswith("sk-test-")
+
+
+def test_env_names_what_the_client_reads(server: PmockServer) -> None:
+    assert server.env == {
+        "PMOCK_ACCESS_KEY": server.access_key,
+        "PMOCK_SECRET_KEY": server.secret_key,
+        "PMOCK_BASE_URL": server.url,
+    }
+
+
+def test_no_address_before_the_start() -> None:
+    with pytest.raises(RuntimeError, match="not started"):
+        _ = PmockServer().url
+
+
+def test_start_and_stop_again_and_again() -> None:
+    threads = threading.active_count()
+    server = PmockServer()
+    server.stop()
+    for _ in range(3):
+        server.start()
+        server.start()
+        assert post(server).status_code == 200
+        server.stop()
+        server.stop()
+        assert threading.active_count() == threads
+
+
+def test_stop_drops_open_streams_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    server = PmockServer(delay=60)
+    server.start()
+    url = endpoint(server)
+    with (
+        httpx.Client(headers=signed(server) | EVENT_STREAM) as client,
+        client.stream("POST", url, json=body(stream=True)) as response,
+    ):
+        pieces = response.iter_text()
+        assert next(pieces)
+        started = time.monotonic()
+        server.stop()
+        assert time.monotonic() - started < 2
+        with pytest.raises(httpx.TransportError):
+            next(pieces)
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(url)
+    assert caplog.records == []
+
+
+def test_stop_during_a_stall(caplog: pytest.LogCaptureFixture) -> None:
+    with PmockServer() as server:
+        server.fail(stall=60)
+        failed: list[Exception] = []
+
+        def call() -> None:
+            try:
+                post(server, timeout=30)
+            except httpx.TransportError as error:
+                failed.append(error)
+
+        thread = threading.Thread(target=call)
+        thread.start()
+        deadline = time.monotonic() + 5
+        while not server.requests and time.monotonic() < deadline:
+            time.sleep(0.01)
+        started = time.monotonic()
+    assert time.monotonic() - started < 2
+    thread.join()
+    assert failed
+    assert [r for r in caplog.records if r.name.startswith("uvicorn")] == []
+
+
+def test_client_that_leaves_is_noticed() -> None:
+    with PmockServer(delay=0.02) as server:
+        server.script(Reply(chunks=["x"] * 1000))
+        with open_stream(server) as response:
+            pieces = response.iter_text()
+            assert next(pieces)
+            assert server.open_connections == 1
+        deadline = time.monotonic() + 5
+        while server.open_connections and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert server.open_connections == 0
+
+
+def test_port_that_is_taken(server: PmockServer) -> None:
+    port = httpx.URL(server.url).port
+    assert port is not None
+    other = PmockServer(port=port)
+    with pytest.raises(OSError, match="in use"):
+        other.start()
+    other.stop()
+
+
+@pytest.fixture
+def many_descriptors() -> Iterator[None]:
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 4096
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        pytest.skip("the system allows too few open files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.usefixtures("many_descriptors")
+async def test_a_thousand_streams_at_once() -> None:
+    # Raw connections: an HTTP client of this many would be all that is measured.
+    count = 1000
+    with PmockServer() as server:
+        url = httpx.URL(endpoint(server))
+        content = json.dumps(body(stream=True)).encode()
+        lines = [f"POST {url.path} HTTP/1.1", f"Host: {url.host}"]
+        headers = signed(server) | EVENT_STREAM | {"Connection": "close"}
+        headers |= {"Content-Type": "application/json"}
+        headers |= {"Content-Length": str(len(content))}
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        request = "\r\n".join([*lines, "", ""]).encode() + content
+        everyone_is_there = asyncio.Event()
+        arrived = 0
+
+        async def one() -> bytes:
+            nonlocal arrived
+            reader, writer = await asyncio.open_connection(url.host, url.port)
+            arrived += 1
+            if arrived == count:
+                everyone_is_there.set()
+            await everyone_is_there.wait()
+            writer.write(request)
+            answer = await reader.read()
+            writer.close()
+            await writer.wait_closed()
+            return answer
+
+        answers = await asyncio.gather(*(one() for _ in range(count)))
+        assert len(server.requests) == count
+    assert all(answer.startswith(b"HTTP/1.1 200") for answer in answers)
+    assert all(answer.count(b"data: ") == 7 for answer in answers)
+    assert all(b"data: [DONE]" in answer for answer in answers)
+
+
+# --- Command line --------------------------------------------------------------------
+
+
+def command(*options: str) -> list[str]:
+    return [sys.executable, "-m", "langchain_pmock.testing", *options]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")
+def test_command_line_serves_until_ctrl_c() -> None:
+    options = ["--access-key", "ak-test", "--secret-key", "sk-'test'"]
+    with subprocess.Popen(  # noqa: S603 - our own command
+        command(*options), stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        exports = "".join(process.stdout.readline() for _ in range(3))
+        values = subprocess.run(  # noqa: S602 - what the user would do with them
+            f'{exports}echo "$PMOCK_ACCESS_KEY|$PMOCK_SECRET_KEY|$PMOCK_BASE_URL"',
+            shell=True,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        access_key, secret_key, url = values.split("|")
+        assert (access_key, secret_key) == ("ak-test", "sk-'test'")
+        headers = {
+            ACCESS_KEY_HEADER: access_key,
+            ACCESS_TOKEN_HEADER: sign(access_key, secret_key, time.time()),
+        }
+        answer = httpx.post(f"{url}/ai/chat/completions", json=body(), headers=headers)
+        assert text_of(answer) == "You said: Hello"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=10) == 0
+
+
+def test_command_line_says_that_a_port_is_taken(server: PmockServer) -> None:
+    port = httpx.URL(server.url).port
+    done = subprocess.run(  # noqa: S603 - our own command
+        command("--port", str(port)), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert f"cannot listen on port {port}" in done.stderr
