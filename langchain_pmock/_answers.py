@@ -35,13 +35,11 @@ _INPUT_DETAILS = {
     "cached_tokens": "cache_read",
     "audio_tokens": "audio",
     "image_tokens": "image",
-    "text_tokens": "text",
 }
-_OUTPUT_DETAILS = {
-    "reasoning_tokens": "reasoning",
-    "audio_tokens": "audio",
-    "content_tokens": "content",
-}
+_OUTPUT_DETAILS = {"reasoning_tokens": "reasoning", "audio_tokens": "audio"}
+# Cached tokens are text too. LangChain takes details for parts that share nothing, and
+# what they leave of the whole for text.
+_NO_DETAILS = {"text_tokens", "content_tokens"}
 
 
 def chat_result(data: Mapping[str, Any], trace_id: str | None) -> ChatResult:
@@ -157,7 +155,7 @@ def usage_metadata(usage: Mapping[str, Any] | None) -> UsageMetadata | None:
         ("input_token_details", "prompt_tokens_details", _INPUT_DETAILS),
         ("output_token_details", "completion_tokens_details", _OUTPUT_DETAILS),
     ):
-        details = _rest(get(usage, field) or {}, set())
+        details = _rest(get(usage, field) or {}, _NO_DETAILS)
         if details:
             metadata[name] = {names.get(k, k): v for k, v in details.items()}
     return cast("UsageMetadata", metadata)

@@ -62,14 +62,14 @@ class PmockSettings(BaseChatModel):
     The service documents the names of `ModelName`. Any other is sent as it is.
     """
 
-    access_key: SecretStr = Field(
+    access_key: SecretStr | str = Field(
         default_factory=secret_from_env("PMOCK_ACCESS_KEY", default=""),
         repr=False,
         validate_default=True,
     )
     """The access key; read from `PMOCK_ACCESS_KEY` if not given; also as `api_key`."""
 
-    secret_key: SecretStr = Field(
+    secret_key: SecretStr | str = Field(
         default_factory=secret_from_env("PMOCK_SECRET_KEY", default=""),
         repr=False,
         validate_default=True,
@@ -206,9 +206,11 @@ class PmockSettings(BaseChatModel):
 
     @field_validator("access_key", "secret_key")
     @classmethod
-    def _check_key(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+    def _check_key(cls, value: SecretStr | str, info: ValidationInfo) -> SecretStr:
+        """Make a secret of it: a plain string is only for the caller's convenience."""
         name = str(info.field_name)
-        key = value.get_secret_value().strip()
+        key = value if isinstance(value, str) else value.get_secret_value()
+        key = key.strip()
         if not key:
             msg = f"Set the environment variable PMOCK_{name.upper()}, or pass {name}."
             raise ValueError(msg)

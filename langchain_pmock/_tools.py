@@ -61,7 +61,7 @@ def choice_to_wire(
             return _WORDS[kind]
         if kind not in _FORCED:
             return dict(choice)  # a kind of its own: the service judges
-    names = [name for tool in tools if (name := _name(tool)) is not None]
+    names = [known for tool in tools if (known := _name(tool)) is not None]
     if name not in names:
         msg = (
             f"tool_choice={choice!r} is not valid: the tools are {names}; also allowed "

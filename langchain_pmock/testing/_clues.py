@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+# The characters of Chinese, Japanese and Korean, where no space ends a word.
+CJK = "぀-ヿ㐀-䶿一-鿿가-힯"
+
 _QUOTED = re.compile(
-    r"""(?<!\w)'([^'\n]+)'(?!\w)|"([^"\n]+)"|“([^”\n]+)”|「([^」\n]+)」|`([^`\n]+)`"""
+    rf"""(?<![^\W{CJK}])'([^'\n]+)'(?![^\W{CJK}])"""
+    r"""|"([^"\n]+)"|“([^”\n]+)”|「([^」\n]+)」|`([^`\n]+)`"""
 )
 # Only ASCII letters make it part of a word: Chinese has no space around a number.
 _NUMBER = re.compile(r"(?<![A-Za-z_\d.])-?\d+(?:\.\d+)?(?![A-Za-z_\d]|\.\d)")
@@ -33,7 +37,7 @@ _FORMATS = {
 }
 _CASE_CHANGE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _LETTERS = re.compile(r"[^\W\d_]+")
-_CJK = re.compile(r"[぀-ヿ㐀-䶿一-鿿가-힯]+")
+_CJK_RUN = re.compile(rf"[{CJK}]+")
 
 # "of", "to" and "a" tell nothing.
 _SHORTEST_WORD = 3
@@ -44,12 +48,14 @@ Number = int | float
 def words(text: str) -> set[str]:
     """The words of a text or of a name, split at case and underscores, in lower case.
 
-    A plural counts as its singular. Chinese, Japanese and Korean text, where no space
-    ends a word, gives each pair of characters.
+    A plural counts as its singular. Chinese, Japanese and Korean text gives each pair
+    of characters.
     """
-    spaced = _CASE_CHANGE.sub(" ", _CJK.sub(" ", text))
+    spaced = _CASE_CHANGE.sub(" ", _CJK_RUN.sub(" ", text))
     found = {word.lower() for word in _LETTERS.findall(spaced)}
-    pairs = {run[i : i + 2] for run in _CJK.findall(text) for i in range(len(run) - 1)}
+    pairs = {
+        run[i : i + 2] for run in _CJK_RUN.findall(text) for i in range(len(run) - 1)
+    }
     return {w.removesuffix("s") for w in found if len(w) >= _SHORTEST_WORD} | pairs
 
 

@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from langchain_pmock.testing._clues import CJK
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 # A word with the space before it, or one character of a text without such words.
-_TOKEN = re.compile(r"\s*(?:(?:(?![぀-ヿ㐀-䶿一-鿿가-힯])\w)+|.)", re.DOTALL)
+_TOKEN = re.compile(rf"\s*(?:[^\W{CJK}]+|.)", re.DOTALL)
 _IMAGE_TOKENS = 85
 _AUDIO_TOKENS = 50
 _FILE_TOKENS = 200

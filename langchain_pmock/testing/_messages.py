@@ -7,7 +7,6 @@ in OpenAI's shapes, snake_case inside.
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from typing import Annotated, Any, Literal
 
@@ -31,7 +30,7 @@ Name = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
 def _check_base64(value: str) -> str:
     try:
         decoded = base64.b64decode(value, validate=True)
-    except binascii.Error:
+    except ValueError:
         decoded = b""
     if not decoded:
         raise PydanticCustomError("base64", "should be valid base64 and not empty")  # noqa: EM101 - the type of a pydantic error

@@ -63,7 +63,7 @@ def reply_to(body: Body) -> Reply:
     elif body.response_format.type == "json_object":
         text = _json_object(body.messages, heard)
     elif results:
-        text = "; ".join(_result_text(body.messages, result) for result in results)
+        text = "\n".join(_result_text(body.messages, result) for result in results)
     else:
         text = f"You said: {said}{_attachments(body.messages[-1])}"
     return Reply(text=text, tool_calls=calls, reasoning=reasoning)

@@ -92,7 +92,7 @@ class _Filler:
         }
         return make.get(_type_of(schema), make["string"])()
 
-    def attempt(self, schema: Schema, key: str, seen: tuple[str, ...]) -> Any:  # noqa: ANN401 - JSON
+    def attempt(self, schema: Any, key: str, seen: tuple[str, ...]) -> Any:  # noqa: ANN401 - as for fill
         """Fill a schema where there is another way if it has no end."""
         try:
             return self.fill(schema, key, seen)
@@ -149,8 +149,8 @@ class _Filler:
         rest = {k: v for k, v in schema.items() if k not in (combination, "default")}
         branches = schema[combination]
         for branch in sorted(branches, key=lambda b: b == {"type": "null"}):
-            options = branch if isinstance(branch, dict) else {}
-            made = self.attempt({**rest, **options}, key, seen)
+            whole = {**rest, **branch} if isinstance(branch, dict) else branch
+            made = self.attempt(whole, key, seen)
             if made is not _ENDLESS:
                 return made
         raise _EndlessError

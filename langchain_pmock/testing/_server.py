@@ -128,10 +128,12 @@ class PmockServer(Service):
 
     Example:
         ```python
+        from langchain_pmock import ChatPmock
         from langchain_pmock.testing import PmockServer
 
         with PmockServer() as server:
             model = ChatPmock(
+                model="gpt-5.1",
                 base_url=server.url,
                 access_key=server.access_key,
                 secret_key=server.secret_key,
@@ -144,6 +146,9 @@ class PmockServer(Service):
         As a pytest fixture:
 
         ```python
+        import pytest
+
+
         @pytest.fixture
         def pmock():
             with PmockServer() as server:

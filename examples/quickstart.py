@@ -1,0 +1,65 @@
+"""pmock in five steps: invoke, stream, an agent with a tool, a typed result, usage.
+
+Run it with `make demo`, or with `python examples/quickstart.py`.
+"""
+
+from _service import service
+from langchain.agents import create_agent
+from langchain_core.messages import AIMessage, ToolMessage
+from pydantic import BaseModel
+
+from langchain_pmock import ChatPmock
+
+
+def multiply(a: int, b: int) -> int:
+    """Multiply two whole numbers."""
+    return a * b
+
+
+class Trip(BaseModel):
+    """A trip that somebody has in mind."""
+
+    city: str
+    days: int
+
+
+def main() -> None:
+    """Take the five steps."""
+    with service() as pmock:
+        model = ChatPmock(model="gpt-5.1", **pmock)
+
+        print("\n1. Invoke")
+        answer = model.invoke("Greet a newcomer in five words.")
+        print("  ", answer.text)
+
+        print("\n2. Stream, token by token")
+        print("   ", end="")
+        for chunk in model.stream("A prompt goes down, tokens come up. 一问一答 🌊"):
+            print(chunk.text, end="", flush=True)
+        print()
+
+        print("\n3. An agent that calls a tool")
+        agent = create_agent(model, tools=[multiply])
+        for message in agent.invoke({"messages": "Multiply 127 by 46."})["messages"]:
+            if isinstance(message, ToolMessage):
+                print("   tool result:", message.text)
+            elif isinstance(message, AIMessage) and message.tool_calls:
+                for call in message.tool_calls:
+                    print("   tool call:  ", call["name"], call["args"])
+            elif isinstance(message, AIMessage):
+                print("   answer:     ", message.text)
+
+        print("\n4. A typed result")
+        trip = model.with_structured_output(Trip).invoke("I go to Kyoto for 3 days.")
+        print("  ", repr(trip))
+
+        print("\n5. Usage and trace id of step 1")
+        if usage := answer.usage_metadata:
+            print(
+                f"   tokens:   {usage['input_tokens']} in, {usage['output_tokens']} out"
+            )
+        print("   trace id:", answer.response_metadata.get("trace_id"))
+
+
+if __name__ == "__main__":
+    main()

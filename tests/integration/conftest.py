@@ -1,0 +1,64 @@
+"""What the tests over real sockets share: a local server, and models that talk to it.
+
+With `PMOCK_LIVE=1` and the keys in the environment, LangChain's standard tests run
+against the service itself; see `test_standard.py`. All else always stays on loopback.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pytest
+
+from langchain_pmock import ChatPmock
+from langchain_pmock.testing import PmockServer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LIVE = os.environ.get("PMOCK_LIVE") == "1"
+
+
+class MakeModel(Protocol):
+    """Makes a model that talks to the test's server."""
+
+    def __call__(self, **fields: Any) -> ChatPmock: ...
+
+
+@pytest.fixture(autouse=True)
+def _no_outside_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep what the developer's shell exports out of the tests."""
+    if not LIVE:
+        for name in ("PMOCK_ACCESS_KEY", "PMOCK_SECRET_KEY", "PMOCK_BASE_URL"):
+            monkeypatch.delenv(name, raising=False)
+    for name in ("LANGSMITH_TRACING", "LANGCHAIN_TRACING_V2"):
+        monkeypatch.setenv(name, "false")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "127.0.0.1")
+
+
+@pytest.fixture
+def server() -> Iterator[PmockServer]:
+    with PmockServer() as started:
+        yield started
+
+
+@pytest.fixture
+def make_model(server: PmockServer) -> MakeModel:
+    def make(**fields: Any) -> ChatPmock:
+        ours = {
+            "model": "gpt-5.1",
+            "base_url": server.url,
+            "access_key": server.access_key,
+            "secret_key": server.secret_key,
+            "max_retries": 0,
+        }
+        return ChatPmock(**{**ours, **fields})
+
+    return make
+
+
+@pytest.fixture
+def model(make_model: MakeModel) -> ChatPmock:
+    return make_model()

@@ -1,0 +1,231 @@
+"""A server that writes exactly the bytes that it is told to, and nothing else.
+
+`PmockServer` speaks HTTP well even when it fails on purpose. Proxies and broken
+machines do not: this one can break off in the middle of a header.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import socketserver
+import struct
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+
+@dataclass(frozen=True)
+class Close:
+    """Close the connection, with a reset if asked."""
+
+    reset: bool = False
+
+
+Step = bytes | float | Close
+"""Bytes to write, seconds to wait, or the end of the connection."""
+
+CLOSE = Close()
+RESET = Close(reset=True)
+STALL = 60.0
+
+
+@dataclass
+class RawRequest:
+    """A request as it came in."""
+
+    target: str
+    headers: dict[str, str]
+    body: bytes
+    at: float = field(default_factory=time.time)
+
+
+class RawServer:
+    """Answers each request with the next list of steps; the last one again and again.
+
+    Attributes:
+        requests: The requests so far.
+        open_connections: How many connections clients hold open.
+    """
+
+    def __init__(self, *answers: Sequence[Step]) -> None:
+        self.answers = list(answers)
+        self.requests: list[RawRequest] = []
+        self.open_connections = 0
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+        outer = self
+
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                outer._serve(self.request)
+
+        class Server(socketserver.ThreadingTCPServer):
+            request_queue_size = 128
+
+        self._server = Server(("127.0.0.1", 0), Handler)
+        self.port = self._server.server_address[1]
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.01}
+        )
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/api"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stopped.set()
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with self._lock:
+            self.open_connections += 1
+        connection.settimeout(0.02)
+        try:
+            while (request := self._read(connection)) is not None:
+                with self._lock:
+                    self.requests.append(request)
+                    again = len(self.answers) == 1
+                    steps = self.answers[0] if again else self.answers.pop(0)
+                for step in steps:
+                    if isinstance(step, Close):
+                        _close(connection, reset=step.reset)
+                        return
+                    if isinstance(step, bytes):
+                        connection.sendall(step)
+                    elif self._leaves(connection, step):
+                        return
+        except OSError:
+            pass  # the client is gone
+        finally:
+            with self._lock:
+                self.open_connections -= 1
+
+    def _read(self, connection: socket.socket) -> RawRequest | None:
+        data = b""
+        while b"\r\n\r\n" not in data:
+            if not (piece := self._receive(connection)):
+                return None
+            data += piece
+        head, _, body = data.partition(b"\r\n\r\n")
+        first, *lines = head.decode("latin-1").split("\r\n")
+        pairs = (line.partition(":") for line in lines)
+        headers = {name.lower(): value.strip() for name, _, value in pairs}
+        while len(body) < int(headers.get("content-length", 0)):
+            body += self._receive(connection)
+        return RawRequest(first.split()[1], headers, body)
+
+    def _receive(self, connection: socket.socket) -> bytes:
+        while not self._stopped.is_set():
+            try:
+                return connection.recv(65536)
+            except TimeoutError:
+                continue
+        return b""
+
+    def _leaves(self, connection: socket.socket, seconds: float) -> bool:
+        """Wait some seconds, or until the client leaves."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and not self._stopped.is_set():
+            try:
+                return not connection.recv(1)
+            except TimeoutError:
+                continue
+        return self._stopped.is_set()
+
+
+def _close(connection: socket.socket, *, reset: bool) -> None:
+    if reset:
+        # To linger for zero seconds is to drop what is unsent and to send a reset.
+        linger = struct.pack("ii", 1, 0)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    else:
+        connection.shutdown(socket.SHUT_RDWR)
+    connection.close()
+
+
+def head(
+    status: str = "200 OK",
+    headers: Mapping[str, str] | None = None,
+    *,
+    length: int | None = None,
+) -> bytes:
+    """The head of a response: JSON if nothing else is said, chunked without length."""
+    framing = (
+        {"Transfer-Encoding": "chunked"}
+        if length is None
+        else {"Content-Length": str(length)}
+    )
+    all_headers = {"Content-Type": "application/json", **framing, **(headers or {})}
+    lines = [f"HTTP/1.1 {status}", *(f"{k}: {v}" for k, v in all_headers.items())]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def whole(
+    body: bytes | Mapping[str, Any],
+    status: str = "200 OK",
+    headers: Mapping[str, str] | None = None,
+) -> list[Step]:
+    """A whole response."""
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return [head(status, headers, length=len(content)) + content]
+
+
+def stream(*pieces: bytes | float, headers: Mapping[str, str] | None = None) -> list[Step]:
+    """A whole stream, each piece a chunk of its own."""
+    event_stream = {"Content-Type": "text/event-stream", **(headers or {})}
+    return [head(headers=event_stream), *map(_chunk, pieces), b"0\r\n\r\n"]
+
+
+def _chunk(piece: bytes | float) -> Step:
+    if isinstance(piece, float):
+        return piece
+    return b"%x\r\n%s\r\n" % (len(piece), piece)
+
+
+def envelope(data: Any, code: Any = 200, message: str = "success") -> dict[str, Any]:
+    return {"code": code, "message": message, "data": data, "traceId": "trace-raw"}
+
+
+def answer(text: str) -> dict[str, Any]:
+    """The envelope of a plain answer."""
+    message = {"role": "assistant", "content": text}
+    choice = {"index": 0, "message": message, "finishReason": "stop"}
+    return envelope({"id": "1", "model": "gpt-5.1", "choices": [choice]})
+
+
+def delta(text: str | None = None, finish_reason: str | None = None) -> dict[str, Any]:
+    """The envelope of one event."""
+    choice: dict[str, Any] = {"index": 0, "delta": {"content": text} if text else {}}
+    if finish_reason:
+        choice["finishReason"] = finish_reason
+    return envelope({"id": "1", "model": "gpt-5.1", "choices": [choice]})
+
+
+def event(data: Mapping[str, Any] | str) -> bytes:
+    """One server-sent event."""
+    text = data if isinstance(data, str) else json.dumps(data)
+    return f"data: {text}\n\n".encode()
+
+
+DONE = event("[DONE]")
+HELLO = (event(delta("Hel")), event(delta("lo")), event(delta(None, "stop")), DONE)
+"""A right stream of two texts: `Hel`, `lo`."""

@@ -1,0 +1,101 @@
+"""What users write, as type checkers see it. Nothing here is run."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import httpx
+from langchain_core.language_models import LanguageModelInput
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.runnables import Runnable
+from langchain_core.tools import tool
+from pydantic import BaseModel, SecretStr
+from typing_extensions import assert_type
+
+from langchain_pmock import ChatPmock, PmockAuth, PmockError, sign
+from langchain_pmock.testing import PmockServer
+
+
+class Joke(BaseModel):
+    setup: str
+    punchline: str
+
+
+@tool
+def get_weather(city: str) -> str:
+    """Get the weather in a city."""
+    return city
+
+
+def constructor() -> ChatPmock:
+    ChatPmock(model="gpt-5.1")
+    ChatPmock(model="a-model-of-tomorrow", temperature=1, max_tokens=5, stop="END")
+    ChatPmock(model="gpt-5.1", access_key="ak-example", secret_key="sk-example")
+    ChatPmock(model="gpt-5.1", temprature=0)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    ChatPmock(model="gpt-5.1", max_tokens="many")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    ChatPmock()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    return ChatPmock(
+        model="claude-4.5",
+        access_key=SecretStr("ak-example"),
+        secret_key=SecretStr("sk-example"),
+        stop=["END"],
+        logit_bias={"50256": -100, 13: 5},
+        timeout=httpx.Timeout(60, connect=5),
+        max_retries=0,
+        streaming=True,
+        model_kwargs={"someField": 1},
+        default_headers={"x-team": "search"},
+        http_client=httpx.Client(),
+        http_async_client=httpx.AsyncClient(),
+    )
+
+
+def calls(model: ChatPmock) -> None:
+    assert_type(model.invoke("Hello"), AIMessage)
+    assert_type(model.stream("Hello"), Iterator[AIMessageChunk])
+    assert_type(model.batch(["Hello"]), list[AIMessage])
+    assert_type(model.model_name, str)
+
+
+async def async_calls(model: ChatPmock) -> None:
+    assert_type(await model.ainvoke("Hello"), AIMessage)
+    assert_type(model.astream("Hello"), AsyncIterator[AIMessageChunk])
+
+
+def tools(model: ChatPmock) -> None:
+    bound = model.bind_tools(
+        [get_weather, Joke, {"type": "web_search"}, constructor],
+        tool_choice="get_weather",
+        strict=True,
+        parallel_tool_calls=False,
+    )
+    assert_type(bound, Runnable[LanguageModelInput, AIMessage])
+    model.bind_tools([get_weather], tool_choice=True)
+    model.bind_tools([get_weather], tool_choice=5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def structured(model: ChatPmock) -> None:
+    answer = model.with_structured_output(Joke, method="json_schema", strict=True)
+    assert_type(answer, Runnable[LanguageModelInput, dict[str, Any] | BaseModel])
+    model.with_structured_output(method="json_mode", include_raw=True)
+    model.with_structured_output(Joke, method="magic")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def errors(error: PmockError) -> None:
+    assert_type(error.code, int | None)
+    assert_type(error.status_code, int | None)
+    assert_type(error.trace_id, str | None)
+    assert_type(error.response, httpx.Response | None)
+    assert_type(error.is_retryable, bool)
+
+
+def signing() -> httpx.Client:
+    assert_type(sign("ak-example", "sk-example", 0.0), str)
+    return httpx.Client(auth=PmockAuth("ak-example", SecretStr("sk-example")))
+
+
+def server() -> None:
+    with PmockServer(port=0) as running:
+        assert_type(running.url, str)
+        assert_type(running.access_key, str)

@@ -1,0 +1,292 @@
+from typing import Any
+
+import pytest
+
+from langchain_pmock.testing._body import Body, InvalidBodyError, parse, validate
+
+USER = {"role": "user", "content": "Hello"}
+CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{"}}
+CALLER = {"role": "assistant", "toolCalls": [CALL]}
+TOOL = {"type": "function", "function": {"name": "f"}}
+PNG = "data:image/png;base64,aGVsbG8="
+SCHEMA = {"name": "Answer", "schema": {"type": "object"}}
+
+
+def body(**fields: Any) -> dict[str, Any]:
+    return {"model": "gpt-5.1", "messages": [USER], **fields}
+
+
+def content(*blocks: Any, role: str = "user") -> dict[str, Any]:
+    return body(messages=[{"role": role, "content": [*blocks]}])
+
+
+def problem(broken: object) -> str:
+    with pytest.raises(InvalidBodyError) as caught:
+        validate(broken)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"temperature": 0, "topP": 1, "frequencyPenalty": -2, "presencePenalty": 2.0},
+        {"maxTokens": 1, "maxCompletionTokens": 2, "n": 3, "seed": -5},
+        {"stop": "end"},
+        {"stop": ["end", "fin"]},
+        {"stream": True, "user": "someone", "parallelToolCalls": False},
+        {"logprobs": True, "topLogprobs": 20, "logitBias": {"50256": -100}},
+        {"tools": [TOOL, {"type": "web_search", "any": "thing"}]},
+        {"tools": [TOOL], "toolChoice": "required"},
+        {
+            "tools": [TOOL],
+            "toolChoice": {"type": "function", "function": {"name": "f"}},
+        },
+        {"toolChoice": "none"},
+        {"responseFormat": {"type": "text"}},
+        {"responseFormat": {"type": "json_object"}},
+        {"responseFormat": {"type": "json_schema", "json_schema": SCHEMA}},
+        {"model": "a-model-of-tomorrow"},
+    ],
+)
+def test_fields_of_the_contract(fields: dict[str, Any]) -> None:
+    assert isinstance(validate(body(**fields)), Body)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"role": "system", "content": "Be brief.", "name": "boss"},
+        {"role": "developer", "content": [{"type": "text", "text": "Be brief."}]},
+        {"role": "user", "content": "", "name": "Ann Ó'Neill"},
+        {"role": "assistant", "content": "", "reasoningContent": "Hm."},
+        {"role": "assistant", "refusal": "No."},
+        {"role": "assistant", "content": "Yes.", "toolCalls": [CALL]},
+    ],
+)
+def test_messages_of_the_contract(message: dict[str, Any]) -> None:
+    validate(body(messages=[message]))
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"type": "text", "text": "", "cache_control": {"type": "ephemeral"}},
+        {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}},
+        {"type": "image_url", "image_url": {"url": PNG, "detail": "low"}},
+        {"type": "input_audio", "input_audio": {"data": "aGVs", "format": "wav"}},
+        {"type": "file", "file": {"file_data": PNG, "filename": "a.png"}},
+        {"type": "file", "file": {"file_id": "file-1"}},
+    ],
+)
+def test_blocks_of_the_contract(block: dict[str, Any]) -> None:
+    validate(content(block))
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"temperature": 2.1}, "temperature should be less than or equal to 2; it is"),
+        ({"temperature": None}, "temperature should be a valid number; it is null"),
+        ({"temperature": "1"}, 'temperature should be a valid number; it is "1"'),
+        ({"topP": -0.1}, "topP should be greater than or equal to 0"),
+        ({"topP": float("nan")}, "topP should be a finite number"),
+        ({"frequencyPenalty": 3}, "frequencyPenalty should be less than or equal to 2"),
+        ({"presencePenalty": -3}, "presencePenalty should be greater than"),
+        ({"maxTokens": 0}, "maxTokens should be greater than or equal to 1; it is 0"),
+        ({"maxTokens": 1.5}, "maxTokens should be a valid integer; it is 1.5"),
+        ({"maxTokens": True}, "maxTokens should be a valid integer; it is true"),
+        ({"maxTokens": 2**31}, "maxTokens should be less than 2147483648"),
+        ({"maxCompletionTokens": 0}, "maxCompletionTokens should be greater than"),
+        ({"n": 0}, "n should be greater than or equal to 1; it is 0"),
+        ({"n": 2, "stream": True}, "n is 2, but a stream has one choice only"),
+        ({"topLogprobs": 21}, "topLogprobs should be less than or equal to 20"),
+        ({"logitBias": {"1": 101}}, "logitBias.1 should be less than or equal to 100"),
+        ({"stream": "yes"}, "stream should be a valid boolean"),
+        ({"stop": ""}, "stop should not be empty"),
+        ({"stop": 5}, "stop should be a string or a list of strings; it is 5"),
+        ({"stop": ["a", 5]}, "stop[1] should be a valid string; it is 5"),
+        ({"model": ""}, "model should not be empty"),
+        ({"max_tokens": 5}, "max_tokens is not a known field; allowed: messages, mod"),
+        ({"toolCalls": []}, "toolCalls is not a known field"),
+        ({"tools": []}, "tools should not be empty"),
+        ({"tools": [{}]}, "tools[0].type is missing"),
+        ({"tools": ["f"]}, 'tools[0] should be an object; it is "f"'),
+        ({"toolChoice": "any"}, "toolChoice should be 'auto', 'none' or 'required'"),
+        ({"toolChoice": None}, "toolChoice should be 'auto', 'none', 'required', or a"),
+        ({"toolChoice": "required"}, "toolChoice is 'required', but there are no too"),
+        (
+            {"toolChoice": {"type": "function", "function": {"name": "g"}}},
+            "toolChoice.function.name is 'g', but the tools are: none",
+        ),
+        ({"responseFormat": {"type": "xml"}}, "responseFormat.type should be 'text', "),
+        ({"responseFormat": {}}, "responseFormat.type is missing"),
+        (
+            {"responseFormat": {"type": "json_schema", "json_schema": {"name": "A"}}},
+            "responseFormat.json_schema.schema is missing",
+        ),
+        ({"messages": []}, "messages should not be empty"),
+        ({"messages": "Hello"}, 'messages should be a valid list; it is "Hello"'),
+        ({"messages": ["Hello"]}, 'messages[0] should be an object; it is "Hello"'),
+    ],
+)
+def test_fields_against_the_contract(fields: dict[str, Any], text: str) -> None:
+    assert problem(body(**fields)).startswith(text)
+
+
+@pytest.mark.parametrize("field", ["model", "messages"])
+def test_required_fields(field: str) -> None:
+    broken = body()
+    del broken[field]
+    assert problem(broken) == f"{field} is missing"
+
+
+@pytest.mark.parametrize(
+    ("message", "text"),
+    [
+        ({"content": "x"}, "messages[1].role is missing"),
+        ({"role": "ai", "content": "x"}, "messages[1].role should be 'system', 'dev"),
+        ({"role": 5, "content": "x"}, "messages[1].role should be 'system', 'develop"),
+        ({"role": "user"}, "messages[1].content is missing"),
+        ({"role": "user", "content": None}, "messages[1].content should be a string o"),
+        ({"role": "user", "content": []}, "messages[1].content should not be empty"),
+        ({"role": "user", "content": "x", "name": ""}, "messages[1].name should not b"),
+        (
+            {"role": "user", "content": "x", "toolCalls": [CALL]},
+            "messages[1].toolCalls is not a known field; allowed: content, name, role",
+        ),
+        ({"role": "assistant"}, "messages[1] should have content, toolCalls or refusa"),
+        (
+            {"role": "assistant", "content": "x", "toolCalls": []},
+            "messages[1].toolCalls should not be empty",
+        ),
+        (
+            {"role": "assistant", "content": "x", "tool_calls": [CALL]},
+            "messages[1].tool_calls is not a known field",
+        ),
+        (
+            {"role": "assistant", "toolCalls": [{**CALL, "id": None}]},
+            "messages[1].toolCalls[0].id should be a valid string; it is null",
+        ),
+        (
+            {
+                "role": "assistant",
+                "toolCalls": [{**CALL, "function": {"name": "f", "arguments": {}}}],
+            },
+            "messages[1].toolCalls[0].function.arguments should be a valid string",
+        ),
+        ({"role": "tool", "content": "x"}, "messages[1].toolCallId is missing"),
+        (
+            {"role": "tool", "content": "x", "toolCallId": "c1"},
+            "messages[1].toolCallId is 'c1', but no assistant message before it",
+        ),
+    ],
+)
+def test_messages_against_the_contract(message: dict[str, Any], text: str) -> None:
+    assert problem(body(messages=[USER, message])).startswith(text)
+
+
+@pytest.mark.parametrize(
+    ("block", "text"),
+    [
+        ("x", "messages[0].content[0] should be an object"),
+        ({"text": "x"}, "messages[0].content[0].type is missing"),
+        ({"type": "image"}, "messages[0].content[0].type should be 'text', 'image_url"),
+        ({"type": ["text"]}, "messages[0].content[0].type should be 'text', 'image_u"),
+        ({"type": "text"}, "messages[0].content[0].text is missing"),
+        (
+            {"type": "text", "text": "x", "annotations": []},
+            "messages[0].content[0].annotations is not a known field; allowed: type, t",
+        ),
+        (
+            {"type": "image_url", "image_url": "https://example.com/a.png"},
+            "messages[0].content[0].image_url should be an object",
+        ),
+        (
+            {"type": "image_url", "image_url": {"url": "a.png"}},
+            "messages[0].content[0].image_url.url should start with https://, http://",
+        ),
+        (
+            {"type": "image_url", "image_url": {"url": "data:image/png,abc"}},
+            "messages[0].content[0].image_url.url should look like data:<media type>;b",
+        ),
+        (
+            {"type": "image_url", "image_url": {"url": "data:image/png;base64,a b="}},
+            "messages[0].content[0].image_url.url should be valid base64",
+        ),
+        (
+            {"type": "image_url", "image_url": {"url": "data:image/png;base64,"}},
+            "messages[0].content[0].image_url.url should be valid base64 and not empty",
+        ),
+        (
+            {"type": "input_audio", "input_audio": {"data": "é", "format": "wav"}},
+            "messages[0].content[0].input_audio.data should be valid base64",
+        ),
+        (
+            {"type": "input_audio", "input_audio": {"data": "aGVs", "format": "exe"}},
+            "messages[0].content[0].input_audio.format should be 'wav', 'mp3'",
+        ),
+        (
+            {"type": "file", "file": {"filename": "a.pdf"}},
+            "messages[0].content[0].file should have either file_data or file_id",
+        ),
+        (
+            {"type": "file", "file": {"file_data": PNG, "file_id": "file-1"}},
+            "messages[0].content[0].file should have either file_data or file_id",
+        ),
+    ],
+)
+def test_blocks_against_the_contract(block: object, text: str) -> None:
+    assert problem(content(block)).startswith(text)
+
+
+@pytest.mark.parametrize(
+    ("function", "text"),
+    [
+        ({}, "name is missing"),
+        ({"name": "get weather"}, "name should match pattern"),
+        ({"name": "f" * 65}, "name should match pattern"),
+        ({"name": "f", "schema": {}}, "schema is not a known field"),
+        ({"name": "f", "parameters": None}, "parameters should be a valid dictionary"),
+        (
+            {"name": "f", "parameters": {"type": "string"}},
+            "parameters should be a JSON schema of an object",
+        ),
+        (
+            {"name": "f", "parameters": {"properties": []}},
+            "parameters should be a JSON schema of an object",
+        ),
+    ],
+)
+def test_tools_against_the_contract(function: dict[str, Any], text: str) -> None:
+    tools = [TOOL, {"type": "function", "function": function}]
+    expected = f"tools[1].function.{text}"
+    assert problem(body(tools=tools)).startswith(expected)
+
+
+def test_tool_results_answer_an_earlier_call() -> None:
+    result = {"role": "tool", "content": "x", "toolCallId": "c1"}
+    validate(body(messages=[USER, CALLER, result]))
+    assert "toolCallId" in problem(body(messages=[USER, result, CALLER]))
+
+
+def test_long_values_are_told_in_short() -> None:
+    text = problem(body(user=["x" * 1000]))
+    assert len(text) < 150
+    assert text.endswith("…")
+
+
+def test_defaults_stand_for_what_was_left_out() -> None:
+    valid = validate(body())
+    assert (valid.n, valid.stops, valid.functions) == (1, [], [])
+    assert validate(body(stop="end")).stops == ["end"]
+    assert validate(body(maxTokens=5, maxCompletionTokens=3)).limit == 3
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"\xff", b'{"topP": NaN}'])
+def test_not_json(text: bytes) -> None:
+    with pytest.raises(InvalidBodyError, match="the body is not JSON"):
+        parse(text)
+
+
+def test_body_that_is_no_object() -> None:
+    assert problem([]) == "the body should be an object; it is []"
