@@ -64,8 +64,8 @@ $(VENV)/pyvenv.cfg $(VENV_LOWEST)/pyvenv.cfg:
 	@$(call create,$(@D))
 
 $(VENV)/.demo: pyproject.toml | $(VENV)/pyvenv.cfg
-	@echo "Installing langchain-pmock[testing] into $(VENV)"
-	@$(call install,$(VENV),--editable ".[testing]")
+	@echo "Installing langchain-pmock[testing] and what the examples use into $(VENV)"
+	@$(call install,$(VENV),--editable ".[testing]" --group examples)
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/pyvenv.cfg

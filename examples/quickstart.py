@@ -5,7 +5,7 @@ Run it with `make demo`, or with `python examples/quickstart.py`.
 
 from _service import service
 from langchain.agents import create_agent
-from langchain_core.messages import AIMessage, ToolMessage
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from pydantic import BaseModel
 
 from langchain_pmock import ChatPmock
@@ -40,7 +40,8 @@ def main() -> None:
 
         print("\n3. An agent that calls a tool")
         agent = create_agent(model, tools=[multiply])
-        for message in agent.invoke({"messages": "Multiply 127 by 46."})["messages"]:
+        question = HumanMessage("Multiply 127 by 46.")
+        for message in agent.invoke({"messages": [question]})["messages"]:
             if isinstance(message, ToolMessage):
                 print("   tool result:", message.text)
             elif isinstance(message, AIMessage) and message.tool_calls:

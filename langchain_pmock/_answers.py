@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 PROVIDER = "pmock"
 
+UNREADABLE = (AttributeError, LookupError, TypeError, ValueError)
+"""What reading raises if an answer is not of the documented shape."""
+
 # What has a place of its own in a message; all else is kept as it came.
 _ANSWER_FIELDS = {"id", "model", "created", "object", "usage", "choices"}
 _CHOICE_FIELDS = {"index", "message", "delta", "finish_reason"}
@@ -53,14 +56,24 @@ def chat_result(data: Mapping[str, Any], trace_id: str | None) -> ChatResult:
         A generation for each choice. Token usage is on the first message.
 
     Raises:
-        PmockResponseError: If there is no choice, or one without a message.
+        PmockResponseError: If there is no choice, or something is not where it belongs.
     """
+    try:
+        generations = _generations(data, trace_id)
+    except UNREADABLE as error:
+        cls, said = PmockResponseError, f"it cannot be read: {error!r}"
+        text = describe(cls, said, code=None, trace_id=trace_id)
+        raise cls(text, trace_id=trace_id) from error
+    if not generations:
+        raise no_choices(trace_id)
+    return ChatResult(generations=generations)
+
+
+def _generations(data: Mapping[str, Any], trace_id: str | None) -> list[ChatGeneration]:
     usage = usage_metadata(data.get("usage"))
     generations: list[ChatGeneration] = []
     for choice in data.get("choices") or ():
-        message = choice.get("message")
-        if message is None:
-            break
+        message = choice["message"]
         calls = [parse_tool_call(call) for call in get(message, "tool_calls") or ()]
         generations.append(
             ChatGeneration(
@@ -78,9 +91,7 @@ def chat_result(data: Mapping[str, Any], trace_id: str | None) -> ChatResult:
                 )
             )
         )
-    if not generations:
-        raise no_choices(trace_id)
-    return ChatResult(generations=generations)
+    return generations
 
 
 def answer_metadata(data: Mapping[str, Any], trace_id: str | None) -> dict[str, Any]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from langchain_pmock.auth import PmockAuth
 
 _OK = 200
+_OKS = (_OK, str(_OK))
 _EXCERPT = 200  # characters of a body that is no envelope
 _TAGS = re.compile(r"<(style|script|head)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 _SIGNED = (ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER)
@@ -62,7 +63,7 @@ def is_success(envelope: object) -> TypeGuard[dict[str, Any]]:
     """
     return (
         type(envelope) is dict
-        and envelope.get("code") in (_OK, str(_OK))
+        and envelope.get("code") in _OKS
         and type(envelope.get("data")) is dict
     )
 

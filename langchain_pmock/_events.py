@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from pydantic_core import from_json
 
 from langchain_pmock import errors
+from langchain_pmock._answers import UNREADABLE
 from langchain_pmock._envelope import failure, is_success, read_envelope
 from langchain_pmock._sse import SSEDecoder
 
@@ -145,7 +146,10 @@ class EventReader(Generic[ChunkT]):
     def _chunk(self, envelope: object, payload: bytes) -> ChunkT | None:
         if not is_success(envelope):
             raise failure(payload, self._response, self._auth)
-        return self._parser.event(envelope)
+        try:
+            return self._parser.event(envelope)
+        except UNREADABLE as error:
+            raise failure(payload, self._response, self._auth) from error
 
     def _by_line(self, payload: bytes) -> Iterator[ChunkT]:
         """Read the data of an event that is no JSON as it stands: the end, or lines.

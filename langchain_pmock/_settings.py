@@ -204,18 +204,19 @@ class PmockSettings(BaseChatModel):
             where = [{**each, "loc": (name,)} for each in error.errors()]
             raise ValueError(_params.explain(where, {name: value})) from None
 
-    @field_validator("access_key", "secret_key")
+    @field_validator("access_key", "secret_key", mode="before")
     @classmethod
-    def _check_key(cls, value: SecretStr | str, info: ValidationInfo) -> SecretStr:
+    def _check_key(cls, value: object, info: ValidationInfo) -> SecretStr:
         """Make a secret of it: a plain string is only for the caller's convenience."""
         name = str(info.field_name)
-        key = value if isinstance(value, str) else value.get_secret_value()
-        key = key.strip()
+        key = value.get_secret_value() if isinstance(value, SecretStr) else value
+        key = key.strip() if isinstance(key, str) else key
         if not key:
             msg = f"Set the environment variable PMOCK_{name.upper()}, or pass {name}."
             raise ValueError(msg)
-        if not key.isprintable():
-            msg = f"{name} must not have control characters or line breaks in it."
+        # What is wrong with a key is said without showing it.
+        if not isinstance(key, str) or not key.isprintable():
+            msg = f"{name} must be a string without control characters or line breaks."
             raise ValueError(msg)
         return SecretStr(key)
 

@@ -44,7 +44,7 @@ _DEFAULT_TIMEOUT = httpx.Timeout(600.0, connect=30.0)
 
 
 class ChatPmock(PmockSettings):
-    '''Chat models of the pmock gateway: GPT, Gemini and Claude behind one endpoint.
+    """Chat models of the pmock gateway: GPT, Gemini and Claude behind one endpoint.
 
     Setup:
         Install the package and set the two keys:
@@ -95,7 +95,7 @@ class ChatPmock(PmockSettings):
 
         @tool
         def get_weather(city: str) -> str:
-            \"""Get the weather in a city.\"""
+            '''Get the weather in a city.'''
             return f"Sunny in {city}"
 
 
@@ -120,7 +120,7 @@ class ChatPmock(PmockSettings):
     Each generation parameter below can also be given with `bind` and at the call, by
     the same name; `None` there takes back what the constructor set. Only what was asked
     for is sent.
-    '''
+    """
 
     @property
     def model_name(self) -> str:

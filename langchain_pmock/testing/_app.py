@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -41,10 +41,8 @@ def make_app(service: Service) -> Starlette:
         return await _respond(request, answer)
 
     async def refuse(request: Request, error: Exception) -> Response:
-        status, message = 500, str(error)
-        if isinstance(error, HTTPException):
-            status, message = error.status_code, error.detail
-        answer = service.refuse(status, message)
+        problem = cast("HTTPException", error)
+        answer = service.refuse(problem.status_code, problem.detail)
         return _begin(answer, answer.steps, request.state.transport)
 
     async def forget(_request: Request, _error: Exception) -> Response:
@@ -53,11 +51,7 @@ def make_app(service: Service) -> Starlette:
 
     return Starlette(
         routes=[Route(_CHAT_PATH, chat, methods=["POST"])],
-        exception_handlers={
-            HTTPException: refuse,
-            ClientDisconnect: forget,
-            Exception: refuse,
-        },
+        exception_handlers={HTTPException: refuse, ClientDisconnect: forget},
     )
 
 

@@ -189,7 +189,9 @@ def whole(
     return [head(status, headers, length=len(content)) + content]
 
 
-def stream(*pieces: bytes | float, headers: Mapping[str, str] | None = None) -> list[Step]:
+def stream(
+    *pieces: bytes | float, headers: Mapping[str, str] | None = None
+) -> list[Step]:
     """A whole stream, each piece a chunk of its own."""
     event_stream = {"Content-Type": "text/event-stream", **(headers or {})}
     return [head(headers=event_stream), *map(_chunk, pieces), b"0\r\n\r\n"]

@@ -5,11 +5,12 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -73,6 +74,13 @@ def read_until(error: type[Exception], response: httpx.Response) -> str:
     except error:
         return received
     pytest.fail(f"no {error.__name__}, but the end of the stream")
+
+
+def wait_until(happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 5
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def text_of(response: httpx.Response) -> str:
@@ -442,9 +450,7 @@ def test_reply_waits_for_who_left_during_a_stall(server: PmockServer) -> None:
     server.fail(stall=60)
     with pytest.raises(httpx.ReadTimeout):
         post(server, timeout=0.2)
-    deadline = time.monotonic() + 5
-    while server.open_connections and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_until(lambda: server.open_connections == 0)
     assert text_of(post(server)) == "kept"
 
 
@@ -607,9 +613,7 @@ def test_stop_during_a_stall(caplog: pytest.LogCaptureFixture) -> None:
 
         thread = threading.Thread(target=call)
         thread.start()
-        deadline = time.monotonic() + 5
-        while not server.requests and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_until(lambda: bool(server.requests))
         started = time.monotonic()
     assert time.monotonic() - started < 2
     thread.join()
@@ -624,10 +628,23 @@ def test_client_that_leaves_is_noticed() -> None:
             pieces = response.iter_text()
             assert next(pieces)
             assert server.open_connections == 1
-        deadline = time.monotonic() + 5
-        while server.open_connections and time.monotonic() < deadline:
-            time.sleep(0.01)
-        assert server.open_connections == 0
+        wait_until(lambda: server.open_connections == 0)
+
+
+def test_client_that_leaves_before_its_request_is_whole(
+    server: PmockServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = httpx.URL(server.url)
+    with socket.create_connection((url.host, url.port or 0)) as client:
+        request = (
+            f"POST {url.path}/ai/chat/completions HTTP/1.1\r\nHost: {url.host}\r\n"
+        )
+        client.sendall(f"{request}Content-Length: 10\r\n\r\nhalf".encode())
+        wait_until(lambda: server.open_connections == 1)
+    wait_until(lambda: server.open_connections == 0)
+    assert post(server).status_code == 200
+    assert len(server.requests) == 1
+    assert [r for r in caplog.records if r.name.startswith("uvicorn")] == []
 
 
 def test_port_that_is_taken(server: PmockServer) -> None:

@@ -176,11 +176,17 @@ class Endless(BaseModel):
     again: "Endless"
 
 
+class Forest(BaseModel):
+    trees: Annotated[list["Forest"], Field(min_length=1)]
+    after: "Forest" = Field(default=None, validate_default=False)
+
+
 def test_schemas_that_lead_back_to_themselves_end() -> None:
     chain = fill(Chain.model_json_schema(), Clues("1 and 2"))
     assert chain == {"value": 1, "rest": None}
     assert fill(Tree.model_json_schema(), Clues("7")) == {"value": 7, "branches": []}
     assert fill(Endless.model_json_schema(), Clues("")) == {}
+    assert fill(Forest.model_json_schema(), Clues("")) == {}
     by_root = {
         "type": "object",
         "properties": {"value": INTEGER, "next": {"$ref": "#"}},
@@ -214,6 +220,22 @@ def test_untyped_schemas() -> None:
     assert fill({}, Clues("hello")) == "hello"
     assert fill({"items": INTEGER}, Clues("1 2")) == [1, 2]
     assert fill({"properties": {"a": True}, "required": ["a"]}, Clues("")) == {"a": "a"}
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [
+        ({"minimum": 5}, 5),
+        ({"maximum": -5}, -5),
+        ({"exclusiveMinimum": 5, "exclusiveMaximum": 7}, 6),
+        ({"exclusiveMaximum": -5}, -6),
+        ({"minimum": 10, "multipleOf": 7}, 14),
+        ({"maximum": -10, "multipleOf": 7}, -14),
+    ],
+)
+def test_integers_within_limits(limits: dict[str, int], expected: int) -> None:
+    assert fill({"type": "integer", **limits}, Clues("")) == expected
+    assert fill({"type": "integer", **limits}, Clues(f"x 1 {expected}")) == expected
 
 
 def test_pattern_of_another_language_is_left_alone() -> None:

@@ -175,6 +175,7 @@ def test_chunks_give_the_text_of_a_plain_answer() -> None:
         (Fault(reset_after=1), False, ['{"co', HangUp(reset=True)]),
         (Fault(cut_after=0), False, ['{"co', HangUp(reset=False)]),
         (Fault(code=500, cut_after=0), True, []),
+        (Fault(body=b"ab", stall=5, byte_by_byte=True), True, [Pause(5), "a", "b"]),
     ],
 )
 def test_faults_order_the_steps(
