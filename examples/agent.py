@@ -1,30 +1,44 @@
-"""A LangGraph agent with two tools and a memory, streamed, with a typed last answer.
+"""A LangGraph agent with two tools and a memory: streamed, with a typed last answer.
 
 Run it with `python examples/agent.py`; `make demo` installs what it needs.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+import operator
+from typing import Annotated, Any
 
 from _service import service
 from langchain.agents import AgentState, create_agent
 from langchain.tools import ToolRuntime, tool
 from langchain_core.messages import AIMessageChunk, HumanMessage, ToolMessage
+from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command
 from pydantic import BaseModel
 
 from langchain_pmock import ChatPmock
 
-if TYPE_CHECKING:
-    from langgraph.graph.state import CompiledStateGraph
+# A checkpointer keeps the messages and the state of each thread.
+THREAD: RunnableConfig = {"configurable": {"thread_id": "my trip"}}
 
 
-class Luggage(AgentState[Any]):
+class Packing(AgentState[Any]):
     """What the agent remembers beside the messages."""
 
-    items: list[str]
+    luggage: Annotated[list[str], operator.add]
+
+
+@tool
+def add_items(items: list[str], runtime: ToolRuntime[None, Packing]) -> Command[Any]:
+    """Add items to the luggage."""
+    told = ToolMessage(f"Added {len(items)}.", tool_call_id=runtime.tool_call_id)
+    return Command(update={"luggage": items, "messages": [told]})
+
+
+@tool
+def show_luggage(runtime: ToolRuntime[None, Packing]) -> list[str]:
+    """Show all items in the luggage."""
+    return runtime.state["luggage"]
 
 
 class Trip(BaseModel):
@@ -35,15 +49,41 @@ class Trip(BaseModel):
     items: list[str]
 
 
-@tool
-def add_items(items: list[str], runtime: ToolRuntime) -> Command[None]:
-    """Add items to the luggage."""
-    luggage = [*runtime.state.get("items", []), *items]
-    told = ToolMessage(f"Added {len(items)}.", tool_call_id=runtime.tool_call_id)
-    return Command(update={"items": luggage, "messages": [told]})
+def talk(agent: CompiledStateGraph[Any, Any, Any, Any], said: str) -> None:
+    """Say something to an agent, and print what it does while it does it."""
+    print(f"\nYou:   {said}")
+    print("Agent: ", end="")
+    turn = {"messages": [HumanMessage(said)]}
+    for message, _ in agent.stream(turn, THREAD, stream_mode="messages"):
+        if isinstance(message, ToolMessage):
+            print(f"({message.name}: {message.text})", end="\n       ")
+        elif isinstance(message, AIMessageChunk):
+            print(message.text, end="", flush=True)
+    print()
 
 
-@tool
-def show_luggage(runtime: ToolRuntime) -> list[str]:
-    """Show what is in the luggage."""
-    return runtime.state.get("items", [])
+def main() -> None:
+    """Pack for a trip."""
+    with service() as pmock:
+        model = ChatPmock(model="gpt-5.1", **pmock)
+        tools, memory = [add_items, show_luggage], InMemorySaver()
+        agent = create_agent(model, tools, state_schema=Packing, checkpointer=memory)
+        talk(agent, 'Add my "passport", a "rain jacket" and the "camera".')
+        talk(agent, "What is in my luggage so far?")
+
+        # Another agent on the same thread: it remembers all of this, and answers typed.
+        planner = create_agent(
+            model,
+            tools,
+            state_schema=Packing,
+            checkpointer=memory,
+            response_format=Trip,
+        )
+        said = "My destination is Kyoto, for 4 days. Look into the luggage and sum up."
+        print(f"\nYou:   {said}")
+        turn: Any = {"messages": [HumanMessage(said)]}
+        print("Agent:", repr(planner.invoke(turn, THREAD)["structured_response"]))
+
+
+if __name__ == "__main__":
+    main()

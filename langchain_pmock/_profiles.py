@@ -15,7 +15,8 @@ Limits of the request form, the same for every model:
 
 - It has no content block for video, so no entry has `video_inputs`, though all four
   Gemini models watch videos.
-- A tool message holds text alone, so an image or a PDF from a tool cannot go along:
+- It carries an image or a PDF in a tool message too, but OpenAI's own API takes only
+  text there, so `image_tool_message` and `pdf_tool_message` are left out:
   https://platform.openai.com/docs/api-reference/chat/create
 - It has no field for the reasoning effort, so no levels are listed.
 
@@ -34,8 +35,6 @@ _COMMON: ModelProfile = {
     "text_inputs": True,
     "image_inputs": True,
     "video_inputs": False,
-    "image_tool_message": False,
-    "pdf_tool_message": False,
     "text_outputs": True,
     "image_outputs": False,
     "audio_outputs": False,

@@ -278,16 +278,15 @@ def _range_of(schema: Schema, *, whole: bool) -> tuple[float, float]:
 
 def _plain_numbers(low: float, high: float, step: float) -> Iterator[Number]:
     yield 0
-    if math.isfinite(low):
-        yield math.ceil(low)
-        if step:
-            yield math.ceil(low / step) * step
-    if math.isfinite(high):
-        yield math.floor(high)
-        yield round((low + high) / 2, 6)
-        yield (low + high) / 2
-        if step:
-            yield math.floor(high / step) * step
+    for bound, inward in ((low, math.ceil), (high, math.floor)):
+        if math.isfinite(bound):
+            yield inward(bound)
+            if step:
+                yield inward(bound / step) * step
+    middle = (low + high) / 2
+    if math.isfinite(middle):
+        yield round(middle, 6)
+        yield middle
 
 
 def _matches(pattern: str, text: str) -> bool:

@@ -13,6 +13,7 @@ import pytest
 
 from langchain_pmock import ChatPmock
 from langchain_pmock.testing import PmockServer
+from tests.integration.calls import AsyncCalls, Calls, SyncCalls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,3 +63,9 @@ def make_model(server: PmockServer) -> MakeModel:
 @pytest.fixture
 def model(make_model: MakeModel) -> ChatPmock:
     return make_model()
+
+
+@pytest.fixture(params=[SyncCalls, AsyncCalls], ids=["sync", "async"])
+def calls(request: pytest.FixtureRequest) -> Calls:
+    made: Calls = request.param()
+    return made

@@ -9,7 +9,6 @@ from __future__ import annotations
 import struct
 import wave
 import zlib
-from abc import abstractmethod
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -127,10 +126,6 @@ class Standard(ChatModelIntegrationTests):
             "access_key": self.server.access_key,
             "secret_key": self.server.secret_key,
         }
-
-    @property
-    @abstractmethod
-    def structured_output_kwargs(self) -> dict[str, Any]: ...
 
     @property
     def model_override_value(self) -> str:

@@ -178,7 +178,6 @@ class Endless(BaseModel):
 
 class Forest(BaseModel):
     trees: Annotated[list["Forest"], Field(min_length=1)]
-    after: "Forest" = Field(default=None, validate_default=False)
 
 
 def test_schemas_that_lead_back_to_themselves_end() -> None:
@@ -187,12 +186,15 @@ def test_schemas_that_lead_back_to_themselves_end() -> None:
     assert fill(Tree.model_json_schema(), Clues("7")) == {"value": 7, "branches": []}
     assert fill(Endless.model_json_schema(), Clues("")) == {}
     assert fill(Forest.model_json_schema(), Clues("")) == {}
-    by_root = {
+    by_root: dict[str, Any] = {
         "type": "object",
         "properties": {"value": INTEGER, "next": {"$ref": "#"}},
         "required": ["value"],
     }
     assert fill(by_root, Clues("5")) == {"value": 5}
+    by_name = {"$defs": {"N": by_root}, "$ref": "#/$defs/N"}
+    by_root["properties"]["next"]["$ref"] = "#/$defs/N"
+    assert fill(by_name, Clues("5")) == {"value": 5}
 
 
 def test_all_of_is_merged() -> None:

@@ -1,0 +1,166 @@
+"""The service without a network: envelopes, events, and answers for a mock transport.
+
+Written from the contract, and not from the package: what is sent is looked at as the
+service would get it, and what is answered is as the service would write it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from langchain_pmock import ChatPmock
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+
+    Answer = Callable[[], httpx.Response] | Exception
+
+ACCESS_KEY = "ak-example"
+SECRET_KEY = "sk-example"
+BASE_URL = "https://gateway.invalid/api"
+
+Json = dict[str, Any]
+
+
+def dump(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def envelope(data: object, **fields: Any) -> Json:
+    return {"code": 200, "message": "success", "data": data, **fields}
+
+
+def data_of(*choices: Json, **fields: Any) -> Json:
+    """The data of a whole answer."""
+    return {
+        "id": "chatcmpl-1",
+        "model": "gpt-5.1",
+        "created": 1768809934,
+        "object": "chat.completion",
+        "choices": list(choices),
+        **fields,
+    }
+
+
+def choice_of(message: Json, finish_reason: str = "stop", **fields: Any) -> Json:
+    message = {"role": "assistant", **message}
+    return {"index": 0, "message": message, "finishReason": finish_reason, **fields}
+
+
+def chunk_of(delta: Json | None, finish_reason: str = "", **fields: Any) -> Json:
+    """The data of one event; without a choice if there is no delta."""
+    choices = []
+    if delta is not None:
+        finish = {"finishReason": finish_reason} if finish_reason else {}
+        choices = [{"index": 0, "delta": delta, **finish}]
+    return {**data_of(), "choices": choices, "object": "chat.completion.chunk"} | fields
+
+
+def event(payload: object) -> bytes:
+    data = payload if isinstance(payload, bytes) else dump(payload)
+    return b"data: " + data + b"\n\n"
+
+
+def events(*chunks: Json, done: bool = True) -> bytes:
+    """The body of a stream: each chunk in its envelope."""
+    body = b"".join(event(envelope(chunk)) for chunk in chunks)
+    return body + event(b"[DONE]") * done
+
+
+class Pieces(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """A body that comes in pieces, and may break."""
+
+    def __init__(self, *pieces: bytes | Exception) -> None:
+        self.pieces = pieces
+        self.closed = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        for piece in self.pieces:
+            if isinstance(piece, Exception):
+                raise piece
+            yield piece
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self:
+            yield piece
+
+    def close(self) -> None:
+        self.closed = True
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+def whole(payload: object, status: int = 200, **headers: str) -> Answer:
+    """Answer with one JSON body."""
+    body = payload if isinstance(payload, bytes) else dump(payload)
+    headers = {"content-type": "application/json", **headers}
+    return lambda: httpx.Response(status, headers=headers, stream=Pieces(body))
+
+
+def says(text: str = "Hello", **fields: Any) -> Answer:
+    """Answer with a text."""
+    return whole(envelope(data_of(choice_of({"content": text})), **fields))
+
+
+def fails(code: int, message: str = "no", status: int = 200, **headers: str) -> Answer:
+    """Answer with an error's envelope."""
+    body = {"code": code, "message": message, "data": None, "traceId": "trace-1"}
+    return whole(body, status, **headers)
+
+
+def streams(*pieces: bytes | Exception, body: Pieces | None = None) -> Answer:
+    """Answer with an event stream."""
+    headers = {"content-type": "text/event-stream;charset=UTF-8"}
+    return lambda: httpx.Response(200, headers=headers, stream=body or Pieces(*pieces))
+
+
+class Service:
+    """Gives its answers one after another, the last one again and again."""
+
+    def __init__(self, *answers: Answer) -> None:
+        self.answers = deque(answers)
+        self.requests: list[httpx.Request] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        # httpx sends the same object again when it signs anew: keep what it held.
+        headers = request.headers.copy()
+        self.requests.append(
+            httpx.Request(
+                request.method, request.url, headers=headers, content=request.content
+            )
+        )
+        answer = self.answers[0] if len(self.answers) == 1 else self.answers.popleft()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer()
+
+    @property
+    def bodies(self) -> list[Json]:
+        return [json.loads(request.content) for request in self.requests]
+
+    def model(self, **kwargs: Any) -> ChatPmock:
+        """A model that talks to this service, sync and async; it does not try again."""
+        transport = httpx.MockTransport(self)
+        clients = {
+            "http_client": httpx.Client(transport=transport),
+            "http_async_client": httpx.AsyncClient(transport=transport),
+        }
+        return make_model(
+            **{"base_url": BASE_URL, "max_retries": 0, **clients, **kwargs}
+        )
+
+
+def make_model(**kwargs: Any) -> ChatPmock:
+    keys = {"access_key": ACCESS_KEY, "secret_key": SECRET_KEY}
+    return ChatPmock(**{"model": "gpt-5.1", **keys, **kwargs})
+
+
+def cuts(data: bytes, places: Iterable[int]) -> list[bytes]:
+    """Cut bytes at some places; the same place twice gives an empty piece."""
+    ends = [*sorted(place % (len(data) + 1) for place in places), len(data)]
+    return [data[start:end] for start, end in zip([0, *ends], ends, strict=False)]

@@ -1,0 +1,210 @@
+"""The SSE decoder, by the WHATWG standard's own examples and against two others."""
+
+from __future__ import annotations
+
+import pytest
+from httpx_sse._decoders import SSEDecoder as HttpxSSEDecoder
+from hypothesis import given
+from hypothesis import strategies as st
+
+from langchain_pmock._sse import SSEDecoder
+from tests.unit.service import cuts
+
+BOM = b"\xef\xbb\xbf"
+NEWLINES = ("\n", "\r\n", "\r")
+
+
+def decode(*pieces: bytes) -> list[str]:
+    """What our decoder makes of a stream that comes in these pieces."""
+    decoder = SSEDecoder()
+    payloads = [payload for piece in pieces for payload in decoder.feed(piece)]
+    return [payload.decode("utf-8", "replace") for payload in payloads]
+
+
+def split_lines(stream: str) -> list[str]:
+    """The complete lines of a stream: only CRLF, LF and CR end one."""
+    lines, line, previous = [], "", ""
+    for character in stream:
+        if character not in "\r\n":
+            line += character
+        elif not (character == "\n" and previous == "\r"):
+            lines.append(line)
+            line = ""
+        previous = character
+    return lines
+
+
+def reference(stream: bytes) -> list[str]:
+    """The data of each event, as the standard's text says it, step by step."""
+    text = stream.decode("utf-8", "replace")
+    payloads, buffer = [], ""
+    for line in split_lines(text.removeprefix("\ufeff")):
+        if line == "":
+            if buffer:
+                payloads.append(buffer[:-1])
+            buffer = ""
+            continue
+        field, _, value = line.partition(":")
+        if field == "data":
+            buffer += value.removeprefix(" ") + "\n"
+    return payloads
+
+
+def httpx_sse(stream: bytes) -> list[str]:
+    """What httpx-sse makes of its lines.
+
+    It knows no byte order mark, and gives events without data, which are none to the
+    standard.
+    """
+    decoder = HttpxSSEDecoder()
+    payloads, has_data = [], False
+    text = stream.decode("utf-8", "replace").removeprefix("\ufeff")
+    for line in split_lines(text):
+        has_data = has_data or line.partition(":")[0] == "data"
+        found = decoder.decode(line)
+        if found is not None and has_data:
+            payloads.append(found.data)
+        has_data = has_data and line != ""
+    return payloads
+
+
+CASES = {
+    "one event": ("data: a\n\n", ["a"]),
+    "no space": ("data:a\n\n", ["a"]),
+    "only the first space goes": ("data:  a \n\n", [" a "]),
+    "a tab stays": ("data:\ta\n\n", ["\ta"]),
+    "two events": ("data: a\n\ndata: b\n\n", ["a", "b"]),
+    "several data lines": ("data: a\ndata: b\ndata\ndata: c\n\n", ["a\nb\n\nc"]),
+    "more blank lines": ("\n\n\ndata: a\n\n\n\ndata: b\n\n\n", ["a", "b"]),
+    "a comment": (": hello\n\n:\ndata: a\n:data: b\n\n", ["a"]),
+    "other fields": ("event: x\nid: 1\nretry: 5\nfoo: y\ndata: a\n\n", ["a"]),
+    "data between other fields": ("id: 1\ndata: a\nevent: x\n\n", ["a"]),
+    "no data": ("event: ping\n\nid: 1\n\nretry: 5\n\ndata: a\n\n", ["a"]),
+    "empty data": ("data\n\ndata:\n\ndata: \n\ndata\ndata\n\n", ["", "", "", "\n"]),
+    "names like data": ("Data: a\ndata : b\n data: c\ndatab: d\n\n", []),
+    "colons in the value": ("data: {a: b}\n\n", ["{a: b}"]),
+    "no blank line at the end": ("data: a\n\ndata: b\n", ["a"]),
+    "no line at the end": ("data: a\n\ndata: b", ["a"]),
+    "unicode": ("data: 你好 👋🏽 é\n\n", ["你好 👋🏽 é"]),
+    # str.splitlines would break a line at each of these; an event stream does not.
+    "other line separators": (
+        "data: \x0b\x0c\x1c\x85\u2028\u2029\n\n",
+        ["\x0b\x0c\x1c\x85\u2028\u2029"],
+    ),
+    "nothing": ("", []),
+}
+
+
+@pytest.mark.parametrize("newline", NEWLINES, ids=["LF", "CRLF", "CR"])
+@pytest.mark.parametrize("case", CASES)
+def test_standard(case: str, newline: str) -> None:
+    text, expected = CASES[case]
+    stream = text.replace("\n", newline).encode()
+    assert decode(stream) == expected
+    assert reference(stream) == expected
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_cut_in_two_and_byte_by_byte(case: str) -> None:
+    text, expected = CASES[case]
+    for stream in (BOM + text.replace("\n", "\r\n").encode(), text.encode()):
+        for place in range(len(stream) + 1):
+            assert decode(stream[:place], stream[place:]) == expected
+        assert decode(*(bytes([byte]) for byte in stream)) == expected
+
+
+def test_mixed_newlines() -> None:
+    assert decode(b"data: a\r\n\ndata: b\n\r\ndata: c\r\rdata: d\n\n") == [*"abcd"]
+    assert decode(b"data: a\r", b"\ndata: b\r", b"\r") == ["a\nb"]
+
+
+@pytest.mark.parametrize(
+    ("stream", "expected"),
+    [
+        (BOM + b"data: a\n\n", ["a"]),
+        (BOM + BOM + b"data: a\n\n", []),  # the second one belongs to the name
+        (b"data: a\n\n" + BOM + b"data: b\n\n", ["a"]),
+        (b"data: " + BOM + b"\n\n", ["\ufeff"]),
+        (BOM[:2] + b"data: a\n\n", []),
+        (BOM[:1], []),
+        (BOM, []),
+    ],
+)
+def test_bom_only_at_the_start(stream: bytes, expected: list[str]) -> None:
+    assert reference(stream) == expected
+    for place in range(len(stream) + 1):
+        assert decode(stream[:place], b"", stream[place:]) == expected
+
+
+@pytest.mark.parametrize(
+    ("stream", "expected"),
+    [
+        (b"data: a\n", b"a"),
+        (b"data: a\r", b"a"),
+        (b"data: a\ndata: b\n", b"a\nb"),
+        (b"data: a\ndata: b", b"a"),  # the second line may not be whole
+        (b"data: a", None),
+        (b"data: a\n\n", None),
+        (b": comment\n", None),
+        (b"\xef", None),
+        (b"", None),
+    ],
+)
+def test_unfinished_event(stream: bytes, expected: bytes | None) -> None:
+    decoder = SSEDecoder()
+    for byte in stream:
+        decoder.feed(bytes([byte]))
+    assert decoder.unfinished() == expected
+
+
+_value = st.text(
+    st.characters(exclude_characters="\r\n", exclude_categories=["Cs"]), max_size=8
+)
+_name = st.sampled_from(
+    ["data", "event", "id", "retry", "", "x", "data ", "\ufeffdata"]
+)
+_line = st.one_of(
+    st.builds("data: {}".format, _value),
+    st.builds("{}{}{}".format, _name, st.sampled_from([":", ": ", ":  "]), _value),
+    _name,
+)
+_stream = st.lists(
+    st.tuples(st.one_of(_line, st.just("")), st.sampled_from(NEWLINES)), max_size=20
+).map(lambda lines: "".join(line + newline for line, newline in lines).encode())
+_places = st.lists(st.integers(min_value=0), max_size=12)
+
+
+@given(bom=st.sampled_from([b"", BOM]), stream=_stream, places=_places)
+def test_any_well_formed_stream_under_any_cut(
+    bom: bytes, stream: bytes, places: list[int]
+) -> None:
+    stream = bom + stream
+    found = decode(*cuts(stream, places))
+    assert found == httpx_sse(stream)
+    assert found == reference(stream)
+
+
+@given(
+    stream=st.one_of(
+        st.binary(max_size=80),
+        st.lists(
+            st.sampled_from(
+                [
+                    b"data",
+                    b":",
+                    b" ",
+                    b"\r",
+                    b"\n",
+                    b"\xef\xbb\xbf",
+                    b"\xff",
+                    b"\xe4",
+                    b"a",
+                ]
+            ),
+            max_size=40,
+        ).map(b"".join),
+    ),
+    places=_places,
+)
+def test_any_bytes_under_any_cut(stream: bytes, places: list[int]) -> None:
+    assert decode(*cuts(stream, places)) == reference(stream)
