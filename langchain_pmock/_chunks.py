@@ -67,10 +67,12 @@ class ChunkParser:
         """
         data = envelope["data"]
         choices = data.get("choices")
-        if self._said and len(data) <= _EVENT_FIELDS and choices:
+        is_short = len(data) <= _EVENT_FIELDS and "usage" not in data
+        if self._said and is_short and choices:
             choice = choices[0]
             delta = choice.get("delta")
-            if delta and len(delta) == 1 and len(choice) == _CHOICE_FIELDS:
+            is_plain = len(choice) == _CHOICE_FIELDS and "index" in choice
+            if delta and len(delta) == 1 and is_plain:
                 text = delta.get("content")
                 if text and type(text) is str and len(choices) == 1:
                     return ChatGenerationChunk(

@@ -33,17 +33,31 @@ def content_part(block: str | Mapping[str, Any]) -> Part:
     Raises:
         ValueError: If the wire has no form for the block. The text names its type.
     """
+    block = unwrap(block)
     if isinstance(block, str):
         return {"type": "text", "text": block}
     kind = block.get("type")
-    if kind == "non_standard" and isinstance(block.get("value"), dict):
-        return content_part(block["value"])
     write = _WRITERS.get(str(kind))
     if write is None:
         msg = f"it has no form on the wire; known are {', '.join(sorted(_WRITERS))}"
         raise _cannot_send(block, msg)
     part = write(block)
     return {**part, **{name: block[name] for name in _KEPT if block.get(name)}}
+
+
+def unwrap(block: str | Mapping[str, Any]) -> str | Mapping[str, Any]:
+    """Take a block out of LangChain's wrap for those that it has no standard for.
+
+    Args:
+        block: A content block of any dialect.
+
+    Returns:
+        The block itself.
+    """
+    if isinstance(block, str) or block.get("type") != "non_standard":
+        return block
+    value = block.get("value")
+    return value if isinstance(value, dict) else block
 
 
 def _text(block: Mapping[str, Any]) -> Part:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import re
+import sys
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -24,7 +26,7 @@ _EXCERPT = 200  # characters of a body that is no envelope
 _TAGS = re.compile(r"<(style|script|head)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 _SIGNED = (ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER)
 # Said of the body as it was sent; the copy's is decoded.
-_ENCODING = ("content-encoding", "content-length", "transfer-encoding")
+_ENCODING = (b"content-encoding", b"content-length", b"transfer-encoding")
 
 
 def read_envelope(
@@ -106,7 +108,7 @@ def failure(
         code=code,
         status_code=status,
         trace_id=trace_id,
-        response=_safe_copy(response, payload),
+        response=_safe_copy(response, payload, auth),
     )
 
 
@@ -131,25 +133,47 @@ def transport_errors(
     """
     try:
         yield
-    except httpx.RequestError as error:
-        # The error keeps the request, which must not keep its signature.
-        with contextlib.suppress(RuntimeError):
-            for name in _SIGNED:
-                error.request.headers.pop(name, None)
+    except _transport_exceptions() as error:
+        _forget_signature(error)
         progress = interrupted()
         if progress == "":
             return
         cls: type[errors.PmockError] = errors.PmockConnectionError
-        if isinstance(error, httpx.TimeoutException):
+        if _is_timeout(error):
             cls = errors.PmockTimeoutError
         elif isinstance(error, httpx.DecodingError):
             cls = errors.PmockResponseError
         elif progress:
             cls = errors.PmockStreamInterruptedError
-        said = f"{str(error) or 'no details'} ({type(error).__name__})"
+        said = f"{error} ({type(error).__name__})" if str(error) else repr(error)
         if progress:
             said = f"{progress}; {said}"
         raise cls(errors.describe(cls, said, code=None, trace_id=None)) from error
+
+
+def _transport_exceptions() -> tuple[type[Exception], ...]:
+    """List what a transport raises: httpx-aiohttp lets some of aiohttp's own through."""
+    aiohttp = sys.modules.get("aiohttp")
+    return (httpx.RequestError, *([aiohttp.ClientError] if aiohttp else []))
+
+
+def _is_timeout(error: Exception) -> bool:
+    """Tell a timeout from what httpx-aiohttp takes for one, such as a lost connection."""
+    cause = error.__cause__
+    if type(cause).__module__.startswith("aiohttp."):
+        return isinstance(cause, asyncio.TimeoutError)
+    return isinstance(error, httpx.TimeoutException)
+
+
+def _forget_signature(error: Exception) -> None:
+    """Take the signature out of what a transport's error keeps of the request."""
+    with contextlib.suppress(RuntimeError):
+        if isinstance(error, httpx.RequestError):
+            for name in _SIGNED:
+                error.request.headers.pop(name, None)
+    if hasattr(error, "request_info"):  # aiohttp's
+        error.request_info = error.request_info._replace(headers={})
+        error.args = (error.request_info, *error.args[1:])
 
 
 def _error_class(code: int | None, status: int, said: str) -> type[errors.PmockError]:
@@ -185,14 +209,18 @@ def _excerpt(payload: bytes) -> str:
     return text if len(text) <= _EXCERPT else f"{text[:_EXCERPT]}..."
 
 
-def _safe_copy(response: httpx.Response, payload: bytes) -> httpx.Response:
-    """Copy a response without the signature of its request."""
+def _safe_copy(
+    response: httpx.Response, payload: bytes, auth: PmockAuth
+) -> httpx.Response:
+    """Copy a response without the signature of its request, also where it is echoed."""
     request = response.request
     headers = [(k, v) for k, v in request.headers.multi_items() if k not in _SIGNED]
     return httpx.Response(
         response.status_code,
         headers=[
-            (k, v) for k, v in response.headers.multi_items() if k not in _ENCODING
+            (name, auth.hide(value, request))
+            for name, value in response.headers.raw
+            if name.lower() not in _ENCODING
         ],
         content=payload,
         request=httpx.Request(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from pydantic_core import from_json
@@ -23,7 +24,8 @@ ChunkT = TypeVar("ChunkT")
 ChunkT_co = TypeVar("ChunkT_co", covariant=True)
 
 _DONE = b"[DONE]"
-_HEAD = 500  # bytes of a body without events to look at
+_HEAD = 10_000  # bytes of a body without events to look at
+_DATA_LINE = re.compile(rb"(?:^|[\r\n])data")
 
 
 class Parser(Protocol[ChunkT_co]):
@@ -77,7 +79,7 @@ class EventReader(Generic[ChunkT]):
             PmockError: If an event is the envelope of an error, or none at all.
         """
         if not self._events and len(self._head) < _HEAD:
-            self._head += data
+            self._head += data[:_HEAD]
         for payload in self._decoder.feed(data):
             self._events += 1
             try:
@@ -103,10 +105,11 @@ class EventReader(Generic[ChunkT]):
         Raises:
             PmockError: If it is not the envelope of a success.
         """
-        chunk = self._parser.event(read_envelope(body, self._response, self._auth))
+        self._head = body
+        chunk = self._chunk(read_envelope(body, self._response, self._auth), body)
         if chunk is not None:
             yield chunk
-        yield self._parser.end()
+        yield self._last()
 
     def end(self) -> Iterator[ChunkT]:
         """Take in the end of the body.
@@ -124,9 +127,10 @@ class EventReader(Generic[ChunkT]):
                 yield from self._by_line(rest)
             if self.done:
                 return
+        is_stream = self._events or _DATA_LINE.search(self._head)
         if self._parser.finished:
-            yield self._parser.end()
-        elif not self._events and self._head.strip() and b"data" not in self._head:
+            yield self._last()
+        elif self._head.strip() and not is_stream:
             raise failure(self._head, self._response, self._auth)
         else:
             cls = errors.PmockStreamInterruptedError
@@ -151,6 +155,12 @@ class EventReader(Generic[ChunkT]):
         except UNREADABLE as error:
             raise failure(payload, self._response, self._auth) from error
 
+    def _last(self) -> ChunkT:
+        try:
+            return self._parser.end()
+        except UNREADABLE as error:
+            raise failure(self._head, self._response, self._auth) from error
+
     def _by_line(self, payload: bytes) -> Iterator[ChunkT]:
         """Read the data of an event that is no JSON as it stands: the end, or lines.
 
@@ -160,7 +170,7 @@ class EventReader(Generic[ChunkT]):
         for line in payload.split(b"\n"):
             if line == _DONE:
                 self.done = True
-                yield self._parser.end()
+                yield self._last()
                 return
             if not line:
                 continue

@@ -15,7 +15,7 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
-from langchain_pmock._content import content_part
+from langchain_pmock._content import content_part, unwrap
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -153,7 +153,7 @@ def _sort(
     if isinstance(content, str):
         return content, "", [], []
     parts, reasoning, refusals, calls = [], [], [], []
-    for block in content:
+    for block in map(unwrap, content):
         kind = block.get("type") if isinstance(block, dict) else None
         if isinstance(block, str):
             parts.append(content_part(block))

@@ -25,6 +25,9 @@ _HOST = "127.0.0.1"
 
 class _Protocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        # The head and the body are two writes: without this, 40 ms lie between them.
+        connection = transport.get_extra_info("socket")
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # Faults break off the connection of a request.
         self.app_state = {**self.app_state, "transport": transport}
         super().connection_made(transport)

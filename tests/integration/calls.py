@@ -5,33 +5,46 @@ from __future__ import annotations
 import asyncio
 from functools import reduce
 from operator import add
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from langchain_core.messages import AIMessageChunk
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import Sequence
 
     from langchain_core.language_models import BaseChatModel
     from langchain_core.messages import BaseMessage
     from langchain_core.outputs import LLMResult
     from langchain_core.runnables import Runnable
 
+Input = TypeVar("Input")
+Output = TypeVar("Output")
+
+# Each kind of character that bytes, JSON or lines can break.
+TEXT = (
+    "你好世界 👩\u200d👩\u200d👧 🇫🇷 café naïve"
+    '\n\n\r\n\tdata: "quoted" \\n \\ \u2028\u2029\x85\x00\ufeff end '
+)
+
 
 class Calls(Protocol):
     """Calls a runnable and waits for all that it gives."""
 
     def invoke(
-        self, runnable: Runnable[Any, Any], question: Any, /, **kwargs: Any
-    ) -> Any: ...
+        self, runnable: Runnable[Input, Output], question: Input, /, **kwargs: Any
+    ) -> Output: ...
 
     def stream(
-        self, runnable: Runnable[Any, Any], question: Any, /, **kwargs: Any
+        self, runnable: Runnable[Input, Any], question: Input, /, **kwargs: Any
     ) -> list[Any]: ...
 
     def batch(
-        self, runnable: Runnable[Any, Any], questions: list[Any], /, **kwargs: Any
-    ) -> list[Any]: ...
+        self,
+        runnable: Runnable[Input, Output],
+        questions: list[Input],
+        /,
+        **kwargs: Any,
+    ) -> list[Output]: ...
 
     def generate(
         self, model: BaseChatModel, messages: list[list[BaseMessage]], /, **kwargs: Any
@@ -40,18 +53,22 @@ class Calls(Protocol):
 
 class SyncCalls:
     def invoke(
-        self, runnable: Runnable[Any, Any], question: Any, /, **kwargs: Any
-    ) -> Any:
+        self, runnable: Runnable[Input, Output], question: Input, /, **kwargs: Any
+    ) -> Output:
         return runnable.invoke(question, **kwargs)
 
     def stream(
-        self, runnable: Runnable[Any, Any], question: Any, /, **kwargs: Any
+        self, runnable: Runnable[Input, Any], question: Input, /, **kwargs: Any
     ) -> list[Any]:
         return list(runnable.stream(question, **kwargs))
 
     def batch(
-        self, runnable: Runnable[Any, Any], questions: list[Any], /, **kwargs: Any
-    ) -> list[Any]:
+        self,
+        runnable: Runnable[Input, Output],
+        questions: list[Input],
+        /,
+        **kwargs: Any,
+    ) -> list[Output]:
         return runnable.batch(questions, **kwargs)
 
     def generate(
@@ -62,31 +79,31 @@ class SyncCalls:
 
 class AsyncCalls:
     def invoke(
-        self, runnable: Runnable[Any, Any], question: Any, /, **kwargs: Any
-    ) -> Any:
-        return self._run(runnable.ainvoke(question, **kwargs))
+        self, runnable: Runnable[Input, Output], question: Input, /, **kwargs: Any
+    ) -> Output:
+        return asyncio.run(runnable.ainvoke(question, **kwargs))
 
     def stream(
-        self, runnable: Runnable[Any, Any], question: Any, /, **kwargs: Any
+        self, runnable: Runnable[Input, Any], question: Input, /, **kwargs: Any
     ) -> list[Any]:
         async def collect() -> list[Any]:
             return [chunk async for chunk in runnable.astream(question, **kwargs)]
 
-        return self._run(collect())
+        return asyncio.run(collect())
 
     def batch(
-        self, runnable: Runnable[Any, Any], questions: list[Any], /, **kwargs: Any
-    ) -> list[Any]:
-        return self._run(runnable.abatch(questions, **kwargs))
+        self,
+        runnable: Runnable[Input, Output],
+        questions: list[Input],
+        /,
+        **kwargs: Any,
+    ) -> list[Output]:
+        return asyncio.run(runnable.abatch(questions, **kwargs))
 
     def generate(
         self, model: BaseChatModel, messages: list[list[BaseMessage]], /, **kwargs: Any
     ) -> LLMResult:
-        result: LLMResult = self._run(model.agenerate(messages, **kwargs))
-        return result
-
-    def _run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        return asyncio.run(coroutine)
+        return asyncio.run(model.agenerate(messages, **kwargs))
 
 
 def merge(chunks: Sequence[Any]) -> AIMessageChunk:

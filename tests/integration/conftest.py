@@ -7,6 +7,7 @@ against the service itself; see `test_standard.py`. All else always stays on loo
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
@@ -65,7 +66,11 @@ def model(make_model: MakeModel) -> ChatPmock:
     return make_model()
 
 
-@pytest.fixture(params=[SyncCalls, AsyncCalls], ids=["sync", "async"])
-def calls(request: pytest.FixtureRequest) -> Calls:
-    made: Calls = request.param()
-    return made
+@pytest.fixture(params=["sync", "async", "aiohttp"])
+def calls(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Calls:
+    if request.param == "aiohttp":
+        pytest.importorskip("httpx_aiohttp")
+    else:
+        # As if the extra were not installed.
+        monkeypatch.setitem(sys.modules, "httpx_aiohttp", None)
+    return SyncCalls() if request.param == "sync" else AsyncCalls()

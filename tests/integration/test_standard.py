@@ -14,17 +14,18 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import httpx
 import pytest
-from langchain_core.messages import AIMessage, HumanMessage
 from langchain_tests.integration_tests import ChatModelIntegrationTests
 
 from langchain_pmock import ChatPmock
 from langchain_pmock.testing import PmockServer, Reply
+from tests.integration.calls import merge
 from tests.integration.conftest import LIVE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from langchain_core.language_models import BaseChatModel, LanguageModelInput
+    from langchain_core.language_models import BaseChatModel
+    from langchain_core.messages import AIMessage
 
 pytestmark = [pytest.mark.enable_socket] if LIVE else []
 
@@ -37,14 +38,17 @@ Detail = Literal[
 ]
 
 
+# --- What the suite downloads, made here ----------------------------------------------
+
+
 def pdf() -> bytes:
     """A page with one line of text."""
     text = b"BT /F1 24 Tf 72 720 Td (Dummy PDF file) Tj ET"
+    page = b"/Parent 2 0 R /MediaBox [0 0 612 792] /Contents 4 0 R"
     objects = [
         b"<< /Type /Catalog /Pages 2 0 R >>",
         b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
-        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 4 0 R "
-        b"/Resources << /Font << /F1 5 0 R >> >> >>",
+        b"<< /Type /Page %b /Resources << /Font << /F1 5 0 R >> >> >>" % page,
         b"<< /Length %d >>\nstream\n%b\nendstream" % (len(text), text),
         b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
     ]
@@ -209,14 +213,7 @@ class Standard(ChatModelIntegrationTests):
         totals = {"promptTokens": 100, "completionTokens": 50, "totalTokens": 150}
         self.server.script(Reply(text="Hello!", usage={**totals, **details}))
         model = self.chat_model_class(**self.chat_model_params)
-        question: LanguageModelInput = [HumanMessage("Hello")]
-        message: AIMessage | None = None
-        if stream:
-            for chunk in model.stream(question):
-                message = chunk if message is None else message + chunk
-        else:
-            message = model.invoke(question)
-        assert isinstance(message, AIMessage)
+        message = merge([*model.stream("Hello")]) if stream else model.invoke("Hello")
         assert message.usage_metadata is not None
         assert message.usage_metadata["total_tokens"] == 150
         return message

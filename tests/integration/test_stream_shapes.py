@@ -1,0 +1,214 @@
+"""Streams and answers in other shapes than the local server gives them by itself."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from contextlib import aclosing, closing
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from langchain_pmock import ChatPmock
+from langchain_pmock.testing import Reply
+from tests.integration.calls import TEXT, merge
+from tests.integration.raw_server import STALL, RawServer, stream, whole
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Generator
+
+    from langchain_core.messages import AIMessageChunk
+
+    from langchain_pmock.testing import PmockServer
+    from tests.integration.calls import Calls
+
+# As the service's own page has them: see its stream response.
+DOCUMENTED = """\
+data: {"code":200,"data":{"created":1768819167,"model":"gpt-5.1","id":"chatcmpl-xxx",\
+"choices":[{"delta":{"content":" on"},"index":0}],"object":"chat.completion.chunk"},\
+"message":"success"}
+data: {"code":200,"data":{"created":1768819167,"model":"gpt-5.1","id":"chatcmpl-xxx",\
+"choices":[{"delta":{"content":" today"},"index":0}],"object":"chat.completion.chunk"},\
+"message":"success"}
+data: {"code":200,"data":{"created":1768819167,"model":"gpt-5.1","id":"chatcmpl-xxx",\
+"choices":[{"delta":{"content":"?"},"index":0}],"object":"chat.completion.chunk"},\
+"message":"success"}
+data: {"code":200,"data":{"created":1768819167,"usage":{"completionTokens":0,\
+"promptTokens":0,"promptTokensDetails":{},"totalTokens":0},"model":"gpt-5.1",\
+"id":"chatcmpl-xxx","choices":[{"delta":{},"finishReason":"stop","index":0}],\
+"object":"chat.completion.chunk"},"message":"success"}
+data: [DONE]
+"""
+
+# A whole answer, in the shape of the same page.
+WHOLE = {
+    "code": 200,
+    "message": "success",
+    "data": {
+        "id": "chatcmpl-xxx",
+        "model": "gpt-5.1",
+        "created": 1768809934,
+        "object": "chat.completion",
+        "usage": {"promptTokens": 3, "completionTokens": 2, "totalTokens": 5},
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": TEXT},
+                "finishReason": "stop",
+            }
+        ],
+    },
+    "traceId": "d7c7ae8b6d9a488f92f1346f18dcc6ee",
+}
+
+
+def sse(*chunks: dict[str, Any], done: bool = True) -> list[bytes]:
+    """Write chunks as events, each to be sent on its own."""
+    envelopes = [
+        json.dumps(
+            {"code": 200, "data": chunk, "message": "success"}, ensure_ascii=False
+        )
+        for chunk in chunks
+    ]
+    ends = ["[DONE]"] if done else []
+    return [f"data: {data}\n\n".encode() for data in [*envelopes, *ends]]
+
+
+def chunk(*choices: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"id": "chatcmpl-1", "model": "gpt-5.1", "choices": list(choices), **more}
+
+
+def delta(text: str) -> dict[str, Any]:
+    return {"index": 0, "delta": {"content": text}}
+
+
+END = {"index": 0, "delta": {}, "finishReason": "stop"}
+USAGE = {"promptTokens": 3, "completionTokens": 2, "totalTokens": 5}
+
+
+# --- Events --------------------------------------------------------------------------
+
+
+def test_the_documented_shape_without_blank_lines(
+    server: PmockServer, model: ChatPmock, calls: Calls
+) -> None:
+    server.script(Reply(raw=[DOCUMENTED.encode()]))
+    server.script(Reply(raw=[line.encode() for line in DOCUMENTED.splitlines(True)]))  # noqa: FBT003
+    for _ in range(2):
+        message = merge(calls.stream(model, "Hi"))
+        assert message.content == " on today?"
+        assert message.id == "chatcmpl-xxx"
+        assert message.chunk_position == "last"
+        assert message.response_metadata == {
+            "model_provider": "pmock",
+            "model_name": "gpt-5.1",
+            "created": 1768819167,
+            "finish_reason": "stop",
+        }
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [chunk(delta("Hi")), chunk(END, usage=USAGE)],
+        [chunk(delta("Hi")), chunk(END), chunk(usage=USAGE)],
+        [chunk(usage=USAGE), chunk(delta("Hi")), chunk(END)],
+        [
+            chunk(delta("H"), usage={**USAGE, "completionTokens": 1}),
+            chunk(delta("i"), usage=USAGE),
+            chunk(END),
+        ],
+        [chunk({**END, "delta": {"content": "Hi"}}, usage=USAGE)],
+        [
+            chunk(delta("H")),
+            chunk({"delta": {"content": "i"}, "finishReason": "stop"}),
+            chunk(usage=USAGE),
+        ],
+    ],
+    ids=["at the end", "on its own", "first", "in each event", "only one", "no index"],
+)
+def test_usage_is_counted_once(
+    server: PmockServer, model: ChatPmock, calls: Calls, events: list[dict[str, Any]]
+) -> None:
+    server.script(Reply(raw=sse(*events)))
+    message = merge(calls.stream(model, "Hi"))
+    assert message.content == "Hi"
+    assert message.response_metadata["finish_reason"] == "stop"
+    usage = message.usage_metadata
+    assert usage == {"input_tokens": 3, "output_tokens": 2, "total_tokens": 5}
+
+
+def test_a_finish_reason_ends_a_stream_without_done(
+    server: PmockServer, model: ChatPmock, calls: Calls
+) -> None:
+    events = sse(chunk(delta("Hi")), chunk(END, usage=USAGE), done=False)
+    server.script(Reply(raw=events))
+    chunks = calls.stream(model, "Hi")
+    assert merge(chunks).content == "Hi"
+    assert chunks[-1].chunk_position == "last"
+
+
+def test_a_whole_answer_in_place_of_a_stream(
+    server: PmockServer, model: ChatPmock, calls: Calls
+) -> None:
+    server.fail(body=json.dumps(WHOLE).encode())
+    chunks = calls.stream(model, "Hi")
+    message = merge(chunks)
+    assert message.content == TEXT
+    assert [c.chunk_position for c in chunks].count("last") == 1
+    assert message.usage_metadata is not None
+    assert message.usage_metadata["total_tokens"] == 5
+    assert message.response_metadata["finish_reason"] == "stop"
+    assert message.response_metadata["trace_id"] == WHOLE["traceId"]
+
+
+# --- Compressed ----------------------------------------------------------------------
+
+
+GZIP = {"Content-Encoding": "gzip"}
+
+
+def model_of(service: RawServer) -> ChatPmock:
+    return ChatPmock(
+        model="gpt-5.1",
+        base_url=service.url,
+        access_key="ak-example",
+        secret_key="sk-example",
+        max_retries=0,
+    )
+
+
+def compressed(*events: bytes) -> list[bytes]:
+    """Compress events so that each can be read when it is there."""
+    gzipped = zlib.compressobj(wbits=31)
+    return [gzipped.compress(e) + gzipped.flush(zlib.Z_SYNC_FLUSH) for e in events]
+
+
+def test_a_compressed_answer(calls: Calls) -> None:
+    body = gzip.compress(json.dumps(WHOLE).encode())
+    with RawServer(whole(body, headers=GZIP)) as service:
+        assert calls.invoke(model_of(service), "Hi").content == TEXT
+
+
+def test_a_compressed_stream(calls: Calls) -> None:
+    events = sse(chunk(delta("你好")), chunk(delta(" 👋")), chunk(END))
+    with RawServer(stream(*compressed(*events), headers=GZIP)) as service:
+        chunks = calls.stream(model_of(service), "Hi")
+        assert [c.content for c in chunks] == ["你好", " 👋", ""]
+
+
+def test_a_compressed_stream_comes_as_it_is_sent() -> None:
+    first, second = compressed(*sse(chunk(delta("你好")), chunk(END), done=False))
+    with RawServer(stream(first, STALL, second, headers=GZIP)) as service:
+        chunks = cast("Generator[AIMessageChunk]", model_of(service).stream("Hi"))
+        with closing(chunks):
+            assert next(chunks).content == "你好"
+
+
+async def test_a_compressed_async_stream_comes_as_it_is_sent() -> None:
+    first, second = compressed(*sse(chunk(delta("你好")), chunk(END), done=False))
+    with RawServer(stream(first, STALL, second, headers=GZIP)) as service:
+        chunks = cast("AsyncGenerator[AIMessageChunk]", model_of(service).astream("Hi"))
+        async with aclosing(chunks):
+            assert (await anext(chunks)).content == "你好"

@@ -1,0 +1,301 @@
+"""From the bytes of a stream to chunks: where an answer ends, and how one fails."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from langchain_pmock import (
+    PmockAPIError,
+    PmockAuth,
+    PmockError,
+    PmockRateLimitError,
+    PmockResponseError,
+    PmockStreamInterruptedError,
+)
+from langchain_pmock._chunks import ChunkParser
+from langchain_pmock._events import EventReader
+from tests.unit.service import (
+    ACCESS_KEY,
+    BASE_URL,
+    SECRET_KEY,
+    Json,
+    chunk_of,
+    cuts,
+    dump,
+    envelope,
+    event,
+    events,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TEXT = [chunk_of({"content": text}) for text in ("Hel", "lo ", "你好 👋🏽")]
+FINISH = chunk_of({}, "stop", usage={"promptTokens": 3})
+END = "end"
+
+
+class Texts:
+    """A parser that hands on the text of each delta."""
+
+    def __init__(self) -> None:
+        self.finished = False
+
+    def event(self, envelope: Mapping[str, Any]) -> str | None:
+        for choice in envelope["data"]["choices"]:
+            self.finished = self.finished or "finishReason" in choice
+            text: str | None = choice["delta"].get("content")
+            return text
+        return None
+
+    def end(self) -> str:
+        return END
+
+
+def reader_of(parser: Any = None) -> EventReader[Any]:
+    request = httpx.Request("POST", BASE_URL)
+    response = httpx.Response(200, request=request)
+    return EventReader(parser or Texts(), response, PmockAuth(ACCESS_KEY, SECRET_KEY))
+
+
+def read(*pieces: bytes, parser: Any = None) -> list[Any]:
+    reader = reader_of(parser)
+    chunks = []
+    for piece in pieces:
+        chunks += list(reader.feed(piece))
+        if reader.done:
+            return chunks
+    return [*chunks, *reader.end()]
+
+
+TEXTS = ["Hel", "lo ", "你好 👋🏽", END]
+STREAM = events(*TEXT, FINISH)
+COMPLETE = {
+    "finish and [DONE]": STREAM,
+    "finish alone": events(*TEXT, FINISH, done=False),
+    "[DONE] alone": events(*TEXT),
+    "no blank line after [DONE]": STREAM[:-1],
+    "no blank line after the finish": events(*TEXT, FINISH, done=False)[:-1],
+    # As the service's page shows it: to the standard that is one event.
+    "no blank lines": STREAM.replace(b"\n\n", b"\n"),
+    "no blank lines but the last": STREAM.replace(b"\n\n", b"\n") + b"\n",
+    "CRLF": STREAM.replace(b"\n", b"\r\n"),
+    "CR": STREAM.replace(b"\n", b"\r"),
+    "a BOM": b"\xef\xbb\xbf" + STREAM,
+    "comments": b": hi\n\n" + STREAM.replace(b"data: ", b": hi\ndata: "),
+    "other fields": STREAM.replace(b"data: ", b"event: x\nid: 1\ndata: "),
+    "events without data": b"event: ping\n\ndata\n\ndata:\n\n" + STREAM,
+    "several data lines": STREAM.replace(b',"data":', b'\ndata: ,"data":'),
+    "something after [DONE]": STREAM + b"data: {garbage}\n\n" + STREAM,
+}
+
+
+@pytest.mark.parametrize("case", COMPLETE)
+def test_complete_streams_under_every_cut(case: str) -> None:
+    stream = COMPLETE[case]
+    assert read(stream) == TEXTS
+    assert read(*(bytes([byte]) for byte in stream)) == TEXTS
+    for place in range(0, len(stream), 7):
+        assert read(stream[:place], stream[place:]) == TEXTS
+
+
+def test_bytes_that_are_no_utf8_become_replacement_characters() -> None:
+    stream = events(chunk_of({"content": "a?b"})).replace(b"?", b"\xff")
+    assert read(stream) == ["a\ufffdb", END]
+
+
+CUT = [
+    events(*TEXT, done=False),
+    events(*TEXT, done=False)[:-1],
+    events(*TEXT, FINISH, done=False)[:-3],
+    events(*TEXT)[:-4],
+    b"data: {",
+    b"data: [DONE",
+    b"event: ping\n\n",
+    b": a comment\n\n",
+    b"\n\n",
+    b"",
+]
+
+
+@pytest.mark.parametrize("stream", CUT)
+def test_a_cut_stream_is_an_error_and_never_a_short_answer(stream: bytes) -> None:
+    with pytest.raises(PmockStreamInterruptedError, match=r"ended after \d events"):
+        read(stream)
+
+
+def test_a_cut_stream_says_how_much_had_come() -> None:
+    with pytest.raises(PmockStreamInterruptedError, match="ended after 3 events") as e:
+        read(events(*TEXT, done=False))
+    assert e.value.status_code == 200
+    assert e.value.is_retryable
+
+
+def test_progress() -> None:
+    reader = reader_of()
+    assert reader.progress() == "it ended after 0 events"
+    list(reader.feed(events(*TEXT, done=False)))
+    assert reader.progress() == "it ended after 3 events"
+    list(reader.feed(events(FINISH, done=False)))
+    assert reader.progress() == ""
+    reader = reader_of()
+    list(reader.feed(events(TEXT[0])))
+    assert reader.progress() == ""
+
+
+ERROR = {"code": 429, "message": "slow down", "data": None, "traceId": "trace-1"}
+
+
+@pytest.mark.parametrize("before", [[], TEXT[:1], TEXT], ids=len)
+@pytest.mark.parametrize("newlines", [b"\n\n", b"\n"])
+def test_an_error_as_an_event(before: list[Json], newlines: bytes) -> None:
+    reader = reader_of()
+    body = events(*before, done=False) + event(ERROR) + event(b"[DONE]")
+    body = body.replace(b"\n\n", newlines)
+    chunks: list[Any] = []
+    with pytest.raises(PmockRateLimitError, match="slow down") as caught:
+        chunks.extend(chain(reader.feed(body), reader.end()))
+    assert chunks == TEXTS[: len(before)]
+    assert (caught.value.code, caught.value.trace_id) == (429, "trace-1")
+
+
+# What some frameworks do to an error: the stream's content type, but no stream.
+@pytest.mark.parametrize("step", [1, 10_000])
+@pytest.mark.parametrize("padding", [0, 600])
+@pytest.mark.parametrize("newline", [None, "\n", "\r\n"])
+def test_an_error_in_place_of_a_stream(
+    newline: str | None, padding: int, step: int
+) -> None:
+    error = {**ERROR, "message": "no data." + "x" * padding}
+    body = dump(error)
+    if newline:
+        body = body.replace(b",", b"," + newline.encode())
+    with pytest.raises(PmockRateLimitError, match="no data") as caught:
+        read(*(body[i : i + step] for i in range(0, len(body), step)))
+    assert caught.value.trace_id == "trace-1"
+
+
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        (b"<html><h1>502 Bad  Gateway</h1></html>", "502 Bad Gateway"),
+        (b"<p>\nThe data center is down.</p>", "The data center is down"),
+        (b"upstream connect error", "upstream connect error"),
+        (b"data: <html>oops</html>\n\n", "oops"),
+        (b"data: 5\n\n", "5"),
+        (b'data: "text"\n\n', "text"),
+        (b'data: ["list"]\n\n', "list"),
+        (b'data: {"code": 200}\n\n', "code"),
+        (b'data: {"code": 200, "data": "text"}\n\n', "text"),
+        (b'data: {"code": 200, "data": null}\n\n', "null"),
+        (b'data: {"data": {"choices": []}}\n\n', "choices"),
+    ],
+)
+def test_what_is_no_envelope_is_shown(body: bytes, shown: str) -> None:
+    with pytest.raises(PmockResponseError, match=shown):
+        read(body)
+
+
+def test_garbage_in_the_middle() -> None:
+    with pytest.raises(PmockResponseError, match="not of the documented shape"):
+        read(events(*TEXT, done=False) + b"data: {garbage}\n\n" + STREAM)
+
+
+def test_a_whole_answer_in_place_of_a_stream() -> None:
+    body = dump(envelope(TEXT[0]))
+    assert list(reader_of().whole(body)) == ["Hel", END]
+    assert list(reader_of().whole(dump(envelope({"choices": []})))) == [END]
+    with pytest.raises(PmockRateLimitError):
+        list(reader_of().whole(dump(ERROR)))
+    with pytest.raises(PmockResponseError):
+        list(reader_of().whole(b"<html>"))
+
+
+_places = st.lists(st.integers(min_value=0), max_size=12)
+
+
+@given(case=st.sampled_from([*COMPLETE]), places=_places)
+def test_any_cut_of_a_stream_gives_the_same_chunks(
+    case: str, places: list[int]
+) -> None:
+    assert read(*cuts(COMPLETE[case], places)) == TEXTS
+
+
+@given(
+    pieces=st.lists(
+        st.one_of(
+            st.binary(max_size=20),
+            st.sampled_from([b"data: ", b"\n", b"\n\n", b"\r", b"[DONE]", b"\xef\xbb"]),
+            st.sampled_from([event(envelope(TEXT[0])), event(ERROR)]),
+        ),
+        max_size=15,
+    )
+)
+def test_random_bytes_end_in_our_error_or_nothing(pieces: list[bytes]) -> None:
+    try:
+        chunks = read(*pieces, parser=ChunkParser())
+    except PmockError:
+        return
+    assert any(b"[DONE]" in piece for piece in pieces)
+    assert chunks
+
+
+_json = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.sampled_from(["", "stop", "200", "\x00"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["content", "function", "index"]), inner)
+    ),
+    max_leaves=5,
+)
+
+
+@st.composite
+def _spoiled(draw: st.DrawFn) -> Json:
+    """An envelope of the right outline, with any JSON in some place."""
+    call = {"index": 0, "id": "1", "function": {"name": "f", "arguments": "{}"}}
+    delta: Json = {"content": "a", "toolCalls": [call], "reasoningContent": "b"}
+    usage: Json = {"promptTokens": 1, "promptTokensDetails": {"cachedTokens": 1}}
+    spoiled = envelope(chunk_of(delta, "stop", usage=usage), traceId="t")
+    data = spoiled["data"]
+    choice = data["choices"][0]
+    for holder in (spoiled, data, choice, delta, call, call["function"], usage):
+        for key in holder:
+            if draw(st.integers(0, 9)) == 0:
+                holder[key] = draw(_json)  # type: ignore[index]
+    return spoiled
+
+
+@given(payloads=st.lists(_spoiled(), min_size=1, max_size=3))
+def test_any_json_in_any_place_ends_in_our_error_or_in_an_answer(
+    payloads: list[Json],
+) -> None:
+    body = b"".join(event(payload) for payload in payloads)
+    for answer in ("stream", "whole"):
+        parser = ChunkParser()
+        try:
+            if answer == "stream":
+                chunks = read(body, parser=parser)
+            else:
+                chunks = list(reader_of(parser).whole(dump(payloads[0])))
+        except PmockError:
+            continue
+        assert chunks[-1].message.chunk_position == "last"
+
+
+def test_an_error_of_the_service_that_no_http_status_stands_for() -> None:
+    with pytest.raises(PmockError) as caught:
+        read(event({**ERROR, "code": 10001}))
+    assert type(caught.value) is PmockError
+    with pytest.raises(PmockAPIError):
+        read(event({**ERROR, "code": "503"}))
