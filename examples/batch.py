@@ -37,6 +37,9 @@ from langchain_pmock import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+# All prompts would fail in the same way.
+HOPELESS = (PmockAuthenticationError, PmockPaymentRequiredError)
+
 
 def read_prompts(path: Path) -> Iterator[dict[str, str]]:
     """Read the prompts, one after another."""
@@ -71,8 +74,8 @@ async def answer(model: ChatPmock, prompt: dict[str, str]) -> dict[str, Any]:
     """Ask one prompt. An error that comes here is one that retries did not help."""
     try:
         message = await model.ainvoke(prompt["prompt"])
-    except (PmockAuthenticationError, PmockPaymentRequiredError):
-        raise  # All other prompts would fail in the same way.
+    except HOPELESS:
+        raise
     except PmockError as error:
         return {"id": prompt["id"], "error": str(error)}
     return {

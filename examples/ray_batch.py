@@ -1,60 +1,116 @@
-"""Answer prompts on many machines: Ray Data with a pool of actors, one model in each.
+"""Answer prompts on many machines, with Ray Data: a pool of actors, a model in each.
 
-    python examples/ray_batch.py prompts.jsonl answers/ --actors 2
+    python examples/ray_batch.py prompts.jsonl answers/ --actors 8 --concurrency 50
 
-The input is JSONL or Parquet (a file, a folder or a URL) with the columns `id` and
-`prompt`; the output is a folder of Parquet files with `id`, `prompt`, `answer` and
-`error`, one row for each prompt. When an actor or its machine dies, Ray starts another
-one, which gets the batch that the dead one was at.
+The input is JSONL or Parquet with a column `prompt`, a file or the URL of one. The
+output is a folder of Parquet files: the same rows, with the columns `answer` and
+`error` added. If an actor dies, or its machine, another one takes over what it was at.
 
-It runs on the cluster that `RAY_ADDRESS` names, else on a small one on this machine.
-Each machine of a cluster needs `PMOCK_ACCESS_KEY` and `PMOCK_SECRET_KEY` in its
-environment. `pip install "ray[data]"` gets Ray.
+Ray (`pip install "ray[data]"`) runs on the cluster that `RAY_ADDRESS` names, or else on
+this machine. Each machine of a cluster needs this package, and the two keys in its
+environment. Without arguments, the script makes up a file of prompts.
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
-import os
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-
+import pyarrow as pa
+import pyarrow.dataset as pads
 import ray
 from _service import service
-from ray.data import ActorPoolStrategy
+from batch import HOPELESS, make_up_prompts
 
 from langchain_pmock import ChatPmock, PmockError
 
 if TYPE_CHECKING:
-    import numpy as np
+    from collections.abc import Sequence
+
 
 class Answerer:
-    """An actor with a model of its own."""
+    """What an actor holds: a model, whose connections stay open between batches."""
 
-    def __init__(self, model, at_once, **pmock: Any) -> None:
-        self.model = ChatPmock(model="gpt-5.1", max_retries=5, **pmock)
-        self.at_once = at_once
+    def __init__(self, concurrency: int, fields: dict[str, Any]) -> None:
+        """Make the model, on the machine that uses it."""
+        self.model = ChatPmock(**fields)
+        self.concurrency = concurrency
 
-    def __call__(self, batch):
-        prompts = batch["prompt"].tolist()
-        config = {"max_concurrency": self.at_once}
-        answers = self.model.batch(prompts, config, return_exceptions=True)
-        batch["answer"] = [None if isinstance(a, Exception) else a.text for a in answers]
-        batch["error"] = [str(a) if isinstance(a, Exception) else None for a in answers]
-        return batch
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        """Answer a batch. An error in it is one that retries did not help."""
+        replies: list[Any] = self.model.batch(
+            batch["prompt"].to_pylist(),
+            {"max_concurrency": self.concurrency},
+            return_exceptions=True,
+        )
+        answers: list[str | None] = []
+        errors: list[str | None] = []
+        for reply in replies:
+            if isinstance(reply, PmockError) and not isinstance(reply, HOPELESS):
+                answers.append(None)
+                errors.append(str(reply))
+            elif isinstance(reply, Exception):
+                raise reply
+            else:
+                answers.append(reply.text)
+                errors.append(None)
+        # Named types, for a column may hold nothing but nulls.
+        return batch.append_column(
+            "answer", pa.array(answers, pa.string())
+        ).append_column("error", pa.array(errors, pa.string()))
 
-def main():
-    with service() as pmock, tempfile.TemporaryDirectory() as d:
-        p = Path(d)/"p.jsonl"
-        import json
-        p.write_text("".join(json.dumps({"id":str(i),"prompt":f"What is {i}?"})+"\n" for i in range(200)))
-        ray.init(include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
-        prompts = ray.data.read_json(str(p), lines=True)
-        out = prompts.map_batches(Answerer, fn_constructor_kwargs=dict(model="gpt-5.1", at_once=4, **pmock), batch_size=16, num_cpus=0.25, compute=ActorPoolStrategy(size=2))
-        out.write_parquet(d+"/out")
-        print(ray.data.read_parquet(d+"/out").to_pandas())
-main()
+
+def run(options: argparse.Namespace, pmock: dict[str, Any]) -> None:
+    """Read, answer and write, all three at once."""
+    is_parquet = options.prompts.endswith(".parquet")
+    read = ray.data.read_parquet if is_parquet else ray.data.read_json
+    answers = read(options.prompts).map_batches(
+        Answerer,
+        fn_constructor_args=(
+            options.concurrency,
+            {"model": options.model, "max_retries": options.retries, **pmock},
+        ),
+        batch_format="pyarrow",
+        # One slow answer holds up one batch: the longer it is, the less that matters.
+        batch_size=4 * options.concurrency,
+        compute=ray.data.ActorPoolStrategy(size=options.actors),
+        num_cpus=0.1,  # An actor does little but wait.
+    )
+    # Its progress bars, on a terminal, say enough.
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    answers.write_parquet(options.answers)
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description="Answer prompts on a Ray cluster.")
+    parser.add_argument("prompts", nargs="?", help="JSONL or .parquet: id and prompt")
+    parser.add_argument("answers", nargs="?", help="folder or URL, for Parquet files")
+    parser.add_argument("--model", default="gpt-5.1")
+    parser.add_argument("--actors", type=int, default=2)
+    parser.add_argument("--concurrency", type=int, default=20, help="of each actor")
+    parser.add_argument("--retries", type=int, default=5, help="of each request")
+    options = parser.parse_args(arguments)
+    if options.prompts is None:
+        prompts, answers = make_up_prompts()
+        options.prompts, options.answers = str(prompts), str(answers.with_suffix(""))
+    elif options.answers is None:
+        parser.error("where should the answers go?")
+    return options
+
+
+def main() -> None:
+    """Answer the prompts of the command line."""
+    options = parse()
+    with service() as pmock:
+        ray.init(logging_level=logging.ERROR, log_to_driver=False)
+        run(options, pmock)
+    rows = pads.dataset(options.answers)
+    failed = rows.count_rows(filter=pads.field("error").is_valid())
+    answered = rows.count_rows() - failed
+    print(f"{answered} answered, {failed} failed: see {options.answers}")
+
+
+if __name__ == "__main__":
+    main()

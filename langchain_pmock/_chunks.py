@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.messages import AIMessageChunk
 from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk
+from pydantic import BaseModel
 
 from langchain_pmock._answers import (
     PROVIDER,
@@ -51,6 +52,8 @@ class ChunkParser:
         self._said: dict[str, Any] = {}  # metadata that a chunk already carried
         self._last: dict[str, Any] = {}  # metadata that the last chunk will carry
         self._usage: Mapping[str, Any] | None = None
+        # Handed on whole: LangChain's events know no pieces of a refusal.
+        self._refusal = ""
         self._tool_calls = _ToolCalls()
 
     def event(self, envelope: Mapping[str, Any]) -> ChatGenerationChunk | None:
@@ -68,20 +71,16 @@ class ChunkParser:
         data = envelope["data"]
         choices = data.get("choices")
         is_short = len(data) <= _EVENT_FIELDS and "usage" not in data
-        if self._said and is_short and choices:
+        if self._said and is_short and choices and len(choices) == 1:
             choice = choices[0]
             delta = choice.get("delta")
-            is_plain = len(choice) == _CHOICE_FIELDS and "index" in choice
+            is_plain = len(choice) == _CHOICE_FIELDS and choice.get("index") == 0
             if delta and len(delta) == 1 and is_plain:
                 text = delta.get("content")
-                if text and type(text) is str and len(choices) == 1:
-                    return ChatGenerationChunk(
-                        message=AIMessageChunk(
-                            content=text,
-                            id=self._id,
-                            response_metadata={"model_provider": PROVIDER},
-                        )
-                    )
+                if text and type(text) is str:
+                    return _text_chunk(text, self._id)
+                if calls := delta.get("toolCalls"):
+                    return self._tool_call_chunk(calls)
         return self._any_event(envelope, data, choices or ())
 
     def end(self) -> ChatGenerationChunk:
@@ -93,11 +92,12 @@ class ChunkParser:
         Raises:
             PmockResponseError: If no event had a choice.
         """
-        if not self.finished and not self._said:
+        if not (self.finished or self._said or self._refusal):
             raise no_choices(self._trace_id)
         return ChatGenerationChunk(
             message=AIMessageChunk(
                 content="",
+                additional_kwargs={"refusal": self._refusal} if self._refusal else {},
                 id=self._id,
                 response_metadata={"model_provider": PROVIDER, **self._new(self._last)},
                 usage_metadata=usage_metadata(self._usage),
@@ -130,6 +130,7 @@ class ChunkParser:
             self._last["finish_reason"] = finish_reason
         content = delta.get("content") or ""
         extras = message_extras(delta)
+        self._refusal += extras.pop("refusal", "")
         calls = self._tool_calls.deltas(get(delta, "tool_calls") or ())
         if not (content or extras or calls or metadata):
             return None
@@ -148,11 +149,40 @@ class ChunkParser:
             )
         )
 
+    def _tool_call_chunk(self, calls: list[Mapping[str, Any]]) -> ChatGenerationChunk:
+        return ChatGenerationChunk(
+            message=AIMessageChunk(
+                content="",
+                tool_call_chunks=self._tool_calls.deltas(calls),
+                id=self._id,
+                response_metadata={"model_provider": PROVIDER},
+            )
+        )
+
     def _new(self, metadata: Mapping[str, Any]) -> dict[str, Any]:
         """Take what no chunk carried yet: merging adds up what comes twice."""
         new = {k: v for k, v in metadata.items() if k not in self._said}
         self._said.update(new)
         return new
+
+
+def _text_chunk(text: str, id_: str | None) -> ChatGenerationChunk:
+    """Make the chunk of one token.
+
+    pydantic's own constructor is called, and validates as ever. The constructors that
+    LangChain puts around it pass their arguments on, and would be a tenth of all that a
+    streamed token costs.
+    """
+    message = AIMessageChunk.__new__(AIMessageChunk)
+    BaseModel.__init__(
+        message,
+        content=text,
+        id=id_,
+        response_metadata={"model_provider": PROVIDER},
+    )
+    chunk = ChatGenerationChunk.__new__(ChatGenerationChunk)
+    BaseModel.__init__(chunk, message=message)
+    return chunk
 
 
 class _ToolCalls:

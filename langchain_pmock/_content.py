@@ -8,7 +8,6 @@ histories move between providers. A block that has no form on the wire is an err
 from __future__ import annotations
 
 import base64
-import binascii
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -60,10 +59,27 @@ def unwrap(block: str | Mapping[str, Any]) -> str | Mapping[str, Any]:
     return value if isinstance(value, dict) else block
 
 
+def required(block: Mapping[str, Any], name: str) -> str:
+    """Read a text that a block must have.
+
+    Args:
+        block: A content block.
+        name: The field's name.
+
+    Returns:
+        The text.
+
+    Raises:
+        ValueError: If it has none. The text names the block's type and the field.
+    """
+    value = block.get(name)
+    if not isinstance(value, str):
+        raise _cannot_send(block, f"{name!r} must be a string")
+    return value
+
+
 def _text(block: Mapping[str, Any]) -> Part:
-    if not isinstance(block.get("text"), str):
-        raise _cannot_send(block, "'text' must be a string")
-    return {"type": "text", "text": block["text"]}
+    return {"type": "text", "text": required(block, "text")}
 
 
 def _plain_text(block: Mapping[str, Any]) -> Part:
@@ -121,6 +137,8 @@ def _file(block: Mapping[str, Any]) -> Part:
     file = block.get("file")
     if isinstance(file, dict):  # OpenAI's
         return {"type": "file", "file": dict(file)}
+    if block.get("source_type") == "text":  # LangChain's v0: its text may be its url
+        return _plain_text({**block, "text": block.get("text", block.get("url", ""))})
     source = _source(block)
     if "file_id" in source:
         return {"type": "file", "file": {"file_id": source["file_id"]}}
@@ -160,14 +178,15 @@ _WRITERS: dict[str, Callable[[Mapping[str, Any]], Part]] = {
 
 def _source(block: Mapping[str, Any]) -> dict[str, str]:
     """Find a block's data: `url`, `file_id`, or `data` with its `mime_type`."""
+    place = block
     if isinstance(block.get("source"), dict):  # Anthropic's
-        block = {**block["source"], "mime_type": block["source"].get("media_type")}
-    kind = block.get("source_type") or block.get("type")
+        place = {**block["source"], "mime_type": block["source"].get("media_type")}
+    is_id = place.get("source_type") == "id"
     found = {
-        "url": block.get("url"),
-        "file_id": block.get("file_id") or (kind == "id" and block.get("id")),
-        "data": block.get("base64") or block.get("data"),
-        "mime_type": block.get("mime_type"),
+        "url": place.get("url"),
+        "file_id": place.get("file_id") or (place.get("id") if is_id else None),
+        "data": place.get("base64") or place.get("data"),
+        "mime_type": place.get("mime_type"),
     }
     source = {name: value for name, value in found.items() if isinstance(value, str)}
     if not source.keys() & {"url", "file_id", "data"}:
@@ -188,7 +207,7 @@ def _data_url(block: Mapping[str, Any], source: Mapping[str, str]) -> str:
 def _decode(block: Mapping[str, Any], data: str) -> str:
     try:
         return base64.b64decode(data, validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise _cannot_send(block, "its base64 is no UTF-8 text") from error
 
 

@@ -84,6 +84,7 @@ def failure(
         The error, with a copy of the response that holds no secret.
     """
     payload = auth.hide(payload, response.request)
+    safe_response = _safe_copy(response, payload, auth)
     status = response.status_code
     envelope: dict[str, Any] = {}
     said = ""
@@ -92,10 +93,11 @@ def failure(
         envelope = parsed if isinstance(parsed, dict) else {}
         said = _message(envelope)
     code = _code(envelope)
-    trace_id = envelope.get("traceId") or envelope.get("trace_id")
+    trace_id = envelope.get("traceId") or envelope.get("trace_id") or None
+    trace_id = trace_id and str(trace_id)
     cls = _error_class(code, status, said)
     if cls is errors.PmockResponseError:
-        location = response.headers.get("location")
+        location = safe_response.headers.get("location")
         said = f"redirected to {location}" if location else _excerpt(payload)
     elif not envelope:
         said = _excerpt(payload) or response.reason_phrase
@@ -108,7 +110,7 @@ def failure(
         code=code,
         status_code=status,
         trace_id=trace_id,
-        response=_safe_copy(response, payload, auth),
+        response=safe_response,
     )
 
 
@@ -139,30 +141,31 @@ def transport_errors(
         if progress == "":
             return
         cls: type[errors.PmockError] = errors.PmockConnectionError
-        if _is_timeout(error):
+        origin = _origin(error)
+        if isinstance(origin, (httpx.TimeoutException, asyncio.TimeoutError)):
             cls = errors.PmockTimeoutError
         elif isinstance(error, httpx.DecodingError):
             cls = errors.PmockResponseError
         elif progress:
             cls = errors.PmockStreamInterruptedError
-        said = f"{error} ({type(error).__name__})" if str(error) else repr(error)
+        said = f"{origin} ({type(origin).__name__})" if str(origin) else repr(origin)
         if progress:
             said = f"{progress}; {said}"
         raise cls(errors.describe(cls, said, code=None, trace_id=None)) from error
 
 
 def _transport_exceptions() -> tuple[type[Exception], ...]:
-    """List what a transport raises: httpx-aiohttp lets some of aiohttp's own through."""
+    """List what transports raise: httpx-aiohttp lets some of aiohttp's own through."""
     aiohttp = sys.modules.get("aiohttp")
     return (httpx.RequestError, *([aiohttp.ClientError] if aiohttp else []))
 
 
-def _is_timeout(error: Exception) -> bool:
-    """Tell a timeout from what httpx-aiohttp takes for one, such as a lost connection."""
+def _origin(error: Exception) -> BaseException:
+    """Find what happened: httpx-aiohttp takes a lost connection for a timeout."""
     cause = error.__cause__
-    if type(cause).__module__.startswith("aiohttp."):
-        return isinstance(cause, asyncio.TimeoutError)
-    return isinstance(error, httpx.TimeoutException)
+    if cause is not None and type(cause).__module__.startswith("aiohttp."):
+        return cause
+    return error
 
 
 def _forget_signature(error: Exception) -> None:
@@ -192,7 +195,7 @@ def _error_class(code: int | None, status: int, said: str) -> type[errors.PmockE
 def _code(envelope: Mapping[str, Any]) -> int | None:
     try:
         return int(envelope["code"])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, OverflowError, TypeError, ValueError):
         return None
 
 

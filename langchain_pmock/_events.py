@@ -25,7 +25,8 @@ ChunkT_co = TypeVar("ChunkT_co", covariant=True)
 
 _DONE = b"[DONE]"
 _HEAD = 10_000  # bytes of a body without events to look at
-_DATA_LINE = re.compile(rb"(?:^|[\r\n])data")
+# A line that only an event stream has: a comment, or one of the fields.
+_FIELD = re.compile(rb"(?:^|[\r\n])(?::|(?:data|event|id|retry)(?:[:\r\n]|$))")
 
 
 class Parser(Protocol[ChunkT_co]):
@@ -127,7 +128,7 @@ class EventReader(Generic[ChunkT]):
                 yield from self._by_line(rest)
             if self.done:
                 return
-        is_stream = self._events or _DATA_LINE.search(self._head)
+        is_stream = self._events or _FIELD.search(self._head)
         if self._parser.finished:
             yield self._last()
         elif self._head.strip() and not is_stream:

@@ -15,10 +15,12 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
-from langchain_pmock._content import content_part, unwrap
+from langchain_pmock._content import content_part, required, unwrap
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+    from langchain_pmock._content import Part
 
 WireMessage = dict[str, Any]
 
@@ -93,7 +95,7 @@ def _user(message: HumanMessage) -> Iterable[WireMessage]:
 def _tool_result(block: Mapping[str, Any]) -> WireMessage:
     return {
         "role": "tool",
-        "toolCallId": block["tool_use_id"],
+        "toolCallId": required(block, "tool_use_id"),
         "content": _result(block.get("content") or "", failed=block.get("is_error")),
     }
 
@@ -148,7 +150,7 @@ def _assistant(message: AIMessage) -> WireMessage:
 
 def _sort(
     content: str | list[str | dict[str, Any]],
-) -> tuple[str | list[dict[str, Any]], str, list[str], list[dict[str, Any]]]:
+) -> tuple[str | list[Part], str, list[str], list[Mapping[str, Any]]]:
     """Sort an assistant's blocks: content, reasoning, refusals, tool calls."""
     if isinstance(content, str):
         return content, "", [], []
@@ -160,7 +162,7 @@ def _sort(
         elif kind in _REASONING:
             reasoning.append(_reasoning(block))
         elif kind == "refusal":
-            refusals.append(block["refusal"])
+            refusals.append(required(block, "refusal"))
         elif kind in _TOOL_CALLS:
             calls.append(block)
         else:

@@ -10,7 +10,14 @@ import difflib
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    TypeAdapter,
+    ValidationError,
+)
 from typing_extensions import TypedDict
 
 if TYPE_CHECKING:
@@ -40,7 +47,17 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 AtLeastOne = Annotated[int, Field(ge=1)]
 TopLogprobs = Annotated[int, Field(ge=0, le=20)]
 Stop = str | list[str]
-LogitBias = dict[str | int, float]
+LogitBias = dict[str | int, FiniteFloat]
+
+
+def _check_model_kwargs(value: dict[str, Any]) -> dict[str, Any]:
+    if taken := sorted(value.keys() & _TAKEN):
+        msg = f"model_kwargs must not have {taken}: pass them by themselves."
+        raise ValueError(msg)
+    return value
+
+
+ModelKwargs = Annotated[dict[str, Any], AfterValidator(_check_model_kwargs)]
 
 
 class Params(TypedDict, total=False):
@@ -66,7 +83,7 @@ class Params(TypedDict, total=False):
     tools: list[dict[str, Any]]
     tool_choice: Literal["none", "auto", "required"] | dict[str, Any]
     response_format: dict[str, Any]
-    model_kwargs: dict[str, Any]
+    model_kwargs: ModelKwargs
 
 
 CALL_ONLY = {"tools", "tool_choice", "response_format"}
@@ -82,6 +99,9 @@ WIRE_NAMES = {
     if name != "model_kwargs"
 }
 """Name on the wire by name in Python: the service's are camelCase."""
+
+# What model_kwargs cannot be used for: each has a place of its own.
+_TAKEN = {"messages", "stream", *WIRE_NAMES, *WIRE_NAMES.values()}
 
 _SHOWN = 80  # characters of a bad value in an error
 
@@ -104,7 +124,9 @@ def check(params: Mapping[str, Any]) -> dict[str, Any]:
         ValueError: If a name is not known, or a value is of the wrong type or out of
             range. The text names the parameter, the value and what is allowed.
     """
-    given = {ALIASES.get(k, k): v for k, v in params.items() if v is not None}
+    named = {ALIASES.get(k, k): v for k, v in params.items()}
+    known = Params.__annotations__
+    given = {k: v for k, v in named.items() if v is not None or k not in known}
     try:
         return dict(_adapter().validate_python(given))
     except ValidationError as error:
@@ -138,7 +160,7 @@ def unknown_name(name: str, known: Iterable[str]) -> str:
     """
     if name in CALL_ONLY:
         return f"{name!r} belongs to a call: give it with bind, or bind_tools."
-    close = difflib.get_close_matches(_snake_case(name), known, n=1)
+    close = difflib.get_close_matches(_snake_case(name), [*known, *ALIASES], n=1)
     hint = (
         f"did you mean {close[0]!r}?" if close else "it is no parameter of ChatPmock."
     )
@@ -160,7 +182,7 @@ def to_wire(params: Mapping[str, Any]) -> dict[str, Any]:
     body = {
         WIRE_NAMES[name]: value
         for name, value in params.items()
-        if name in WIRE_NAMES and value is not None and value != []
+        if name in WIRE_NAMES and value is not None and value not in ([], {})
     }
     return {**body, **(params.get("model_kwargs") or {})}
 

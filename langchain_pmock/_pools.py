@@ -173,7 +173,31 @@ async def shared_async_pools() -> Pools[httpx.AsyncClient]:
         for closed in [loop for loop in _shared.by_loop if loop.is_closed()]:
             del _shared.by_loop[closed]
         _shared.by_loop[loop] = pools, keeper
+    _close_before(loop, keeper)
     return pools
+
+
+def _close_before(
+    loop: asyncio.AbstractEventLoop, keeper: AsyncGenerator[None, None]
+) -> None:
+    """Close the connections also with a loop that is closed without a shutdown."""
+    close = loop.close
+
+    def close_connections_first() -> None:
+        if loop in _shared.by_loop and not loop.is_closed() and not _is_any_running():
+            loop.run_until_complete(keeper.aclose())
+        close()
+
+    with contextlib.suppress(AttributeError):  # uvloop's loops cannot be changed
+        loop.close = close_connections_first  # type: ignore[method-assign]
+
+
+def _is_any_running() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 async def _close_with_loop(

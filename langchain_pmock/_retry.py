@@ -6,20 +6,69 @@ import logging
 import random
 import time
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tenacity import AsyncRetrying, Retrying, retry_if_exception, stop_after_attempt
 
 from langchain_pmock.errors import PmockError
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from tenacity import RetryCallState
+
+ResultT = TypeVar("ResultT")
 
 logger = logging.getLogger("langchain_pmock")
 
 _FIRST_WAIT = 0.5  # seconds; doubles with each attempt
 _LONGEST_WAIT = 8.0
 _LONGEST_RETRY_AFTER = 60.0
+
+
+def attempt(max_retries: int, func: Callable[[], ResultT]) -> ResultT:
+    """Attempt something, and again while that may help.
+
+    Args:
+        max_retries: How many times to try again.
+        func: What to attempt.
+
+    Returns:
+        What it returned.
+
+    Raises:
+        PmockError: The last attempt's.
+    """
+    try:
+        return func()
+    except PmockError as error:
+        failed = [error]
+
+    # Even the first attempt costs a tenth more inside tenacity's loop. So the loop is
+    # only entered with a failure, which it is handed as its own first attempt's.
+    def attempt_again() -> ResultT:
+        if failed:
+            raise failed.pop()
+        return func()
+
+    return retrying(max_retries)(attempt_again)
+
+
+async def async_attempt(
+    max_retries: int, func: Callable[[], Awaitable[ResultT]]
+) -> ResultT:
+    """Do as `attempt`, for what is awaited."""
+    try:
+        return await func()
+    except PmockError as error:
+        failed = [error]
+
+    async def attempt_again() -> ResultT:
+        if failed:
+            raise failed.pop()
+        return await func()
+
+    return await async_retrying(max_retries)(attempt_again)
 
 
 def retrying(max_retries: int) -> Retrying:
@@ -61,7 +110,8 @@ def wait(state: RetryCallState) -> float:
     asked = retry_after(_error(state))
     if asked is not None:
         return min(asked, _LONGEST_RETRY_AFTER)
-    longest = min(_FIRST_WAIT * 2 ** (state.attempt_number - 1), _LONGEST_WAIT)
+    doublings = min(state.attempt_number - 1, 10)  # more would be no float some day
+    longest = min(_FIRST_WAIT * 2**doublings, _LONGEST_WAIT)
     # Full jitter: callers who failed together do not come back together.
     return random.uniform(0, longest)  # noqa: S311 - no secret hangs on it
 
@@ -88,7 +138,7 @@ def retry_after(error: BaseException | None) -> float | None:
         now = parsedate_to_datetime(response.headers["date"]).timestamp()
     except KeyError:
         now = time.time()
-    except ValueError:
+    except (OverflowError, ValueError):
         return None
     return max(0.0, until - now)
 

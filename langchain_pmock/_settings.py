@@ -40,10 +40,6 @@ _ALIASES = {
     "request_timeout": "timeout",
 }
 
-# What model_kwargs cannot be used for: each has a place of its own.
-_TAKEN = {"messages", "stream", *_params.WIRE_NAMES, *_params.WIRE_NAMES.values()}
-
-
 # Fields that hold no secret: their values may be shown in errors.
 _SHOWN = (
     *(name for name in _params.WIRE_NAMES if name not in _params.CALL_ONLY),
@@ -127,7 +123,7 @@ class PmockSettings(BaseChatModel):
     parallel_tool_calls: bool | None = None
     """Whether the model may call several tools at once."""
 
-    model_kwargs: dict[str, Any] = Field(default_factory=dict)
+    model_kwargs: _params.ModelKwargs = Field(default_factory=dict)
     """Fields of the request that this version does not know; sent as they are."""
 
     timeout: PositiveFloat | httpx.Timeout | None = None
@@ -229,15 +225,17 @@ class PmockSettings(BaseChatModel):
         except httpx.InvalidURL as error:
             msg = f"base_url is not a URL: {error}"
             raise ValueError(msg) from error
-        if url.userinfo:
+        is_web = url.scheme in {"http", "https"} and url.host
+        if url.userinfo or ("@" in value and not is_web):
             # Not shown: the URL has a password in it.
             msg = "base_url must not have credentials in it: use access_key, secret_key"
             raise ValueError(msg)
-        if url.scheme not in {"http", "https"} or not url.host:
+        if not is_web:
             msg = f"base_url={value!r} must start with https:// (or http://) and a host"
             raise ValueError(msg)
         if url.query or url.fragment:
-            msg = f"base_url={value!r} must have neither a query nor a fragment"
+            # Not shown either: some put a key there.
+            msg = "base_url must have neither a query nor a fragment"
             raise ValueError(msg)
         if url.scheme == "http" and not _is_loopback(url.host):
             msg = (
@@ -256,14 +254,6 @@ class PmockSettings(BaseChatModel):
             if name.lower() in {ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER}:
                 msg = f"default_headers must not have {name!r}: each request is signed"
                 raise ValueError(msg)
-        return value
-
-    @field_validator("model_kwargs")
-    @classmethod
-    def _check_model_kwargs(cls, value: dict[str, Any]) -> dict[str, Any]:
-        if taken := sorted(value.keys() & _TAKEN):
-            msg = f"model_kwargs must not have {taken}: pass them by themselves."
-            raise ValueError(msg)
         return value
 
     @model_validator(mode="after")

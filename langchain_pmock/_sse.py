@@ -31,6 +31,15 @@ class SSEDecoder:
         Returns:
             The data of each event that is now complete, UTF-8, in order.
         """
+        if (
+            chunk[:6] == b"data: "
+            and chunk[-2:] == b"\n\n"
+            and chunk.count(b"\n") == 2  # noqa: PLR2004 - those at its end
+            and not (self._pieces or self._at_start or self._after_cr)
+            and b"\r" not in chunk
+        ):
+            # Most reads are one event, whole. Seeing that is half the work of cutting.
+            return [chunk[6:-2]]
         if self._at_start:
             chunk = self._skip_bom(chunk)
         if self._after_cr or b"\r" in chunk:

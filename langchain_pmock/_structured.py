@@ -71,17 +71,29 @@ def response_format(schema: Schema, *, strict: bool | None) -> dict[str, Any]:
 
 
 def named(schema: Schema) -> Schema:
-    """Give a JSON schema without a title one: langchain-core wants a name for each.
+    """Give a JSON schema a root with a title: langchain-core wants a name for each.
 
     Args:
         schema: Any schema.
 
     Returns:
-        The schema, or a copy of it with a title.
+        The schema, or a copy of it with such a root.
     """
-    if isinstance(schema, dict) and not schema.keys() & {"title", "name", "function"}:
+    if not isinstance(schema, dict):
+        return schema
+    schema = _rooted(schema)
+    if not schema.keys() & {"title", "name", "function"}:
         return {"title": "answer", **schema}
     return schema
+
+
+def _rooted(schema: dict[str, Any]) -> dict[str, Any]:
+    """Put in its place what the root of a recursive schema refers to."""
+    name = str(schema.get("$ref")).removeprefix("#/$defs/")
+    target = schema.get("$defs", {}).get(name)
+    if target is None:
+        return schema
+    return {**target, **{k: v for k, v in schema.items() if k != "$ref"}}
 
 
 def _named_schema(schema: Schema) -> dict[str, Any]:
@@ -90,7 +102,7 @@ def _named_schema(schema: Schema) -> dict[str, Any]:
     if isinstance(schema, type) and issubclass(schema, BaseModel):
         # Not by way of langchain-core, which writes references out: a recursive schema
         # has no such form, and the wire knows $defs.
-        json_schema = schema.model_json_schema()
+        json_schema = _rooted(schema.model_json_schema())
         description = json_schema.get("description")
         return {
             "name": _name(json_schema.pop("title", schema.__name__)),
@@ -230,7 +242,12 @@ class _Careful:
             _check_whole(message)
         if whole and isinstance(self, _FromText) and message.tool_calls:
             return None  # the model chose to call one of the other tools
-        parsed = super().parse_result(result, partial=not whole)  # type: ignore[misc]
+        try:
+            parsed = super().parse_result(result, partial=not whole)  # type: ignore[misc]
+        except OutputParserException:
+            raise
+        except ValueError as error:  # the schema's class, of pydantic 1 or 2
+            raise OutputParserException(str(error), llm_output=message.text) from error
         if parsed is None and whole:
             raise OutputParserException(_no_call(message), llm_output=message.text)
         return parsed

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from langchain_core.tools import BaseTool
 
@@ -54,7 +55,7 @@ def choice_to_wire(
     if isinstance(choice, str) and choice in _WORDS:
         return _WORDS[choice]
     name: object = choice
-    if not isinstance(choice, str):
+    if isinstance(choice, Mapping):
         kind = choice.get("type")
         name = (choice.get("function") or choice).get("name")
         if name is None and kind in _WORDS:

@@ -9,9 +9,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import json
+import re
 import time
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import httpx
 from pydantic import SecretStr
@@ -152,7 +155,7 @@ class PmockAuth(httpx.Auth):
         signed_at = response.request.extensions.get(SIGNED_AT)
         try:
             date = parsedate_to_datetime(response.headers["date"]).timestamp()
-        except (KeyError, ValueError):
+        except (KeyError, OverflowError, ValueError):
             return
         if not signed_at:
             return
@@ -174,14 +177,30 @@ class PmockAuth(httpx.Auth):
             The payload with `***` in the place of each key and token.
         """
         secrets = (
-            self._access_key.get_secret_value().encode(),
-            self._secret_key.get_secret_value().encode(),
-            request.headers.get(ACCESS_TOKEN_HEADER, "").encode(),
+            self._access_key.get_secret_value(),
+            self._secret_key.get_secret_value(),
+            request.headers.get(ACCESS_TOKEN_HEADER, ""),
         )
         for secret in secrets:
             if len(secret) >= _SHORTEST_SECRET:
-                payload = payload.replace(secret, b"***")
+                pattern = "".join(_any_spelling(character) for character in secret)
+                payload = re.sub(pattern.encode(), b"***", payload, flags=re.IGNORECASE)
         return payload
+
+
+def _any_spelling(character: str) -> str:
+    """Make a pattern of how JSON, HTML and URLs may write a character."""
+    code = ord(character)
+    spellings = (
+        character,
+        f"\\{character}",
+        json.dumps(character)[1:-1],
+        f"\\u{code:04x}",
+        f"&#{code};",
+        f"&#x{code:x};",
+        quote(character, safe=""),
+    )
+    return f"(?:{'|'.join(map(re.escape, spellings))})"
 
 
 def _as_secret(value: str | SecretStr) -> SecretStr:

@@ -226,8 +226,9 @@ class ChatPmock(PmockSettings):
         if (schema := given.get("response_format")) is not None:
             given["response_format"] = _structured.response_format(schema, strict=None)
         for name, value in given.items():
-            if value is None:
-                params.pop(_params.ALIASES.get(name, name), None)
+            field = _params.ALIASES.get(name, name)
+            if value is None and field != "model":  # there is no request without one
+                params.pop(field, None)
         checked = _params.check(given)
         if "model_kwargs" in checked and "model_kwargs" in params:
             checked["model_kwargs"] = {

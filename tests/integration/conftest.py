@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from langchain_pmock import ChatPmock
+from langchain_pmock import ChatPmock, _retry
 from langchain_pmock.testing import PmockServer
+from tests.integration.asking import WAYS, Ask
 from tests.integration.calls import AsyncCalls, Calls, SyncCalls
 
 if TYPE_CHECKING:
@@ -74,3 +75,22 @@ def calls(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ca
         # As if the extra were not installed.
         monkeypatch.setitem(sys.modules, "httpx_aiohttp", None)
     return SyncCalls() if request.param == "sync" else AsyncCalls()
+
+
+@pytest.fixture(params=WAYS, ids=str)
+def ask(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ask:
+    way: Ask = request.param
+    way.choose_transport(monkeypatch)
+    return way
+
+
+@pytest.fixture(params=[way for way in WAYS if way.streams], ids=str)
+def ask_stream(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ask:
+    way: Ask = request.param
+    way.choose_transport(monkeypatch)
+    return way
+
+
+@pytest.fixture
+def fast_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_retry, "_FIRST_WAIT", 0.001)

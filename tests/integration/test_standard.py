@@ -7,6 +7,7 @@ They run against a local server; with `PMOCK_LIVE=1`, `PMOCK_ACCESS_KEY` and
 from __future__ import annotations
 
 import struct
+import sys
 import wave
 import zlib
 from io import BytesIO
@@ -96,6 +97,7 @@ DOWNLOADS = {".pdf": pdf, ".wav": wav, ".png": png}
 
 class Standard(ChatModelIntegrationTests):
     server: PmockServer | None
+    aiohttp: bool
 
     @pytest.fixture(autouse=True)
     def _local_files(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,6 +109,12 @@ class Standard(ChatModelIntegrationTests):
             return httpx.Response(200, content=DOWNLOADS[ending]())
 
         monkeypatch.setattr(httpx, "get", get)
+
+    @pytest.fixture(autouse=True)
+    def _transport(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Run once with the extra `aiohttp` and once without."""
+        if not self.aiohttp:
+            monkeypatch.setitem(sys.modules, "httpx_aiohttp", None)
 
     @pytest.fixture(autouse=True)
     def _service(self, request: pytest.FixtureRequest) -> Iterator[None]:
@@ -225,12 +233,16 @@ class Standard(ChatModelIntegrationTests):
 
 
 class TestJsonSchema(Standard):
+    aiohttp = False
+
     @property
     def structured_output_kwargs(self) -> dict[str, Any]:
         return {"method": "json_schema"}
 
 
 class TestFunctionCalling(Standard):
+    aiohttp = True
+
     @property
     def structured_output_kwargs(self) -> dict[str, Any]:
         return {"method": "function_calling"}

@@ -123,7 +123,7 @@ def test_what_came_out_goes_back_in(
         refusal="Not tomorrow's.",
         tool_calls=[
             ToolCall("get_weather", {"city": "東京"}),
-            ToolCall("f", "no JSON"),
+            ToolCall("get_time", "no JSON"),
         ],
     )
     server.script(reply)

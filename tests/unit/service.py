@@ -125,10 +125,12 @@ class Service:
     def __init__(self, *answers: Answer) -> None:
         self.answers = deque(answers)
         self.requests: list[httpx.Request] = []
+        self.timeouts: list[object] = []
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         # httpx sends the same object again when it signs anew: keep what it held.
         headers = request.headers.copy()
+        self.timeouts.append(request.extensions.get("timeout"))
         self.requests.append(
             httpx.Request(
                 request.method, request.url, headers=headers, content=request.content
@@ -156,8 +158,9 @@ class Service:
 
 
 def make_model(**kwargs: Any) -> ChatPmock:
-    keys = {"access_key": ACCESS_KEY, "secret_key": SECRET_KEY}
-    return ChatPmock(**{"model": "gpt-5.1", **keys, **kwargs})
+    if "model_name" not in kwargs:
+        kwargs = {"model": "gpt-5.1", **kwargs}
+    return ChatPmock(**{"access_key": ACCESS_KEY, "secret_key": SECRET_KEY, **kwargs})
 
 
 def cuts(data: bytes, places: Iterable[int]) -> list[bytes]:

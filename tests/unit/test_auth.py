@@ -246,7 +246,16 @@ def test_a_clock_that_was_set_right_is_unlearned(access_key: str, clock: Clock) 
     assert auth.clock_offset == 0
 
 
-@pytest.mark.parametrize("date", [None, "", "yesterday", "Thu, 99 Foo 2026 25:61:61"])
+@pytest.mark.parametrize(
+    "date",
+    [
+        None,
+        "",
+        "yesterday",
+        "Thu, 99 Foo 2026 25:61:61",
+        f"1 Jan {'9' * 20} 00:00:00 GMT",
+    ],
+)
 def test_without_a_usable_date_nothing_is_learned(
     send: Send, access_key: str, date: str | None
 ) -> None:

@@ -36,6 +36,8 @@ from tests.unit.service import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from langchain_pmock._events import Parser
+
 TEXT = [chunk_of({"content": text}) for text in ("Hel", "lo ", "你好 👋🏽")]
 FINISH = chunk_of({}, "stop", usage={"promptTokens": 3})
 END = "end"
@@ -58,13 +60,13 @@ class Texts:
         return END
 
 
-def reader_of(parser: Any = None) -> EventReader[Any]:
+def reader_of(parser: Parser[Any] | None = None) -> EventReader[Any]:
     request = httpx.Request("POST", BASE_URL)
     response = httpx.Response(200, request=request)
     return EventReader(parser or Texts(), response, PmockAuth(ACCESS_KEY, SECRET_KEY))
 
 
-def read(*pieces: bytes, parser: Any = None) -> list[Any]:
+def read(*pieces: bytes, parser: Parser[Any] | None = None) -> list[Any]:
     reader = reader_of(parser)
     chunks = []
     for piece in pieces:
@@ -268,11 +270,11 @@ def _spoiled(draw: st.DrawFn) -> Json:
     usage: Json = {"promptTokens": 1, "promptTokensDetails": {"cachedTokens": 1}}
     spoiled = envelope(chunk_of(delta, "stop", usage=usage), traceId="t")
     data = spoiled["data"]
-    choice = data["choices"][0]
-    for holder in (spoiled, data, choice, delta, call, call["function"], usage):
+    holders: list[Json] = [spoiled, data, data["choices"][0], delta, call, usage]
+    for holder in holders:
         for key in holder:
             if draw(st.integers(0, 9)) == 0:
-                holder[key] = draw(_json)  # type: ignore[index]
+                holder[key] = draw(_json)
     return spoiled
 
 

@@ -1,0 +1,247 @@
+"""LangChain's agents and LangGraph's graphs, on a local server, sync and async."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import pytest
+from langchain.agents import create_agent
+from langchain.agents.structured_output import ProviderStrategy, ToolStrategy
+from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, ToolMessage
+from langchain_core.runnables import RunnableConfig, RunnableLambda
+from langchain_core.tools import ToolException, tool
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, StateGraph
+from langgraph.graph.message import add_messages
+from pydantic import BaseModel, Field
+from typing_extensions import TypedDict
+
+from langchain_pmock.testing import Reply, ToolCall
+from tests.integration.calls import merge
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from langchain_core.messages import BaseMessage
+
+    from langchain_pmock import ChatPmock
+    from langchain_pmock.testing import PmockServer
+    from tests.integration.calls import Calls
+    from tests.integration.conftest import MakeModel
+
+
+@tool
+def get_weather(city: str) -> str:
+    """Get the weather in a city."""
+    if city == "Atlantis":
+        message = "No city of that name."
+        raise ToolException(message)
+    return f"It is sunny in {city}."
+
+
+get_weather.handle_tool_error = True
+
+
+class Report(BaseModel):
+    """A weather report."""
+
+    city: str
+    days: int = Field(ge=1, le=10)
+
+
+def saying(text: str) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": text}]}
+
+
+def kinds(messages: Sequence[BaseMessage]) -> list[str]:
+    return [message.type for message in messages]
+
+
+# --- Agents --------------------------------------------------------------------------
+
+
+def test_an_agent_calls_its_tool(
+    server: PmockServer, model: ChatPmock, calls: Calls
+) -> None:
+    agent: Any = create_agent(model, [get_weather], system_prompt="Be brief.")
+    messages = calls.invoke(agent, saying("What is the weather in Paris?"))["messages"]
+    assert kinds(messages) == ["human", "ai", "tool", "ai"]
+    assert messages[-1].text == "get_weather says: It is sunny in Paris."
+    first, second = (request.body["messages"] for request in server.requests)
+    assert [message["role"] for message in first] == ["system", "user"]
+    assert [message["role"] for message in second] == [
+        "system",
+        "user",
+        "assistant",
+        "tool",
+    ]
+    assert second[2]["toolCalls"][0]["id"] == second[3]["toolCallId"]
+
+
+def test_an_agent_calls_in_parallel(
+    server: PmockServer, model: ChatPmock, calls: Calls
+) -> None:
+    cities = ["Paris", "東京", "Lima"]
+    asked = [ToolCall("get_weather", {"city": city}) for city in cities]
+    server.script(Reply(tool_calls=asked))
+    agent: Any = create_agent(model, [get_weather])
+    messages = calls.invoke(agent, saying("Weather?"))["messages"]
+    results = [m for m in messages if isinstance(m, ToolMessage)]
+    assert [m.text for m in results] == [f"It is sunny in {city}." for city in cities]
+    assert all(city in messages[-1].text for city in cities)
+
+
+@pytest.mark.parametrize("tools", [[], [get_weather]], ids=["no tools", "tools"])
+@pytest.mark.parametrize(
+    ("name", "response_format", "by_provider"),
+    [
+        ("gpt-5.1", ProviderStrategy(Report), True),
+        ("claude-4.5", ProviderStrategy(Report), True),
+        ("gpt-5.1", ToolStrategy(Report), False),
+        # By the model's profile.
+        ("gpt-5.1", Report, True),
+        ("claude-4.5", Report, False),
+    ],
+    ids=["provider", "provider on Claude", "tool", "auto", "auto on Claude"],
+)
+def test_an_agent_answers_in_a_form(  # noqa: PLR0913, PLR0917 - parameters and fixtures
+    server: PmockServer,
+    make_model: MakeModel,
+    calls: Calls,
+    name: str,
+    response_format: Any,  # noqa: ANN401 - what create_agent takes
+    by_provider: bool,  # noqa: FBT001 - a parameter of the test
+    tools: list[Any],
+) -> None:
+    agent: Any = create_agent(
+        make_model(model=name), tools, response_format=response_format
+    )
+    state = calls.invoke(agent, saying("What is the weather in Paris for 3 days?"))
+    report = state["structured_response"]
+    assert report == Report(city="Paris", days=3)
+    sent = server.requests[0].body
+    assert ("responseFormat" in sent) == by_provider
+    assert sent.get("toolChoice") == (None if by_provider else "required")
+    assert len(server.requests) == 1 + len(tools)
+
+
+def test_a_wrong_answer_of_an_agent_is_asked_for_again(
+    server: PmockServer, model: ChatPmock, calls: Calls
+) -> None:
+    wrong = ToolCall("Report", {"city": "Paris", "days": 99})
+    right = ToolCall("Report", {"city": "Paris", "days": 9})
+    server.script(Reply(tool_calls=[wrong]), Reply(tool_calls=[right]))
+    agent: Any = create_agent(model, [], response_format=ToolStrategy(Report))
+    state = calls.invoke(agent, saying("Report!"))
+    assert state["structured_response"] == Report(city="Paris", days=9)
+    assert (
+        "less than or equal to 10" in server.requests[1].body["messages"][-1]["content"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("call", "problem"),
+    [
+        (ToolCall("get_weather", {"city": "Atlantis"}), "No city of that name."),
+        (ToolCall("get_weather", {"place": "Paris"}), "city"),
+        (ToolCall("get_news"), "get_news is not a valid tool"),
+    ],
+    ids=["tool fails", "wrong arguments", "no such tool"],
+)
+def test_what_goes_wrong_in_a_tool_the_model_is_told(
+    server: PmockServer,
+    model: ChatPmock,
+    calls: Calls,
+    call: ToolCall,
+    problem: str,
+) -> None:
+    server.script(Reply(tool_calls=[call]), "I see.")
+    agent: Any = create_agent(model, [get_weather])
+    messages = calls.invoke(agent, saying("Weather?"))["messages"]
+    assert messages[-2].status == "error"
+    assert messages[-1].text == "I see."
+    told = server.requests[1].body["messages"][-1]["content"]
+    assert problem in told
+    assert "error" in told.lower()
+
+
+def test_an_agent_remembers(
+    server: PmockServer, model: ChatPmock, calls: Calls
+) -> None:
+    agent: Any = create_agent(model, [get_weather], checkpointer=InMemorySaver())
+    thread: Any = {"configurable": {"thread_id": "1"}}
+    calls.invoke(agent, saying("What is the weather in Paris?"), config=thread)
+    state = calls.invoke(agent, saying("Thank you!"), config=thread)
+    assert kinds(state["messages"]) == ["human", "ai", "tool", "ai", "human", "ai"]
+    sent = server.requests[-1].body["messages"]
+    assert [message["role"] for message in sent] == [
+        "user",
+        "assistant",
+        "tool",
+        "assistant",
+        "user",
+    ]
+    # What came out of the service goes back as it came.
+    assert sent[3]["content"] == "get_weather says: It is sunny in Paris."
+
+    other: Any = {"configurable": {"thread_id": "2"}}
+    calls.invoke(agent, saying("Hello"), config=other)
+    assert len(server.requests[-1].body["messages"]) == 1
+
+
+# --- Streams -------------------------------------------------------------------------
+
+
+def test_an_agent_streams_its_messages(
+    server: PmockServer, make_model: MakeModel, calls: Calls
+) -> None:
+    agent: Any = create_agent(make_model(model="gpt-5.1-thinking"), [get_weather])
+    question = saying("What is the weather in Paris?")
+    streamed = calls.stream(agent, question, stream_mode="messages")
+    chunks = [(m, about) for m, about in streamed if isinstance(m, AIMessageChunk)]
+    assert {about["ls_provider"] for _, about in chunks} == {"pmock"}
+    by_id: dict[str | None, list[AIMessageChunk]] = {}
+    for chunk, _ in chunks:
+        by_id.setdefault(chunk.id, []).append(chunk)
+    first, second = map(merge, by_id.values())
+    assert first.tool_calls[0]["args"] == {"city": "Paris"}
+    assert first.content_blocks[0]["type"] == "reasoning"
+    assert second.text == "get_weather says: It is sunny in Paris."
+    assert len(by_id[second.id]) > 5
+    assert first.usage_metadata is not None
+    (result,) = (m for m, _ in streamed if isinstance(m, ToolMessage))
+    assert result.text == "It is sunny in Paris."
+    assert [request.body["stream"] for request in server.requests] == [True, True]
+
+
+class State(TypedDict):
+    messages: Annotated[list[AnyMessage], add_messages]
+
+
+def test_a_graph_streams_its_messages(
+    server: PmockServer, model: ChatPmock, calls: Calls
+) -> None:
+    def respond(state: State, config: RunnableConfig) -> dict[str, Any]:
+        return {"messages": [model.invoke(state["messages"], config)]}
+
+    async def arespond(state: State, config: RunnableConfig) -> dict[str, Any]:
+        return {"messages": [await model.ainvoke(state["messages"], config)]}
+
+    builder = StateGraph(State)
+    builder.add_node("respond", RunnableLambda(respond, arespond))
+    builder.add_edge(START, "respond")
+    graph: Any = builder.compile()
+
+    modes = ["messages", "values"]
+    events = calls.stream(graph, saying("你好 world"), stream_mode=modes)
+    streamed = [data for mode, data in events if mode == "messages"]
+    chunks = [chunk for chunk, _ in streamed]
+    assert len(chunks) > 3
+    assert merge(chunks).text == "You said: 你好 world"
+    assert {about["langgraph_node"] for _, about in streamed} == {"respond"}
+    final = [data for mode, data in events if mode == "values"][-1]["messages"][-1]
+    assert isinstance(final, AIMessage)
+    assert not isinstance(final, AIMessageChunk)
+    assert final.text == "You said: 你好 world"
+    assert final.usage_metadata == merge(chunks).usage_metadata
+    assert server.requests[0].body["stream"] is True

@@ -1,0 +1,300 @@
+"""The examples, each run as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from langchain_pmock.testing import Fault, PmockServer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+MORE_THAN_A_TEST_TAKES = 60.0
+
+
+def command(example: str, *arguments: object) -> list[str]:
+    return [sys.executable, str(EXAMPLES / example), *map(str, arguments)]
+
+
+def run(
+    example: str,
+    *arguments: object,
+    env: Mapping[str, str] | None = None,
+    fails: bool = False,
+) -> str:
+    """Run an example; it must end well and not complain, or else tell why."""
+    done = subprocess.run(  # noqa: S603 - our own command
+        command(example, *arguments),
+        env={**os.environ, **(env or {})},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=MORE_THAN_A_TEST_TAKES,
+        check=False,
+    )
+    if fails:
+        assert done.returncode != 0
+        assert "Traceback" not in done.stderr
+        return done.stderr
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr
+    return done.stdout
+
+
+def wait_for(process: subprocess.Popen[str], happens: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + MORE_THAN_A_TEST_TAKES
+    while not happens():
+        assert time.monotonic() < deadline
+        if process.poll() is not None:
+            pytest.fail(f"it ended too early: {process.communicate()}")
+        time.sleep(0.02)
+
+
+def write_prompts(path: Path, count: int) -> dict[str, str]:
+    prompts = {f"q{number}": f"What is {number}?" for number in range(count)}
+    lines = (json.dumps({"id": i, "prompt": prompt}) for i, prompt in prompts.items())
+    path.write_text("".join(f"{line}\n" for line in lines))
+    return prompts
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+def count_lines(path: Path) -> int:
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+def asked(server: PmockServer) -> list[str]:
+    return [request.body["messages"][-1]["content"] for request in server.requests]
+
+
+# --- quickstart.py --------------------------------------------------------------------
+
+
+def test_quickstart_without_credentials() -> None:
+    first, *lines = run("quickstart.py").splitlines()
+    assert "PmockServer on this machine" in first
+    text = "\n".join(lines)
+    assert "You said: A prompt goes down, tokens come up. 一问一答 🌊\n" in text
+    assert re.search(r"tool call: +multiply {'a': 127, 'b': 46}\n", text)
+    assert re.search(r"tool result: 5842\n", text)
+    assert re.search(r"answer: .*5842\n", text)
+    assert "Trip(city='Kyoto', days=3)\n" in text
+    assert re.search(r"tokens: +[1-9]\d* in, [1-9]\d* out\n", text)
+    assert re.search(r"trace id: [0-9a-f]{24}$", text)
+
+
+def test_quickstart_with_credentials(server: PmockServer) -> None:
+    first = run("quickstart.py", env=server.env).splitlines()[0]
+    assert first == f"Service: live, {server.url}"
+    invoke, stream, call, result, typed = (r.body for r in server.requests)
+    assert {request.code for request in server.requests} == {200}
+    assert not invoke.get("stream")
+    assert stream["stream"] is True
+    assert call["tools"][0]["function"]["name"] == "multiply"
+    assert result["messages"][-1]["content"] == "5842"
+    assert typed["responseFormat"]["json_schema"]["name"] == "Trip"
+
+
+# --- agent.py -------------------------------------------------------------------------
+
+
+def test_agent(server: PmockServer) -> None:
+    text = run("agent.py", env=server.env)
+    assert "(add_items: Added 3.)" in text
+    # The second turn and the typed answer know what the first turn packed.
+    assert '(show_luggage: ["passport", "rain jacket", "camera"])' in text
+    trip = "destination='Kyoto', days=4, items=['passport', 'rain jacket', 'camera']"
+    assert f"Trip({trip})\n" in text
+    # Each of the three turns asks twice: before and after the tool.
+    assert [len(r.body["messages"]) for r in server.requests] == [1, 3, 5, 7, 9, 11]
+    assert [r.body.get("stream") for r in server.requests[:4]] == [True] * 4
+
+
+# --- batch.py -------------------------------------------------------------------------
+
+
+def test_batch_makes_up_prompts(tmp_path: Path) -> None:
+    text = run("batch.py", env={"TMPDIR": str(tmp_path)})
+    assert "0 prompts are answered already, 100 are to be asked." in text
+    assert "100/100" in text
+    (answers,) = tmp_path.glob("pmock-batch-*/answers.jsonl")
+    assert f"100 answered, 0 failed: see {answers}" in text
+    seventh = next(line for line in read_lines(answers) if line["id"] == "7")
+    assert seventh["answer"] == "You said: What is 7 times 7?"
+    assert seventh["usage"]["total_tokens"] > 0
+    assert re.fullmatch("[0-9a-f]{24}", seventh["trace_id"])
+
+
+def test_batch_writes_failures_and_asks_them_again(
+    server: PmockServer, tmp_path: Path
+) -> None:
+    prompts, answers = tmp_path / "prompts.jsonl", tmp_path / "answers.jsonl"
+    write_prompts(prompts, 5)
+    server.fail(status=503)  # is tried again
+    server.fail(status=400, message="no such luck", times=2)
+    arguments = (prompts, answers, "--concurrency", 1, "--model", "gemini-3-flash")
+    assert "3 answered, 2 failed" in run("batch.py", *arguments, env=server.env)
+    assert len(server.requests) == 6
+    assert {request.body["model"] for request in server.requests} == {"gemini-3-flash"}
+    lines = read_lines(answers)
+    assert [line["id"] for line in lines] == ["q0", "q1", "q2", "q3", "q4"]
+    failed = [line for line in lines if "error" in line]
+    assert len(failed) == 2
+    assert all("no such luck" in line["error"] for line in failed)
+
+    server.reset()
+    text = run("batch.py", *arguments, env=server.env)
+    assert "3 prompts are answered already, 2 are to be asked." in text
+    assert "2 answered, 0 failed" in text
+    last = {line["id"]: line for line in read_lines(answers)}
+    assert {i: line["answer"] for i, line in last.items()} == {
+        f"q{number}": f"You said: What is {number}?" for number in range(5)
+    }
+
+
+def test_batch_goes_on_after_ctrl_c(server: PmockServer, tmp_path: Path) -> None:
+    path, answers = tmp_path / "prompts.jsonl", tmp_path / "answers.jsonl"
+    prompts = write_prompts(path, 30)
+    arguments = (path, answers, "--concurrency", 4)
+    # The first eleven are answered; all who come later wait.
+    server.script(*["Yes."] * 11, *[Fault(stall=MORE_THAN_A_TEST_TAKES)] * 30)
+    # A shell that runs tests in the background has them ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with subprocess.Popen(  # noqa: S603 - our own command
+        command("batch.py", *arguments),
+        env={**os.environ, **server.env},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        wait_for(
+            process, lambda: count_lines(answers) == 11 and len(server.requests) == 15
+        )
+        process.send_signal(signal.SIGINT)
+        _, complaint = process.communicate(timeout=MORE_THAN_A_TEST_TAKES)
+    assert process.returncode == 1
+    assert complaint == "Interrupted. The same command goes on from here.\n"
+    # No more than four were ever under way.
+    assert len(server.requests) == 15
+    before = read_lines(answers)
+    assert len(before) == 11
+
+    # And what if the machine went down while it wrote the next line?
+    with answers.open("a") as file:
+        file.write('{"id": "q29", "answer": "half a li')
+    server.reset()
+    assert "19 answered, 0 failed" in run("batch.py", *arguments, env=server.env)
+    after = read_lines(answers)
+    assert after[:11] == before
+    assert sorted(line["id"] for line in after) == sorted(prompts)
+    done = {line["id"] for line in before}
+    assert sorted(asked(server)) == sorted(
+        prompt for i, prompt in prompts.items() if i not in done
+    )
+
+
+def test_batch_keeps_to_a_rate(tmp_path: Path) -> None:
+    times: list[float] = []
+
+    def clock() -> float:
+        times.append(time.time())
+        return times[-1]
+
+    prompts, answers = tmp_path / "prompts.jsonl", tmp_path / "answers.jsonl"
+    write_prompts(prompts, 16)
+    with PmockServer(clock=clock) as server:
+        run("batch.py", prompts, answers, "--rate", 20, env=server.env)
+    assert len(server.requests) == 16
+    assert times[-1] - times[0] >= 14 / 20
+
+
+def test_batch_stops_where_no_prompt_can_succeed(
+    server: PmockServer, tmp_path: Path
+) -> None:
+    prompts, answers = tmp_path / "prompts.jsonl", tmp_path / "answers.jsonl"
+    write_prompts(prompts, 20)
+    env = {**server.env, "PMOCK_SECRET_KEY": "sk-example"}
+    arguments = (prompts, answers, "--concurrency", 1)
+    complaint = run("batch.py", *arguments, env=env, fails=True)
+    assert complaint.startswith("Stopped: ")
+    assert "PMOCK_SECRET_KEY" in complaint
+    assert not read_lines(answers)
+    # It is signed anew once, in case the clock was wrong.
+    assert len(server.requests) == 2
+
+
+def test_batch_says_which_line_is_no_prompt(
+    server: PmockServer, tmp_path: Path
+) -> None:
+    prompts, answers = tmp_path / "prompts.jsonl", tmp_path / "answers.jsonl"
+    prompts.write_text('{"id": 1, "prompt": "Hello"}\n{"id": 2, "text": "Hello"}\n')
+    complaint = run("batch.py", prompts, answers, env=server.env, fails=True)
+    assert '{"id": 2, "text": "Hello"}' in complaint
+    assert not server.requests
+
+
+def test_batch_needs_a_place_for_answers(tmp_path: Path) -> None:
+    assert "answers" in run("batch.py", tmp_path / "prompts.jsonl", fails=True)
+
+
+# --- ray_batch.py ---------------------------------------------------------------------
+
+
+@pytest.mark.scale
+def test_ray_batch_answers_each_prompt_once_though_an_actor_dies(
+    server: PmockServer, tmp_path: Path
+) -> None:
+    pytest.importorskip("ray")
+    psutil = pytest.importorskip("psutil")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    path, answers = tmp_path / "prompts.jsonl", tmp_path / "answers"
+    prompts = write_prompts(path, 120)
+    server.fail(stall=0.1, times=1000)
+    options = ("--actors", 2, "--concurrency", 2)
+    env = {
+        **server.env,
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # Ray then listens on loopback.
+    }
+    with (
+        # The path of a socket must be short, and tmp_path is not.
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+        subprocess.Popen(  # noqa: S603 - our own command
+            command("ray_batch.py", path, answers, *options),
+            env={**os.environ, **env, "RAY_TMPDIR": folder},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process,
+    ):
+        wait_for(process, lambda: len(server.requests) >= 20)
+        actors = [
+            child
+            for child in psutil.Process(process.pid).children(recursive=True)
+            if "MapWorker" in " ".join(child.cmdline())
+        ]
+        assert len(actors) == 2
+        actors[0].kill()
+        told, complaints = process.communicate(timeout=MORE_THAN_A_TEST_TAKES)
+    assert process.returncode == 0, complaints
+    assert "120 answered, 0 failed" in told
+    # What the dead actor was at was asked twice, and is there once.
+    assert len(server.requests) > 120
+    rows = parquet.read_table(answers).to_pylist()
+    assert sorted(row["id"] for row in rows) == sorted(prompts)
+    assert {row["id"]: row["answer"] for row in rows} == {
+        i: f"You said: {prompt}" for i, prompt in prompts.items()
+    }

@@ -1,0 +1,301 @@
+"""Tools end to end: as the wire has them, what is called, and what goes back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import pytest
+from langchain_core.language_models import FakeListChatModel
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.tools import tool
+from pydantic import BaseModel, Field
+from typing_extensions import TypedDict
+
+from langchain_pmock.testing import Reply, ToolCall
+from tests.integration.calls import merge
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from langchain_core.messages import BaseMessage
+    from langchain_core.tools import BaseTool
+
+    from langchain_pmock import ChatPmock
+    from langchain_pmock.testing import PmockServer
+    from tests.integration.calls import Calls
+    from tests.integration.conftest import MakeModel
+
+    ToolLike = dict[str, Any] | type | Callable[..., Any] | BaseTool
+    Choice = str | bool | dict[str, Any] | None
+
+
+def get_weather(city: str, days: int = 1) -> str:
+    """Get the weather in a city.
+
+    Args:
+        city: Where.
+        days: How many days.
+    """
+    return f"{days} days of sun in {city}"
+
+
+def get_time(place: str) -> str:
+    """Get the time at a place."""
+    return f"12:00 in {place}"
+
+
+class WeatherModel(BaseModel):
+    """Get the weather in a city."""
+
+    city: str = Field(description="Where.")
+    days: int = Field(default=1, description="How many days.")
+
+
+class WeatherDict(TypedDict):
+    """Get the weather in a city."""
+
+    city: Annotated[str, ..., "Where."]
+    days: Annotated[int, 1, "How many days."]
+
+
+PARAMETERS = {
+    "type": "object",
+    "properties": {
+        "city": {"type": "string", "description": "Where."},
+        "days": {"type": "integer", "description": "How many days.", "default": 1},
+    },
+    "required": ["city"],
+}
+ABOUT = {"name": "get_weather", "description": "Get the weather in a city."}
+JSON_SCHEMA = {
+    "title": ABOUT["name"],
+    "description": ABOUT["description"],
+    **PARAMETERS,
+}
+OPENAI = {"type": "function", "function": {**ABOUT, "parameters": PARAMETERS}}
+QUESTION = "What is the weather in Paris for 3 days?"
+ANTHROPIC = {**ABOUT, "input_schema": PARAMETERS}
+
+
+def wire_tool(name: str) -> dict[str, Any]:
+    function = {**ABOUT, "name": name, "parameters": PARAMETERS}
+    return {"type": "function", "function": function}
+
+
+# --- bind_tools ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        (get_weather, "get_weather"),
+        (tool(parse_docstring=True)(get_weather), "get_weather"),
+        (WeatherModel, "WeatherModel"),
+        (WeatherDict, "WeatherDict"),
+        (JSON_SCHEMA, "get_weather"),
+        (OPENAI, "get_weather"),
+        (ANTHROPIC, "get_weather"),
+    ],
+    ids=["function", "tool", "pydantic", "TypedDict", "schema", "OpenAI", "Anthropic"],
+)
+def test_all_that_is_called_a_tool(
+    server: PmockServer, model: ChatPmock, calls: Calls, given: ToolLike, name: str
+) -> None:
+    message = calls.invoke(model.bind_tools([given]), QUESTION)
+    (call,) = message.tool_calls
+    assert call["name"] == name
+    assert call["args"] == {"city": "Paris", "days": 3}
+    assert server.requests[0].body == {
+        "model": "gpt-5.1",
+        "messages": [{"role": "user", "content": QUESTION}],
+        "tools": [wire_tool(name)],
+    }
+
+
+@pytest.mark.filterwarnings("ignore:This API is in beta")
+def test_a_runnable_as_a_tool(server: PmockServer, model: ChatPmock) -> None:
+    prompt = ChatPromptTemplate.from_template("{city}, {days} days")
+    chain = prompt | FakeListChatModel(responses=["Sunny."]) | StrOutputParser()
+    runnable = chain.as_tool(
+        name="get_weather",
+        description="Get the weather in a city.",
+        arg_types={"city": str, "days": int},
+    )
+    message = model.bind_tools([runnable]).invoke(QUESTION)
+    (call,) = message.tool_calls
+    assert runnable.invoke(call).content == "Sunny."
+    (sent,) = server.requests[0].body["tools"]
+    assert sent["function"]["parameters"] == {
+        "type": "object",
+        "properties": {"city": {"type": "string"}, "days": {"type": "integer"}},
+        "required": ["city", "days"],
+    }
+
+
+def test_cache_control_goes_along(server: PmockServer, model: ChatPmock) -> None:
+    mark = {"cache_control": {"type": "ephemeral"}}
+    model.bind_tools([{**ANTHROPIC, **mark}]).invoke("Hi")
+    assert server.requests[0].body["tools"] == [{**OPENAI, **mark}]
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_strict(server: PmockServer, model: ChatPmock, *, strict: bool) -> None:
+    model.bind_tools([get_weather, OPENAI], strict=strict).invoke("Hi")
+    functions = [t["function"] for t in server.requests[0].body["tools"]]
+    assert [function["strict"] for function in functions] == [strict, strict]
+
+
+FORCED = {"type": "function", "function": {"name": "get_weather"}}
+
+
+@pytest.mark.parametrize(
+    ("choice", "sent"),
+    [
+        (None, None),
+        (False, None),
+        ("auto", "auto"),
+        ("none", "none"),
+        ("any", "required"),
+        ("required", "required"),
+        (True, "required"),
+        ("get_weather", FORCED),
+        (FORCED, FORCED),
+        ({"type": "tool", "name": "get_weather"}, FORCED),
+        ({"type": "any"}, "required"),
+        ({"type": "auto"}, "auto"),
+    ],
+)
+def test_tool_choice(
+    server: PmockServer, model: ChatPmock, calls: Calls, choice: Choice, sent: object
+) -> None:
+    bound = model.bind_tools([get_weather, get_time], tool_choice=choice)
+    message = calls.invoke(bound, "Hello")
+    assert server.requests[0].body.get("toolChoice") == sent
+    forced = sent in ("required", FORCED)
+    assert [c["name"] for c in message.tool_calls] == ["get_weather"] * forced
+
+
+@pytest.mark.parametrize("choice", ["get_news", {"type": "tool", "name": "get_news"}])
+def test_a_tool_choice_that_is_not_there(
+    server: PmockServer, model: ChatPmock, choice: Choice
+) -> None:
+    with pytest.raises(ValueError, match=r"get_news.*\['get_weather', 'get_time'\]"):
+        model.bind_tools([get_weather, get_time], tool_choice=choice)
+    assert server.requests == []
+
+
+def test_bound_as_agents_do(server: PmockServer, model: ChatPmock) -> None:
+    bound = model.bind(tools=[get_weather], tool_choice="any")
+    assert bound.invoke("Hello").tool_calls[0]["name"] == "get_weather"
+    assert server.requests[0].body["tools"] == [OPENAI]
+    assert server.requests[0].body["toolChoice"] == "required"
+
+
+# --- Calls in answers ----------------------------------------------------------------
+
+
+def test_parallel_calls(server: PmockServer, model: ChatPmock, calls: Calls) -> None:
+    tools: list[ToolLike] = [get_weather, get_time]
+    question = "The weather and the time in Paris?"
+    for bound, expected in (
+        (model.bind_tools(tools), ["get_weather", "get_time"]),
+        (model.bind_tools(tools, parallel_tool_calls=False), ["get_weather"]),
+    ):
+        whole = calls.invoke(bound, question)
+        streamed = merge(calls.stream(bound, question))
+        for message in (whole, streamed):
+            assert [call["name"] for call in message.tool_calls] == expected
+            assert len({call["id"] for call in message.tool_calls}) == len(expected)
+    sent = [request.body.get("parallelToolCalls") for request in server.requests]
+    assert sent == [None, None, False, False]
+
+
+@pytest.mark.parametrize("text", ["no JSON", "[1, 2]", '"text"'])
+def test_invalid_arguments_are_kept(
+    server: PmockServer, model: ChatPmock, calls: Calls, text: str
+) -> None:
+    reply = Reply(tool_calls=[ToolCall("get_time"), ToolCall("get_weather", text)])
+    server.script(reply, reply)
+    whole = calls.invoke(model, "Hi")
+    streamed = merge(calls.stream(model, "Hi"))
+    for message in (whole, streamed):
+        assert [call["name"] for call in message.tool_calls] == ["get_time"]
+        assert message.tool_calls[0]["args"] == {}
+        (invalid,) = message.invalid_tool_calls
+        assert (invalid["name"], invalid["args"]) == ("get_weather", text)
+        assert invalid["id"]
+    assert whole.invalid_tool_calls[0]["error"]
+
+
+def test_missing_ids_are_made(
+    server: PmockServer, model: ChatPmock, calls: Calls
+) -> None:
+    reply = Reply(tool_calls=[ToolCall("get_time", id=None), ToolCall("f", id=None)])
+    server.script(reply, reply)
+    question = HumanMessage("Hi")
+    for message in (calls.invoke(model, "Hi"), merge(calls.stream(model, "Hi"))):
+        ids = [call["id"] for call in message.tool_calls]
+        assert len({*ids}) == 2
+        assert all(ids)
+        results = [ToolMessage("12:00", tool_call_id=str(id_)) for id_ in ids]
+        # The server checks that each result belongs to a call.
+        model.invoke([question, message, *results])
+        sent = server.requests[-1].body["messages"][1]["toolCalls"]
+        assert [call["id"] for call in sent] == ids
+
+
+# --- Results in the history ----------------------------------------------------------
+
+PIXEL = "iVBORw0KGgo="
+TEXT = {"type": "text", "text": "A map."}
+IMAGE = {"type": "image", "base64": PIXEL, "mime_type": "image/png"}
+WIRE_IMAGE = {
+    "type": "image_url",
+    "image_url": {"url": f"data:image/png;base64,{PIXEL}"},
+}
+
+
+@pytest.mark.parametrize(
+    ("result", "content"),
+    [
+        (ToolMessage("Sunny", tool_call_id="c1"), "Sunny"),
+        (ToolMessage([TEXT, IMAGE], tool_call_id="c1"), [TEXT, WIRE_IMAGE]),
+        (ToolMessage("No city", tool_call_id="c1", status="error"), "Error: No city"),
+        (HumanMessage([{"type": "tool_result", "tool_use_id": "c1"}]), ""),
+    ],
+    ids=["text", "blocks", "error", "Anthropic"],
+)
+def test_results_go_back(
+    server: PmockServer, make_model: MakeModel, result: BaseMessage, content: object
+) -> None:
+    call = {"name": "get_weather", "args": {"city": "東京"}, "id": "c1"}
+    model = make_model().bind_tools([get_weather])
+    model.invoke([HumanMessage("Hi"), AIMessage("", tool_calls=[call]), result])
+    _, assistant, sent = server.requests[0].body["messages"]
+    assert assistant == {
+        "role": "assistant",
+        "content": "",
+        "toolCalls": [
+            {
+                "id": "c1",
+                "type": "function",
+                "function": {"name": "get_weather", "arguments": '{"city": "東京"}'},
+            }
+        ],
+    }
+    assert sent == {"role": "tool", "toolCallId": "c1", "content": content}
+
+
+def test_a_loop_with_a_tool(server: PmockServer, model: ChatPmock) -> None:
+    weather = tool(get_weather)
+    bound = model.bind_tools([weather])
+    question = HumanMessage(QUESTION)
+    called = bound.invoke([question])
+    result = weather.invoke(called.tool_calls[0])
+    answer = bound.invoke([question, called, result])
+    assert answer.text == "get_weather says: 3 days of sun in Paris"
+    sent = server.requests[1].body["messages"][2]
+    assert sent["name"] == "get_weather"
+    assert sent["toolCallId"] == called.tool_calls[0]["id"]

@@ -1,0 +1,285 @@
+"""What an answer means: data, or which error, and that no error shows a secret."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from langchain_pmock import (
+    PmockAPIError,
+    PmockAuth,
+    PmockConnectionError,
+    PmockContextOverflowError,
+    PmockError,
+    PmockInvalidRequestError,
+    PmockNotFoundError,
+    PmockPermissionDeniedError,
+    PmockRateLimitError,
+    PmockResponseError,
+    PmockStreamInterruptedError,
+    PmockTimeoutError,
+)
+from langchain_pmock import auth as auth_module
+from langchain_pmock._envelope import (
+    failure,
+    is_success,
+    read_envelope,
+    transport_errors,
+)
+from langchain_pmock.auth import ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER
+from tests.unit.service import ACCESS_KEY, BASE_URL, SECRET_KEY, dump, envelope
+
+AUTH = PmockAuth(ACCESS_KEY, SECRET_KEY)
+
+
+def response_of(status: int = 200, body: bytes = b"", **headers: str) -> httpx.Response:
+    request = httpx.Request("POST", BASE_URL, headers={"x-mine": "kept"}, json={})
+    AUTH.sign_request(request)
+    return httpx.Response(status, content=body, headers=headers, request=request)
+
+
+def fail(payload: Any, status: int = 200, **headers: str) -> PmockError:  # noqa: ANN401
+    body = payload if isinstance(payload, bytes) else dump(payload)
+    return failure(body, response_of(status, body, **headers), AUTH)
+
+
+@pytest.mark.parametrize("code", [200, "200", 200.0], ids=repr)
+@pytest.mark.parametrize("data", [{}, {"choices": []}])
+def test_success(code: object, data: dict[str, Any]) -> None:
+    answer = {**envelope(data), "code": code}
+    assert is_success(answer)
+    assert read_envelope(dump(answer), response_of(), AUTH) == answer
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        5,
+        [],
+        "200",
+        {},
+        {"code": 200},
+        {"data": {}},
+        {"code": 200, "data": None},
+        {"code": 200, "data": []},
+        {"code": 200, "data": "x"},
+        {"code": 201, "data": {}},
+        {"code": [200], "data": {}},
+        {"code": True, "data": {}},
+    ],
+)
+def test_no_success(value: object) -> None:
+    assert not is_success(value)
+    with pytest.raises(PmockError):
+        read_envelope(dump(value), response_of(), AUTH)
+
+
+def test_no_success_of_another_http_status() -> None:
+    with pytest.raises(PmockAPIError):
+        read_envelope(dump(envelope({})), response_of(500), AUTH)
+    with pytest.raises(PmockResponseError):
+        read_envelope(dump(envelope({})), response_of(201), AUTH)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "cls"),
+    [
+        (200, 429, PmockRateLimitError),
+        (200, "503", PmockAPIError),
+        (429, 429, PmockRateLimitError),
+        (429, None, PmockRateLimitError),
+        (429, 200, PmockRateLimitError),
+        # The envelope knows better than the status, unless it follows no status.
+        (500, 404, PmockNotFoundError),
+        (403, 10001, PmockPermissionDeniedError),
+        (200, 10001, PmockError),
+        (200, None, PmockResponseError),
+        (200, 200, PmockResponseError),
+        (204, None, PmockResponseError),
+        (302, None, PmockResponseError),
+        (418, None, PmockInvalidRequestError),
+        (504, None, PmockAPIError),
+    ],
+)
+def test_class_by_status_and_code(
+    status: int, code: int | str | None, cls: type[PmockError]
+) -> None:
+    error = fail({"code": code, "message": "no", "traceId": "trace-1"}, status)
+    assert type(error) is cls
+    assert error.status_code == status
+    assert error.code == (code and int(code))
+    assert error.trace_id == "trace-1"
+    assert "Trace id: trace-1." in str(error)
+
+
+@pytest.mark.parametrize(
+    ("payload", "said"),
+    [
+        ({"code": 400, "message": "bad field"}, "bad field"),
+        ({"code": 400, "message": {"message": "inner"}}, "inner"),
+        ({"code": 400, "message": {"reason": "x"}}, "{'reason': 'x'}"),
+        ({"error": {"message": "an OpenAI-shaped error"}}, "an OpenAI-shaped error"),
+        ({"error": "plain"}, "plain"),
+        ({"code": 400, "message": None}, "(400)."),
+        ({}, "(400): {}."),
+        ([1, 2], "(400): [1,2]."),
+        (b"", "(400): Bad Request."),
+        (b"<h1>Bad   Request</h1><script>x()</script>", "(400): Bad Request."),
+        (b"<style>\nh1 {}\n</style><HEAD><title>t</title></HEAD><p>a<br>b", ": a b."),
+        (b"x" * 1000, "x" * 200 + "..."),
+        (b"\xff", "\ufffd"),
+    ],
+)
+def test_what_was_said(payload: object, said: str) -> None:
+    error = fail(payload, 400)
+    assert type(error) is PmockInvalidRequestError
+    assert said in str(error)
+    assert len(str(error)) < 500
+
+
+def test_context_overflow() -> None:
+    message = "This model's maximum context length is 100 tokens."
+    assert type(fail({"code": 400, "message": message})) is PmockContextOverflowError
+    # A proxy before the service may answer in OpenAI's dialect.
+    error = fail({"error": {"message": message}}, 400)
+    assert type(error) is PmockContextOverflowError
+
+
+@pytest.mark.parametrize(
+    "code", [float("inf"), float("-inf"), float("nan"), "9" * 5000, [], {}, "x"]
+)
+def test_a_code_that_is_no_number(code: object) -> None:
+    error = fail({"code": code, "message": "no"})
+    assert error.code is None
+    assert type(error) is PmockResponseError
+
+
+def test_trace_id_in_snake_case() -> None:
+    assert fail({"code": 400, "trace_id": "trace-1"}).trace_id == "trace-1"
+
+
+def test_a_redirect_is_an_error_that_says_where_to() -> None:
+    error = fail(b"", 302, location="https://elsewhere.invalid/")
+    assert type(error) is PmockResponseError
+    assert "redirected to https://elsewhere.invalid/" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("offset", "said"),
+    [
+        (0.0, ""),
+        (0.4, ""),
+        (90.2, "clock is 90 s behind the service's"),
+        (-90.2, "clock is 90 s ahead of the service's"),
+    ],
+)
+def test_a_wrong_clock_is_hinted_at(
+    offset: float, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(auth_module._clock_offsets, ACCESS_KEY, offset)
+    text = str(fail({"code": 401, "message": "no"}))
+    assert said in text
+    assert ("s clock is 9" in text) == bool(said)
+    assert "clock is 9" not in str(fail({"code": 403, "message": "no"}))
+
+
+@pytest.mark.parametrize("status", [200, 401])
+def test_no_secret_in_what_an_error_holds(status: int) -> None:
+    response = response_of(status)
+    token = response.request.headers[ACCESS_TOKEN_HEADER]
+    secrets = (ACCESS_KEY, SECRET_KEY, token)
+    echo = " ".join(secrets)
+    response.headers["x-echo"] = echo
+    response.headers["location"] = f"https://elsewhere.invalid/?{echo}"
+    body = dump({"code": status + 200, "message": echo, "traceId": echo})
+    for payload in (body, echo.encode(), f"<p>{echo}</p>".encode()):
+        error = failure(payload, response, AUTH)
+        assert error.response is not None
+        held = [
+            str(error),
+            error.trace_id,
+            error.response.text,
+            error.response.headers.raw,
+            error.response.request.headers.raw,
+        ]
+        assert not any(secret in str(held) for secret in secrets)
+        assert "***" in str(error)
+
+
+def test_the_response_of_an_error_is_a_readable_copy_without_the_signature() -> None:
+    body = dump({"code": 429, "message": "no"})
+    headers = {"retry-after": "1", "content-encoding": "gzip", "content-length": "5"}
+    response = response_of(429)
+    response.headers.update(headers)
+    error = failure(body, response, AUTH)
+    copy = error.response
+    assert copy is not None
+    assert copy is not response
+    assert copy.status_code == 429
+    assert copy.json() == json.loads(body)
+    assert copy.headers["retry-after"] == "1"
+    assert "content-encoding" not in copy.headers
+    assert copy.request.method == "POST"
+    assert copy.request.url == BASE_URL
+    assert copy.request.headers["x-mine"] == "kept"
+    for name in (ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER):
+        assert name not in copy.request.headers
+        assert name in response.request.headers
+
+
+_REQUEST = httpx.Request("POST", BASE_URL)
+
+
+@pytest.mark.parametrize(
+    ("error", "progress", "cls"),
+    [
+        (httpx.ConnectError("refused"), None, PmockConnectionError),
+        (httpx.ConnectError("refused"), "it ended", PmockStreamInterruptedError),
+        (httpx.RemoteProtocolError("bye"), None, PmockConnectionError),
+        (httpx.ReadError("reset"), "it ended", PmockStreamInterruptedError),
+        (httpx.ConnectTimeout("slow"), None, PmockTimeoutError),
+        (httpx.ReadTimeout("slow"), "it ended", PmockTimeoutError),
+        (httpx.PoolTimeout("slow"), None, PmockTimeoutError),
+        (httpx.DecodingError("gzip"), None, PmockResponseError),
+        (httpx.DecodingError("gzip"), "it ended", PmockResponseError),
+        (httpx.UnsupportedProtocol("x"), None, PmockConnectionError),
+    ],
+)
+def test_transport_errors(
+    error: httpx.RequestError, progress: str | None, cls: type[PmockError]
+) -> None:
+    error.request = response_of().request
+    with pytest.raises(PmockError) as caught, transport_errors(lambda: progress):
+        raise error
+    assert type(caught.value) is cls
+    assert f"{error} ({type(error).__name__})" in str(caught.value)
+    assert (progress or "") in str(caught.value)
+    assert caught.value.__cause__ is error
+    assert ACCESS_TOKEN_HEADER not in error.request.headers
+    assert ACCESS_KEY_HEADER not in error.request.headers
+
+
+def test_transport_errors_without_a_request() -> None:
+    with pytest.raises(PmockConnectionError), transport_errors():
+        raise httpx.ConnectError("")  # noqa: EM101 - httpx itself has none either
+
+
+def test_a_broken_end_of_a_complete_answer_is_no_error() -> None:
+    with transport_errors(lambda: ""):
+        raise httpx.ReadError("reset")  # noqa: EM101
+
+
+def test_other_errors_pass() -> None:
+    with pytest.raises(KeyError), transport_errors():
+        raise KeyError
+
+
+@given(body=st.binary(), status=st.integers(200, 599))
+def test_any_body_of_any_status_is_one_of_our_errors(body: bytes, status: int) -> None:
+    assert isinstance(fail(body, status), PmockError)

@@ -1,0 +1,203 @@
+"""Whether and how long to wait before another attempt."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from email.utils import formatdate
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tenacity import RetryCallState, Retrying
+
+from langchain_pmock import _retry, errors
+from langchain_pmock._retry import async_retrying, retry_after, retrying, wait
+from langchain_pmock.errors import PmockAPIError, PmockError, PmockRateLimitError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Attempt = Callable[[], str]
+    Run = Callable[[int, Attempt], str]
+
+NOW = 1768809934.0
+DATE = formatdate(NOW, usegmt=True)
+IN_20_S = formatdate(NOW + 20, usegmt=True)
+
+
+def error_with(headers: dict[str, str]) -> PmockRateLimitError:
+    response = httpx.Response(429, headers=headers)
+    return PmockRateLimitError("slow down", status_code=429, response=response)
+
+
+def run_sync(max_retries: int, attempt: Attempt) -> str:
+    result: str = retrying(max_retries)(attempt)
+    return result
+
+
+def run_async(max_retries: int, attempt: Attempt) -> str:
+    async def attempt_async() -> str:
+        return attempt()
+
+    async def run() -> str:
+        result: str = await async_retrying(max_retries)(attempt_async)
+        return result
+
+    return asyncio.run(run())
+
+
+@pytest.fixture(params=[run_sync, run_async], ids=["sync", "async"])
+def run(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setattr(_retry, "_FIRST_WAIT", 0.0)
+    chosen: Run = request.param
+    return chosen
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"retry-after": ""}, None),
+        ({"retry-after": "7"}, 7),
+        ({"Retry-After": "0.25"}, 0.25),
+        ({"retry-after": "0"}, 0),
+        ({"retry-after": "-5"}, 0),
+        ({"retry-after": "nan"}, 0),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "7 s"}, None),
+        ({"retry-after": IN_20_S, "date": DATE}, 20),
+        ({"retry-after": DATE, "date": IN_20_S}, 0),
+        ({"retry-after": IN_20_S}, 20),
+        ({"retry-after": "Thu, 99 Foo 2026 25:61:61 GMT", "date": DATE}, None),
+        ({"retry-after": "Thu", "date": DATE}, None),
+        ({"retry-after": f"1 Jan {'9' * 20} 00:00:00 GMT"}, None),
+    ],
+)
+def test_retry_after(
+    headers: dict[str, str], seconds: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "time", lambda: NOW)
+    assert retry_after(error_with(headers)) == seconds
+
+
+def test_a_date_counts_by_the_services_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: NOW + 3600)
+    assert retry_after(error_with({"retry-after": IN_20_S, "date": DATE})) == 20
+
+
+@given(value=st.text(), date=st.none() | st.text())
+def test_any_retry_after_is_a_wait_or_none(value: str, date: str | None) -> None:
+    headers = httpx.Headers({"retry-after": value}, encoding="utf-8")
+    if date is not None:
+        headers["date"] = date
+    error = PmockError("text", response=httpx.Response(429, headers=headers))
+    seconds = retry_after(error)
+    assert seconds is None or seconds >= 0
+
+
+@pytest.mark.parametrize("error", [None, ValueError(), PmockError("no response")])
+def test_no_retry_after_without_a_response(error: Exception | None) -> None:
+    assert retry_after(error) is None
+
+
+def state_of(error: Exception, attempt: int) -> RetryCallState:
+    state = RetryCallState(Retrying(), None, (), {})
+    state.attempt_number = attempt
+    state.set_exception((type(error), error, None))
+    return state
+
+
+@pytest.mark.parametrize(
+    ("attempt", "longest"),
+    [(1, 0.5), (2, 1), (3, 2), (4, 4), (5, 8), (6, 8), (5000, 8)],
+)
+def test_waits_are_random_and_grow(attempt: int, longest: float) -> None:
+    state = state_of(PmockAPIError("text"), attempt)
+    waits = [wait(state) for _ in range(500)]
+    assert all(0 <= seconds <= longest for seconds in waits)
+    # Full jitter: all of the range, from the shortest on.
+    assert min(waits) < longest * 0.1
+    assert max(waits) > longest * 0.9
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"), [("0", 0), ("3", 3), ("60", 60), ("61", 60), ("inf", 60)]
+)
+def test_the_service_may_ask_for_up_to_a_minute(value: str, seconds: float) -> None:
+    assert wait(state_of(error_with({"retry-after": value}), 1)) == seconds
+
+
+RETRYABLE = {
+    "PmockAPIError",
+    "PmockConnectionError",
+    "PmockRateLimitError",
+    "PmockStreamInterruptedError",
+    "PmockTimeoutError",
+}
+
+
+@pytest.mark.parametrize("name", errors.__all__)
+def test_which_errors_are_tried_again(name: str, run: Run) -> None:
+    attempts = 0
+
+    def attempt() -> str:
+        nonlocal attempts
+        attempts += 1
+        msg = f"attempt {attempts}"
+        raise getattr(errors, name)(msg)
+
+    with pytest.raises(PmockError, match=f"attempt {3 if name in RETRYABLE else 1}"):
+        run(2, attempt)
+    assert attempts == (3 if name in RETRYABLE else 1)
+
+
+@pytest.mark.parametrize("max_retries", [0, 1, 5])
+def test_max_retries(max_retries: int, run: Run) -> None:
+    attempts = 0
+
+    def attempt() -> str:
+        nonlocal attempts
+        attempts += 1
+        if attempts <= max_retries:
+            raise PmockAPIError("text")  # noqa: EM101
+        return f"attempt {attempts}"
+
+    assert run(max_retries, attempt) == f"attempt {max_retries + 1}"
+
+
+def test_other_errors_are_not_tried_again(run: Run) -> None:
+    def attempt() -> str:
+        raise KeyError("once")  # noqa: EM101
+
+    with pytest.raises(KeyError, match="once"):
+        run(5, attempt)
+
+
+def test_each_retry_is_logged(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    failures = [PmockAPIError("first"), error_with({"retry-after": "0"})]
+
+    def attempt() -> str:
+        if failures:
+            raise failures.pop(0)
+        return "done"
+
+    with caplog.at_level(logging.INFO, logger="langchain_pmock"):
+        assert run(2, attempt) == "done"
+    assert [
+        (record.name, record.levelname, record.getMessage())
+        for record in caplog.records
+        if record.name == "langchain_pmock"
+    ] == [
+        (
+            "langchain_pmock",
+            "INFO",
+            f"Attempt {number} failed, next in 0.00 s: {error}",
+        )
+        for number, error in enumerate(
+            ["PmockAPIError: first", "PmockRateLimitError: slow down"], start=1
+        )
+    ]

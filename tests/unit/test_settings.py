@@ -1,0 +1,253 @@
+"""What the constructor takes: names, environment, keys, URL, headers, timeouts."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from langchain_pmock import ChatPmock, PmockError
+from tests.unit.service import (
+    ACCESS_KEY,
+    SECRET_KEY,
+    Service,
+    fails,
+    make_model,
+    says,
+)
+
+SECRETS = ("ak-do-not-show", "sk-do-not-show")
+
+
+def keys_of(model: ChatPmock) -> tuple[str, str]:
+    """Both keys in plain text; the model holds nothing but secrets."""
+    access_key, secret_key = model.access_key, model.secret_key
+    assert isinstance(access_key, SecretStr)
+    assert isinstance(secret_key, SecretStr)
+    return access_key.get_secret_value(), secret_key.get_secret_value()
+
+
+def test_minimal() -> None:
+    model = make_model()
+    assert model.model == model.model_name == "gpt-5.1"
+    assert model.base_url == "https://ai.pmock.com/api"
+    assert model.max_retries == 2
+    assert model.streaming is None
+    assert keys_of(model) == (ACCESS_KEY, SECRET_KEY)
+
+
+def test_other_names() -> None:
+    model = make_model(
+        model_name="gpt-5.2", stop_sequences=["a"], request_timeout=5, temperature=1
+    )
+    assert (model.model, model.stop, model.timeout) == ("gpt-5.2", ["a"], 5)
+    keys: dict[str, Any] = {"api_key": "ak-other", "api_secret": "sk-other"}
+    assert keys_of(ChatPmock(model="gpt-5.1", **keys)) == ("ak-other", "sk-other")
+
+
+@pytest.mark.parametrize(
+    ("name", "alias"), [("model", "model_name"), ("access_key", "api_key")]
+)
+def test_two_names_of_one_field(name: str, alias: str) -> None:
+    with pytest.raises(ValueError, match=f"'{name}' is given twice"):
+        make_model(**{name: "x", alias: "y", "model": "x"})
+
+
+def test_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PMOCK_ACCESS_KEY", "ak-env")
+    monkeypatch.setenv("PMOCK_SECRET_KEY", "sk-env")
+    monkeypatch.setenv("PMOCK_BASE_URL", "https://env.invalid/api/")
+    model = ChatPmock(model="gpt-5.1")
+    assert keys_of(model) == ("ak-env", "sk-env")
+    assert model.base_url == "https://env.invalid/api"
+    # What is given comes first.
+    model = make_model(base_url="https://given.invalid")
+    assert keys_of(model) == (ACCESS_KEY, SECRET_KEY)
+    assert model.base_url == "https://given.invalid"
+
+
+@pytest.mark.parametrize("value", [None, "", "  "])
+@pytest.mark.parametrize("name", ["access_key", "secret_key"])
+def test_a_missing_key_says_which_variable_to_set(
+    name: str, value: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys: dict[str, Any] = {"access_key": "ak", "secret_key": "sk"}
+    sentence = f"Set the environment variable PMOCK_{name.upper()}, or pass {name}."
+    del keys[name]
+    if value is not None:
+        monkeypatch.setenv(f"PMOCK_{name.upper()}", value)
+        with pytest.raises(ValueError, match=sentence):
+            ChatPmock(model="gpt-5.1", **{**keys, name: value})
+    with pytest.raises(ValueError, match=sentence):
+        ChatPmock(model="gpt-5.1", **keys)
+
+
+@pytest.mark.parametrize(
+    "key", [" ak-spaces ", "ak-newline\n", SecretStr("ak-secret"), "clé"]
+)
+def test_keys_may_be_strings_or_secrets(key: Any) -> None:  # noqa: ANN401
+    model = make_model(access_key=key, secret_key=key)
+    plain = key.get_secret_value() if isinstance(key, SecretStr) else key
+    assert keys_of(model) == (plain.strip(), plain.strip())
+
+
+@pytest.mark.parametrize("key", [5, b"bytes", ["list"], "ak\nsk", "ak\x00"])
+@pytest.mark.parametrize("name", ["access_key", "secret_key"])
+def test_no_keys(name: str, key: object) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be a string") as caught:
+        make_model(**{name: key})
+    assert str(key).strip("[]'b") not in str(caught.value).replace("variable", "")
+
+
+def test_a_model_is_needed() -> None:
+    with pytest.raises(ValidationError, match=r"model\s+Field required"):
+        ChatPmock.model_validate({"access_key": "ak", "secret_key": "sk"})
+
+
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ("https://host.invalid", "https://host.invalid"),
+        ("https://host.invalid/", "https://host.invalid"),
+        (" https://host.invalid/a/b// ", "https://host.invalid/a/b"),
+        ("https://host.invalid:8443/api", "https://host.invalid:8443/api"),
+        ("https://[::1]/api", "https://[::1]/api"),
+        ("", "https://ai.pmock.com/api"),
+    ],
+)
+def test_base_url(given: str, used: str) -> None:
+    assert make_model(base_url=given).base_url == used
+    service = Service(says())
+    service.model(base_url=given).invoke("Hi")
+    assert service.requests[0].url == f"{used}/ai/chat/completions"
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("host.invalid/api", "base_url='host.invalid/api' must start with https://"),
+        ("ftp://host.invalid", "must start with https://"),
+        ("https://", "must start with https://"),
+        ("//host.invalid", "must start with https://"),
+        ("https://host.invalid:port", "base_url is not a URL: Invalid port"),
+        ("https://host.invalid/a\x00", "base_url is not a URL"),
+        ("https://host.invalid/?a=sk-do-not-show", "neither a query nor a fragment"),
+        ("https://host.invalid/#sk-do-not-show", "neither a query nor a fragment"),
+        ("https://ak-do-not-show:sk-do-not-show@host.invalid", "credentials"),
+        ("https://ak-do-not-show@host.invalid", "credentials"),
+        ("ak-do-not-show:sk-do-not-show@host.invalid", "credentials"),
+        ("//ak-do-not-show:sk-do-not-show@host.invalid", "credentials"),
+    ],
+)
+def test_a_bad_base_url_is_refused_and_shows_no_credentials(
+    url: str, problem: str
+) -> None:
+    with pytest.raises(ValueError, match="base_url") as caught:
+        make_model(base_url=url)
+    assert problem in str(caught.value)
+    assert not any(secret in str(caught.value) for secret in SECRETS)
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["localhost", "app.localhost", "127.0.0.1", "127.1.2.3", "[::1]", "localhost:8000"],
+)
+def test_plain_http_on_this_machine_is_fine(host: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert make_model(base_url=f"http://{host}").base_url == f"http://{host}"
+
+
+@pytest.mark.parametrize(
+    "host", ["host.invalid", "10.0.0.1", "notlocalhost", "localhost.invalid"]
+)
+def test_plain_http_elsewhere_warns(host: str) -> None:
+    with pytest.warns(UserWarning, match=r"is not encrypted: .* Use https://"):
+        make_model(base_url=f"http://{host}")
+
+
+@pytest.mark.parametrize("name", ["wuinai-access-key", "Wuinai-Access-Token"])
+def test_headers_of_the_signature_are_not_the_users(name: str) -> None:
+    with pytest.raises(ValueError, match=f"default_headers must not have '{name}'"):
+        make_model(default_headers={name: "x"})
+
+
+def test_default_headers_are_sent() -> None:
+    service = Service(says())
+    service.model(default_headers={"X-Mine": "1", "User-Agent": "me"}).invoke("Hi")
+    headers = service.requests[0].headers
+    assert (headers["x-mine"], headers["user-agent"]) == ("1", "me")
+    assert headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize(
+    ("timeout", "expected"),
+    [
+        (None, {"connect": 30, "read": 600, "write": 600, "pool": 600}),
+        (5, {"connect": 5, "read": 5, "write": 5, "pool": 5}),
+        (
+            httpx.Timeout(7, connect=1),
+            {"connect": 1, "read": 7, "write": 7, "pool": 7},
+        ),
+    ],
+)
+def test_timeout(timeout: Any, expected: dict[str, float]) -> None:  # noqa: ANN401
+    service = Service(says())
+    service.model(timeout=timeout).invoke("Hi")
+    assert service.timeouts == [expected]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("timeout", 0),
+        ("timeout", -1),
+        ("timeout", "soon"),
+        ("max_retries", -1),
+        ("max_retries", 1.5),
+        ("streaming", "perhaps"),
+        ("default_headers", 5),
+    ],
+)
+def test_other_bad_values_name_the_argument(name: str, value: object) -> None:
+    with pytest.raises(ValueError, match=f"\n{name}\n"):
+        make_model(**{name: value})
+
+
+def test_n_with_streaming() -> None:
+    with pytest.raises(ValueError, match="n=2 is not valid with streaming=True"):
+        make_model(n=2, streaming=True)
+    make_model(n=1, streaming=True)
+    make_model(n=2, streaming=False)
+
+
+def test_no_secret_in_the_text_of_any_error(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    access_key, secret_key = SECRETS
+    keys = {"access_key": access_key, "secret_key": secret_key}
+    bad: list[dict[str, Any]] = [
+        {"temperature": 9},
+        {"temprature": 1},
+        {"base_url": "x"},
+        {"timeout": -1},
+        {"default_headers": {"wuinai-access-token": secret_key}},
+        {"secret_key": [secret_key]},
+        {"access_key": f"{access_key}\n{secret_key}"},
+        {"acess_key": access_key},
+    ]
+    texts = []
+    for params in bad:
+        with pytest.raises(ValueError, match="error") as caught:
+            make_model(**{**keys, **params})
+        texts += [str(caught.value), repr(caught.value)]
+    service = Service(fails(401, f"unknown key {access_key} {secret_key}"))
+    model = service.model(**keys)
+    with pytest.raises(PmockError, match="unknown key") as refused:
+        model.invoke("Hi")
+    texts += [str(refused.value), repr(refused.value), repr(model), caplog.text]
+    token = service.requests[0].headers["wuinai-access-token"]
+    assert not any(secret in " ".join(texts) for secret in (*SECRETS, token))
