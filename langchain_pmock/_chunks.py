@@ -228,6 +228,9 @@ class _ToolCalls:
             unnumbered = wire_index is None and id_ is None and name is not None
             if not other_id and not (unnumbered and self._named[index]):
                 return index
+            if other_id and id_ in self._ids:  # back to a call before this one
+                index = self._by_wire_index[wire_index] = self._ids.index(id_)
+                return index
         self._ids.append(None)
         self._named.append(False)
         self._by_wire_index[wire_index] = len(self._ids) - 1

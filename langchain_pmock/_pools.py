@@ -118,10 +118,38 @@ def _new_async_pools() -> Pools[httpx.AsyncClient]:
         # 0 is aiohttp's word for no limit; its pool is fast at any size.
         limits.max_connections = 0
         return HttpxAiohttpClient(
-            verify=_ssl_context(), limits=limits, cookies=_no_cookies()
+            verify=_ssl_context(),
+            limits=limits,
+            cookies=_no_cookies(),
+            event_hooks={"response": [_fail_with_connection]},
         )
 
     return Pools(make, at_once=None)
+
+
+async def _fail_with_connection(response: httpx.Response) -> None:
+    """Let a body fail if its connection ends.
+
+    If the chunks of a body are framed wrongly, aiohttp hangs up but does not tell who
+    waits for the body: they would wait without end, whatever the timeout.
+    """
+    from aiohttp import ClientPayloadError  # noqa: PLC0415 - an extra
+
+    # There is no public way from httpx's response to aiohttp's.
+    stream = getattr(response.stream, "_stream", None)
+    answer = getattr(stream, "_aiohttp_response", None)
+    connection = getattr(answer, "connection", None)  # none if all has come already
+    closed = getattr(getattr(connection, "protocol", None), "closed", None)
+    if answer is None or closed is None:
+        return
+    content = answer.content
+
+    def fail(_: object) -> None:
+        if content.exception() is None and not content.is_eof():
+            content.set_exception(ClientPayloadError("the connection was lost"))
+
+    closed.add_done_callback(fail)
+    content.on_eof(lambda: closed.remove_done_callback(fail))
 
 
 class _Shared:

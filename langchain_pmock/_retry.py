@@ -98,19 +98,21 @@ def _options(max_retries: int) -> dict[str, Any]:
     }
 
 
-def wait(state: RetryCallState) -> float:
+def wait(retry_state: RetryCallState) -> float:
     """Decide how long to wait: as the service asks, else longer each time.
 
     Args:
-        state: tenacity's record of the failed attempt.
+        retry_state: tenacity's record of the failed attempt.
 
     Returns:
         Seconds: `Retry-After`, up to 60, or a random share of 0.5, 1, 2, 4, 8, 8 ...
     """
-    asked = retry_after(_error(state))
+    # tenacity 8 passes it by this name.
+    asked = retry_after(_error(retry_state))
     if asked is not None:
         return min(asked, _LONGEST_RETRY_AFTER)
-    doublings = min(state.attempt_number - 1, 10)  # more would be no float some day
+    # More doublings would be no float some day.
+    doublings = min(retry_state.attempt_number - 1, 10)
     longest = min(_FIRST_WAIT * 2**doublings, _LONGEST_WAIT)
     # Full jitter: callers who failed together do not come back together.
     return random.uniform(0, longest)  # noqa: S311 - no secret hangs on it

@@ -57,7 +57,8 @@ def choice_to_wire(
     name: object = choice
     if isinstance(choice, Mapping):
         kind = choice.get("type")
-        name = (choice.get("function") or choice).get("name")
+        function = choice.get("function")
+        name = (function if isinstance(function, Mapping) else choice).get("name")
         if name is None and kind in _WORDS:
             return _WORDS[kind]
         if kind not in _FORCED:

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from langchain_pmock import ChatPmock
-
 if TYPE_CHECKING:
     from langchain_core.language_models import LanguageModelInput
     from langchain_core.messages import AIMessage
+
+    from langchain_pmock import ChatPmock
 
 
 @dataclass
@@ -69,7 +69,7 @@ class Ask:
                 asyncio.run(self._ask_async(model, question, outcome.messages))
             elif self.streams:
                 for chunk in model.stream(question):
-                    outcome.messages.append(chunk)  # noqa: PERF402 - it may break off
+                    outcome.messages.append(chunk)
             else:
                 outcome.messages.append(model.invoke(question))
         except Exception as error:  # noqa: BLE001 - the test looks at what it is
@@ -82,7 +82,7 @@ class Ask:
     ) -> None:
         if self.streams:
             async for chunk in model.astream(question):
-                messages.append(chunk)
+                messages.append(chunk)  # noqa: PERF401 - it may break off
         else:
             messages.append(await model.ainvoke(question))
 

@@ -7,6 +7,7 @@ machines do not: this one can break off in the middle of a header.
 from __future__ import annotations
 
 import json
+import select
 import socket
 import socketserver
 import struct
@@ -98,7 +99,6 @@ class RawServer:
     def _serve(self, connection: socket.socket) -> None:
         with self._lock:
             self.open_connections += 1
-        connection.settimeout(0.02)
         try:
             while (request := self._read(connection)) is not None:
                 with self._lock:
@@ -135,21 +135,22 @@ class RawServer:
 
     def _receive(self, connection: socket.socket) -> bytes:
         while not self._stopped.is_set():
-            try:
+            if _is_readable(connection):
                 return connection.recv(65536)
-            except TimeoutError:
-                continue
         return b""
 
     def _leaves(self, connection: socket.socket, seconds: float) -> bool:
         """Wait some seconds, or until the client leaves."""
         until = time.monotonic() + seconds
         while time.monotonic() < until and not self._stopped.is_set():
-            try:
+            if _is_readable(connection):
                 return not connection.recv(1)
-            except TimeoutError:
-                continue
         return self._stopped.is_set()
+
+
+def _is_readable(connection: socket.socket) -> bool:
+    readable, _, _ = select.select([connection], [], [], 0.01)
+    return bool(readable)
 
 
 def _close(connection: socket.socket, *, reset: bool) -> None:
@@ -203,7 +204,9 @@ def _chunk(piece: bytes | float) -> Step:
     return b"%x\r\n%s\r\n" % (len(piece), piece)
 
 
-def envelope(data: Any, code: Any = 200, message: str = "success") -> dict[str, Any]:
+def envelope(
+    data: object, code: object = 200, message: str = "success"
+) -> dict[str, Any]:
     return {"code": code, "message": message, "data": data, "traceId": "trace-raw"}
 
 

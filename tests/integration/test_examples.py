@@ -18,10 +18,10 @@ import pytest
 from langchain_pmock.testing import Fault, PmockServer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-MORE_THAN_A_TEST_TAKES = 60.0
+MORE_THAN_A_TEST_TAKES = 120.0  # seconds
 
 
 def command(example: str, *arguments: object) -> list[str]:
@@ -218,7 +218,8 @@ def test_batch_keeps_to_a_rate(tmp_path: Path) -> None:
     with PmockServer(clock=clock) as server:
         run("batch.py", prompts, answers, "--rate", 20, env=server.env)
     assert len(server.requests) == 16
-    assert times[-1] - times[0] >= 14 / 20
+    # Unlimited, they are over in a moment.
+    assert times[-1] - times[0] > 0.5
 
 
 def test_batch_stops_where_no_prompt_can_succeed(
@@ -252,35 +253,62 @@ def test_batch_needs_a_place_for_answers(tmp_path: Path) -> None:
 
 # --- ray_batch.py ---------------------------------------------------------------------
 
+RAY_ENV = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # Ray then listens on loopback only.
+}
+
+
+@pytest.fixture
+def ray_env() -> Iterator[dict[str, str]]:
+    pytest.importorskip("ray")
+    # The path of a socket must be short, and tmp_path is not.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        yield {**RAY_ENV, "RAY_TMPDIR": folder}
+
+
+@pytest.mark.scale
+def test_ray_batch_makes_up_prompts(ray_env: dict[str, str], tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    done = subprocess.run(  # noqa: S603 - our own command
+        command("ray_batch.py"),
+        env={**os.environ, **ray_env, "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=MORE_THAN_A_TEST_TAKES,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    (answers,) = tmp_path.glob("pmock-batch-*/answers")
+    assert f"100 answered, 0 failed: see {answers}" in done.stdout
+    rows = {row["id"]: row for row in parquet.read_table(answers).to_pylist()}
+    assert len(rows) == 100
+    assert rows["7"]["answer"] == "You said: What is 7 times 7?"
+
 
 @pytest.mark.scale
 def test_ray_batch_answers_each_prompt_once_though_an_actor_dies(
-    server: PmockServer, tmp_path: Path
+    server: PmockServer, ray_env: dict[str, str], tmp_path: Path
 ) -> None:
-    pytest.importorskip("ray")
     psutil = pytest.importorskip("psutil")
+    pyarrow = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")
-    path, answers = tmp_path / "prompts.jsonl", tmp_path / "answers"
-    prompts = write_prompts(path, 120)
+    path, answers = tmp_path / "prompts.parquet", tmp_path / "answers"
+    prompts = {f"q{number}": f"What is {number}?" for number in range(120)}
+    columns = {"id": list(prompts), "prompt": list(prompts.values())}
+    parquet.write_table(pyarrow.table(columns), path)
+    server.fail(status=400, message="no such luck", times=3)
     server.fail(stall=0.1, times=1000)
     options = ("--actors", 2, "--concurrency", 2)
-    env = {
-        **server.env,
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # Ray then listens on loopback.
-    }
-    with (
-        # The path of a socket must be short, and tmp_path is not.
-        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
-        subprocess.Popen(  # noqa: S603 - our own command
-            command("ray_batch.py", path, answers, *options),
-            env={**os.environ, **env, "RAY_TMPDIR": folder},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as process,
-    ):
-        wait_for(process, lambda: len(server.requests) >= 20)
+    with subprocess.Popen(  # noqa: S603 - our own command
+        command("ray_batch.py", path, answers, *options),
+        env={**os.environ, **ray_env, **server.env},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        # By then, the first batch is done and others are under way.
+        wait_for(process, lambda: len(server.requests) >= 40)
         actors = [
             child
             for child in psutil.Process(process.pid).children(recursive=True)
@@ -290,11 +318,16 @@ def test_ray_batch_answers_each_prompt_once_though_an_actor_dies(
         actors[0].kill()
         told, complaints = process.communicate(timeout=MORE_THAN_A_TEST_TAKES)
     assert process.returncode == 0, complaints
-    assert "120 answered, 0 failed" in told
+    assert "117 answered, 3 failed" in told
     # What the dead actor was at was asked twice, and is there once.
     assert len(server.requests) > 120
     rows = parquet.read_table(answers).to_pylist()
     assert sorted(row["id"] for row in rows) == sorted(prompts)
-    assert {row["id"]: row["answer"] for row in rows} == {
-        i: f"You said: {prompt}" for i, prompt in prompts.items()
-    }
+    failed = [row for row in rows if row["error"]]
+    assert len(failed) == 3
+    for row in failed:
+        assert row["answer"] is None
+        assert "no such luck" in row["error"]
+    for row in rows:
+        if row not in failed:
+            assert row["answer"] == f"You said: {prompts[row['id']]}"

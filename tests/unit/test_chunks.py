@@ -1,0 +1,283 @@
+"""Chunks of a stream: merged, they are the message that a whole answer would be."""
+
+from __future__ import annotations
+
+from functools import reduce
+from operator import add
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from langchain_core.messages import AIMessage, AIMessageChunk, message_chunk_to_message
+
+from langchain_pmock import PmockResponseError
+from langchain_pmock._answers import chat_result
+from langchain_pmock._chunks import ChunkParser
+from tests.unit.service import choice_of, chunk_of, cuts, data_of, envelope
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from langchain_core.outputs import ChatGenerationChunk
+
+    from tests.unit.service import Json
+
+USAGE = {"promptTokens": 3, "completionTokens": 4, "totalTokens": 7}
+METADATA = {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7}
+
+
+def chunks_of(chunks: Iterable[Json], **fields: Any) -> list[ChatGenerationChunk]:
+    """What the parser makes of a stream; `fields` are those of each envelope."""
+    parser = ChunkParser()
+    made = [parser.event(envelope(chunk, **fields)) for chunk in chunks]
+    return [*(chunk for chunk in made if chunk is not None), parser.end()]
+
+
+def messages_of(chunks: Iterable[ChatGenerationChunk]) -> list[AIMessageChunk]:
+    return [cast("AIMessageChunk", chunk.message) for chunk in chunks]
+
+
+def merged(chunks: Iterable[Json], **fields: Any) -> AIMessageChunk:
+    return reduce(add, messages_of(chunks_of(chunks, **fields)))
+
+
+def streamed(*chunks: Json, **fields: Any) -> AIMessage:
+    message = message_chunk_to_message(merged(chunks, **fields))
+    assert isinstance(message, AIMessage)
+    return message
+
+
+def whole(message: Json, finish_reason: str = "stop", **fields: Any) -> AIMessage:
+    data = data_of(choice_of(message, finish_reason), **fields)
+    answer = chat_result(data, "trace-1").generations[0].message
+    assert isinstance(answer, AIMessage)
+    return answer
+
+
+def said(*texts: str) -> list[Json]:
+    return [chunk_of({"content": text}) for text in texts]
+
+
+FINISH = chunk_of({}, "stop")
+# Ways to stream the same answer: "Hello there", and its usage.
+STREAMS: dict[str, list[Json]] = {
+    "as documented": [
+        *said("Hello", " ", "there"),
+        chunk_of({}, "stop", usage=USAGE),
+    ],
+    "a role first": [
+        chunk_of({"role": "assistant", "content": ""}),
+        *said("Hello there"),
+        chunk_of({}, "stop", usage=USAGE),
+    ],
+    "a role each time": [
+        chunk_of({"role": "assistant", "content": "Hello there"}),
+        chunk_of({"role": "assistant", "content": None}, "stop", usage=USAGE),
+    ],
+    "everything at once": [chunk_of({"content": "Hello there"}, "stop", usage=USAGE)],
+    "usage after the finish": [
+        *said("Hello", " there"),
+        FINISH,
+        chunk_of(None, usage=USAGE),
+    ],
+    "usage after the finish, with an empty choice": [
+        *said("Hello", " there"),
+        FINISH,
+        chunk_of({}, usage=USAGE),
+    ],
+    "usage before the finish": [
+        *said("Hello", " there"),
+        chunk_of(None, usage=USAGE),
+        FINISH,
+    ],
+    "usage that counts up": [
+        chunk_of({"content": "Hello"}, usage={**USAGE, "completionTokens": 1}),
+        chunk_of({"content": " "}, usage={"promptTokens": 3, "completionTokens": 2}),
+        chunk_of({"content": "there"}, "stop", usage=USAGE),
+    ],
+    "usage that counts up in short events": [
+        *said("Hello"),
+        {"choices": [{"index": 0, "delta": {"content": " there"}}], "usage": USAGE},
+        {"choices": [{"index": 0, "delta": {}, "finishReason": "stop"}]},
+    ],
+    "null usage until the last": [
+        chunk_of({"content": "Hello"}, usage=None),
+        chunk_of({"content": " there"}, usage=None),
+        chunk_of({}, "stop", usage=USAGE),
+    ],
+    "empty choices in between": [
+        chunk_of(None),
+        *said("Hello"),
+        chunk_of(None),
+        *said(" there"),
+        chunk_of({}, "stop", usage=USAGE),
+        chunk_of(None),
+    ],
+    "choices that are missing or null": [
+        *said("Hello there"),
+        data_of() | {"choices": None},
+        {"id": "chatcmpl-1"},
+        chunk_of({}, "stop", usage=USAGE),
+    ],
+    "choices without an index": [
+        {**chunk, "choices": [{"delta": {"content": text}, "finishReason": reason}]}
+        for text, reason in (("Hello", None), (" there", "stop"))
+        for chunk in [chunk_of(None, usage=USAGE)]
+    ],
+    "an index that is null": [
+        {
+            **data_of(),
+            "choices": [{"index": None, "delta": {"content": "Hello there"}}],
+        },
+        chunk_of({}, "stop", usage=USAGE),
+    ],
+    "a delta that is null": [
+        *said("Hello there"),
+        {**data_of(), "choices": [{"index": 0, "delta": None}]},
+        {
+            **data_of(usage=USAGE),
+            "choices": [{"index": 0, "delta": None, "finishReason": "stop"}],
+        },
+    ],
+    "snake_case": [
+        *said("Hello there"),
+        {
+            **data_of(),
+            "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}],
+            "usage": {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7},
+        },
+    ],
+    "the finish twice": [
+        *said("Hello there"),
+        FINISH,
+        chunk_of({}, "stop", usage=USAGE),
+    ],
+    "another created and model in between": [
+        *said("Hello"),
+        chunk_of({"content": " there"}, created=5, model="other", id="other"),
+        chunk_of({}, "stop", usage=USAGE),
+    ],
+    "a whole message as the only event": [
+        data_of(choice_of({"content": "Hello there"}), usage=USAGE)
+    ],
+}
+
+
+@pytest.mark.parametrize("case", STREAMS)
+def test_merged_chunks_are_the_whole_message(case: str) -> None:
+    answer = streamed(*STREAMS[case], traceId="trace-1")
+    assert answer == whole({"content": "Hello there"}, usage=USAGE)
+    assert answer.usage_metadata == METADATA
+
+
+@pytest.mark.parametrize("case", STREAMS)
+def test_what_comes_once_comes_once(case: str) -> None:
+    messages = messages_of(chunks_of(STREAMS[case], traceId="trace-1"))
+    for name in ("model_name", "created", "trace_id", "finish_reason"):
+        assert sum(name in message.response_metadata for message in messages) == 1, name
+    assert [m.usage_metadata is not None for m in messages].count(True) == 1
+    assert [m.chunk_position for m in messages[:-1]] == [None] * (len(messages) - 1)
+    assert messages[-1].chunk_position == "last"
+    assert messages[-1].response_metadata["finish_reason"] == "stop"
+    assert {m.response_metadata["model_provider"] for m in messages} == {"pmock"}
+    assert {m.id for m in messages} == {"chatcmpl-1"}
+
+
+def test_no_chunk_is_empty_but_the_last() -> None:
+    chunks = chunks_of([chunk_of({"content": ""}), *said("a", "", "b"), FINISH])
+    assert [chunk.text for chunk in chunks] == ["a", "b", ""]
+
+
+def test_without_a_trace_id_there_is_none() -> None:
+    assert "trace_id" not in streamed(*said("a"), FINISH).response_metadata
+
+
+def test_an_answer_without_text_usage_or_finish() -> None:
+    assert streamed(FINISH).content == ""
+    assert streamed(FINISH).usage_metadata is None
+    assert "finish_reason" not in streamed(*said("a")).response_metadata
+
+
+@pytest.mark.parametrize(
+    "chunks", [[], [chunk_of(None)], [chunk_of(None, usage=USAGE)], [{}]]
+)
+def test_a_stream_without_choices_is_no_answer(chunks: list[Json]) -> None:
+    with pytest.raises(PmockResponseError, match=r"no choices\. Trace id: trace-1"):
+        chunks_of([*chunks, {}], traceId="trace-1")
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [
+        [{"index": 1, "delta": {"content": "b"}}],
+        [{"index": 0, "delta": {"content": "a"}}, {"index": 1, "delta": {}}],
+    ],
+)
+def test_several_choices_cannot_be_streamed(choices: list[Json]) -> None:
+    parser = ChunkParser()
+    parser.event(envelope(said("a")[0]))
+    with pytest.raises(PmockResponseError, match="several choices"):
+        parser.event(envelope({**data_of(), "choices": choices}))
+
+
+def test_reasoning_and_refusal() -> None:
+    deltas: list[Json] = [
+        {"reasoningContent": "Hm"},
+        {"reasoningContent": ". ", "content": ""},
+        {"content": "I"},
+        {"content": " won't"},
+        {"refusal": "No"},
+        {"refusal": ", "},
+        {"refusal": None},
+        {"refusal": "no."},
+    ]
+    answer = streamed(*map(chunk_of, deltas), FINISH, traceId="trace-1")
+    message = {"content": "I won't", "reasoningContent": "Hm. ", "refusal": "No, no."}
+    assert answer == whole(message)
+
+
+def test_logprobs() -> None:
+    tokens = [{"token": token, "logprob": -0.5} for token in "ab"]
+    choices = [
+        {"index": 0, "delta": {"content": t["token"]}, "logprobs": {"content": [t]}}
+        for t in tokens
+    ]
+    chunks = [data_of(choice) for choice in choices]
+    answer = streamed(*chunks, FINISH, traceId="trace-1")
+    data = data_of(choice_of({"content": "ab"}, logprobs={"content": tokens}))
+    assert answer == chat_result(data, "trace-1").generations[0].message
+
+
+def test_unknown_fields_are_kept_once() -> None:
+    fields: Json = {"systemFingerprint": "fp", "serviceTier": {"aB": 1}}
+    chunks = [chunk_of({"content": text}, **fields) for text in "abc"]
+    late = chunk_of({"content": "d"}, lateField="late")
+    answer = streamed(*chunks, late, FINISH, traceId="trace-1")
+    assert answer == whole({"content": "abcd"}, **fields, lateField="late")
+
+
+@given(text=st.text(min_size=1), places=st.lists(st.integers(min_value=0)))
+def test_any_split_of_a_text(text: str, places: list[int]) -> None:
+    ends = [*sorted(place % (len(text) + 1) for place in places), len(text)]
+    pieces = [text[a:b] for a, b in zip([0, *ends], ends, strict=False)]
+    answer = streamed(*said(*pieces), FINISH, traceId="trace-1")
+    assert answer == whole({"content": text})
+
+
+@given(
+    text=st.lists(st.sampled_from("aé你👋🏽\u200d\n\r"), min_size=1).map("".join),
+    places=st.lists(st.integers(min_value=0)),
+)
+def test_any_split_of_a_text_with_reasoning(text: str, places: list[int]) -> None:
+    deltas: list[Json] = []
+    for place, piece in zip(places, cuts(text.encode(), places), strict=False):
+        name = "content" if place % 2 else "reasoningContent"
+        deltas.append({name: piece.decode("utf-8", "replace")})
+    answer = streamed(*map(chunk_of, deltas), FINISH, traceId="trace-1")
+    message = {
+        name: "".join(delta.get(name, "") for delta in deltas)
+        for name in ("content", "reasoningContent")
+        if any(name in delta for delta in deltas)
+    }
+    assert answer == whole(message)

@@ -1,0 +1,315 @@
+"""Tool calls of a stream: told apart and put together however they were cut."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.service import chunk_of
+from tests.unit.test_chunks import chunks_of, messages_of, streamed, whole
+
+if TYPE_CHECKING:
+    from langchain_core.messages import AIMessage
+
+    from tests.unit.service import Json
+
+FINISH = chunk_of({}, "tool_calls")
+
+
+def delta_of(arguments: object = None, name: str | None = None, **fields: Any) -> Json:
+    """One piece of one call; only what is given is in it."""
+    function = {"name": name, "arguments": arguments}
+    function = {key: value for key, value in function.items() if value is not None}
+    return {**fields, "function": function}
+
+
+def stream(*deltas: Json | list[Json]) -> AIMessage:
+    """The message of a stream with these pieces, each in an event of its own."""
+    chunks = [
+        chunk_of({"toolCalls": delta if isinstance(delta, list) else [delta]})
+        for delta in deltas
+    ]
+    return streamed(*chunks, FINISH, traceId="trace-1")
+
+
+def calls_of(message: AIMessage) -> list[tuple[str | None, str, Json]]:
+    assert not message.invalid_tool_calls
+    return [(call["id"], call["name"], call["args"]) for call in message.tool_calls]
+
+
+ONE = [("a", "f", {"x": 1})]
+TWO = [("a", "f", {"x": 1}), ("b", "g", {"y": 2})]
+SAME = [("a", "f", {"x": 1}), ("b", "f", {"y": 2})]
+
+CASES: dict[str, tuple[list[Json | list[Json]], list[Any]]] = {
+    "at once": ([delta_of('{"x": 1}', "f", id="a", index=0)], ONE),
+    "cut": (
+        [
+            delta_of("", "f", id="a", index=0, type="function"),
+            delta_of('{"x"', index=0),
+            delta_of(": 1}", index=0),
+        ],
+        ONE,
+    ),
+    "id and name repeated": (
+        [
+            delta_of('{"x"', "f", id="a", index=0),
+            delta_of(": 1}", "f", id="a", index=0),
+        ],
+        ONE,
+    ),
+    "empty id and name repeated": (
+        [
+            delta_of('{"x"', "f", id="a", index=0),
+            delta_of(": 1}", "", id="", index=0),
+        ],
+        ONE,
+    ),
+    "id at the end": (
+        [
+            delta_of('{"x"', "f", index=0),
+            delta_of(": 1}", index=0),
+            delta_of(index=0, id="a"),
+        ],
+        ONE,
+    ),
+    "name at the end": (
+        [delta_of('{"x": 1}', id="a", index=0), delta_of(name="f", index=0)],
+        ONE,
+    ),
+    "no index": (
+        [delta_of('{"x"', "f", id="a"), delta_of(": 1}")],
+        ONE,
+    ),
+    "an index that does not begin at 0": (
+        [delta_of('{"x"', "f", id="a", index=7), delta_of(": 1}", index=7)],
+        ONE,
+    ),
+    "arguments as an object": ([delta_of({"x": 1}, "f", id="a", index=0)], ONE),
+    "arguments that are empty": (
+        [delta_of("", "f", id="a", index=0)],
+        [("a", "f", {})],
+    ),
+    "arguments that are null": ([delta_of(None, "f", id="a")], [("a", "f", {})]),
+    "no function in a later piece": (
+        [delta_of('{"x": 1}', "f", id="a", index=0), {"index": 0, "function": None}],
+        ONE,
+    ),
+    "two, one after the other": (
+        [
+            delta_of('{"x"', "f", id="a", index=0),
+            delta_of(": 1}", index=0),
+            delta_of('{"y"', "g", id="b", index=1),
+            delta_of(": 2}", index=1),
+        ],
+        TWO,
+    ),
+    "two, interleaved": (
+        [
+            delta_of('{"x"', "f", id="a", index=0),
+            delta_of('{"y"', "g", id="b", index=1),
+            delta_of(": 1}", index=0),
+            delta_of(": 2}", index=1),
+        ],
+        TWO,
+    ),
+    "two in each event": (
+        [
+            [
+                delta_of('{"x"', "f", id="a", index=0),
+                delta_of('{"y"', "g", id="b", index=1),
+            ],
+            [delta_of(": 1}", index=0), delta_of(": 2}", index=1)],
+        ],
+        TWO,
+    ),
+    "the second index first": (
+        [
+            delta_of('{"x": 1}', "f", id="a", index=1),
+            delta_of('{"y": 2}', "g", id="b", index=0),
+        ],
+        TWO,
+    ),
+    "two without an index": (
+        [
+            delta_of('{"x"', "f", id="a"),
+            delta_of(": 1}"),
+            delta_of('{"y"', "g", id="b"),
+            delta_of(": 2}"),
+        ],
+        TWO,
+    ),
+    "two without an index, ids repeated": (
+        [
+            delta_of('{"x"', "f", id="a"),
+            delta_of(": 1}", id="a"),
+            delta_of('{"y"', "g", id="b"),
+            delta_of(": 2}", id="b"),
+        ],
+        TWO,
+    ),
+    "two with the same index": (
+        [
+            delta_of('{"x"', "f", id="a", index=0),
+            delta_of(": 1}", index=0),
+            delta_of('{"y"', "g", id="b", index=0),
+            delta_of(": 2}", index=0),
+        ],
+        TWO,
+    ),
+    "two with the same index, ids repeated, interleaved": (
+        [
+            delta_of('{"x"', "f", id="a", index=0),
+            delta_of('{"y"', "g", id="b", index=0),
+            delta_of(": 1", id="a", index=0),
+            delta_of("}", index=0),
+            delta_of(": 2}", id="b", index=0),
+        ],
+        TWO,
+    ),
+    "two calls of one tool": (
+        [
+            delta_of('{"x": 1}', "f", id="a", index=0),
+            delta_of('{"y": 2}', "f", id="b", index=1),
+        ],
+        SAME,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_calls(case: str) -> None:
+    deltas, expected = CASES[case]
+    message = stream(*deltas)
+    assert calls_of(message) == expected
+    assert message.response_metadata["finish_reason"] == "tool_calls"
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_they_are_the_calls_of_the_whole_answer(case: str) -> None:
+    deltas, expected = CASES[case]
+    calls = [
+        {"id": id_, "function": {"name": name, "arguments": json.dumps(args)}}
+        for id_, name, args in expected
+    ]
+    assert stream(*deltas) == whole({"content": "", "toolCalls": calls}, "tool_calls")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_ids_and_names_come_once_and_indexes_tell_calls_apart(case: str) -> None:
+    deltas, expected = CASES[case]
+    calls = [{"toolCalls": d if isinstance(d, list) else [d]} for d in deltas]
+    chunks = messages_of(chunks_of(map(chunk_of, calls)))
+    pieces = [piece for chunk in chunks for piece in chunk.tool_call_chunks]
+    for index, (id_, name, _) in enumerate(expected):
+        own = [piece for piece in pieces if piece["index"] == index]
+        assert [piece["id"] for piece in own if piece["id"]] == [id_]
+        assert [piece["name"] for piece in own if piece["name"]] == [name]
+
+
+@pytest.mark.parametrize("missing", [{}, {"id": None}, {"id": ""}])
+@pytest.mark.parametrize("index", [{"index": 0}, {}])
+def test_a_missing_id_is_made_once(missing: Json, index: Json) -> None:
+    message = stream(
+        delta_of('{"x"', "f", **missing, **index),
+        delta_of(": 1}", **missing, **index),
+    )
+    ((id_, name, args),) = calls_of(message)
+    assert (name, args) == ("f", {"x": 1})
+    assert id_
+
+
+def test_missing_ids_of_several_calls() -> None:
+    message = stream(
+        delta_of('{"x": 1}', "f", index=0),
+        delta_of('{"y": 2}', "g", index=1, id="b"),
+        delta_of("{}", "h", index=2),
+    )
+    ids = [call[0] for call in calls_of(message)]
+    assert ids[1] == "b"
+    assert all(ids)
+    assert len(set(ids)) == 3
+
+
+def test_calls_without_index_and_id_are_told_apart_by_name() -> None:
+    message = stream(delta_of('{"x"', "f"), delta_of(": 1}"), delta_of('{"y": 2}', "g"))
+    assert [call[1:] for call in calls_of(message)] == [
+        ("f", {"x": 1}),
+        ("g", {"y": 2}),
+    ]
+
+
+@pytest.mark.parametrize("arguments", ["nonsense", "[1]", '"text"', "5"])
+def test_invalid_arguments_are_kept(arguments: str) -> None:
+    cut = len(arguments) // 2
+    message = stream(
+        delta_of(arguments[:cut], "f", id="a", index=0),
+        delta_of(arguments[cut:], index=0),
+        delta_of('{"y": 2}', "g", id="b", index=1),
+    )
+    (invalid,) = message.invalid_tool_calls
+    assert (invalid["id"], invalid["name"]) == ("a", "f")
+    assert invalid["args"] == arguments
+    (valid,) = message.tool_calls
+    assert (valid["id"], valid["args"]) == ("b", {"y": 2})
+
+
+_arguments = st.dictionaries(
+    st.text(max_size=5),
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+        lambda inner: (
+            st.lists(inner, max_size=2)
+            | st.dictionaries(st.text(max_size=3), inner, max_size=2)
+        ),
+        max_leaves=4,
+    ),
+    max_size=3,
+)
+
+
+@st.composite
+def _cut_calls(draw: st.DrawFn) -> tuple[list[Json], list[Json]]:
+    """Some calls as a whole answer has them, and the same cut and interleaved."""
+    calls: list[Json] = []
+    queues: list[list[Json]] = []
+    repeated, ascii_only = draw(st.booleans()), draw(st.booleans())
+    for index in range(draw(st.integers(1, 4))):
+        name = draw(st.sampled_from(["f", "g"]))
+        text = json.dumps(draw(_arguments), ensure_ascii=ascii_only)
+        calls.append(delta_of(text, name, id=f"call_{index}"))
+        places = draw(st.lists(st.integers(0, len(text)), max_size=6))
+        ends = [*sorted(places), len(text)]
+        pieces = [text[a:b] for a, b in zip([0, *ends], ends, strict=False)]
+        head = {"name": name, "id": f"call_{index}"}
+        rest = head if repeated else {}
+        queues.append(
+            [
+                delta_of(piece, index=index, **(rest if number else head))
+                for number, piece in enumerate(pieces)
+            ]
+        )
+    deltas: list[Json] = []
+    while queues:
+        queue = queues[draw(st.integers(0, len(queues) - 1))]
+        deltas.append(queue.pop(0))
+        queues = [queue for queue in queues if queue]
+    return calls, deltas
+
+
+@given(cut=_cut_calls())
+def test_any_split_of_any_calls_in_any_order(
+    cut: tuple[list[Json], list[Json]],
+) -> None:
+    calls, deltas = cut
+    message = stream(*deltas)
+    answer = whole({"content": "", "toolCalls": calls}, "tool_calls")
+
+    def by_id(message: AIMessage) -> list[Any]:
+        return sorted(calls_of(message), key=lambda call: call[0])
+
+    assert by_id(message) == by_id(answer)

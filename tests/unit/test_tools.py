@@ -1,0 +1,294 @@
+"""Tools and the choice among them: all that LangChain calls a tool, on the wire."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import TYPE_CHECKING, Annotated, Any
+
+import pytest
+from langchain_core._api import LangChainBetaWarning
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables import RunnableBinding, RunnableLambda
+from langchain_core.tools import BaseTool, StructuredTool, tool
+from pydantic import BaseModel, Field
+from typing_extensions import TypedDict
+
+from langchain_pmock._tools import choice_to_wire, tools_to_wire
+from langchain_pmock.testing._body import validate
+from tests.unit.service import Service, choice_of, data_of, envelope, make_model, whole
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.unit.service import Json
+
+PARAMETERS = {
+    "type": "object",
+    "properties": {"city": {"type": "string"}},
+    "required": ["city"],
+}
+FUNCTION = {"name": "look_up", "description": "Look it up.", "parameters": PARAMETERS}
+TOOL = {"type": "function", "function": FUNCTION}
+OTHER = {"type": "function", "function": {**FUNCTION, "name": "other"}}
+
+
+def look_up(city: str) -> str:
+    """Look it up."""
+    return f"Sunny in {city}"
+
+
+class LookUpModel(BaseModel):
+    """Look it up."""
+
+    city: str
+
+
+class LookUpDict(TypedDict):
+    """Look it up."""
+
+    city: str
+
+
+class LookUpTool(BaseTool):
+    name: str = "look_up"
+    description: str = "Look it up."
+
+    def _run(self, city: str) -> str:
+        return look_up(city)
+
+
+def as_runnable() -> BaseTool:
+    def run(given: dict[str, str]) -> str:
+        return look_up(**given)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LangChainBetaWarning)
+        return RunnableLambda(run).as_tool(
+            LookUpModel, name="look_up", description="Look it up."
+        )
+
+
+TOOLS: dict[str, Callable[[], Any]] = {
+    "function": lambda: look_up,
+    "tool decorator": lambda: tool(look_up),
+    "BaseTool": LookUpTool,
+    "structured tool": lambda: StructuredTool.from_function(look_up),
+    "runnable": as_runnable,
+    "pydantic class": lambda: LookUpModel,
+    "TypedDict": lambda: LookUpDict,
+    "JSON schema": lambda: {
+        "title": "look_up",
+        "description": "Look it up.",
+        **PARAMETERS,
+    },
+    "OpenAI function": lambda: FUNCTION,
+    "OpenAI tool": lambda: TOOL,
+    "Anthropic tool": lambda: {
+        "name": "look_up",
+        "description": "Look it up.",
+        "input_schema": PARAMETERS,
+    },
+}
+
+
+def plain(tool: Json) -> Json:
+    """A tool without what depends on how it was written."""
+    function = tool["function"]
+    parameters = function["parameters"]
+    city = {"type": parameters["properties"]["city"]["type"]}
+    return {
+        "type": tool["type"],
+        "function": {
+            "name": function["name"]
+            .replace("LookUpModel", "look_up")
+            .replace("LookUpDict", "look_up"),
+            "description": function["description"],
+            "parameters": {
+                "type": parameters["type"],
+                "properties": {"city": city},
+                "required": parameters["required"],
+            },
+        },
+    }
+
+
+@pytest.mark.parametrize("strict", [None, False, True])
+@pytest.mark.parametrize("case", TOOLS)
+def test_whatever_langchain_calls_a_tool(case: str, strict: bool | None) -> None:  # noqa: FBT001
+    (written,) = tools_to_wire([TOOLS[case]()], strict=strict)
+    assert plain(written) == TOOL
+    assert written["function"].get("strict") is strict
+    if strict:
+        assert written["function"]["parameters"]["additionalProperties"] is False
+    messages = [{"role": "user", "content": "Hi"}]
+    validate({"model": "gpt-5.1", "messages": messages, "tools": [written]})
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="pydantic.v1 ends with 3.13")
+def test_a_class_of_pydantic_v1() -> None:
+    from pydantic import v1  # noqa: PLC0415 - warns where it does not work
+
+    class LookUpModel(v1.BaseModel):
+        """Look it up."""
+
+        city: str
+
+    assert plain(tools_to_wire([LookUpModel])[0]) == TOOL
+
+
+def test_descriptions_defaults_and_nesting() -> None:
+    class Inner(BaseModel):
+        numbers: list[int] = []
+
+    class Outer(BaseModel):
+        """Do it."""
+
+        inner: Inner
+        mode: Annotated[str, Field(description="How.")] = "fast"
+
+    (written,) = tools_to_wire([Outer])
+    parameters = written["function"]["parameters"]
+    assert parameters["required"] == ["inner"]
+    assert parameters["properties"]["mode"]["description"] == "How."
+    assert parameters["properties"]["mode"]["default"] == "fast"
+    numbers = parameters["properties"]["inner"]["properties"]["numbers"]
+    assert numbers["items"] == {"type": "integer"}
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        TOOL,
+        {"type": "function", "function": {**FUNCTION, "strict": True}},
+        {**TOOL, "cache_control": {"type": "ephemeral"}},
+    ],
+)
+def test_what_is_written_already_stays_as_it_is(written: Json) -> None:
+    assert tools_to_wire([written]) == [written]
+
+
+def test_anthropics_mark_for_the_cache_is_kept() -> None:
+    marked = {**TOOLS["Anthropic tool"](), "cache_control": {"type": "ephemeral"}}
+    (written,) = tools_to_wire([marked])
+    assert written["cache_control"] == {"type": "ephemeral"}
+
+
+def test_the_models_own_tools_are_passed_on() -> None:
+    search = {"type": "web_search_preview"}
+    assert tools_to_wire([search, look_up])[0] == search
+
+
+@pytest.mark.parametrize("value", [5, "look_up", None])
+def test_what_is_no_tool(value: Any) -> None:  # noqa: ANN401
+    with pytest.raises((TypeError, ValueError)):
+        make_model().bind_tools([value])
+
+
+NAMED = {"type": "function", "function": {"name": "look_up"}}
+CHOICES: list[tuple[Any, Any]] = [
+    ("auto", "auto"),
+    ("none", "none"),
+    ("any", "required"),
+    ("required", "required"),
+    (True, "required"),
+    (False, None),
+    ("look_up", NAMED),
+    (NAMED, NAMED),
+    ({"type": "tool", "name": "look_up"}, NAMED),
+    ({"type": "function", "name": "look_up"}, NAMED),
+    ({"type": "any"}, "required"),
+    ({"type": "auto", "disable_parallel_tool_use": True}, "auto"),
+    ({"type": "none"}, "none"),
+    ({"type": "allowed_tools", "tools": []}, {"type": "allowed_tools", "tools": []}),
+]
+
+
+@pytest.mark.parametrize(("choice", "sent"), CHOICES, ids=repr)
+def test_choice(choice: Any, sent: Any) -> None:  # noqa: ANN401
+    assert choice_to_wire(choice, [OTHER, TOOL]) == sent
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        "lookup",
+        "",
+        5,
+        [],
+        {"type": "function"},
+        {"type": "function", "function": "look_up"},
+        {"type": "function", "function": {"name": "lookup"}},
+        {"type": "tool", "name": None},
+    ],
+    ids=repr,
+)
+def test_a_choice_of_nothing_names_the_tools(choice: Any) -> None:  # noqa: ANN401
+    model = make_model()
+    for choose in (
+        lambda: choice_to_wire(choice, [OTHER, TOOL]),
+        lambda: model.bind_tools([OTHER, TOOL], tool_choice=choice),
+        lambda: model.bind_tools([OTHER, TOOL]).invoke("Hi", tool_choice=choice),
+    ):
+        with pytest.raises(ValueError, match="is not valid: the tools are") as caught:
+            choose()
+        assert f"tool_choice={choice!r}" in str(caught.value)
+        assert "['other', 'look_up']; also allowed are 'auto'" in str(caught.value)
+
+
+@pytest.fixture
+def service() -> Service:
+    call = {"id": "1", "function": {"name": "look_up", "arguments": '{"city": "Z"}'}}
+    answer = data_of(choice_of({"toolCalls": [call]}, "tool_calls"))
+    return Service(whole(envelope(answer)))
+
+
+@pytest.mark.parametrize(("choice", "sent"), CHOICES, ids=repr)
+@pytest.mark.parametrize("way", ["bind_tools", "bind", "call"])
+def test_tools_are_sent(service: Service, way: str, choice: Any, sent: Any) -> None:  # noqa: ANN401
+    model = service.model()
+    if way == "bind_tools":
+        bound = model.bind_tools([look_up], tool_choice=choice)
+        assert isinstance(bound, RunnableBinding)
+        message = bound.invoke("Hi")
+    elif way == "bind":
+        message = model.bind(tools=[look_up], tool_choice=choice).invoke("Hi")
+    else:
+        message = model.invoke("Hi", tools=[look_up], tool_choice=choice)
+    (body,) = service.bodies
+    assert plain(body["tools"][0]) == TOOL
+    assert body.get("toolChoice") == sent
+    assert body.keys() <= {"model", "messages", "tools", "toolChoice"}
+    assert message.tool_calls[0]["args"] == {"city": "Z"}
+
+
+def test_more_parameters_of_bind_tools(service: Service) -> None:
+    model = service.model(parallel_tool_calls=True)
+    bound = model.bind_tools(
+        [look_up], strict=True, parallel_tool_calls=False, temperature=0
+    )
+    bound.invoke("Hi")
+    (body,) = service.bodies
+    assert body["parallelToolCalls"] is False
+    assert body["temperature"] == 0
+    assert body["tools"][0]["function"]["strict"] is True
+
+
+def test_a_choice_of_the_call_comes_over_the_bound_one(service: Service) -> None:
+    bound = service.model().bind_tools([look_up], tool_choice="any")
+    bound.invoke("Hi", tool_choice="look_up")
+    bound.invoke("Hi", tool_choice=None)
+    bound.invoke("Hi", tool_choice=False)
+    assert [body.get("toolChoice") for body in service.bodies] == [NAMED, None, None]
+
+
+def test_no_tools_send_nothing(service: Service) -> None:
+    service.model().bind_tools([]).invoke("Hi")
+    assert service.bodies[0].keys() == {"model", "messages"}
+
+
+def test_tools_in_a_chain(service: Service) -> None:
+    prompt = ChatPromptTemplate.from_messages([("human", "{question}")])
+    chain = prompt | service.model().bind_tools([look_up])
+    chain.invoke({"question": "Where?"})
+    assert service.bodies[0]["messages"] == [{"role": "user", "content": "Where?"}]

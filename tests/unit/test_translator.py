@@ -1,0 +1,219 @@
+"""LangChain's standard content blocks, of whole messages and of chunks."""
+
+from __future__ import annotations
+
+from functools import reduce
+from operator import add
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages.block_translators import get_translator
+from langchain_core.messages.tool import invalid_tool_call, tool_call, tool_call_chunk
+
+from langchain_pmock._translator import (
+    _HAS_REFUSAL,
+    translate_content,
+    translate_content_chunk,
+)
+from tests.unit.service import (
+    Service,
+    choice_of,
+    chunk_of,
+    data_of,
+    envelope,
+    events,
+    streams,
+    whole,
+)
+
+if TYPE_CHECKING:
+    from tests.unit.service import Json
+
+CALL = tool_call(name="f", args={"x": 1}, id="call_1")
+REFUSAL: Json = {"type": "refusal", "refusal": "No."}
+if not _HAS_REFUSAL:
+    REFUSAL = {"type": "non_standard", "value": REFUSAL}
+METADATA = {"model_provider": "pmock"}
+
+
+def message_of(content: Any = "", **fields: Any) -> AIMessage:  # noqa: ANN401
+    return AIMessage(content=content, response_metadata=METADATA, **fields)
+
+
+def chunk(content: Any = "", **fields: Any) -> AIMessageChunk:  # noqa: ANN401
+    return AIMessageChunk(content=content, response_metadata=METADATA, **fields)
+
+
+def test_langchain_knows_the_translator() -> None:
+    assert get_translator("pmock") == {
+        "translate_content": translate_content,
+        "translate_content_chunk": translate_content_chunk,
+    }
+
+
+@pytest.mark.parametrize(
+    ("message", "blocks"),
+    [
+        (message_of(""), []),
+        (message_of("Hi"), [{"type": "text", "text": "Hi"}]),
+        (
+            message_of("So", additional_kwargs={"reasoning_content": "Hm."}),
+            [
+                {"type": "reasoning", "reasoning": "Hm."},
+                {"type": "text", "text": "So"},
+            ],
+        ),
+        (message_of(additional_kwargs={"reasoning_content": ""}), []),
+        (message_of(additional_kwargs={"refusal": "No."}), [REFUSAL]),
+        (
+            message_of("Wait", tool_calls=[CALL]),
+            [{"type": "text", "text": "Wait"}, dict(CALL)],
+        ),
+        (
+            message_of([{"type": "text", "text": "Hi"}, "there"]),
+            [{"type": "text", "text": "Hi"}, {"type": "text", "text": "there"}],
+        ),
+        (
+            message_of([{"type": "image_url", "image_url": {"url": "https://x.y/z"}}]),
+            [{"type": "image", "url": "https://x.y/z"}],
+        ),
+        (
+            message_of([{"type": "own", "x": 1}]),
+            [{"type": "non_standard", "value": {"type": "own", "x": 1}}],
+        ),
+        (
+            message_of(
+                "Wait",
+                tool_calls=[CALL],
+                additional_kwargs={"reasoning_content": "Hm.", "refusal": "No."},
+            ),
+            [
+                {"type": "reasoning", "reasoning": "Hm."},
+                {"type": "text", "text": "Wait"},
+                REFUSAL,
+                dict(CALL),
+            ],
+        ),
+    ],
+)
+def test_a_whole_message(message: AIMessage, blocks: list[Json]) -> None:
+    found: list[Any] = [*message.content_blocks]
+    for block in found:
+        if block.get("id", "").startswith("lc_"):
+            del block["id"]  # made by langchain-core
+    assert found == blocks
+
+
+def test_invalid_calls_stay_where_langchain_looks_for_them() -> None:
+    # Its events would have them twice if they were among the blocks too.
+    call = invalid_tool_call(name="f", args="{", id="call_1", error="why")
+    message = message_of("Wait", invalid_tool_calls=[call])
+    assert message.content_blocks == [{"type": "text", "text": "Wait"}]
+    assert message.invalid_tool_calls == [call]
+
+
+@pytest.mark.parametrize(
+    ("part", "blocks"),
+    [
+        (chunk(""), []),
+        (chunk("Hi"), [{"type": "text", "text": "Hi", "index": "lc_text_0"}]),
+        (
+            chunk(additional_kwargs={"reasoning_content": "Hm"}),
+            [{"type": "reasoning", "reasoning": "Hm", "index": "lc_reasoning_0"}],
+        ),
+        (
+            chunk(tool_call_chunks=[tool_call_chunk(args='{"x', index=1)]),
+            [
+                {
+                    "type": "tool_call_chunk",
+                    "id": None,
+                    "name": None,
+                    "args": '{"x',
+                    "index": "lc_tool_call_1",
+                }
+            ],
+        ),
+        # The last chunk by itself, with an id for a call that came without one.
+        (
+            chunk(
+                tool_call_chunks=[tool_call_chunk(id="call_1", index=0)],
+                chunk_position="last",
+            ),
+            [
+                {
+                    "type": "tool_call_chunk",
+                    "id": "call_1",
+                    "name": None,
+                    "args": None,
+                    "index": "lc_tool_call_0",
+                }
+            ],
+        ),
+        # All of them, merged.
+        (
+            chunk(
+                tool_call_chunks=[
+                    tool_call_chunk(name="f", args='{"x": 1}', id="call_1", index=0)
+                ],
+                chunk_position="last",
+            ),
+            [dict(CALL)],
+        ),
+        (
+            chunk([{"type": "text", "text": "Hi", "index": 3}]),
+            [{"type": "text", "text": "Hi", "index": 3}],
+        ),
+    ],
+)
+def test_a_chunk(part: AIMessageChunk, blocks: list[Json]) -> None:
+    assert part.content_blocks == blocks
+
+
+DELTAS: list[Json] = [
+    {"reasoningContent": "H"},
+    {"reasoningContent": "m."},
+    {"content": "Wa"},
+    {"content": "it"},
+    {"toolCalls": [{"index": 0, "id": "call_1", "function": {"name": "f"}}]},
+    {"toolCalls": [{"index": 0, "function": {"arguments": '{"x"'}}]},
+    {"toolCalls": [{"index": 0, "function": {"arguments": ": 1}"}}]},
+]
+STREAM = events(*map(chunk_of, DELTAS), chunk_of({}, "tool_calls"))
+BLOCKS = [
+    {"type": "reasoning", "reasoning": "Hm."},
+    {"type": "text", "text": "Wait"},
+    dict(CALL),
+]
+
+
+def without_indexes(blocks: Any) -> list[Json]:  # noqa: ANN401
+    return [{k: v for k, v in block.items() if k != "index"} for block in blocks]
+
+
+@pytest.mark.parametrize("output_version", [None, "v0", "v1"])
+def test_a_stream(output_version: str | None) -> None:
+    model = Service(streams(STREAM)).model(output_version=output_version)
+    message = reduce(add, model.stream("Hi"))
+    assert without_indexes(message.content_blocks) == BLOCKS
+    if output_version == "v1":
+        assert isinstance(message.content, list)
+        assert without_indexes(message.content) == BLOCKS
+    else:
+        assert message.content == "Wait"
+
+
+async def test_an_asynchronous_stream() -> None:
+    model = Service(streams(STREAM)).model(output_version="v1")
+    message = reduce(add, [chunk async for chunk in model.astream("Hi")])
+    assert without_indexes(message.content) == BLOCKS
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_invoke(streaming: bool) -> None:  # noqa: FBT001
+    call = {"id": "call_1", "function": {"name": "f", "arguments": '{"x": 1}'}}
+    message = {"content": "Wait", "reasoningContent": "Hm.", "toolCalls": [call]}
+    answer = whole(envelope(data_of(choice_of(message, "tool_calls"))))
+    service = Service(streams(STREAM) if streaming else answer)
+    model = service.model(output_version="v1", streaming=streaming)
+    assert without_indexes(model.invoke("Hi").content) == BLOCKS
