@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -27,6 +28,8 @@ from langchain_pmock import ChatPmock, PmockError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+ROWS_PER_FILE = 10_000
 
 
 class Answerer:
@@ -65,21 +68,25 @@ def run(options: argparse.Namespace, pmock: dict[str, Any]) -> None:
     """Read, answer and write, all three at once."""
     is_parquet = options.prompts.endswith(".parquet")
     read = ray.data.read_parquet if is_parquet else ray.data.read_json
-    answers = read(options.prompts).map_batches(
-        Answerer,
-        fn_constructor_args=(
-            options.concurrency,
-            {"model": options.model, "max_retries": options.retries, **pmock},
-        ),
-        batch_format="pyarrow",
-        # One slow answer holds up one batch: the longer it is, the less that matters.
-        batch_size=4 * options.concurrency,
-        compute=ray.data.ActorPoolStrategy(size=options.actors),
-        num_cpus=0.1,  # An actor does little but wait.
+    # One slow answer holds up a batch: the longer the batch, the less that matters.
+    batch_size = 4 * options.concurrency
+    fields = {"model": options.model, "max_retries": options.retries, **pmock}
+    answers = (
+        read(options.prompts)
+        # Else all of a small file would go to the same actor.
+        .repartition(target_num_rows_per_block=batch_size)
+        .map_batches(
+            Answerer,
+            fn_constructor_args=(options.concurrency, fields),
+            batch_format="pyarrow",
+            batch_size=batch_size,
+            compute=ray.data.ActorPoolStrategy(size=options.actors),
+            num_cpus=0.1,  # An actor does little but wait.
+        )
     )
     # Its progress bars, on a terminal, say enough.
     logging.getLogger("ray.data").setLevel(logging.WARNING)
-    answers.write_parquet(options.answers)
+    answers.write_parquet(options.answers, min_rows_per_file=ROWS_PER_FILE)
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -104,6 +111,7 @@ def main() -> None:
     """Answer the prompts of the command line."""
     options = parse()
     with service() as pmock:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # It would phone home.
         ray.init(logging_level=logging.ERROR, log_to_driver=False)
         run(options, pmock)
     rows = pads.dataset(options.answers)

@@ -240,16 +240,15 @@ class PmockClient:
         content: bytes,
         headers: Mapping[str, str],
     ) -> httpx.Request:
+        # By name in any case: the user's Accept is not to be sent beside ours.
+        all_headers = httpx.Headers({"User-Agent": f"langchain-pmock/{__version__}"})
+        all_headers.update(self.headers)
+        all_headers.update({"Content-Type": "application/json", **headers})
         return client.build_request(
             "POST",
             _url(self.base_url),
             content=content,
-            headers={
-                "User-Agent": f"langchain-pmock/{__version__}",
-                **self.headers,
-                "Content-Type": "application/json",
-                **headers,
-            },
+            headers=all_headers,
             timeout=self.timeout,
         )
 
@@ -292,19 +291,24 @@ def _is_stream(response: httpx.Response) -> bool:
     )
 
 
+def _is_held_by_httpx(response: httpx.Response) -> bool:
+    """Tell whether only httpx can give the body: decoded, or read by a user's hook."""
+    return "content-encoding" in response.headers or response.is_stream_consumed
+
+
 def _body(response: httpx.Response) -> Iterator[bytes]:
     """Take the bytes from as near to the socket as they can be had.
 
     Each layer of httpx above its stream costs at every read: `iter_raw` some 3 % of a
     token, `iter_bytes` more, also where there is nothing to decode.
     """
-    if "content-encoding" in response.headers:
+    if _is_held_by_httpx(response):
         return response.iter_bytes()
     return iter(cast("httpx.SyncByteStream", response.stream))
 
 
 def _abody(response: httpx.Response) -> AsyncIterator[bytes]:
-    if "content-encoding" in response.headers:
+    if _is_held_by_httpx(response):
         return response.aiter_bytes()
     return aiter(cast("httpx.AsyncByteStream", response.stream))
 

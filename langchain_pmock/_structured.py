@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.exceptions import OutputParserException
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
 from langchain_core.output_parsers.openai_tools import (
     JsonOutputKeyToolsParser,
     PydanticToolsParser,
 )
 from langchain_core.utils.function_calling import convert_to_openai_function
+from langchain_core.utils.json import parse_json_markdown
 from langchain_core.utils.pydantic import is_basemodel_subclass
 from pydantic import BaseModel
 
@@ -240,8 +242,13 @@ class _Careful:
         whole = not partial or getattr(message, "chunk_position", None) == "last"
         if whole:
             _check_whole(message)
-        if whole and isinstance(self, _FromText) and message.tool_calls:
-            return None  # the model chose to call one of the other tools
+        if whole and isinstance(self, _FromText):
+            if message.tool_calls:
+                return None  # the model chose to call one of the other tools
+            _check_json(message.text)
+        if whole and isinstance(message, AIMessageChunk):
+            for call in message.tool_call_chunks:
+                _check_json(call["args"] or "{}")
         try:
             parsed = super().parse_result(result, partial=not whole)  # type: ignore[misc]
         except OutputParserException:
@@ -284,6 +291,19 @@ def _check_whole(message: AIMessage) -> None:
             f"What came: {message.text or message.tool_calls}"
         )
         raise OutputParserException(msg, llm_output=message.text)
+
+
+def _first_json(text: str) -> object:
+    return json.JSONDecoder(strict=False).raw_decode(text.strip())[0]
+
+
+def _check_json(text: str) -> None:
+    """Refuse half an answer, which LangChain's parsers would complete."""
+    try:
+        parse_json_markdown(text, parser=_first_json)
+    except ValueError as error:
+        msg = f"The structured answer is not valid JSON: {error}. What came: {text}"
+        raise OutputParserException(msg, llm_output=text) from error
 
 
 def _no_call(message: AIMessage) -> str:

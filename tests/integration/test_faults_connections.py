@@ -94,12 +94,12 @@ def test_a_connection_that_fails_once(ask: Ask, odd: Odd) -> None:
 
 @pytest.mark.parametrize("odd", STALLED, ids=str)
 def test_a_service_that_stalls(ask: Ask, odd: Odd) -> None:
-    with odd_model(odd, timeout=0.1) as (model, server):
+    with odd_model(odd, timeout=0.05) as (model, server):
         outcome = ask(model)
     assert type(outcome.error) is errors.PmockTimeoutError, outcome.error
     assert isinstance(outcome.error, core.ModelTimeoutError)
     assert len(server.requests) == 2
-    assert 0.2 <= outcome.seconds < 5
+    assert 0.1 <= outcome.seconds < 5
 
 
 def test_a_service_that_stalls_once(ask: Ask) -> None:

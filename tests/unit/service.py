@@ -76,9 +76,12 @@ class Pieces(httpx.SyncByteStream, httpx.AsyncByteStream):
 
     def __init__(self, *pieces: bytes | Exception) -> None:
         self.pieces = pieces
+        self.is_read = False
         self.closed = False
 
     def __iter__(self) -> Iterator[bytes]:
+        assert not self.is_read, "a body comes once"
+        self.is_read = True
         for piece in self.pieces:
             if isinstance(piece, Exception):
                 raise piece
@@ -95,10 +98,12 @@ class Pieces(httpx.SyncByteStream, httpx.AsyncByteStream):
         self.closed = True
 
 
-def whole(payload: object, status: int = 200, **headers: str) -> Answer:
+def whole(
+    payload: object, status: int = 200, headers: dict[str, str] | None = None
+) -> Answer:
     """Answer with one JSON body."""
     body = payload if isinstance(payload, bytes) else dump(payload)
-    headers = {"content-type": "application/json", **headers}
+    headers = {"content-type": "application/json", **(headers or {})}
     return lambda: httpx.Response(status, headers=headers, stream=Pieces(body))
 
 
@@ -107,10 +112,15 @@ def says(text: str = "Hello", **fields: Any) -> Answer:
     return whole(envelope(data_of(choice_of({"content": text})), **fields))
 
 
-def fails(code: int, message: str = "no", status: int = 200, **headers: str) -> Answer:
+def fails(
+    code: int,
+    message: str = "no",
+    status: int = 200,
+    headers: dict[str, str] | None = None,
+) -> Answer:
     """Answer with an error's envelope."""
     body = {"code": code, "message": message, "data": None, "traceId": "trace-1"}
-    return whole(body, status, **headers)
+    return whole(body, status, headers)
 
 
 def streams(*pieces: bytes | Exception, body: Pieces | None = None) -> Answer:

@@ -34,12 +34,12 @@ if TYPE_CHECKING:
 
 SCHEMA = Point.model_json_schema()
 WRONG = {
-    "no JSON": ("hello", "hello"),
-    "half of it": ('{"x": ', '{"x": '),
-    "a list": ("[1]", "[1]"),
-    "of another schema": ('{"z": 1}', "z"),
-    "of the wrong type": ('{"x": "one"}', "one"),
-    "nothing": ("", ""),
+    "no JSON": "hello",
+    "half of it": '{"x": ',
+    "a list": "[1]",
+    "of another schema": '{"z": 1}',
+    "of the wrong type": '{"x": "one"}',
+    "nothing": "",
 }
 
 
@@ -51,21 +51,34 @@ def structured(service: Service, schema: Any, **kwargs: Any) -> Any:  # noqa: AN
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("case", WRONG)
 def test_an_answer_that_does_not_fit_raises(case: str, method: str, way: str) -> None:
-    text, _ = WRONG[case]
-    service = WAYS[way](method, text)
+    service = WAYS[way](method, WRONG[case])
     with pytest.raises(OutputParserException):
         ask(way, structured(service, Point, method=method))
 
 
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("schema", [Point, SCHEMA])
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("case", ["no JSON", "half of it", "nothing"])
-def test_a_dict_that_is_none_raises(case: str, method: str) -> None:
-    if (case, method) == ("nothing", "function_calling"):
-        return  # a call without arguments is one with {}
-    service = WAYS["invoke"](method, WRONG[case][0])
+@pytest.mark.parametrize("text", ["hello", '{"x": ', '{"x": 1', '{"x": 1, "y'])
+def test_half_an_answer_is_not_completed(
+    text: str,
+    method: str,
+    schema: Any,  # noqa: ANN401
+    way: str,
+) -> None:
     with pytest.raises(OutputParserException) as caught:
-        ask("invoke", structured(service, {**SCHEMA, "title": "Point"}, method=method))
-    assert WRONG[case][1] in str(caught.value)
+        ask(way, structured(WAYS[way](method, text), schema, method=method))
+    assert text in str(caught.value)
+
+
+@pytest.mark.parametrize("schema", [Point, SCHEMA])
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "text", ['```json\n{"x": 1}\n```', 'Here it is:\n```\n{"x": 1}\n```\nFine?']
+)
+def test_json_in_markdown(text: str, way: str, schema: Any) -> None:  # noqa: ANN401
+    answer = ask(way, structured(WAYS[way]("json_schema", text), schema))
+    assert answer == (Point(x=1) if schema is Point else {"x": 1})
 
 
 @pytest.mark.parametrize("schema", [Point, SCHEMA])
@@ -76,8 +89,7 @@ def test_include_raw_never_raises_on_parsing(
     method: str,
     schema: Any,  # noqa: ANN401
 ) -> None:
-    text, _ = WRONG[case]
-    service = WAYS["invoke"](method, text)
+    service = WAYS["invoke"](method, WRONG[case])
     model = structured(service, schema, method=method, include_raw=True)
     answer = model.invoke("Hi")
     assert answer.keys() == {"raw", "parsed", "parsing_error"}
@@ -117,7 +129,7 @@ def test_dicts_are_streamed_in_parts(method: str) -> None:
     assert len(parts) == len({repr(part) for part in parts})
 
 
-REFUSED = choice_of({"content": "", "refusal": "I can't."}, traceId="t")
+REFUSED = choice_of({"content": "", "refusal": "I can't."})
 REFUSING: dict[str, Callable[[], Service]] = {
     "invoke": lambda: Service(whole(envelope(data_of(REFUSED), traceId="trace-1"))),
     "stream": lambda: Service(
@@ -175,14 +187,16 @@ def test_a_cut_answer_is_none(
 def test_a_tool_that_was_not_called(schema: Any) -> None:  # noqa: ANN401
     service = WAYS["invoke"]("json_schema", "I'd rather talk.")
     model = structured(service, schema, method="function_calling")
-    with pytest.raises(OutputParserException, match="did not call the tool. It said: "):
+    with pytest.raises(
+        OutputParserException, match=r"did not call the tool\. It said: "
+    ):
         model.invoke("Hi")
 
 
 def test_an_invalid_call_says_why() -> None:
     service = WAYS["invoke"]("function_calling", "{x: 1}")
     model = structured(service, Point, method="function_calling")
-    with pytest.raises(OutputParserException, match="not valid JSON.*{x: 1}"):
+    with pytest.raises(OutputParserException, match=r"not valid JSON.*{x: 1}"):
         model.invoke("Hi")
 
 
@@ -236,8 +250,7 @@ def test_langsmith_sees_the_schema(method: str, strict: bool | None) -> None:  #
     shown = traced.seen["options"]["ls_structured_output_format"]
     kwargs = {"method": method} | ({} if strict is None else {"strict": strict})
     assert shown["kwargs"] == kwargs
-    # langchain-core writes the class down.
-    assert shown["schema"]["function"]["name"] == "Point"
+    assert shown["schema"]["title"] == "Point"  # langchain-core writes the class down
     assert "ls_structured_output_format" not in service.bodies[0]
 
 

@@ -1,0 +1,288 @@
+"""Signatures that are too old, clocks that are off, and how long to wait."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+from email.utils import formatdate
+from itertools import count
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from langchain_pmock import ChatPmock, auth, errors
+from langchain_pmock.auth import ACCESS_TOKEN_HEADER, PmockAuth, sign
+from langchain_pmock.testing import PmockServer
+from tests.integration.raw_server import (
+    DONE,
+    RESET,
+    RawServer,
+    answer,
+    delta,
+    envelope,
+    event,
+    stream,
+    whole,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.integration.asking import Ask
+    from tests.integration.conftest import MakeModel
+
+HOURS = 3 * 3600
+HELLO = "You said: Hello"
+OFF = [pytest.param(HOURS, id="behind"), pytest.param(-HOURS, id="ahead")]
+
+
+def raw_model(server: RawServer, **fields: Any) -> ChatPmock:
+    return ChatPmock(
+        model="gpt-5.1",
+        base_url=server.url,
+        access_key="ak-example",
+        secret_key="sk-example",
+        **fields,
+    )
+
+
+def set_clock(monkeypatch: pytest.MonkeyPatch, clock: Callable[[], float]) -> None:
+    monkeypatch.setattr(auth, "time", SimpleNamespace(time=clock))
+    monkeypatch.setattr(auth, "_clock_offsets", {})
+
+
+# --- Fresh signatures ----------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("fast_retries")
+def test_each_attempt_is_signed_anew(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Each look at the clock is a minute after the last.
+    clock = count(1768809900.0, 60.0)
+    set_clock(monkeypatch, lambda: next(clock))
+    busy, limited = whole(envelope(None, 503)), whole(b"", "429 Slow Down")
+    with RawServer(busy, [RESET], limited, whole(answer("Hello"))) as server:
+        assert ask(raw_model(server, max_retries=3)).text == "Hello"
+    assert [request.headers[ACCESS_TOKEN_HEADER] for request in server.requests] == [
+        sign("ak-example", "sk-example", 1768809900.0 + 60 * i) for i in range(4)
+    ]
+
+
+@pytest.mark.parametrize("how", ["status", "code"])
+@pytest.mark.parametrize("max_retries", [0, 2])
+def test_a_401_is_signed_once_more(
+    server: PmockServer, make_model: MakeModel, ask: Ask, how: str, max_retries: int
+) -> None:
+    fault: dict[str, Any] = {how: 401}
+    server.fail(**fault)
+    outcome = ask(make_model(max_retries=max_retries))
+    assert outcome.error is None
+    assert outcome.text == HELLO
+    assert len(server.requests) == 2
+
+
+def test_a_401_among_other_failures(
+    server: PmockServer,
+    make_model: MakeModel,
+    ask: Ask,
+    fast_retries: None,  # noqa: ARG001
+) -> None:
+    for code in (500, 401, 503, 401):
+        server.fail(status=code)
+    assert ask(make_model(max_retries=2)).text == HELLO
+    assert len(server.requests) == 5
+
+
+def test_a_minute_that_ends_on_the_way(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signed = iter([1768809959.9])
+    set_clock(monkeypatch, lambda: next(signed, 1768809960.2))
+    with PmockServer(clock=lambda: 1768809960.1) as server:
+        model = ChatPmock(
+            model="gpt-5.1",
+            base_url=server.url,
+            access_key=server.access_key,
+            secret_key=server.secret_key,
+            max_retries=0,
+        )
+        assert ask(model).text == HELLO
+        assert [request.status for request in server.requests] == [401, 200]
+        # The network's delay alone says nothing about the clock.
+        assert PmockAuth(server.access_key, server.secret_key).clock_offset == 0
+
+
+# --- Clocks that are off -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("offset", OFF)
+def test_a_clock_that_is_off_is_learned(
+    server: PmockServer, make_model: MakeModel, ask: Ask, offset: int
+) -> None:
+    server.clock_offset = offset
+    assert ask(make_model()).text == HELLO
+    assert [request.status for request in server.requests] == [401, 200]
+    # Whoever has the same key knows it now, sync or async.
+    assert ask(make_model(temperature=0)).text == HELLO
+    assert make_model(max_retries=2).invoke("Hello").text == HELLO
+    assert asyncio.run(make_model().ainvoke("Hello")).text == HELLO
+    assert [request.status for request in server.requests[2:]] == [200] * 3
+
+
+def test_a_clock_that_is_set_right_again(
+    server: PmockServer, make_model: MakeModel, ask: Ask
+) -> None:
+    for offset in (HOURS, -HOURS, 0):
+        server.clock_offset = offset
+        assert ask(make_model()).text == HELLO
+        assert ask(make_model()).text == HELLO
+    statuses = [request.status for request in server.requests]
+    assert statuses == [401, 200, 200] * 3
+
+
+@pytest.mark.parametrize("shape", ["whole", "first event"])
+def test_the_clock_is_learned_from_a_401_in_http_200(
+    ask: Ask, shape: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_clock(monkeypatch, time.time)
+    now = time.time() + HOURS
+    dated = {"Date": formatdate(now, usegmt=True)}
+    refused = whole(envelope(None, 401), headers=dated)
+    right = whole(answer("Hello"))
+    if shape == "first event" and ask.streams:
+        refused = stream(event(envelope(None, 401)), headers=dated)
+        right = stream(event(delta("Hello")), DONE)
+    with RawServer(refused, right) as server:
+        assert ask(raw_model(server, max_retries=0)).text == "Hello"
+    tokens = [request.headers[ACCESS_TOKEN_HEADER] for request in server.requests]
+    assert tokens[1] in {sign("ak-example", "sk-example", now + s) for s in (0, 2)}
+
+
+@pytest.mark.usefixtures("fast_retries")
+def test_a_wrong_secret_costs_two_requests_and_says_so(
+    server: PmockServer, make_model: MakeModel, ask: Ask
+) -> None:
+    outcome = ask(make_model(secret_key="sk-wrong", max_retries=5))
+    assert type(outcome.error) is errors.PmockAuthenticationError
+    assert len(server.requests) == 2
+    assert "PMOCK_SECRET_KEY" in str(outcome.error)
+    assert "signature" in str(outcome.error)
+    assert "this machine's clock is " not in str(outcome.error).replace(
+        "this machine's clock is right", ""
+    )
+
+
+@pytest.mark.parametrize("offset", OFF)
+def test_a_wrong_secret_and_a_clock_that_is_off(
+    server: PmockServer, make_model: MakeModel, ask: Ask, offset: int
+) -> None:
+    server.clock_offset = offset
+    outcome = ask(make_model(secret_key="sk-wrong"))
+    assert type(outcome.error) is errors.PmockAuthenticationError
+    assert len(server.requests) == 2
+    where = "behind" if offset > 0 else "ahead of"
+    assert f"clock is {HOURS} s {where} the service's" in str(outcome.error)
+
+
+@pytest.mark.parametrize("date", ["", "yesterday", "Thu, 01 Jan 1970 25:00:00 GMT"])
+def test_a_401_without_a_date(ask: Ask, date: str) -> None:
+    with RawServer(whole(envelope(None, 401), "401 No", {"Date": date})) as server:
+        outcome = ask(raw_model(server))
+    assert type(outcome.error) is errors.PmockAuthenticationError
+    assert len(server.requests) == 2
+
+
+# --- Waiting -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("by", ["status", "code"])
+def test_retry_after_in_seconds(
+    server: PmockServer, make_model: MakeModel, ask: Ask, by: str
+) -> None:
+    fault: dict[str, Any] = {by: 429}
+    server.fail(**fault, retry_after=0.2)
+    outcome = ask(make_model(max_retries=1))
+    assert outcome.text == HELLO
+    assert 0.2 <= outcome.seconds < 3
+
+
+async def told_to_wait(model: ChatPmock, caplog: pytest.LogCaptureFixture) -> str:
+    """Tell what is logged of the wait for a retry, without waiting for it."""
+    caplog.clear()
+    caplog.set_level(logging.INFO, logger="langchain_pmock")
+    task = asyncio.create_task(model.ainvoke("Hello"))
+    deadline = time.monotonic() + 5
+    while not caplog.records and time.monotonic() < deadline:  # noqa: ASYNC110 - a log wakes nobody
+        await asyncio.sleep(0.005)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    (record,) = [r for r in caplog.records if r.name == "langchain_pmock"]
+    assert record.levelno == logging.INFO
+    return record.getMessage()
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "seconds"),
+    [
+        (7, "7.00 s"),
+        (3600, "60.00 s"),
+        (-5, "0.00 s"),
+        ("soon", "(20|21).00 s"),
+        ("tomorrow", "60.00 s"),
+        ("just now", "0.00 s"),
+    ],
+)
+async def test_how_long_retry_after_asks_to_wait(
+    make_model: MakeModel,
+    server: PmockServer,
+    caplog: pytest.LogCaptureFixture,
+    retry_after: float | str,
+    seconds: str,
+) -> None:
+    if isinstance(retry_after, str):
+        # It counts by the service's clock, whatever ours says.
+        server.clock_offset = HOURS
+        assert (await make_model().ainvoke("Hello")).text == HELLO
+        seconds_from_now = {"soon": 20.5, "tomorrow": 86400, "just now": -20}
+        until = time.time() + HOURS + seconds_from_now[retry_after]
+        retry_after = formatdate(until, usegmt=True)
+    server.fail(status=503, retry_after=retry_after)
+    said = await told_to_wait(make_model(max_retries=1), caplog)
+    assert re.search(f"next in {seconds}: PmockAPIError: ", said)
+
+
+async def test_without_retry_after_the_wait_is_random_and_short(
+    make_model: MakeModel, server: PmockServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    told = set()
+    for _ in range(5):
+        server.reset()
+        server.fail(status=503, retry_after="soon")  # neither seconds nor a date
+        said = await told_to_wait(make_model(max_retries=1), caplog)
+        told.add(float(said.partition("next in ")[2].partition(" s")[0]))
+    assert len(told) > 1
+    assert max(told) <= 0.5
+
+
+def test_retries_are_logged_without_secrets(
+    server: PmockServer,
+    make_model: MakeModel,
+    ask: Ask,
+    fast_retries: None,  # noqa: ARG001
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, logger="langchain_pmock")
+    server.fail(status=500)
+    server.fail(status=429)
+    assert ask(make_model(max_retries=2)).text == HELLO
+    said = [r.getMessage() for r in caplog.records if r.name == "langchain_pmock"]
+    assert len(said) == 2
+    assert said[0].startswith("Attempt 1 failed, next in ")
+    assert "PmockAPIError" in said[0]
+    assert said[1].startswith("Attempt 2 failed, next in ")
+    assert "PmockRateLimitError" in said[1]
+    for request in server.requests:
+        assert request.headers[ACCESS_TOKEN_HEADER] not in "".join(said)
+    assert server.access_key not in "".join(said)

@@ -1,0 +1,162 @@
+"""A model in other processes: forked, spawned, pickled, and at the end of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import multiprocessing
+import os
+import pickle
+import subprocess
+import sys
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from langchain_pmock import ChatPmock, errors
+
+if TYPE_CHECKING:
+    from langchain_pmock.testing import PmockServer
+    from tests.integration.conftest import MakeModel
+
+HELLO = "You said: Hello"
+PYTHON = [sys.executable, "-W", "ignore", "-W", "error::ResourceWarning"]
+
+IN_A_FORK = """
+    import asyncio, os, sys
+    from langchain_pmock import ChatPmock
+
+    model = ChatPmock(model="gpt-5.1", max_retries=0)
+
+    def ask():
+        assert model.invoke("Hello").text == "You said: Hello"
+        assert asyncio.run(model.ainvoke("Hello")).text == "You said: Hello"
+
+    ask()
+    child = os.fork()
+    if child == 0:
+        ask()
+        sys.exit(0)
+    _, status = os.waitpid(child, 0)
+    assert status == 0, status
+    ask()
+
+    async def fork_inside():
+        assert (await model.ainvoke("Hello")).text == "You said: Hello"
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if model.invoke("Hello").text == "You said: Hello" else 1)
+        _, status = os.waitpid(child, 0)
+        assert status == 0, status
+        # The child has not hung up on us.
+        assert (await model.ainvoke("Hello")).text == "You said: Hello"
+
+    asyncio.run(fork_inside())
+"""
+
+AT_EXIT = """
+    import asyncio
+    from langchain_pmock import ChatPmock
+
+    model = ChatPmock(model="gpt-5.1")
+    model.invoke("Hello")
+    asyncio.run(model.ainvoke("Hello"))
+    # A stream that is never read to its end.
+    left = model.stream("Hello")
+    next(left)
+"""
+
+
+def run_script(script: str, server: PmockServer) -> None:
+    done = subprocess.run(  # noqa: S603 - our own script
+        [*PYTHON, "-c", textwrap.dedent(script)],
+        env={**os.environ, **server.env},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_process(server: PmockServer) -> None:
+    run_script(IN_A_FORK, server)
+    assert len(server.requests) == 9
+    assert {request.status for request in server.requests} == {200}
+
+
+def test_a_process_ends_quietly(server: PmockServer) -> None:
+    run_script(AT_EXIT, server)
+    assert len(server.requests) == 3
+
+
+def ask_in_a_process(model: ChatPmock) -> list[str]:
+    streamed = "".join(chunk.text for chunk in model.stream("Hello"))
+    return [
+        model.invoke("Hello").text,
+        asyncio.run(model.ainvoke("Hello")).text,
+        streamed,
+    ]
+
+
+def error_of_a_process(model: ChatPmock) -> errors.PmockError:
+    try:
+        model.invoke("Hello")
+    except errors.PmockError as error:
+        return error
+    msg = "nothing went wrong"
+    raise AssertionError(msg)
+
+
+def test_pickled_to_a_spawned_process(
+    server: PmockServer, make_model: MakeModel
+) -> None:
+    model = make_model(temperature=0.5, stop=["x"])
+    assert model.invoke("Hello").text == HELLO
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.apply(ask_in_a_process, [model]) == [HELLO] * 3
+        # Errors come back over the same way.
+        server.fail(status=429, message="slow down", retry_after=3)
+        error = pool.apply(error_of_a_process, [model])
+    assert type(error) is errors.PmockRateLimitError
+    assert (error.code, error.status_code) == (429, 429)
+    assert error.response is not None
+    assert error.response.headers["retry-after"] == "3"
+    assert "slow down" in str(error)
+    assert [request.body["temperature"] for request in server.requests] == [0.5] * 5
+
+
+KINDS = [getattr(errors, name) for name in errors.__all__]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("how", ["pickle", "copy", "deepcopy"])
+def test_errors_can_be_copied(kind: type[errors.PmockError], how: str) -> None:
+    error = kind("what happened", code=1, status_code=2, trace_id="t")
+    error.response = None
+    copies: dict[str, Any] = {
+        "pickle": lambda: pickle.loads(pickle.dumps(error)),  # noqa: S301 - our own
+        "copy": lambda: copy.copy(error),
+        "deepcopy": lambda: copy.deepcopy(error),
+    }
+    twin = copies[how]()
+    assert type(twin) is kind
+    assert str(twin) == "what happened"
+    assert (twin.code, twin.status_code, twin.trace_id) == (1, 2, "t")
+
+
+def test_errors_of_a_server_can_be_pickled(
+    server: PmockServer, make_model: MakeModel
+) -> None:
+    for fault in ({"status": 500}, {"code": 404}, {"html": True}, {"reset_after": 0}):
+        server.fail(**fault)
+        error = error_of_a_process(make_model())
+        twin = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
+        assert type(twin) is type(error)
+        assert str(twin) == str(error)
+        assert twin.code == error.code
+        assert (twin.response is None) == (error.response is None)
+        if error.response is not None:
+            assert twin.response.content == error.response.content

@@ -1,0 +1,116 @@
+"""A request that is refused for its signature is signed and sent once more."""
+
+from __future__ import annotations
+
+import time
+from email.utils import formatdate
+from typing import TYPE_CHECKING
+
+import pytest
+
+from langchain_pmock import PmockAuth, PmockAuthenticationError, sign
+from tests.unit.service import SECRET_KEY, Service, event, fails, streams
+from tests.unit.test_client import (
+    CHUNK,
+    apost,
+    astream,
+    client_of,
+    good,
+    post,
+    stream,
+)
+
+if TYPE_CHECKING:
+    from tests.unit.service import Answer
+    from tests.unit.test_client import Way
+
+NOW = 1768809934.0
+REFUSED = {"code": 401, "message": "bad signature", "traceId": "trace-1"}
+
+
+@pytest.fixture(params=[post, apost, stream, astream])
+def way(request: pytest.FixtureRequest) -> Way:
+    chosen: Way = request.param
+    return chosen
+
+
+@pytest.fixture
+def auth(request: pytest.FixtureRequest) -> PmockAuth:
+    # What is learned of the clock is shared by access key, so each test has its own.
+    return PmockAuth(f"ak-{request.node.name}", SECRET_KEY)
+
+
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> float:
+    monkeypatch.setattr(time, "time", lambda: NOW)
+    return NOW
+
+
+def refusals(way: Way, date: str = "") -> dict[str, Answer]:
+    """The ways to refuse a signature."""
+    headers = {"date": date}
+    forms = {
+        "as an HTTP status": fails(401, status=401, headers=headers),
+        "as an envelope": fails(401, headers=headers),
+    }
+    if way in (stream, astream):
+        forms["as an event"] = streams(event(REFUSED))
+    return forms
+
+
+FORMS = ["as an HTTP status", "as an envelope", "as an event"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_it_is_signed_and_sent_once_more(way: Way, form: str, auth: PmockAuth) -> None:
+    refused = refusals(way).get(form)
+    if refused is None:
+        return
+    service = Service(refused, good(way))
+    assert "".join(way(client_of(service, auth=auth))).startswith("Hello")
+    assert len(service.requests) == 2
+
+
+@pytest.mark.parametrize("max_retries", [0, 5])
+@pytest.mark.parametrize("form", FORMS)
+def test_a_wrong_secret_costs_two_requests(
+    way: Way, form: str, max_retries: int, auth: PmockAuth
+) -> None:
+    refused = refusals(way).get(form)
+    if refused is None:
+        return
+    service = Service(refused)
+    with pytest.raises(PmockAuthenticationError, match="PMOCK_SECRET_KEY"):
+        way(client_of(service, auth=auth, max_retries=max_retries))
+    assert len(service.requests) == 2
+
+
+@pytest.mark.parametrize("form", FORMS[:2])
+@pytest.mark.parametrize("offset", [3600, -3600])
+def test_the_clock_is_learned_from_the_refusal(
+    way: Way, form: str, offset: int, auth: PmockAuth, now: float
+) -> None:
+    date = formatdate(now + offset, usegmt=True)
+    service = Service(refusals(way, date=date)[form], good(way))
+    client = client_of(service, auth=auth)
+    way(client)
+    way(client)
+    tokens = [request.headers["wuinai-access-token"] for request in service.requests]
+    access_key = service.requests[0].headers["wuinai-access-key"]
+    wrong, right = (sign(access_key, SECRET_KEY, now + o) for o in (0, offset))
+    assert tokens == [wrong, right, right]
+
+
+def test_the_hint_at_the_clock(way: Way, auth: PmockAuth, now: float) -> None:
+    date = formatdate(now + 3600, usegmt=True)
+    service = Service(refusals(way, date=date)["as an envelope"])
+    with pytest.raises(PmockAuthenticationError, match="clock is 3600 s behind"):
+        way(client_of(service, auth=auth))
+
+
+def test_a_refusal_in_the_middle_of_a_stream_is_an_error(auth: PmockAuth) -> None:
+    for streaming in (stream, astream):
+        service = Service(streams(event(CHUNK), event(REFUSED)))
+        with pytest.raises(PmockAuthenticationError):
+            streaming(client_of(service, auth=auth))
+        assert len(service.requests) == 1
