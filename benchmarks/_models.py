@@ -11,7 +11,7 @@ from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_mistralai import ChatMistralAI
 from langchain_openai import ChatOpenAI
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
 from pydantic_core import from_json
 from typing_extensions import override
 
@@ -77,7 +77,7 @@ def openai(url: str, path: str) -> ChatOpenAI:
 class CoreAlone(BaseChatModel):
     """langchain-core's part of the floor: its loop over chunks as they are made."""
 
-    deltas: list[str] = []
+    deltas: list[str] = Field(default=[], repr=False)
     """What each chunk says."""
 
     is_tool_call: bool = False
@@ -115,8 +115,12 @@ class CoreAlone(BaseChatModel):
 class CoreOverMade(CoreAlone):
     """The same, where the chunks were made before."""
 
-    made: list[ChatGenerationChunk] = []
+    made: list[ChatGenerationChunk] = Field(default=[], repr=False)
     """The chunks; langchain-core changes them, so they are good for one stream."""
+
+    def make(self) -> None:
+        """Make the chunks of the next stream."""
+        self.made = list(super()._stream())
 
     @override
     def _stream(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
@@ -133,7 +137,7 @@ class CoreOverMade(CoreAlone):
 class Joined(CoreAlone):
     """Both parts of the floor in one: what a package without own code would cost."""
 
-    http: Any
+    http: Any = Field(repr=False)
     """The parsed events of the answer come from here."""
 
     @override

@@ -48,9 +48,11 @@ def streams(url: str, tokens: int, rounds: int) -> dict[str, Cost]:
     core = _models.CoreAlone(deltas=deltas)
     joined = _models.Joined(deltas=deltas, http=http)
 
+    made_before = _models.CoreOverMade(deltas=deltas)
+
     def core_made() -> float:
-        model = _made_before(deltas)
-        return cpu(lambda: _drain(model.stream(_models.PROMPT)))
+        made_before.make()
+        return cpu(lambda: _drain(made_before.stream(_models.PROMPT)))
 
     cases: dict[str, Case] = {
         CORE: lambda: cpu(lambda: _drain(core.stream(_models.PROMPT))),
@@ -74,9 +76,11 @@ def async_streams(url: str, tokens: int, rounds: int) -> dict[str, Cost]:
     joined = _models.Joined(deltas=deltas, http=http)
     loop, aiohttp = Loop(), Loop(aiohttp=True)
 
+    made_before = _models.CoreOverMade(deltas=deltas)
+
     def core_made() -> float:
-        model = _made_before(deltas)
-        return loop.cpu(lambda: _adrain(model.astream(_models.PROMPT)))
+        made_before.make()
+        return loop.cpu(lambda: _adrain(made_before.astream(_models.PROMPT)))
 
     cases: dict[str, Case] = {
         CORE: lambda: loop.cpu(lambda: _adrain(core.astream(_models.PROMPT))),
@@ -222,11 +226,6 @@ def _drain(chunks: Iterator[Any]) -> None:
 async def _adrain(chunks: AsyncIterator[Any]) -> None:
     async for _ in chunks:
         pass
-
-
-def _made_before(deltas: list[str]) -> _models.CoreOverMade:
-    chunks = list(_models.CoreAlone(deltas=deltas)._stream())  # noqa: SLF001
-    return _models.CoreOverMade(made=chunks)
 
 
 def _check_text(model: BaseChatModel, deltas: list[str]) -> None:

@@ -10,12 +10,13 @@ import sys
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from unittest import mock
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
 
     Case = Callable[[], float]
+
+_AIOHTTP = "httpx_aiohttp"
 
 
 @dataclass(frozen=True)
@@ -124,5 +125,11 @@ def without_aiohttp() -> Iterator[None]:
     Yields:
         Nothing.
     """
-    with mock.patch.dict(sys.modules, {"httpx_aiohttp": None}):
+    hidden = sys.modules.pop(_AIOHTTP, None)
+    sys.modules[_AIOHTTP] = None  # type: ignore[assignment] - Python's way to hide it
+    try:
         yield
+    finally:
+        del sys.modules[_AIOHTTP]
+        if hidden is not None:
+            sys.modules[_AIOHTTP] = hidden

@@ -177,6 +177,12 @@ def _forget_signature(error: Exception) -> None:
     if hasattr(error, "request_info"):  # aiohttp's
         error.request_info = error.request_info._replace(headers={})
         error.args = (error.request_info, *error.args[1:])
+    # The transport's frames have the headers among their variables, which services
+    # that collect errors collect too.
+    link: BaseException | None = error
+    while link is not None:
+        link.__traceback__ = None
+        link = link.__cause__ or link.__context__
 
 
 def _error_class(code: int | None, status: int, said: str) -> type[errors.PmockError]:

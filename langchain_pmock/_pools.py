@@ -150,6 +150,15 @@ async def _fail_with_connection(response: httpx.Response) -> None:
 
     closed.add_done_callback(fail)
     content.on_eof(lambda: closed.remove_done_callback(fail))
+    # Once for each connection, however many responses it brings.
+    closed.remove_done_callback(_look_at)
+    closed.add_done_callback(_look_at)
+
+
+def _look_at(closed: asyncio.Future[None]) -> None:
+    """Look at how a connection ended: asyncio complains of errors nobody looks at."""
+    if not closed.cancelled():
+        closed.exception()
 
 
 class _Shared:

@@ -13,11 +13,12 @@ import socketserver
 import struct
 import threading
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from types import TracebackType
 
     from typing_extensions import Self
@@ -48,6 +49,9 @@ class RawRequest:
     at: float = field(default_factory=time.time)
 
 
+Answer = Sequence[Step] | Callable[[RawRequest], Sequence[Step]]
+
+
 class RawServer:
     """Answers each request with the next list of steps; the last one again and again.
 
@@ -56,7 +60,7 @@ class RawServer:
         open_connections: How many connections clients hold open.
     """
 
-    def __init__(self, *answers: Sequence[Step]) -> None:
+    def __init__(self, *answers: Answer) -> None:
         self.answers = list(answers)
         self.requests: list[RawRequest] = []
         self.open_connections = 0
@@ -104,8 +108,8 @@ class RawServer:
                 with self._lock:
                     self.requests.append(request)
                     again = len(self.answers) == 1
-                    steps = self.answers[0] if again else self.answers.pop(0)
-                for step in steps:
+                    answer = self.answers[0] if again else self.answers.pop(0)
+                for step in answer(request) if callable(answer) else answer:
                     if isinstance(step, Close):
                         _close(connection, reset=step.reset)
                         return

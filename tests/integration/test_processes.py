@@ -153,7 +153,7 @@ def test_errors_of_a_server_can_be_pickled(
     for fault in ({"status": 500}, {"code": 404}, {"html": True}, {"reset_after": 0}):
         server.fail(**fault)
         error = error_of_a_process(make_model())
-        twin = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
+        twin: Any = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
         assert type(twin) is type(error)
         assert str(twin) == str(error)
         assert twin.code == error.code

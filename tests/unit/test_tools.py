@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from typing import TYPE_CHECKING, Annotated, Any
 
 import pytest
-from langchain_core._api import LangChainBetaWarning
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableBinding, RunnableLambda
 from langchain_core.tools import BaseTool, StructuredTool, tool
@@ -62,11 +60,9 @@ def as_runnable() -> BaseTool:
     def run(given: dict[str, str]) -> str:
         return look_up(**given)
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", LangChainBetaWarning)
-        return RunnableLambda(run).as_tool(
-            LookUpModel, name="look_up", description="Look it up."
-        )
+    return RunnableLambda(run).as_tool(
+        LookUpModel, name="look_up", description="Look it up."
+    )
 
 
 TOOLS: dict[str, Callable[[], Any]] = {
@@ -113,6 +109,7 @@ def plain(tool: Json) -> Json:
     }
 
 
+@pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
 @pytest.mark.parametrize("strict", [None, False, True])
 @pytest.mark.parametrize("case", TOOLS)
 def test_whatever_langchain_calls_a_tool(case: str, strict: bool | None) -> None:  # noqa: FBT001
