@@ -21,15 +21,25 @@ GROUPS := --group dev --group bench --group scale
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-lowest lint format bench build clean
+.PHONY: help demo agent batch ray-batch notebook test test-lowest lint format bench
+.PHONY: build audit clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z -]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "PYTHON=python3.13 chooses the interpreter, VENV=.venv-3.13 the environment."
 
 demo: $(VENV)/.demo ## Run the quickstart: live with credentials, else on a local server
 	@$(BIN)/python examples/quickstart.py
+
+agent batch: $(VENV)/.demo ## Run an example: an agent with memory; a file of prompts
+	@$(BIN)/python examples/$@.py
+
+ray-batch: $(VENV)/.dev ## Run the example on a local Ray cluster
+	@$(BIN)/python examples/ray_batch.py
+
+notebook: $(VENV)/.dev ## Run the notebook, and write its outputs into it
+	@$(BIN)/jupyter execute --inplace examples/chat.ipynb
 
 test: $(VENV)/.dev ## Run all tests, with the coverage gate
 	@$(BIN)/pytest --cov
@@ -53,6 +63,9 @@ build: $(VENV)/.dev ## Build the sdist and the wheel into dist/, and check them
 	@rm -rf dist
 	@$(BIN)/python -m build --no-isolation
 	@$(BIN)/twine check --strict dist/*
+
+audit: $(VENV)/.dev ## Look up what is installed among known vulnerabilities
+	@$(BIN)/pip-audit --local --skip-editable
 
 clean: ## Remove the environments and everything that was generated
 	@rm -rf $(VENV) $(VENV_LOWEST) dist build htmlcov .coverage .coverage.*

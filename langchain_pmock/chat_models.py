@@ -42,6 +42,12 @@ _translator.register()
 # here ten minutes without a byte are enough.
 _DEFAULT_TIMEOUT = httpx.Timeout(600.0, connect=30.0)
 
+# The parameters that the constructor takes. pydantic is slow to say that it has no such
+# field, and this is asked three times in each call.
+_SETTABLE = [
+    n for n in _params.Params.__annotations__ if n in PmockSettings.model_fields
+]
+
 
 class ChatPmock(PmockSettings):
     """Chat models of the pmock gateway: GPT, Gemini and Claude behind one endpoint.
@@ -202,8 +208,7 @@ class ChatPmock(PmockSettings):
 
     def _default_params(self) -> dict[str, Any]:
         """Give the parameters that the constructor set, under their names."""
-        names = ("model", *_params.WIRE_NAMES, "model_kwargs")
-        values = {name: getattr(self, name, None) for name in names}
+        values = {name: getattr(self, name) for name in _SETTABLE}
         return {k: v for k, v in values.items() if v is not None and v not in ({}, [])}
 
     def _call_params(
@@ -355,7 +360,9 @@ class ChatPmock(PmockSettings):
         params = {**self._default_params(), **kwargs}
         stop = stop or params.get("stop")
         found = {
-            "ls_model_name": params.get("model_name") or params.get("model"),
+            "ls_model_name": params.get("model_name")
+            or params.get("model")
+            or self.model,
             "ls_temperature": params.get("temperature"),
             "ls_max_tokens": params.get("max_tokens")
             or params.get("max_completion_tokens"),
