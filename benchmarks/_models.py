@@ -19,7 +19,7 @@ from benchmarks import _wire
 from langchain_pmock import ChatPmock
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
 PROMPT = "Tell me a story."
 
@@ -72,6 +72,15 @@ def openai(url: str, path: str) -> ChatOpenAI:
         base_url=f"{url}/openai/{path}",
         use_responses_api=False,
     )
+
+
+CONTESTANTS: dict[str, Callable[[str, str], BaseChatModel]] = {
+    PMOCK: pmock,
+    AIOHTTP: pmock,
+    MISTRAL: mistral,
+    OPENAI: openai,
+}
+"""How to make each model, from the server's URL and the path of the answer."""
 
 
 class CoreAlone(BaseChatModel):

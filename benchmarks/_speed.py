@@ -5,17 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import _models, _wire
-from benchmarks._models import AIOHTTP, MISTRAL, OPENAI, PMOCK
+from benchmarks._models import AIOHTTP, OPENAI, PMOCK
 from benchmarks._timing import Cost, Loop, cpu, in_turn
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import AsyncIterator, Iterator
 
     from langchain_core.language_models import BaseChatModel
 
     from benchmarks._timing import Case
-
-    Make = Callable[[str, str], BaseChatModel]
 
 FLOOR = "floor"
 MADE_BEFORE = "floor, chunks made before"
@@ -24,11 +22,8 @@ CORE = "langchain-core alone"
 CORE_MADE = "langchain-core alone, chunks made before"
 HTTP = "httpx alone"
 
-_PEERS: dict[str, Make] = {
-    PMOCK: _models.pmock,
-    MISTRAL: _models.mistral,
-    OPENAI: _models.openai,
-}
+# The extra `aiohttp` only makes a difference to async calls.
+_SYNC = {n: make for n, make in _models.CONTESTANTS.items() if n != _models.AIOHTTP}
 
 
 def streams(url: str, tokens: int, rounds: int) -> dict[str, Cost]:
@@ -60,7 +55,7 @@ def streams(url: str, tokens: int, rounds: int) -> dict[str, Cost]:
         HTTP: lambda: cpu(lambda: _drain(http.events())),
         JOINED: lambda: cpu(lambda: _drain(joined.stream(_models.PROMPT))),
     }
-    for name, make in _PEERS.items():
+    for name, make in _SYNC.items():
         model = make(url, path)
         _check_text(model, deltas)
         cases[name] = _streaming(model)
@@ -88,9 +83,9 @@ def async_streams(url: str, tokens: int, rounds: int) -> dict[str, Cost]:
         HTTP: lambda: loop.cpu(lambda: _adrain(http.aevents())),
         JOINED: lambda: loop.cpu(lambda: _adrain(joined.astream(_models.PROMPT))),
     }
-    for name, make in _PEERS.items():
-        cases[name] = _astreaming(make(url, path), loop)
-    cases[AIOHTTP] = _astreaming(_models.pmock(url, path), aiohttp)
+    for name, make in _models.CONTESTANTS.items():
+        own_loop = aiohttp if name == AIOHTTP else loop
+        cases[name] = _astreaming(make(url, path), own_loop)
     costs = in_turn(cases, rounds)
     loop.run(http.async_client.aclose)
     loop.close()
@@ -122,7 +117,7 @@ def tool_calls(url: str, tokens: int, rounds: int) -> dict[str, Cost]:
         JOINED: lambda: cpu(lambda: _drain(joined.stream(_models.PROMPT))),
     }
     for name in (PMOCK, OPENAI):
-        model = _PEERS[name](url, path)
+        model = _SYNC[name](url, path)
         _check_tool_call(model, deltas)
         cases[name] = _streaming(model)
     return _with_floor(_per_token(in_turn(cases, rounds), len(deltas)))
@@ -154,7 +149,7 @@ def invokes(url: str, times: int, rounds: int) -> dict[str, Cost]:
         HTTP: lambda: cpu(http.post, times),
         FLOOR: lambda: cpu(both, times),
     }
-    for name, make in _PEERS.items():
+    for name, make in _SYNC.items():
         cases[name] = _invoking(make(url, "whole/0"), times)
     return _in_ms(in_turn(cases, rounds))
 
@@ -174,9 +169,9 @@ def ainvokes(url: str, times: int, rounds: int) -> dict[str, Cost]:
         HTTP: lambda: loop.cpu(http.apost, times),
         FLOOR: lambda: loop.cpu(both, times),
     }
-    for name, make in _PEERS.items():
-        cases[name] = _ainvoking(make(url, "whole/0"), loop, times)
-    cases[AIOHTTP] = _ainvoking(_models.pmock(url, "whole/0"), aiohttp, times)
+    for name, make in _models.CONTESTANTS.items():
+        own_loop = aiohttp if name == AIOHTTP else loop
+        cases[name] = _ainvoking(make(url, "whole/0"), own_loop, times)
     costs = in_turn(cases, rounds)
     loop.run(http.async_client.aclose)
     loop.close()
@@ -256,12 +251,8 @@ def _with_floor(costs: dict[str, Cost]) -> dict[str, Cost]:
 
 
 def _per_token(costs: dict[str, Cost], tokens: int) -> dict[str, Cost]:
-    return {k: _times(cost, 1e6 / tokens) for k, cost in costs.items()}
+    return {name: cost * (1e6 / tokens) for name, cost in costs.items()}
 
 
 def _in_ms(costs: dict[str, Cost]) -> dict[str, Cost]:
-    return {name: _times(cost, 1e3) for name, cost in costs.items()}
-
-
-def _times(cost: Cost, factor: float) -> Cost:
-    return Cost(cost.least * factor, cost.median * factor)
+    return {name: cost * 1e3 for name, cost in costs.items()}

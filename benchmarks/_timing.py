@@ -30,6 +30,10 @@ class Cost:
         """Add up two that were measured apart."""
         return Cost(self.least + other.least, self.median + other.median)
 
+    def __mul__(self, factor: float) -> Cost:
+        """Give the same in another unit."""
+        return Cost(self.least * factor, self.median * factor)
+
     def __truediv__(self, other: Cost) -> Cost:
         """Give the ratio to another."""
         return Cost(self.least / other.least, self.median / other.median)

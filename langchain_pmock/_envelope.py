@@ -12,7 +12,7 @@ import httpx
 from pydantic_core import from_json
 
 from langchain_pmock import errors
-from langchain_pmock.auth import ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER, SIGNED_AT
+from langchain_pmock.auth import SIGNED_AT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -24,7 +24,6 @@ _OK = 200
 _OKS = (_OK, str(_OK))
 _EXCERPT = 200  # characters of a body that is no envelope
 _TAGS = re.compile(r"<(style|script|head)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
-_SIGNED = (ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER)
 # Said of the body as it was sent; the copy's is decoded.
 _ENCODING = (b"content-encoding", b"content-length", b"transfer-encoding")
 
@@ -169,11 +168,10 @@ def _origin(error: Exception) -> BaseException:
 
 
 def _forget_signature(error: Exception) -> None:
-    """Take the signature out of what a transport's error keeps of the request."""
-    with contextlib.suppress(RuntimeError):
+    """Take the headers out of what a transport's error keeps of the request."""
+    with contextlib.suppress(RuntimeError):  # there is no request
         if isinstance(error, httpx.RequestError):
-            for name in _SIGNED:
-                error.request.headers.pop(name, None)
+            error.request.headers = httpx.Headers()
     if hasattr(error, "request_info"):  # aiohttp's
         error.request_info = error.request_info._replace(headers={})
         error.args = (error.request_info, *error.args[1:])
@@ -221,9 +219,8 @@ def _excerpt(payload: bytes) -> str:
 def _safe_copy(
     response: httpx.Response, payload: bytes, auth: PmockAuth
 ) -> httpx.Response:
-    """Copy a response without the signature of its request, also where it is echoed."""
+    """Copy a response without its request's headers, and without keys it echoes."""
     request = response.request
-    headers = [(k, v) for k, v in request.headers.multi_items() if k not in _SIGNED]
     return httpx.Response(
         response.status_code,
         headers=[
@@ -235,7 +232,6 @@ def _safe_copy(
         request=httpx.Request(
             request.method,
             request.url,
-            headers=headers,
             extensions={SIGNED_AT: request.extensions.get(SIGNED_AT)},
         ),
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import html
 import json
 import re
 import time
@@ -198,6 +199,7 @@ def _any_spelling(character: str) -> str:
         f"\\u{code:04x}",
         f"&#{code};",
         f"&#x{code:x};",
+        html.escape(character),
         quote(character, safe=""),
     )
     return f"(?:{'|'.join(map(re.escape, spellings))})"

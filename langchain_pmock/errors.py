@@ -60,7 +60,7 @@ class PmockError(core.ModelError):
         code: The envelope's `code`, where there was an envelope.
         status_code: The HTTP status, where there was a response.
         trace_id: The service's id of the request; its support will ask for it.
-        response: The response, where there was one. Its request carries no signature.
+        response: The response, where there was one. Its request has no headers.
         is_retryable: Whether the same request may succeed if it is sent again.
     """
 

@@ -202,10 +202,10 @@ def test_retry_after_in_seconds(
     server: PmockServer, make_model: MakeModel, ask: Ask, by: str
 ) -> None:
     fault: dict[str, Any] = {by: 429}
-    server.fail(**fault, retry_after=0.2)
+    server.fail(**fault, retry_after=0.1)
     outcome = ask(make_model(max_retries=1))
     assert outcome.text == HELLO
-    assert 0.2 <= outcome.seconds < 3
+    assert 0.1 <= outcome.seconds < 3
 
 
 async def told_to_wait(model: ChatPmock, caplog: pytest.LogCaptureFixture) -> str:

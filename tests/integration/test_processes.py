@@ -154,7 +154,7 @@ def test_errors_of_a_server_can_be_pickled(
         server.fail(**fault)
         error = error_of_a_process(make_model())
         twin: Any = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
-        assert type(twin) is type(error)
+        assert {type(twin)} == {type(error)}
         assert str(twin) == str(error)
         assert twin.code == error.code
         assert (twin.response is None) == (error.response is None)

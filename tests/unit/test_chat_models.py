@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING, Any
@@ -263,7 +262,7 @@ def test_repr_shows_what_is_set_and_no_secret() -> None:
         default_headers={"authorization": "do-not-show"},
         http_client=client,
     )
-    for shown in (repr(model), str(model), repr(model.bind(stop=["a"]))):
+    for shown in (repr(model), repr(model.bind(stop=["a"]))):
         assert "gpt-5.1" in shown
         assert "temperature=0.5" in shown
         for secret in (ACCESS_KEY, SECRET_KEY, "do-not-show", "httpx.Client"):
@@ -290,9 +289,6 @@ def test_the_users_own_tokenizer() -> None:
     assert model.get_num_tokens("four") == 4
 
 
-# --- What it does not do -------------------------------------------------------------
-
-
 def test_making_a_model_opens_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     def forbidden(*_: Any, **__: Any) -> None:
         pytest.fail("a model was made, and nothing asked yet")
@@ -301,4 +297,3 @@ def test_making_a_model_opens_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(httpx.Client, "__init__", forbidden)
     monkeypatch.setattr(httpx.AsyncClient, "__init__", forbidden)
     make_model().bind_tools([]).with_retry()
-    asyncio.run(asyncio.sleep(0))

@@ -38,7 +38,7 @@ AUTH = PmockAuth(ACCESS_KEY, SECRET_KEY)
 
 
 def response_of(status: int = 200, body: bytes = b"", **headers: str) -> httpx.Response:
-    request = httpx.Request("POST", BASE_URL, headers={"x-mine": "kept"}, json={})
+    request = httpx.Request("POST", BASE_URL, headers={"x-mine": "1"}, json={})
     AUTH.sign_request(request)
     return httpx.Response(status, content=body, headers=headers, request=request)
 
@@ -227,7 +227,7 @@ def test_the_response_of_an_error_is_a_readable_copy_without_the_signature() -> 
     assert "content-encoding" not in copy.headers
     assert copy.request.method == "POST"
     assert copy.request.url == BASE_URL
-    assert copy.request.headers["x-mine"] == "kept"
+    assert "x-mine" not in copy.request.headers  # it may be a secret of its own
     for name in (ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER):
         assert name not in copy.request.headers
         assert name in response.request.headers

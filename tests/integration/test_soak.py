@@ -1,0 +1,201 @@
+"""Thousands of calls, a third of which meet a fault: right answers or our errors."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import random
+import sys
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from langchain_core.messages import HumanMessage
+
+from langchain_pmock import ChatPmock, _pools, _retry, errors
+from langchain_pmock.testing import PmockServer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+AT_ONCE = 100
+FAULTS: tuple[dict[str, Any], ...] = (
+    {"status": 429},
+    {"status": 500},
+    {"status": 503, "retry_after": 0},
+    {"status": 401},
+    {"status": 400},
+    {"code": 429},
+    {"code": 500},
+    {"code": 500, "after": 3},
+    {"html": True},
+    {"html": True, "status": 200},
+    {"body": b""},
+    {"garbage": True},
+    {"garbage": True, "after": 2},
+    {"cut_after": 0},
+    {"cut_after": 1},
+    {"cut_after": 4},
+    {"reset_after": 0},
+    {"reset_after": 1},
+    {"reset_after": 4},
+    {"stall": 0.02},
+    {"stall": 30.0},
+    {"stall": 30.0, "after": 3},
+    {"byte_by_byte": True},
+)
+
+
+def text_for(i: int) -> str:
+    return f"You said: call {i} of many, and each has a text of its own."
+
+
+class Tally:
+    """What has become of the calls."""
+
+    def __init__(self, server: PmockServer, seed: int) -> None:
+        self.outcomes: Counter[str] = Counter()
+        self._server = server
+        self._random = random.Random(seed)  # noqa: S311 - the same in each run
+
+    def spoil(self) -> None:
+        """Let one in three of the next requests fail."""
+        if self._random.random() < 1 / 3:
+            self._server.fail(**self._random.choice(FAULTS))
+
+    def right(self, i: int, text: str) -> None:
+        assert text == text_for(i)
+        self.outcomes["right"] += 1
+
+    def wrong(self, i: int, pieces: list[str], error: errors.PmockError) -> None:
+        # What came before the error is the beginning of the text, each piece once.
+        assert text_for(i).startswith("".join(pieces))
+        assert "".join(pieces) != text_for(i)
+        self.outcomes[type(error).__name__] += 1
+
+    def check(self, calls: int) -> None:
+        assert sum(self.outcomes.values()) == calls
+        # The retries save most of what is spoiled.
+        assert self.outcomes["right"] > 0.7 * calls
+        assert set(self.outcomes) >= {
+            "PmockInvalidRequestError",
+            "PmockResponseError",
+            "PmockStreamInterruptedError",
+            "PmockTimeoutError",
+        }
+
+
+def model_of(server: PmockServer) -> ChatPmock:
+    return ChatPmock(
+        model="gpt-5.1",
+        base_url=server.url,
+        access_key=server.access_key,
+        secret_key=server.secret_key,
+        timeout=1.0,
+        max_retries=2,
+    )
+
+
+def question(i: int) -> list[HumanMessage]:
+    return [HumanMessage(text_for(i).removeprefix("You said: "))]
+
+
+async def ask_async(model: ChatPmock, i: int, tally: Tally) -> None:
+    pieces: list[str] = []
+    try:
+        if i % 2:
+            pieces.append((await model.ainvoke(question(i))).text)
+        else:
+            async for chunk in model.astream(question(i)):
+                pieces.append(chunk.text)  # noqa: PERF401 - it may break off
+    except errors.PmockError as error:
+        tally.wrong(i, pieces, error)
+    else:
+        tally.right(i, "".join(pieces))
+
+
+def ask(model: ChatPmock, i: int, tally: Tally) -> None:
+    pieces: list[str] = []
+    try:
+        if i % 2:
+            pieces.append(model.invoke(question(i)).text)
+        else:
+            for chunk in model.stream(question(i)):
+                pieces.append(chunk.text)  # noqa: PERF401 - it may break off
+    except errors.PmockError as error:
+        tally.wrong(i, pieces, error)
+    else:
+        tally.right(i, "".join(pieces))
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Check that descriptors and threads are back to where they began."""
+    if not Path("/proc/self/fd").is_dir():
+        pytest.skip("needs /proc to count descriptors")
+    monkeypatch.setattr(_retry, "_FIRST_WAIT", 0.01)
+    shared = _pools._Shared()
+    monkeypatch.setattr(_pools, "_shared", shared)
+    asyncio.run(asyncio.sleep(0))
+    gc.collect()
+    before = descriptors(), threading.active_count()
+    yield
+    shared.close()
+    assert shared.by_loop == {}
+    gc.collect()
+    deadline = time.monotonic() + 5
+    while (descriptors(), threading.active_count()) != before:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize(("transport", "calls"), [("httpx", 2000), ("aiohttp", 1000)])
+def test_many_async_calls(
+    transport: str, calls: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if transport == "aiohttp":
+        pytest.importorskip("httpx_aiohttp")
+    else:
+        monkeypatch.setitem(sys.modules, "httpx_aiohttp", None)
+
+    async def main(server: PmockServer, tally: Tally) -> None:
+        tasks = asyncio.all_tasks()
+        model = model_of(server)
+        numbers = iter(range(calls))
+
+        async def work() -> None:
+            for i in numbers:
+                tally.spoil()
+                await ask_async(model, i, tally)
+
+        await asyncio.gather(*(work() for _ in range(AT_ONCE)))
+        assert asyncio.all_tasks() == tasks
+
+    with PmockServer() as server:
+        tally = Tally(server, seed=1)
+        asyncio.run(main(server, tally))
+        server.reset()
+    tally.check(calls)
+
+
+def test_many_calls_on_threads() -> None:
+    calls = 500
+    with PmockServer() as server, ThreadPoolExecutor(25) as executor:
+        tally = Tally(server, seed=2)
+        model = model_of(server)
+
+        def work(i: int) -> None:
+            tally.spoil()
+            ask(model, i, tally)
+
+        list(executor.map(work, range(calls)))
+        server.reset()
+    tally.check(calls)

@@ -1,0 +1,277 @@
+"""Messages of every kind and dialect, and what the service gets of each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    BaseMessage,
+    ChatMessage,
+    FunctionMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolMessage,
+)
+from langchain_core.messages.tool import invalid_tool_call, tool_call, tool_call_chunk
+
+from tests.unit.test_content import image, text
+
+if TYPE_CHECKING:
+    from tests.unit.service import Json
+
+URL = "https://example.com/cat.png"
+CALL = tool_call(name="look_up", args={"city": "Zürich"}, id="call_1")
+WIRE_CALL = {
+    "id": "call_1",
+    "type": "function",
+    "function": {"name": "look_up", "arguments": '{"city": "Zürich"}'},
+}
+
+
+def wire_call(arguments: str, id_: str = "call_1", name: str = "look_up") -> Json:
+    function = {"name": name, "arguments": arguments}
+    return {"id": id_, "type": "function", "function": function}
+
+
+def ai(content: Any = "", **fields: Any) -> AIMessage:  # noqa: ANN401
+    return AIMessage(content=content, **fields)
+
+
+def tool(content: Any, **fields: Any) -> ToolMessage:  # noqa: ANN401
+    return ToolMessage(content=content, tool_call_id="call_1", **fields)
+
+
+def anthropic_result(**fields: Any) -> Json:
+    return {"type": "tool_result", "tool_use_id": "call_1", **fields}
+
+
+MESSAGES: dict[str, tuple[BaseMessage, Json | list[Json]]] = {
+    "human": (HumanMessage("Hi"), {"role": "user", "content": "Hi"}),
+    "human with a name": (
+        HumanMessage("Hi", name="ann"),
+        {"role": "user", "content": "Hi", "name": "ann"},
+    ),
+    "human with blocks": (
+        HumanMessage(["Look", text("here"), {"type": "image", "url": URL}]),
+        {"role": "user", "content": [text("Look"), text("here"), image(URL)]},
+    ),
+    "human without blocks": (HumanMessage([]), {"role": "user", "content": ""}),
+    "empty human": (HumanMessage(""), {"role": "user", "content": ""}),
+    "system": (SystemMessage("Be brief"), {"role": "system", "content": "Be brief"}),
+    "system with blocks": (
+        SystemMessage([text("Be brief")]),
+        {"role": "system", "content": [text("Be brief")]},
+    ),
+    "developer": (
+        SystemMessage("Hi", additional_kwargs={"__openai_role__": "developer"}),
+        {"role": "developer", "content": "Hi"},
+    ),
+    **{
+        f"chat as {role}": (
+            ChatMessage(content="Hi", role=role),
+            {"role": wire_role, "content": "Hi"},
+        )
+        for role, wire_role in {
+            "user": "user",
+            "human": "user",
+            "assistant": "assistant",
+            "ai": "assistant",
+            "system": "system",
+            "developer": "developer",
+        }.items()
+    },
+    "assistant": (ai("Hi"), {"role": "assistant", "content": "Hi"}),
+    "assistant with a name": (
+        ai("Hi", name="bob"),
+        {"role": "assistant", "content": "Hi", "name": "bob"},
+    ),
+    "assistant's chunk": (
+        AIMessageChunk(content="Hi", chunk_position="last"),
+        {"role": "assistant", "content": "Hi"},
+    ),
+    "empty assistant": (ai(""), {"role": "assistant", "content": ""}),
+    "assistant with blocks": (
+        ai(["Well", text("then")]),
+        {"role": "assistant", "content": [text("Well"), text("then")]},
+    ),
+    "tool call": (
+        ai("Wait", tool_calls=[CALL]),
+        {"role": "assistant", "content": "Wait", "toolCalls": [WIRE_CALL]},
+    ),
+    "tool call without arguments": (
+        ai(tool_calls=[{**CALL, "args": {}}]),
+        {"role": "assistant", "content": "", "toolCalls": [wire_call("{}")]},
+    ),
+    "invalid tool call": (
+        ai(
+            tool_calls=[CALL],
+            invalid_tool_calls=[
+                invalid_tool_call(name="look_up", args='{"city": ', id="2", error="x"),
+                invalid_tool_call(name=None, args=None, id="3", error="x"),
+            ],
+        ),
+        {
+            "role": "assistant",
+            "content": "",
+            "toolCalls": [
+                WIRE_CALL,
+                wire_call('{"city": ', "2"),
+                wire_call("{}", "3", "unknown"),
+            ],
+        },
+    ),
+    "streamed tool call": (
+        AIMessageChunk(
+            content="",
+            tool_call_chunks=[
+                tool_call_chunk(name="look_up", args='{"city": "Z"}', id="call_1")
+            ],
+        ),
+        {
+            "role": "assistant",
+            "content": "",
+            "toolCalls": [wire_call('{"city": "Z"}')],
+        },
+    ),
+    "v1 tool call, also in the content": (
+        ai([text("Wait"), {**CALL, "index": 0}], tool_calls=[CALL]),
+        {"role": "assistant", "content": [text("Wait")], "toolCalls": [WIRE_CALL]},
+    ),
+    "Anthropic's tool call, also in the content": (
+        ai(
+            [{"type": "tool_use", "id": "call_1", "name": "look_up", "input": {}}],
+            tool_calls=[CALL],
+        ),
+        {"role": "assistant", "content": "", "toolCalls": [WIRE_CALL]},
+    ),
+    # Another provider's message that LangChain has not read the calls out of.
+    "Anthropic's tool call in the content alone": (
+        ai(
+            [
+                {"type": "thinking", "thinking": "Hm.", "signature": "sig"},
+                text("Wait"),
+                {"type": "tool_use", "id": "call_1", "name": "look_up", "input": {}},
+            ]
+        ),
+        {
+            "role": "assistant",
+            "content": [text("Wait")],
+            "toolCalls": [wire_call("{}")],
+            "reasoningContent": "Hm.",
+        },
+    ),
+    "non-standard tool call in the content alone": (
+        ai([{"type": "non_standard", "value": {**CALL}}]),
+        {"role": "assistant", "content": "", "toolCalls": [WIRE_CALL]},
+    ),
+    "v1 invalid tool call in the content alone": (
+        ai([invalid_tool_call(name="look_up", args="{", id="call_1", error="x")]),
+        {"role": "assistant", "content": "", "toolCalls": [wire_call("{")]},
+    ),
+    "reasoning": (
+        ai("So", additional_kwargs={"reasoning_content": "Hm."}),
+        {"role": "assistant", "content": "So", "reasoningContent": "Hm."},
+    ),
+    "v1 reasoning": (
+        ai([{"type": "reasoning", "reasoning": "Hm. "}, text("So")]),
+        {"role": "assistant", "content": [text("So")], "reasoningContent": "Hm. "},
+    ),
+    "reasoning in several blocks": (
+        ai([{"type": "reasoning", "reasoning": r} for r in ("Hm", ". ")]),
+        {"role": "assistant", "content": "", "reasoningContent": "Hm. "},
+    ),
+    "OpenAI's reasoning": (
+        ai([{"type": "reasoning", "summary": [{"text": "A"}, {"text": "B"}]}]),
+        {"role": "assistant", "content": "", "reasoningContent": "A\n\nB"},
+    ),
+    "reasoning without text": (
+        ai([{"type": "reasoning", "id": "rs_1"}, text("So")]),
+        {"role": "assistant", "content": [text("So")]},
+    ),
+    "reasoning of an unknown kind": (
+        ai("So", additional_kwargs={"reasoning_content": {"deep": "Hm."}}),
+        {"role": "assistant", "content": "So"},
+    ),
+    "refusal": (
+        ai(additional_kwargs={"refusal": "No."}),
+        {"role": "assistant", "content": "", "refusal": "No."},
+    ),
+    "refusal as a block": (
+        ai([{"type": "refusal", "refusal": "No."}]),
+        {"role": "assistant", "content": "", "refusal": "No."},
+    ),
+    "refusal as a non-standard block": (
+        ai([{"type": "non_standard", "value": {"type": "refusal", "refusal": "No."}}]),
+        {"role": "assistant", "content": "", "refusal": "No."},
+    ),
+    "tool": (
+        tool("sunny"),
+        {"role": "tool", "toolCallId": "call_1", "content": "sunny"},
+    ),
+    "tool with a name": (
+        tool("sunny", name="look_up", artifact={"kept": "here"}),
+        {
+            "role": "tool",
+            "toolCallId": "call_1",
+            "content": "sunny",
+            "name": "look_up",
+        },
+    ),
+    "tool with an image": (
+        tool([text("see"), {"type": "image", "url": URL}]),
+        {"role": "tool", "toolCallId": "call_1", "content": [text("see"), image(URL)]},
+    ),
+    "tool that failed": (
+        tool("no such city", status="error"),
+        {"role": "tool", "toolCallId": "call_1", "content": "Error: no such city"},
+    ),
+    "tool that failed and says so": (
+        tool("ValueError: no", status="error"),
+        {"role": "tool", "toolCallId": "call_1", "content": "ValueError: no"},
+    ),
+    "tool that failed with an image": (
+        tool([{"type": "image", "url": URL}], status="error"),
+        {
+            "role": "tool",
+            "toolCallId": "call_1",
+            "content": [text("Error:"), image(URL)],
+        },
+    ),
+    "tool without a result": (
+        tool([]),
+        {"role": "tool", "toolCallId": "call_1", "content": ""},
+    ),
+    "Anthropic's results": (
+        HumanMessage(
+            [
+                anthropic_result(content="sunny"),
+                text("And now?"),
+                anthropic_result(content=[text("no"), {"type": "image", "url": URL}]),
+                anthropic_result(content="no", is_error=True),
+                anthropic_result(),
+            ],
+            name="ann",
+        ),
+        [
+            {"role": "tool", "toolCallId": "call_1", "content": "sunny"},
+            {
+                "role": "tool",
+                "toolCallId": "call_1",
+                "content": [text("no"), image(URL)],
+            },
+            {"role": "tool", "toolCallId": "call_1", "content": "Error: no"},
+            {"role": "tool", "toolCallId": "call_1", "content": ""},
+            {"role": "user", "content": [text("And now?")], "name": "ann"},
+        ],
+    ),
+    "Anthropic's result alone": (
+        HumanMessage([anthropic_result(content="sunny")]),
+        [{"role": "tool", "toolCallId": "call_1", "content": "sunny"}],
+    ),
+    "function": (
+        FunctionMessage(content="sunny", name="look_up"),
+        {"role": "function", "content": "sunny", "name": "look_up"},
+    ),
+}

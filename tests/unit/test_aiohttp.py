@@ -1,0 +1,132 @@
+"""What is different where aiohttp is the transport: errors, lost connections."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+import aiohttp
+import httpx
+import pytest
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
+
+from langchain_pmock import (
+    PmockConnectionError,
+    PmockError,
+    PmockStreamInterruptedError,
+    PmockTimeoutError,
+)
+from langchain_pmock._envelope import transport_errors
+from langchain_pmock._pools import _fail_with_connection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+TOKEN = "do-not-show"
+
+
+@pytest.mark.parametrize("progress", [None, "it ended after 2 events"])
+@pytest.mark.parametrize(
+    ("cause", "by_progress"),
+    [
+        (
+            aiohttp.ServerDisconnectedError(),
+            [PmockConnectionError, PmockStreamInterruptedError],
+        ),
+        (
+            aiohttp.ClientPayloadError("lost"),
+            [PmockConnectionError, PmockStreamInterruptedError],
+        ),
+        (aiohttp.SocketTimeoutError("slow"), [PmockTimeoutError, PmockTimeoutError]),
+    ],
+)
+@pytest.mark.parametrize("is_wrapped", [False, True])
+def test_its_errors_are_ours(
+    cause: Exception,
+    by_progress: list[type[PmockError]],
+    progress: str | None,
+    is_wrapped: bool,  # noqa: FBT001
+) -> None:
+    error = cause
+    if is_wrapped:  # as httpx-aiohttp does, for which all of these are timeouts
+        error = httpx.ReadTimeout("timeout")
+        error.__cause__ = cause
+    with pytest.raises(PmockError) as caught, transport_errors(lambda: progress):
+        raise error
+    assert type(caught.value) is by_progress[progress is not None]
+    assert type(cause).__name__ in str(caught.value)
+    assert caught.value.__cause__ is error
+
+
+def test_its_errors_do_not_keep_the_signature() -> None:
+    headers = CIMultiDictProxy(CIMultiDict({"wuinai-access-token": TOKEN}))
+    info = aiohttp.RequestInfo(URL("https://x.invalid"), "POST", headers)
+    error = aiohttp.ClientResponseError(info, (), message="bad")
+    with pytest.raises(PmockConnectionError) as caught, transport_errors():
+        raise error
+    assert TOKEN not in repr(error) + str(error.request_info) + str(caught.value)
+    assert error.message == "bad"
+
+
+class Content:
+    """Stands for the body of aiohttp's response."""
+
+    def __init__(self) -> None:
+        self.ended = False
+        self.error: Exception | None = None
+        self.at_the_end: Callable[[], None] = lambda: None
+
+    def exception(self) -> Exception | None:
+        return self.error
+
+    def set_exception(self, error: Exception) -> None:
+        self.error = error
+
+    def is_eof(self) -> bool:
+        return self.ended
+
+    def on_eof(self, callback: Callable[[], None]) -> None:
+        self.at_the_end = callback
+
+
+def response_of(
+    content: Content, closed: asyncio.Future[None] | None
+) -> httpx.Response:
+    connection = SimpleNamespace(protocol=SimpleNamespace(closed=closed))
+    answer = SimpleNamespace(connection=closed and connection, content=content)
+    stream = SimpleNamespace(_stream=SimpleNamespace(_aiohttp_response=answer))
+    return cast("httpx.Response", SimpleNamespace(stream=stream))
+
+
+@pytest.mark.parametrize("how", ["error", "no error", "cancelled"])
+@pytest.mark.parametrize("state", ["waiting", "whole", "failed", "at its end"])
+async def test_a_body_fails_with_its_connection(state: str, how: str) -> None:
+    content, failed = Content(), aiohttp.ClientPayloadError("before")
+    closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    await _fail_with_connection(response_of(content, closed))
+    content.ended = state == "whole"
+    content.error = failed if state == "failed" else None
+    if state == "at its end":
+        content.at_the_end()
+    if how == "cancelled":
+        closed.cancel()
+    elif how == "error":
+        closed.set_exception(ConnectionResetError("reset"))
+    else:
+        closed.set_result(None)
+    await asyncio.sleep(0)
+    if state == "waiting":
+        assert isinstance(content.error, aiohttp.ClientPayloadError)
+        assert "the connection was lost" in str(content.error)
+    else:
+        assert content.error is (failed if state == "failed" else None)
+
+
+async def test_a_body_that_has_come_already_is_left() -> None:
+    content = Content()
+    await _fail_with_connection(response_of(content, None))
+    nothing: Any = httpx.Response(200)
+    await _fail_with_connection(nothing)
+    assert content.error is None
