@@ -87,11 +87,16 @@ def _generations(data: Mapping[str, Any], trace_id: str | None) -> list[ChatGene
                         **answer_metadata(data, trace_id),
                         **choice_metadata(choice),
                     },
-                    id=data.get("id"),
+                    id=_message_id(data.get("id"), len(generations)),
                 )
             )
         )
     return generations
+
+
+def _message_id(id_: str | None, index: int) -> str | None:
+    """Tell several answers apart: LangGraph keeps one message of each id."""
+    return f"{id_}-{index}" if id_ and index else id_
 
 
 def answer_metadata(data: Mapping[str, Any], trace_id: str | None) -> dict[str, Any]:
@@ -155,12 +160,13 @@ def usage_metadata(usage: Mapping[str, Any] | None) -> UsageMetadata | None:
     """
     if not usage:
         return None
-    input_tokens = get(usage, "prompt_tokens") or 0
-    output_tokens = get(usage, "completion_tokens") or 0
+    input_tokens = _count(get(usage, "prompt_tokens"))
+    output_tokens = _count(get(usage, "completion_tokens"))
     metadata: dict[str, Any] = {
         "input_tokens": input_tokens,
         "output_tokens": output_tokens,
-        "total_tokens": get(usage, "total_tokens") or input_tokens + output_tokens,
+        "total_tokens": _count(get(usage, "total_tokens"))
+        or input_tokens + output_tokens,
     }
     for name, field, names in (
         ("input_token_details", "prompt_tokens_details", _INPUT_DETAILS),
@@ -168,8 +174,15 @@ def usage_metadata(usage: Mapping[str, Any] | None) -> UsageMetadata | None:
     ):
         details = _rest(get(usage, field) or {}, _NO_DETAILS)
         if details:
-            metadata[name] = {names.get(k, k): v for k, v in details.items()}
+            # LangChain adds these up, so nothing but counts may be among them.
+            metadata[name] = {
+                names.get(k, k): v for k, v in details.items() if type(v) is int
+            }
     return cast("UsageMetadata", metadata)
+
+
+def _count(value: object) -> int:
+    return int(value) if isinstance(value, (int, float, str)) else 0
 
 
 def parse_tool_call(call: Mapping[str, Any]) -> ToolCall | InvalidToolCall:

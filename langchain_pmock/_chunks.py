@@ -6,11 +6,13 @@ A streamed text token is one look at the event, one `AIMessageChunk`, one
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessageChunk
 from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk
+from langchain_core.utils.json import parse_partial_json
 from pydantic import BaseModel
 
 from langchain_pmock._answers import (
@@ -101,7 +103,7 @@ class ChunkParser:
                 id=self._id,
                 response_metadata={"model_provider": PROVIDER, **self._new(self._last)},
                 usage_metadata=usage_metadata(self._usage),
-                tool_call_chunks=self._tool_calls.missing_ids(),
+                tool_call_chunks=self._tool_calls.last_deltas(),
                 chunk_position="last",
             )
         )
@@ -135,28 +137,24 @@ class ChunkParser:
         if not (content or extras or calls or metadata):
             return None
         head = {k: v for k, v in self._last.items() if k != "finish_reason"}
-        return ChatGenerationChunk(
-            message=AIMessageChunk(
-                content=content,
-                additional_kwargs=extras,
-                tool_call_chunks=calls,
-                id=self._id,
-                response_metadata={
-                    "model_provider": PROVIDER,
-                    **self._new(head),
-                    **metadata,
-                },
-            )
+        return _calls_chunk(
+            calls,
+            content=content,
+            additional_kwargs=extras,
+            id=self._id,
+            response_metadata={
+                "model_provider": PROVIDER,
+                **self._new(head),
+                **metadata,
+            },
         )
 
     def _tool_call_chunk(self, calls: list[Mapping[str, Any]]) -> ChatGenerationChunk:
-        return ChatGenerationChunk(
-            message=AIMessageChunk(
-                content="",
-                tool_call_chunks=self._tool_calls.deltas(calls),
-                id=self._id,
-                response_metadata={"model_provider": PROVIDER},
-            )
+        return _calls_chunk(
+            self._tool_calls.deltas(calls),
+            content="",
+            id=self._id,
+            response_metadata={"model_provider": PROVIDER},
         )
 
     def _new(self, metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -185,6 +183,41 @@ def _text_chunk(text: str, id_: str | None) -> ChatGenerationChunk:
     return chunk
 
 
+def _calls_chunk(calls: list[ToolCallChunk], **fields: Any) -> ChatGenerationChunk:
+    """Make a chunk with deltas of tool calls.
+
+    LangChain parses the arguments of each chunk that it makes. A piece from the middle
+    is no JSON, so it drops a character and tries again, to the last one: minutes, for
+    long arguments. Only a piece with which a call begins is given to be parsed.
+    """
+    begin = any(call["name"] for call in calls)
+    message = AIMessageChunk(tool_call_chunks=calls if begin else [], **fields)
+    message.tool_call_chunks = calls
+    return ChatGenerationChunk(message=message)
+
+
+def _seal(arguments: str) -> str:
+    """Find what keeps LangChain from completing arguments that are cut.
+
+    It mends a merged message's arguments, `{"path": "/ho` to `{"path": "/ho"}`, and an
+    agent would run the tool with half of them. A bracket that closes nothing cannot be
+    mended: the call ends in `invalid_tool_calls`, as it does when it is not streamed.
+    """
+    try:
+        json.loads(arguments or "{}", strict=False)
+    except ValueError:
+        ends = ["", *(end + bracket for end in ("", '"', '\\"') for bracket in "]}")]
+        return next((end for end in ends if not _is_mended(arguments + end)), "")
+    return ""
+
+
+def _is_mended(arguments: str) -> bool:
+    try:
+        return isinstance(parse_partial_json(arguments), dict)
+    except ValueError:
+        return False
+
+
 class _ToolCalls:
     """Tells apart the tool calls of a stream.
 
@@ -195,18 +228,25 @@ class _ToolCalls:
     def __init__(self) -> None:
         self._ids: list[str | None] = []
         self._named: list[bool] = []
+        self._arguments: list[list[str]] = []
         self._by_wire_index: dict[Any, int] = {}
 
     def deltas(self, calls: list[Mapping[str, Any]] | tuple[()]) -> list[ToolCallChunk]:
         return [self._delta(call) for call in calls]
 
-    def missing_ids(self) -> list[ToolCallChunk]:
-        """Give an id to each call that came without."""
-        return [
-            tool_call_chunk(index=index, id=new_tool_call_id(), name=None, args=None)
-            for index, id_ in enumerate(self._ids)
-            if not id_
-        ]
+    def last_deltas(self) -> list[ToolCallChunk]:
+        """Give what calls lack: an id to those without, a seal to those cut short."""
+        deltas = []
+        for index, (id_, pieces) in enumerate(
+            zip(self._ids, self._arguments, strict=True)
+        ):
+            seal = _seal("".join(pieces)) or None
+            if not id_ or seal:
+                new_id = None if id_ else new_tool_call_id()
+                deltas.append(
+                    tool_call_chunk(index=index, id=new_id, name=None, args=seal)
+                )
+        return deltas
 
     def _delta(self, call: Mapping[str, Any]) -> ToolCallChunk:
         function = call.get("function") or {}
@@ -216,9 +256,11 @@ class _ToolCalls:
         new_name = None if self._named[index] else name
         self._ids[index] = self._ids[index] or id_
         self._named[index] = self._named[index] or name is not None
-        return tool_call_chunk(
-            index=index, id=new_id, name=new_name, args=arguments_text(function)
-        )
+        args = arguments_text(function)
+        if args == "null" and not self._arguments[index]:
+            args = ""  # some models' way to give none
+        self._arguments[index].append(args)
+        return tool_call_chunk(index=index, id=new_id, name=new_name, args=args)
 
     def _index(self, wire_index: Any, id_: str | None, name: str | None) -> int:  # noqa: ANN401
         index = self._by_wire_index.get(wire_index)
@@ -233,5 +275,6 @@ class _ToolCalls:
                 return index
         self._ids.append(None)
         self._named.append(False)
+        self._arguments.append([])
         self._by_wire_index[wire_index] = len(self._ids) - 1
         return len(self._ids) - 1

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import socket
 import threading
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ import httpx
 from langchain_pmock import errors
 from langchain_pmock._envelope import read_envelope, transport_errors
 from langchain_pmock._events import EventReader
+from langchain_pmock._json import encode
 from langchain_pmock._pools import shared_async_pools, shared_pools
 from langchain_pmock._retry import async_attempt, attempt
 from langchain_pmock._version import __version__
@@ -82,12 +82,12 @@ class PmockClient:
         Raises:
             PmockError: If every attempt failed; the last one's error.
         """
-        post = partial(self._signed_twice, self._post, _encode(body))
+        post = partial(self._signed_twice, self._post, encode(body))
         return attempt(self.max_retries, post)
 
     async def apost(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
         """Do as `post`, without blocking the event loop."""
-        post = partial(self._asigned_twice, self._apost, _encode(body))
+        post = partial(self._asigned_twice, self._apost, encode(body))
         return await async_attempt(self.max_retries, post)
 
     def stream(
@@ -107,7 +107,7 @@ class PmockClient:
         Raises:
             PmockError: If no attempt gave a chunk, or the stream broke later.
         """
-        content = _encode({**body, "stream": True})
+        content = encode({**body, "stream": True})
         first: ChunkT
         chunks: Generator[ChunkT, None, None]
         begin = partial(self._signed_twice, self._begin, content, make_parser)
@@ -120,7 +120,7 @@ class PmockClient:
         self, body: Mapping[str, Any], make_parser: Callable[[], Parser[ChunkT]]
     ) -> AsyncGenerator[ChunkT, None]:
         """Do as `stream`, without blocking the event loop."""
-        content = _encode({**body, "stream": True})
+        content = encode({**body, "stream": True})
         first: ChunkT
         chunks: AsyncGenerator[ChunkT, None]
         begin = partial(self._asigned_twice, self._abegin, content, make_parser)
@@ -270,17 +270,6 @@ class PmockClient:
 def _url(base_url: str) -> httpx.URL:
     """Take the URL apart once: that costs httpx as much as the rest of a request."""
     return httpx.URL(base_url + _PATH)
-
-
-def _encode(body: Mapping[str, Any]) -> bytes:
-    try:
-        text = json.dumps(
-            body, ensure_ascii=False, allow_nan=False, separators=(",", ":")
-        )
-        return text.encode()
-    except (TypeError, ValueError) as error:
-        msg = f"The request cannot be written as JSON: {error}"
-        raise ValueError(msg) from error
 
 
 def _is_stream(response: httpx.Response) -> bool:

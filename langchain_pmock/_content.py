@@ -164,8 +164,16 @@ def _document(block: Mapping[str, Any]) -> Part:
     return _file(block)
 
 
+def _media(block: Mapping[str, Any]) -> Part:
+    """Write Google's block for every kind of data, told apart by the media type."""
+    kind = str(block.get("mime_type")).partition("/")[0]
+    return {"image": _image, "audio": _audio}.get(kind, _file)(block)
+
+
 _WRITERS: dict[str, Callable[[Mapping[str, Any]], Part]] = {
     "text": _text,
+    "input_text": _text,  # OpenAI's responses API
+    "output_text": _text,
     "text-plain": _plain_text,
     "image_url": _image_url,
     "image": _image,
@@ -173,6 +181,7 @@ _WRITERS: dict[str, Callable[[Mapping[str, Any]], Part]] = {
     "audio": _audio,
     "file": _file,
     "document": _document,
+    "media": _media,
 }
 
 

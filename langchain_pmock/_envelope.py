@@ -12,6 +12,7 @@ import httpx
 from pydantic_core import from_json
 
 from langchain_pmock import errors
+from langchain_pmock._json import decode
 from langchain_pmock.auth import SIGNED_AT
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _OK = 200
 _OKS = (_OK, str(_OK))
 _EXCERPT = 200  # characters of a body that is no envelope
+_LONGEST_SAYING = 2_000  # characters of a message; all of it is in the response
 _TAGS = re.compile(r"<(style|script|head)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 # Said of the body as it was sent; the copy's is decoded.
 _ENCODING = (b"content-encoding", b"content-length", b"transfer-encoding")
@@ -47,10 +49,17 @@ def read_envelope(
     """
     if response.status_code == _OK:
         with contextlib.suppress(ValueError):
-            envelope = from_json(payload)
+            envelope = _parse(payload)
             if is_success(envelope):
                 return envelope
     raise failure(payload, response, auth)
+
+
+def _parse(payload: bytes) -> object:
+    try:
+        return from_json(payload)
+    except ValueError:
+        return decode(payload)
 
 
 def is_success(envelope: object) -> TypeGuard[dict[str, Any]]:
@@ -88,7 +97,7 @@ def failure(
     envelope: dict[str, Any] = {}
     said = ""
     with contextlib.suppress(ValueError):
-        parsed = from_json(payload)
+        parsed = _parse(payload)
         envelope = parsed if isinstance(parsed, dict) else {}
         said = _message(envelope)
     code = _code(envelope)
@@ -103,6 +112,8 @@ def failure(
     if cls is errors.PmockAuthenticationError and (offset := round(auth.clock_offset)):
         where = "behind" if offset > 0 else "ahead of"
         said += f" (this machine's clock is {abs(offset)} s {where} the service's)"
+    if len(said) > _LONGEST_SAYING:
+        said = f"{said[:_LONGEST_SAYING]}..."
     shown = code if code not in (None, _OK) else status
     return cls(
         errors.describe(cls, said.strip(), code=shown, trace_id=trace_id),

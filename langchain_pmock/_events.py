@@ -11,6 +11,7 @@ from pydantic_core import from_json
 from langchain_pmock import errors
 from langchain_pmock._answers import UNREADABLE
 from langchain_pmock._envelope import failure, is_success, read_envelope
+from langchain_pmock._json import decode
 from langchain_pmock._sse import SSEDecoder
 
 if TYPE_CHECKING:
@@ -177,8 +178,7 @@ class EventReader(Generic[ChunkT]):
                 continue
             envelope = None
             with contextlib.suppress(ValueError):
-                # The standard puts replacement characters for what is not UTF-8.
-                envelope = from_json(line.decode("utf-8", "replace"))
+                envelope = decode(line)
             chunk = self._chunk(envelope, line)
             if chunk is not None:
                 yield chunk

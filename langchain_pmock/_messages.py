@@ -25,8 +25,15 @@ if TYPE_CHECKING:
 WireMessage = dict[str, Any]
 
 _ROLES = {"human": "user", "ai": "assistant"}
-_REASONING = ("reasoning", "thinking")
-_TOOL_CALLS = ("tool_call", "tool_use", "invalid_tool_call", "tool_call_chunk")
+# LangChain's names for a block first, then those of other providers' own blocks.
+_REASONING = ("reasoning", "thinking", "reasoning_content")
+_TOOL_CALLS = (
+    "tool_call",
+    "invalid_tool_call",
+    "tool_call_chunk",
+    "tool_use",
+    "function_call",
+)
 
 
 def to_wire(messages: Sequence[BaseMessage]) -> list[WireMessage]:
@@ -49,7 +56,7 @@ def to_wire(messages: Sequence[BaseMessage]) -> list[WireMessage]:
     for message in messages:
         try:
             wire.extend(_message(message))
-        except ValueError as error:  # noqa: PERF203 - it must tell which message
+        except (TypeError, ValueError) as error:  # noqa: PERF203 - it tells which message
             place = f"messages[{messages.index(message)}] ({type(message).__name__})"
             msg = f"{place}: {error}"
             raise ValueError(msg) from error
@@ -93,10 +100,17 @@ def _user(message: HumanMessage) -> Iterable[WireMessage]:
 
 
 def _tool_result(block: Mapping[str, Any]) -> WireMessage:
+    content = block.get("content") or ""
+    if mark := block.get("cache_control"):  # it has a place on a part alone
+        parts = [content] if isinstance(content, str) else list(content)
+        last = parts[-1]
+        if isinstance(last, str):
+            last = {"type": "text", "text": last}
+        content = [*parts[:-1], {**last, "cache_control": mark}]
     return {
         "role": "tool",
         "toolCallId": required(block, "tool_use_id"),
-        "content": _result(block.get("content") or "", failed=block.get("is_error")),
+        "content": _result(content, failed=block.get("is_error")),
     }
 
 
@@ -134,7 +148,7 @@ def _assistant(message: AIMessage) -> WireMessage:
     ]
     # What stands in the content alone, such as another provider's calls.
     ids = {call["id"] for call in calls}
-    calls.extend(_block_call(block) for block in blocks if block.get("id") not in ids)
+    calls.extend(_block_call(block) for block in blocks if _call_id(block) not in ids)
     extras = message.additional_kwargs
     reasoning = reasoning or extras.get("reasoning_content") or ""
     refusal = "".join(refusals) or extras.get("refusal") or ""
@@ -171,15 +185,23 @@ def _sort(
 
 
 def _reasoning(block: Mapping[str, Any]) -> str:
+    inner = block.get("reasoning_content")  # Bedrock's
+    if isinstance(inner, dict):
+        return str(inner.get("text") or "")
     text = block.get("reasoning") or block.get("thinking")
     if text is None:  # OpenAI's summaries
         return "\n\n".join(part.get("text", "") for part in block.get("summary") or ())
     return str(text)
 
 
+def _call_id(block: Mapping[str, Any]) -> str | None:
+    # OpenAI's own blocks have an id of the block beside that of the call.
+    return block.get("call_id") or block.get("id")
+
+
 def _block_call(block: Mapping[str, Any]) -> dict[str, Any]:
-    args = block.get("args", block.get("input"))
-    return _call(block.get("id"), block.get("name"), args)
+    args = block.get("args", block.get("input", block.get("arguments")))
+    return _call(_call_id(block), block.get("name"), args)
 
 
 def _call(id_: str | None, name: str | None, args: object) -> dict[str, Any]:

@@ -29,10 +29,6 @@ from langchain_pmock.auth import ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER
 
 DEFAULT_BASE_URL = "https://ai.pmock.com/api"
 
-# The service's own sample client waits 30 s to connect. It never gives up on a stream;
-# here ten minutes without a byte are enough.
-_DEFAULT_TIMEOUT = httpx.Timeout(600.0, connect=30.0)
-
 _ALIASES = {
     **_params.ALIASES,
     "api_key": "access_key",  # as the service's own sample names the two
@@ -199,6 +195,12 @@ class PmockSettings(BaseChatModel):
             name = str(info.field_name)
             where = [{**each, "loc": (name,)} for each in error.errors()]
             raise ValueError(_params.explain(where, {name: value})) from None
+
+    @field_validator("timeout", mode="before")
+    @classmethod
+    def _read_timeout(cls, value: object) -> object:
+        """Take the form in which LangChain writes an `httpx.Timeout` down."""
+        return httpx.Timeout(**value) if isinstance(value, dict) else value
 
     @field_validator("access_key", "secret_key", mode="before")
     @classmethod

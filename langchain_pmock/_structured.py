@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,6 +14,7 @@ from langchain_core.output_parsers.openai_tools import (
     JsonOutputKeyToolsParser,
     PydanticToolsParser,
 )
+from langchain_core.runnables import RunnablePassthrough
 from langchain_core.utils.function_calling import convert_to_openai_function
 from langchain_core.utils.json import parse_json_markdown
 from langchain_core.utils.pydantic import is_basemodel_subclass
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     from langchain_core.output_parsers import BaseOutputParser
     from langchain_core.outputs import Generation
+    from langchain_core.runnables import Runnable
     from langchain_core.utils.pydantic import TBaseModel  # noqa: F401 - mypy's plugin
 
     from langchain_pmock._tools import ToolLike
@@ -66,10 +69,10 @@ def response_format(schema: Schema, *, strict: bool | None) -> dict[str, Any]:
         if kind in {"text", "json_object"} and len(schema) == 1:
             return schema
         if kind == "json_schema" and isinstance(schema.get("json_schema"), dict):
-            return _format(dict(schema["json_schema"]), strict)
+            return _format(dict(schema["json_schema"]), strict=strict)
         if kind == "function" and isinstance(schema.get("function"), dict):
             schema = schema["function"]
-    return _format(_named_schema(schema), strict)
+    return _format(_named_schema(schema), strict=strict)
 
 
 def named(schema: Schema) -> Schema:
@@ -118,12 +121,10 @@ def _named_schema(schema: Schema) -> dict[str, Any]:
 
 def _name(title: str) -> str:
     """Keep to the letters that a name may have on OpenAI's wire."""
-    return "".join(
-        c if c.isascii() and (c.isalnum() or c in "_-") else "_" for c in title
-    )
+    return re.sub(r"[^a-zA-Z0-9_-]", "_", title)
 
 
-def _format(json_schema: dict[str, Any], strict: bool | None) -> dict[str, Any]:  # noqa: FBT001
+def _format(json_schema: dict[str, Any], *, strict: bool | None) -> dict[str, Any]:
     said = json_schema.get("strict")
     if strict is not None and said is not None and said is not strict:
         msg = f"strict={strict} is not valid: the schema itself says strict={said}."
@@ -169,8 +170,9 @@ class Plan:
 
 def plan(
     schema: Schema | None,
+    *,
     method: str,
-    strict: bool | None,  # noqa: FBT001 - as the caller has it
+    strict: bool | None,
     tools: Iterable[ToolLike] | None,
 ) -> Plan:
     """Decide how to get an answer of a schema.
@@ -190,46 +192,81 @@ def plan(
     if method not in _METHODS:
         msg = f"method={method!r} is not valid: it can be one of {', '.join(_METHODS)}."
         raise ValueError(msg)
-    if schema is None and method != "json_mode":
-        msg = f"schema=None is not valid with method={method!r}: it needs a schema."
-        raise ValueError(msg)
     if strict is not None and method == "json_mode":
         msg = f"strict={strict} is not valid with method='json_mode': it has no schema."
         raise ValueError(msg)
     if tools and method != "json_schema":
         msg = f"tools are not valid with method={method!r}, only with 'json_schema'."
         raise ValueError(msg)
-    kwargs = {"method": method, **({} if strict is None else {"strict": strict})}
-    bind: dict[str, Any] = {}
-    if schema is not None:
-        schema = named(schema)
-        # LangSmith shows it beside the answer; langchain-core takes it out again.
-        bind["ls_structured_output_format"] = {"kwargs": kwargs, "schema": schema}
+    if schema is None:
+        if method == "json_mode":
+            return Plan({"response_format": {"type": "json_object"}}, TextToDict())
+        msg = f"schema=None is not valid with method={method!r}: it needs a schema."
+        raise ValueError(msg)
+    schema = named(schema)
     if method == "function_calling":
-        assert schema is not None  # noqa: S101 - checked above
-        return _by_call(schema, strict, bind)
-    if method == "json_mode":
-        bind["response_format"] = {"type": "json_object"}
+        bind, parser = _by_call(schema, strict=strict)
     else:
-        assert schema is not None  # noqa: S101 - checked above
-        bind["response_format"] = response_format(schema, strict=strict)
-        if tools:
-            bind["tools"] = tools_to_wire(tools, strict=strict)
-    if is_model(schema):
-        return Plan(bind, TextToModel(pydantic_object=cast("type[BaseModel]", schema)))
-    return Plan(bind, TextToDict())
+        bind, parser = _by_text(schema, method=method, strict=strict)
+    if tools:
+        bind["tools"] = tools_to_wire(tools, strict=strict)
+    said = {"method": method, **({} if strict is None else {"strict": strict})}
+    # LangSmith shows it beside the answer; langchain-core takes it out again.
+    bind["ls_structured_output_format"] = {"kwargs": said, "schema": schema}
+    return Plan(bind, parser)
 
 
-def _by_call(schema: Schema, strict: bool | None, bind: dict[str, Any]) -> Plan:  # noqa: FBT001
-    (tool,) = tools_to_wire([schema], strict=strict)
-    name = tool["function"]["name"]
-    bind["tools"] = [tool]
-    bind["tool_choice"] = {"type": "function", "function": {"name": name}}
-    bind["parallel_tool_calls"] = False  # one answer was asked for
+def beside_raw(parser: BaseOutputParser[Any]) -> Runnable[Any, dict[str, Any]]:
+    """Put beside a `raw` message what a parser makes of it, or why it cannot.
+
+    Args:
+        parser: What to read the message with.
+
+    Returns:
+        A runnable that adds `parsed` and `parsing_error`; one of them is `None`.
+    """
+
+    def parse(answer: dict[str, Any]) -> tuple[Any, Exception | None]:
+        try:
+            return parser.invoke(answer["raw"]), None
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is handed on
+            return None, error
+
+    return RunnablePassthrough.assign(
+        parsed=lambda answer: parse(answer)[0],
+        parsing_error=lambda answer: parse(answer)[1],
+    )
+
+
+def _by_text(
+    schema: Schema, *, method: str, strict: bool | None
+) -> tuple[dict[str, Any], BaseOutputParser[Any]]:
+    written = (
+        {"type": "json_object"}
+        if method == "json_mode"
+        else response_format(schema, strict=strict)
+    )
+    bind = {"response_format": written}
     if is_model(schema):
         model = cast("type[BaseModel]", schema)
-        return Plan(bind, CallToModel(tools=[model], first_tool_only=True))
-    return Plan(bind, CallToDict(key_name=name, first_tool_only=True))
+        return bind, TextToModel(pydantic_object=model)
+    return bind, TextToDict()
+
+
+def _by_call(
+    schema: Schema, *, strict: bool | None
+) -> tuple[dict[str, Any], BaseOutputParser[Any]]:
+    (tool,) = tools_to_wire([schema], strict=strict)
+    name = tool["function"]["name"]
+    bind: dict[str, Any] = {
+        "tools": [tool],
+        "tool_choice": {"type": "function", "function": {"name": name}},
+        "parallel_tool_calls": False,  # one answer was asked for
+    }
+    if is_model(schema):
+        model = cast("type[BaseModel]", schema)
+        return bind, CallToModel(tools=[model], first_tool_only=True)
+    return bind, CallToDict(key_name=name, first_tool_only=True)
 
 
 class _Careful:

@@ -51,8 +51,11 @@ def choice_to_wire(
         ValueError: If it is none of these, or names a tool that is not there.
     """
     if isinstance(choice, bool):
-        return "required" if choice else None
+        return choice_to_wire("required", tools) if choice else None
     if isinstance(choice, str) and choice in _WORDS:
+        if _WORDS[choice] == "required" and not tools:
+            msg = f"tool_choice={choice!r} is not valid without tools."
+            raise ValueError(msg)
         return _WORDS[choice]
     name: object = choice
     if isinstance(choice, Mapping):

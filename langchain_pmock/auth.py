@@ -73,6 +73,9 @@ def sign(access_key: str, secret_key: str, timestamp: float) -> str:
 class PmockAuth(httpx.Auth):
     """Signs each request as it is sent; for any httpx client, sync and async.
 
+    Leave `follow_redirects` off, as it is by default: httpx would send the signature to
+    wherever a response redirects.
+
     On HTTP 401 the request is signed again and sent once more: the minute may have
     ended on the way, or this machine's clock may be off. The response's `Date` header
     tells the service's time; the offset is learned and used from then on by every

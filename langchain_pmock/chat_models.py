@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import httpx
-from langchain_core.runnables import RunnableMap, RunnablePassthrough
+from langchain_core.runnables import RunnableMap
 from typing_extensions import override
 
 from langchain_pmock import _params, _structured, _tokens, _tools, _translator
@@ -316,17 +315,11 @@ class ChatPmock(PmockSettings):
         Raises:
             ValueError: If an argument is not one of the above.
         """
-        plan = _structured.plan(schema, method, strict, tools)
-        llm = self.bind(**plan.bind, **kwargs)
-        if not include_raw:
-            return llm | plan.parser
-        parsed = RunnablePassthrough.assign(
-            parsed=itemgetter("raw") | plan.parser, parsing_error=lambda _: None
-        )
-        failed = RunnablePassthrough.assign(parsed=lambda _: None)
-        return RunnableMap(raw=llm) | parsed.with_fallbacks(
-            [failed], exception_key="parsing_error"
-        )
+        plan = _structured.plan(schema, method=method, strict=strict, tools=tools)
+        llm = self.bind(**{**plan.bind, **kwargs})
+        if include_raw:
+            return RunnableMap(raw=llm) | _structured.beside_raw(plan.parser)
+        return llm | plan.parser
 
     # --- What LangChain asks of a model ----------------------------------------------
 
@@ -342,6 +335,13 @@ class ChatPmock(PmockSettings):
     def lc_secrets(self) -> dict[str, str]:
         """The fields that are written as names of environment variables."""
         return {"access_key": "PMOCK_ACCESS_KEY", "secret_key": "PMOCK_SECRET_KEY"}
+
+    @property
+    def lc_attributes(self) -> dict[str, Any]:
+        """The fields that are written in another form than they have."""
+        if isinstance(self.timeout, httpx.Timeout):
+            return {"timeout": self.timeout.as_dict()}
+        return {}
 
     @classmethod
     def is_lc_serializable(cls) -> bool:

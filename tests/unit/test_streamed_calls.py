@@ -254,3 +254,39 @@ def test_invalid_arguments_are_kept(arguments: str) -> None:
     assert invalid["args"] == arguments
     (valid,) = message.tool_calls
     assert (valid["id"], valid["args"]) == ("b", {"y": 2})
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ['{"path": "/home/me/tm', '{"a": 1', '{"a": "x\\', '{"a": [1, 2', "{} and more"],
+)
+def test_a_call_that_is_cut_is_not_completed(arguments: str) -> None:
+    # LangChain would: an agent would then run the tool with half of its arguments.
+    message = stream(delta_of(arguments, "delete", id="a", index=0))
+    assert message.tool_calls == []
+    (invalid,) = message.invalid_tool_calls
+    assert (invalid["id"], invalid["name"]) == ("a", "delete")
+    assert str(invalid["args"]).startswith(arguments)
+    assert len(str(invalid["args"])) <= len(arguments) + 3
+
+
+def test_null_is_no_arguments() -> None:
+    message = stream(delta_of("null", "now", id="a", index=0))
+    assert [call["args"] for call in message.tool_calls] == [{}]
+
+
+def test_pieces_from_the_middle_are_not_parsed() -> None:
+    # LangChain would drop a character of each and try again, to the last one.
+    deltas = [
+        delta_of('{"a', "f", id="a", index=0),
+        delta_of('": "word', index=0),
+        delta_of(' word"}', index=0),
+    ]
+    events = [chunk_of({"toolCalls": [delta]}) for delta in deltas]
+    first, *rest, _ = messages_of(chunks_of([*events, FINISH]))
+    assert [call["name"] for call in first.tool_calls] == ["f"]
+    for chunk in rest:
+        assert len(chunk.tool_call_chunks) == 1
+        assert not chunk.tool_calls
+        assert not chunk.invalid_tool_calls
+    assert stream(*deltas).tool_calls[0]["args"] == {"a": "word word"}

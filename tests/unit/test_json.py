@@ -1,0 +1,40 @@
+"""Halves of characters, which models write and UTF-8 cannot say."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from langchain_pmock._json import decode, encode
+
+
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [
+        ("plain", "plain"),
+        ("中文 🌊", "中文 🌊"),
+        ("\ud83c\udf0a", "🌊"),
+        ("half \ud83c", "half �"),
+    ],
+)
+def test_encode(written: str, sent: str) -> None:
+    assert json.loads(encode({"text": written}).decode("utf-8")) == {"text": sent}
+
+
+@pytest.mark.parametrize(
+    ("payload", "value"),
+    [
+        (b'{"a": "\\ud83c\\udf0a"}', {"a": "🌊"}),
+        (b'{"a": "\\ud83c"}', {"a": "�"}),
+        (b'{"a": "\xff"}', {"a": "�"}),
+    ],
+)
+def test_decode(payload: bytes, value: object) -> None:
+    assert decode(payload) == value
+
+
+@pytest.mark.parametrize("payload", [b"", b"{", b"[" * 100_000, b"\xff"])
+def test_what_is_no_json_is_an_error(payload: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        decode(payload)
