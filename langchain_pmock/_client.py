@@ -165,7 +165,7 @@ class PmockClient:
         return read_envelope(response.content, response, self.auth)
 
     async def _apost(self, content: bytes) -> Mapping[str, Any]:
-        async with self._alend() as client:
+        with await self._alend() as client:
             with transport_errors():
                 request = self._request(client, content, {})
                 response = await client.send(
@@ -211,7 +211,7 @@ class PmockClient:
     async def _achunks(
         self, content: bytes, parser: Parser[ChunkT]
     ) -> AsyncGenerator[ChunkT, None]:
-        async with self._alend() as client:
+        with await self._alend() as client:
             with transport_errors():
                 request = self._request(client, content, _STREAM_HEADERS)
                 response = await client.send(
@@ -257,13 +257,10 @@ class PmockClient:
             return contextlib.nullcontext(self.http_client)
         return shared_pools().lend()
 
-    @contextlib.asynccontextmanager
-    async def _alend(self) -> AsyncIterator[httpx.AsyncClient]:
+    async def _alend(self) -> contextlib.AbstractContextManager[httpx.AsyncClient]:
         if self.http_async_client is not None:
-            yield self.http_async_client
-            return
-        with (await shared_async_pools()).lend() as client:
-            yield client
+            return contextlib.nullcontext(self.http_async_client)
+        return (await shared_async_pools()).lend()
 
 
 @lru_cache

@@ -13,7 +13,7 @@ import atexit
 import contextlib
 import os
 import threading
-from functools import cache
+from functools import cache, partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -110,55 +110,13 @@ def _make_async_client(limits: httpx.Limits) -> httpx.AsyncClient:
 def _new_async_pools() -> Pools[httpx.AsyncClient]:
     """Use aiohttp as the transport where the extra `aiohttp` is installed."""
     try:
-        from httpx_aiohttp import HttpxAiohttpClient  # noqa: PLC0415 - slow to load
+        import httpx_aiohttp  # noqa: F401, PLC0415 - an extra, slow to load
     except ImportError:
         return Pools(_make_async_client)
+    from langchain_pmock import _aiohttp  # noqa: PLC0415 - as above
 
-    def make(limits: httpx.Limits) -> httpx.AsyncClient:
-        # 0 is aiohttp's word for no limit; its pool is fast at any size.
-        limits.max_connections = 0
-        return HttpxAiohttpClient(
-            verify=_ssl_context(),
-            limits=limits,
-            cookies=_no_cookies(),
-            event_hooks={"response": [_fail_with_connection]},
-        )
-
+    make = partial(_aiohttp.make_client, verify=_ssl_context(), cookies=_no_cookies())
     return Pools(make, at_once=None)
-
-
-async def _fail_with_connection(response: httpx.Response) -> None:
-    """Let a body fail if its connection ends.
-
-    If the chunks of a body are framed wrongly, aiohttp hangs up but does not tell who
-    waits for the body: they would wait without end, whatever the timeout.
-    """
-    from aiohttp import ClientPayloadError  # noqa: PLC0415 - an extra
-
-    # There is no public way from httpx's response to aiohttp's.
-    stream = getattr(response.stream, "_stream", None)
-    answer = getattr(stream, "_aiohttp_response", None)
-    connection = getattr(answer, "connection", None)  # none if all has come already
-    closed = getattr(getattr(connection, "protocol", None), "closed", None)
-    if answer is None or closed is None:
-        return
-    content = answer.content
-
-    def fail(_: object) -> None:
-        if content.exception() is None and not content.is_eof():
-            content.set_exception(ClientPayloadError("the connection was lost"))
-
-    closed.add_done_callback(fail)
-    content.on_eof(lambda: closed.remove_done_callback(fail))
-    # Once for each connection, however many responses it brings.
-    closed.remove_done_callback(_look_at)
-    closed.add_done_callback(_look_at)
-
-
-def _look_at(closed: asyncio.Future[None]) -> None:
-    """Look at how a connection ended: asyncio complains of errors nobody looks at."""
-    if not closed.cancelled():
-        closed.exception()
 
 
 class _Shared:
@@ -196,7 +154,8 @@ async def shared_async_pools() -> Pools[httpx.AsyncClient]:
     """Give the pools of the running event loop: connections cannot change loops.
 
     Returns:
-        The pools. They are closed when the loop is shut down, as `asyncio.run` does.
+        The pools. They are closed when the loop is shut down, as `asyncio.run` does;
+        who runs a loop by hand calls `loop.shutdown_asyncgens` before `loop.close`.
     """
     loop = asyncio.get_running_loop()
     if (found := _shared.by_loop.get(loop)) is not None:
@@ -210,31 +169,7 @@ async def shared_async_pools() -> Pools[httpx.AsyncClient]:
         for closed in [loop for loop in _shared.by_loop if loop.is_closed()]:
             del _shared.by_loop[closed]
         _shared.by_loop[loop] = pools, keeper
-    _close_before(loop, keeper)
     return pools
-
-
-def _close_before(
-    loop: asyncio.AbstractEventLoop, keeper: AsyncGenerator[None, None]
-) -> None:
-    """Close the connections also with a loop that is closed without a shutdown."""
-    close = loop.close
-
-    def close_connections_first() -> None:
-        if loop in _shared.by_loop and not loop.is_closed() and not _is_any_running():
-            loop.run_until_complete(keeper.aclose())
-        close()
-
-    with contextlib.suppress(AttributeError):  # uvloop's loops cannot be changed
-        loop.close = close_connections_first  # type: ignore[method-assign]
-
-
-def _is_any_running() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
 
 
 async def _close_with_loop(

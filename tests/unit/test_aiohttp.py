@@ -18,8 +18,8 @@ from langchain_pmock import (
     PmockStreamInterruptedError,
     PmockTimeoutError,
 )
+from langchain_pmock._aiohttp import fail_with_connection
 from langchain_pmock._envelope import transport_errors
-from langchain_pmock._pools import _fail_with_connection
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,7 +105,7 @@ def response_of(
 async def test_a_body_fails_with_its_connection(state: str, how: str) -> None:
     content, failed = Content(), aiohttp.ClientPayloadError("before")
     closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    await _fail_with_connection(response_of(content, closed))
+    await fail_with_connection(response_of(content, closed))
     content.ended = state == "whole"
     content.error = failed if state == "failed" else None
     if state == "at its end":
@@ -126,7 +126,7 @@ async def test_a_body_fails_with_its_connection(state: str, how: str) -> None:
 
 async def test_a_body_that_has_come_already_is_left() -> None:
     content = Content()
-    await _fail_with_connection(response_of(content, None))
+    await fail_with_connection(response_of(content, None))
     nothing: Any = httpx.Response(200)
-    await _fail_with_connection(nothing)
+    await fail_with_connection(nothing)
     assert content.error is None
