@@ -165,12 +165,11 @@ class PmockClient:
         return read_envelope(response.content, response, self.auth)
 
     async def _apost(self, content: bytes) -> Mapping[str, Any]:
-        with await self._alend() as client:
-            with transport_errors():
-                request = self._request(client, content, {})
-                response = await client.send(
-                    request, auth=self.auth, follow_redirects=False
-                )
+        with await self._alend() as client, transport_errors():
+            request = self._request(client, content, {})
+            response = await client.send(
+                request, auth=self.auth, follow_redirects=False
+            )
         return read_envelope(response.content, response, self.auth)
 
     def _begin(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,6 +36,17 @@ def local_service(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         for name, value in server.env.items():
             monkeypatch.setenv(name, value)
         yield
+
+
+@pytest.fixture(autouse=True)
+def loggers() -> Iterator[None]:
+    """Take back what the examples do to the loggers of the whole process."""
+    touched = [logging.getLogger(name) for name in (None, "httpx", "langchain_pmock")]
+    before = [(logger.level, list(logger.handlers)) for logger in touched]
+    yield
+    for logger, (level, handlers) in zip(touched, before, strict=True):
+        logger.setLevel(level)
+        logger.handlers[:] = handlers
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

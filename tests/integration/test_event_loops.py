@@ -15,6 +15,7 @@ import pytest
 
 from langchain_pmock import ChatPmock, _pools
 from langchain_pmock.testing import PmockServer, Reply
+from tests.integration.raw_server import CLOSE, RESET, Close, RawServer, answer, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,7 +57,9 @@ def descriptors() -> int:
 
 
 @pytest.fixture
-def nothing_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def nothing_left(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> Iterator[None]:
     """Check that descriptors and threads are back to where they began."""
     if not Path("/proc/self/fd").is_dir():
         pytest.skip("needs /proc to count descriptors")
@@ -70,6 +73,8 @@ def nothing_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     assert shared.by_loop == {}
     gc.collect()
     wait_until(lambda: (descriptors(), threading.active_count()) <= before)
+    # It would complain of errors and tasks that nobody looked at.
+    assert [record for record in caplog.records if record.name == "asyncio"] == []
 
 
 def model_of(server: PmockServer, **fields: Any) -> ChatPmock:
@@ -210,6 +215,31 @@ async def test_a_service_that_was_started_anew(
         server._port = server._started.port
         await asyncio.to_thread(server.stop)
         await asyncio.to_thread(server.start)
+
+
+@each_transport
+@each_setting
+@pytest.mark.parametrize("end", [RESET, CLOSE], ids=["reset", "closed"])
+@leaves_nothing
+def test_idle_connections_that_the_service_ends(end: Close, max_retries: int) -> None:
+    with RawServer([*whole(answer("Hello")), 0.02, end]) as server:
+        model = ChatPmock(
+            model="gpt-5.1",
+            base_url=server.url,
+            access_key="ak-example",
+            secret_key="sk-example",
+            max_retries=max_retries,
+        )
+
+        async def main() -> None:
+            for _ in range(3):
+                assert (await model.ainvoke("Hello")).text == "Hello"
+                assert model.invoke("Hello").text == "Hello"
+                while server.open_connections:  # noqa: ASYNC110 - no event here
+                    await asyncio.sleep(0.005)
+
+        asyncio.run(main())
+    assert len(server.requests) == 6
 
 
 # --- Leaving early -------------------------------------------------------------------

@@ -29,18 +29,21 @@ IN_A_FORK = """
 
     model = ChatPmock(model="gpt-5.1", max_retries=0)
 
-    def ask():
-        assert model.invoke("Hello").text == "You said: Hello"
+    def ask(who):
+        for i in range(20):
+            question = f"I am {who} {i}"
+            assert model.invoke(question).text == f"You said: {question}"
         assert asyncio.run(model.ainvoke("Hello")).text == "You said: Hello"
 
-    ask()
+    # Both at once: over one connection, each would get the other's answers.
+    ask("alone")
     child = os.fork()
     if child == 0:
-        ask()
+        ask("the child")
         sys.exit(0)
+    ask("the parent")
     _, status = os.waitpid(child, 0)
     assert status == 0, status
-    ask()
 
     async def fork_inside():
         assert (await model.ainvoke("Hello")).text == "You said: Hello"
@@ -83,7 +86,7 @@ def run_script(script: str, server: PmockServer) -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_forked_process(server: PmockServer) -> None:
     run_script(IN_A_FORK, server)
-    assert len(server.requests) == 9
+    assert len(server.requests) == 3 * 21 + 3
     assert {request.status for request in server.requests} == {200}
 
 

@@ -137,7 +137,9 @@ def descriptors() -> int:
 
 
 @pytest.fixture(autouse=True)
-def _nothing_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _nothing_left(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> Iterator[None]:
     """Check that descriptors and threads are back to where they began."""
     if not Path("/proc/self/fd").is_dir():
         pytest.skip("needs /proc to count descriptors")
@@ -155,6 +157,8 @@ def _nothing_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     while (descriptors(), threading.active_count()) != before:
         assert time.monotonic() < deadline
         time.sleep(0.01)
+    # It would complain of errors and tasks that nobody looked at.
+    assert [record for record in caplog.records if record.name == "asyncio"] == []
 
 
 @pytest.mark.parametrize(("transport", "calls"), [("httpx", 2000), ("aiohttp", 1000)])

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 
-from langchain_pmock import _params
+from langchain_pmock import _params, _profiles
 from langchain_pmock._params import check, to_wire
 from tests.unit.service import Service, make_model, says
 
@@ -17,7 +17,7 @@ TOOL = {"type": "function", "function": {"name": "look_up", "parameters": {}}}
 
 # Name in Python: name on the wire, good values, bad values.
 PARAMETERS: dict[str, tuple[str, list[Any], list[Any]]] = {
-    "model": ("model", ["gpt-5.2", "some-new-model"], ["", 5, []]),
+    "model": ("model", ["gpt-5.2", "some-new-model", "x"], ["", 5, []]),
     "temperature": ("temperature", [0, 0.7, 2, 2.0], [-0.1, 2.1, "hot", float("nan")]),
     "max_tokens": ("maxTokens", [1, 100_000], [0, -1, 1.5, "many"]),
     "max_completion_tokens": ("maxCompletionTokens", [1, 100_000], [0, -1, 1.5]),
@@ -74,6 +74,10 @@ def over_another_value(service: Service, **params: Any) -> None:
 
 WAYS = [in_constructor, by_bind, at_call, over_another_value]
 ALONE = WAYS[:3]
+
+
+def test_the_documented_models() -> None:
+    assert get_args(_params.ModelName) == tuple(_profiles._PROFILES)
 
 
 def test_the_table_above_is_complete() -> None:

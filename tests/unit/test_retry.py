@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tenacity import RetryCallState, Retrying
 
 from langchain_pmock import _retry, errors
-from langchain_pmock._retry import async_retrying, retry_after, retrying, wait
+from langchain_pmock._retry import async_attempt, attempt, retry_after, wait
 from langchain_pmock.errors import PmockAPIError, PmockError, PmockRateLimitError
 
 if TYPE_CHECKING:
@@ -34,23 +34,17 @@ def error_with(headers: dict[str, str]) -> PmockRateLimitError:
     return PmockRateLimitError("slow down", status_code=429, response=response)
 
 
-def run_sync(max_retries: int, attempt: Attempt) -> str:
-    result: str = retrying(max_retries)(attempt)
-    return result
-
-
-def run_async(max_retries: int, attempt: Attempt) -> str:
-    async def attempt_async() -> str:
-        return attempt()
+def run_async(max_retries: int, func: Attempt) -> str:
+    async def async_func() -> str:
+        return func()
 
     async def run() -> str:
-        result: str = await async_retrying(max_retries)(attempt_async)
-        return result
+        return await async_attempt(max_retries, async_func)
 
     return asyncio.run(run())
 
 
-@pytest.fixture(params=[run_sync, run_async], ids=["sync", "async"])
+@pytest.fixture(params=[attempt, run_async], ids=["sync", "async"])
 def run(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setattr(_retry, "_FIRST_WAIT", 0.0)
     chosen: Run = request.param
@@ -144,14 +138,14 @@ RETRYABLE = {
 def test_which_errors_are_tried_again(name: str, run: Run) -> None:
     attempts = 0
 
-    def attempt() -> str:
+    def fail() -> str:
         nonlocal attempts
         attempts += 1
         msg = f"attempt {attempts}"
         raise getattr(errors, name)(msg)
 
     with pytest.raises(PmockError, match=f"attempt {3 if name in RETRYABLE else 1}"):
-        run(2, attempt)
+        run(2, fail)
     assert attempts == (3 if name in RETRYABLE else 1)
 
 
@@ -159,34 +153,34 @@ def test_which_errors_are_tried_again(name: str, run: Run) -> None:
 def test_max_retries(max_retries: int, run: Run) -> None:
     attempts = 0
 
-    def attempt() -> str:
+    def func() -> str:
         nonlocal attempts
         attempts += 1
         if attempts <= max_retries:
             raise PmockAPIError("text")  # noqa: EM101
         return f"attempt {attempts}"
 
-    assert run(max_retries, attempt) == f"attempt {max_retries + 1}"
+    assert run(max_retries, func) == f"attempt {max_retries + 1}"
 
 
 def test_other_errors_are_not_tried_again(run: Run) -> None:
-    def attempt() -> str:
+    def func() -> str:
         raise KeyError("once")  # noqa: EM101
 
     with pytest.raises(KeyError, match="once"):
-        run(5, attempt)
+        run(5, func)
 
 
 def test_each_retry_is_logged(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     failures = [PmockAPIError("first"), error_with({"retry-after": "0"})]
 
-    def attempt() -> str:
+    def func() -> str:
         if failures:
             raise failures.pop(0)
         return "done"
 
     with caplog.at_level(logging.INFO, logger="langchain_pmock"):
-        assert run(2, attempt) == "done"
+        assert run(2, func) == "done"
     assert [
         (record.name, record.levelname, record.getMessage())
         for record in caplog.records

@@ -9,13 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.block_translators import get_translator
+from langchain_core.messages.content import KNOWN_BLOCK_TYPES
 from langchain_core.messages.tool import invalid_tool_call, tool_call, tool_call_chunk
 
-from langchain_pmock._translator import (
-    _HAS_REFUSAL,
-    translate_content,
-    translate_content_chunk,
-)
+from langchain_pmock._translator import translate_content, translate_content_chunk
 from tests.unit.service import (
     Service,
     choice_of,
@@ -32,7 +29,7 @@ if TYPE_CHECKING:
 
 CALL = tool_call(name="f", args={"x": 1}, id="call_1")
 REFUSAL: Json = {"type": "refusal", "refusal": "No."}
-if not _HAS_REFUSAL:
+if "refusal" not in KNOWN_BLOCK_TYPES:  # langchain-core has it since 1.7.5
     REFUSAL = {"type": "non_standard", "value": REFUSAL}
 METADATA = {"model_provider": "pmock"}
 
