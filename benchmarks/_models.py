@@ -58,18 +58,18 @@ def pmock(url: str, path: str) -> ChatPmock:
 def mistral(url: str, path: str) -> ChatMistralAI:
     """Do as `pmock`, for langchain-mistralai."""
     return ChatMistralAI(
-        model_name="mistral-large",
-        api_key=SecretStr("bench"),
-        base_url=f"{url}/mistral/{path}",
+        model="mistral-large",
+        mistral_api_key=SecretStr("bench"),
+        endpoint=f"{url}/mistral/{path}",
     )
 
 
 def openai(url: str, path: str) -> ChatOpenAI:
     """Do as `pmock`, for langchain-openai."""
     return ChatOpenAI(
-        model="gpt-5.1",
-        api_key=SecretStr("bench"),
-        base_url=f"{url}/openai/{path}",
+        model_name="gpt-5.1",
+        openai_api_key=SecretStr("bench"),
+        openai_api_base=f"{url}/openai/{path}",
         use_responses_api=False,
     )
 
@@ -208,9 +208,7 @@ class HttpAlone:
     async def aevents(self) -> AsyncIterator[Any]:
         """Do as `events`."""
         rest = b""
-        async with self.async_client.stream(
-            "POST", self._url, json=_BODY
-        ) as response:
+        async with self.async_client.stream("POST", self._url, json=_BODY) as response:
             async for data in response.aiter_raw():
                 *events, rest = (rest + data).split(b"\n\n")
                 for event in events:

@@ -9,7 +9,7 @@ from benchmarks._models import AIOHTTP, OPENAI, PMOCK
 from benchmarks._timing import Cost, Loop, cpu, in_turn
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterator, Sequence
 
     from langchain_core.language_models import BaseChatModel
 
@@ -21,6 +21,8 @@ JOINED = "floor, joined"
 CORE = "langchain-core alone"
 CORE_MADE = "langchain-core alone, chunks made before"
 HTTP = "httpx alone"
+
+_AT_LEAST = 1_000  # tokens in a measurement: less is too short to be measured
 
 # The extra `aiohttp` only makes a difference to async calls.
 _SYNC = {n: make for n, make in _models.CONTESTANTS.items() if n != _models.AIOHTTP}
@@ -42,23 +44,23 @@ def streams(url: str, tokens: int, rounds: int) -> dict[str, Cost]:
     http = _models.HttpAlone(url, path)
     core = _models.CoreAlone(deltas=deltas)
     joined = _models.Joined(deltas=deltas, http=http)
-
     made_before = _models.CoreOverMade(deltas=deltas)
+    times = -(-_AT_LEAST // tokens)
 
     def core_made() -> float:
         made_before.make()
         return cpu(lambda: _drain(made_before.stream(_models.PROMPT)))
 
     cases: dict[str, Case] = {
-        CORE: lambda: cpu(lambda: _drain(core.stream(_models.PROMPT))),
+        CORE: _streaming(core, times),
         CORE_MADE: core_made,
-        HTTP: lambda: cpu(lambda: _drain(http.events())),
-        JOINED: lambda: cpu(lambda: _drain(joined.stream(_models.PROMPT))),
+        HTTP: lambda: cpu(lambda: _drain(http.events()), times),
+        JOINED: _streaming(joined, times),
     }
     for name, make in _SYNC.items():
         model = make(url, path)
         _check_text(model, deltas)
-        cases[name] = _streaming(model)
+        cases[name] = _streaming(model, times)
     return _with_floor(_per_token(in_turn(cases, rounds), tokens))
 
 
@@ -78,10 +80,10 @@ def async_streams(url: str, tokens: int, rounds: int) -> dict[str, Cost]:
         return loop.cpu(lambda: _adrain(made_before.astream(_models.PROMPT)))
 
     cases: dict[str, Case] = {
-        CORE: lambda: loop.cpu(lambda: _adrain(core.astream(_models.PROMPT))),
+        CORE: _astreaming(core, loop),
         CORE_MADE: core_made,
         HTTP: lambda: loop.cpu(lambda: _adrain(http.aevents())),
-        JOINED: lambda: loop.cpu(lambda: _adrain(joined.astream(_models.PROMPT))),
+        JOINED: _astreaming(joined, loop),
     }
     for name, make in _models.CONTESTANTS.items():
         own_loop = aiohttp if name == AIOHTTP else loop
@@ -112,9 +114,9 @@ def tool_calls(url: str, tokens: int, rounds: int) -> dict[str, Cost]:
     core = _models.CoreAlone(deltas=deltas, is_tool_call=True)
     joined = _models.Joined(deltas=deltas, is_tool_call=True, http=http)
     cases: dict[str, Case] = {
-        CORE: lambda: cpu(lambda: _drain(core.stream(_models.PROMPT))),
+        CORE: _streaming(core),
         HTTP: lambda: cpu(lambda: _drain(http.events())),
-        JOINED: lambda: cpu(lambda: _drain(joined.stream(_models.PROMPT))),
+        JOINED: _streaming(joined),
     }
     for name in (PMOCK, OPENAI):
         model = _SYNC[name](url, path)
@@ -145,7 +147,7 @@ def invokes(url: str, times: int, rounds: int) -> dict[str, Cost]:
         http.post()
 
     cases: dict[str, Case] = {
-        CORE: lambda: cpu(lambda: core.invoke(_models.PROMPT), times),
+        CORE: _invoking(core, times),
         HTTP: lambda: cpu(http.post, times),
         FLOOR: lambda: cpu(both, times),
     }
@@ -165,7 +167,7 @@ def ainvokes(url: str, times: int, rounds: int) -> dict[str, Cost]:
         await http.apost()
 
     cases: dict[str, Case] = {
-        CORE: lambda: loop.cpu(lambda: core.ainvoke(_models.PROMPT), times),
+        CORE: _ainvoking(core, loop, times),
         HTTP: lambda: loop.cpu(http.apost, times),
         FLOOR: lambda: loop.cpu(both, times),
     }
@@ -179,7 +181,7 @@ def ainvokes(url: str, times: int, rounds: int) -> dict[str, Cost]:
     return _in_ms(costs)
 
 
-def growth(url: str, sizes: list[int], rounds: int) -> dict[str, dict[int, Cost]]:
+def growth(url: str, sizes: Sequence[int], rounds: int) -> dict[str, dict[int, Cost]]:
     """Measure streams of different lengths.
 
     Args:
@@ -197,8 +199,8 @@ def growth(url: str, sizes: list[int], rounds: int) -> dict[str, dict[int, Cost]
     return grown
 
 
-def _streaming(model: BaseChatModel) -> Case:
-    return lambda: cpu(lambda: _drain(model.stream(_models.PROMPT)))
+def _streaming(model: BaseChatModel, times: int = 1) -> Case:
+    return lambda: cpu(lambda: _drain(model.stream(_models.PROMPT)), times)
 
 
 def _astreaming(model: BaseChatModel, loop: Loop) -> Case:

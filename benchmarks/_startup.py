@@ -13,65 +13,69 @@ from benchmarks._models import MISTRAL, OPENAI, PMOCK
 from benchmarks._timing import Cost, cpu, in_turn
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from benchmarks._timing import Case
 
 BASE = "what it needs"
 
-_PARSERS = "import JsonOutputParser, PydanticOutputParser, openai_tools"
-_IMPORTS = {
-    BASE: f"""
+_BASE = """
 import langchain_core.language_models.chat_models, httpx
-from langchain_core.output_parsers {_PARSERS}
-""",
-    PMOCK: "import langchain_pmock",
-    MISTRAL: "import langchain_mistralai",
-    OPENAI: "import langchain_openai",
-}
-
-_FIRST = {
+from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
+from langchain_core.output_parsers import openai_tools
+"""
+_FRESH = {
+    BASE: (_BASE, ""),
     PMOCK: (
-        "from langchain_pmock import ChatPmock",
-        "ChatPmock(model='gpt-5.1', access_key='ak-bench', secret_key='sk-bench')",
+        "import langchain_pmock",
+        "langchain_pmock.ChatPmock(model='gpt-5.1', access_key='ak', secret_key='sk')",
     ),
     MISTRAL: (
-        "from langchain_mistralai import ChatMistralAI",
-        "ChatMistralAI(model='mistral-large', api_key='bench')",
+        "import langchain_mistralai",
+        "langchain_mistralai.ChatMistralAI(model='mistral-large', api_key='key')",
     ),
     OPENAI: (
-        "from langchain_openai import ChatOpenAI",
-        "ChatOpenAI(model='gpt-5.1', api_key='bench')",
+        "import langchain_openai",
+        "langchain_openai.ChatOpenAI(model='gpt-5.1', api_key='key')",
     ),
 }
+"""What to import, and how to make the first model."""
+
+NAMES = (PMOCK, MISTRAL, OPENAI)
+"""Whose models are made here."""
 
 _URL = "http://127.0.0.1:1"  # nothing is sent
 _MODELS = 50  # at least, in a measurement
 
 
-def imports(rounds: int) -> dict[str, Cost]:
-    """Measure imports, each in a fresh process.
+def imports_and_first_inits(
+    names: Sequence[str], rounds: int
+) -> tuple[dict[str, Cost], dict[str, Cost]]:
+    """Measure the import, and then the first model, in fresh processes.
 
     Args:
+        names: The contestants; `BASE` among them.
         rounds: How many rounds to count.
 
     Returns:
-        Milliseconds by contestant. `BASE` is langchain-core's base of a chat model,
-        httpx, and the parsers of tool calls and structured output.
+        Milliseconds of each by contestant. `BASE` is langchain-core's base of a chat
+        model, httpx, and the parsers of tool calls and structured output.
     """
-    cases = {name: _fresh("", code) for name, code in _IMPORTS.items()}
-    return _in_ms(in_turn(cases, rounds))
+    first_inits: dict[str, list[float]] = {name: [] for name in names}
 
+    def case(name: str) -> Case:
+        def measure() -> float:
+            imported, made = _fresh(*_FRESH[name])
+            first_inits[name].append(made)
+            return imported
 
-def first_inits(rounds: int) -> dict[str, Cost]:
-    """Measure the first model of a fresh process, after the import.
+        return measure
 
-    Args:
-        rounds: How many rounds to count.
-
-    Returns:
-        Milliseconds by contestant.
-    """
-    cases = {name: _fresh(before, code) for name, (before, code) in _FIRST.items()}
-    return _in_ms(in_turn(cases, rounds))
+    imports = in_turn({name: case(name) for name in names}, rounds)
+    del first_inits[BASE]
+    # The first round is there to warm up.
+    warm = {name: all_[-max(1, rounds) :] for name, all_ in first_inits.items()}
+    return _in_ms(imports), _in_ms({name: Cost.of(all_) for name, all_ in warm.items()})
 
 
 def further_inits(rounds: int) -> dict[str, Cost]:
@@ -88,7 +92,7 @@ def further_inits(rounds: int) -> dict[str, Cost]:
         make = _models.CONTESTANTS[name]
         return lambda: cpu(lambda: make(_URL, "same"), _MODELS)
 
-    return _in_ms(in_turn({name: case(name) for name in _FIRST}, rounds))
+    return _in_ms(in_turn({name: case(name) for name in NAMES}, rounds))
 
 
 def new_url_inits(rounds: int) -> dict[str, Cost]:
@@ -106,26 +110,23 @@ def new_url_inits(rounds: int) -> dict[str, Cost]:
         make = _models.CONTESTANTS[name]
         return lambda: cpu(lambda: make(_URL, f"new-{next(numbers)}"))
 
-    return _in_ms(in_turn({name: case(name) for name in _FIRST}, rounds))
+    return _in_ms(in_turn({name: case(name) for name in NAMES}, rounds))
 
 
-def _fresh(before: str, code: str) -> Case:
-    """Measure some code in a process of its own."""
-    script = (
-        f"import time\n{before}\nstart = time.process_time()\n{code}\n"
-        "print(time.process_time() - start)"
+def _fresh(*steps: str) -> tuple[float, ...]:
+    """Measure some steps in a process of its own."""
+    script = "import time\ntimes = [time.process_time()]\n"
+    for step in steps:
+        script += f"{step}\ntimes.append(time.process_time())\n"
+    script += "print(*times)"
+    done = subprocess.run(  # noqa: S603 - the steps are written above
+        [sys.executable, "-W", "ignore", "-c", script],
+        cwd=Path(__file__).parents[1],
+        check=True,
+        stdout=subprocess.PIPE,
     )
-
-    def measure() -> float:
-        done = subprocess.run(  # noqa: S603 - the code is written above
-            [sys.executable, "-W", "ignore", "-c", script],
-            cwd=Path(__file__).parents[1],
-            check=True,
-            stdout=subprocess.PIPE,
-        )
-        return float(done.stdout)
-
-    return measure
+    times = [float(text) for text in done.stdout.split()]
+    return tuple(end - start for start, end in itertools.pairwise(times))
 
 
 def _in_ms(costs: dict[str, Cost]) -> dict[str, Cost]:

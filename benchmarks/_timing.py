@@ -9,12 +9,22 @@ import statistics
 import sys
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Mapping
+    from collections.abc import (
+        Awaitable,
+        Callable,
+        Coroutine,
+        Iterator,
+        Mapping,
+        Sequence,
+    )
+    from types import ModuleType
 
     Case = Callable[[], float]
+
+ResultT = TypeVar("ResultT")
 
 _AIOHTTP = "httpx_aiohttp"
 
@@ -25,6 +35,18 @@ class Cost:
 
     least: float
     median: float
+
+    @classmethod
+    def of(cls, costs: Sequence[float]) -> Cost:
+        """Sum up what was measured.
+
+        Args:
+            costs: The cost in each round.
+
+        Returns:
+            The cost over all rounds.
+        """
+        return cls(min(costs), statistics.median(costs))
 
     def __add__(self, other: Cost) -> Cost:
         """Add up two that were measured apart."""
@@ -44,7 +66,8 @@ def in_turn(cases: Mapping[str, Case], rounds: int) -> dict[str, Cost]:
 
     Args:
         cases: What to measure, by name. A case returns its own cost.
-        rounds: How many rounds to count. One more goes before, to warm up.
+        rounds: How many rounds to count. One more goes before, to warm up. With 0, that
+            one counts: quick, and good for nothing but a look.
 
     Returns:
         The costs by name.
@@ -52,13 +75,12 @@ def in_turn(cases: Mapping[str, Case], rounds: int) -> dict[str, Cost]:
     costs: dict[str, list[float]] = {name: [] for name in cases}
     for number in range(rounds + 1):
         for name, case in cases.items():
-            gc.collect()
+            if rounds:
+                gc.collect()
             cost = case()
-            if number:
+            if number or not rounds:
                 costs[name].append(cost)
-    return {
-        name: Cost(min(all_), statistics.median(all_)) for name, all_ in costs.items()
-    }
+    return {name: Cost.of(all_) for name, all_ in costs.items()}
 
 
 def cpu(action: Callable[[], object], times: int = 1) -> float:
@@ -89,32 +111,28 @@ class Loop:
         self._loop = asyncio.new_event_loop()
         self._aiohttp = aiohttp
 
-    def run(self, action: Callable[[], Awaitable[object]]) -> None:
+    def run(self, action: Callable[[], Coroutine[Any, Any, ResultT]]) -> ResultT:
         """Await something in the loop.
 
         Args:
             action: Gives what to await.
+
+        Returns:
+            What it returned.
         """
-
-        async def awaited() -> None:
-            await action()
-
-        with contextlib.nullcontext() if self._aiohttp else without_aiohttp():
-            self._loop.run_until_complete(awaited())
+        with contextlib.nullcontext() if self._aiohttp else _without_aiohttp():
+            return self._loop.run_until_complete(action())
 
     def cpu(self, action: Callable[[], Awaitable[object]], times: int = 1) -> float:
         """Do as the function `cpu`, for what is awaited."""
 
-        async def repeated() -> None:
-            nonlocal seconds
+        async def repeated() -> float:
             start = time.process_time()
             for _ in range(times):
                 await action()
-            seconds = (time.process_time() - start) / times
+            return (time.process_time() - start) / times
 
-        seconds = 0.0
-        self.run(repeated)
-        return seconds
+        return self.run(repeated)
 
     def close(self) -> None:
         """Shut the loop down, and with it `ChatPmock`'s connections in it."""
@@ -123,17 +141,14 @@ class Loop:
 
 
 @contextlib.contextmanager
-def without_aiohttp() -> Iterator[None]:
-    """Hide the extra `aiohttp`.
-
-    Yields:
-        Nothing.
-    """
-    hidden = sys.modules.pop(_AIOHTTP, None)
-    sys.modules[_AIOHTTP] = None  # type: ignore[assignment] - Python's way to hide it
+def _without_aiohttp() -> Iterator[None]:
+    """Hide the extra `aiohttp`, in Python's own way: with `None` for the module."""
+    modules: dict[str, ModuleType | None] = cast("Any", sys.modules)
+    module = modules.pop(_AIOHTTP, None)
+    modules[_AIOHTTP] = None
     try:
         yield
     finally:
-        del sys.modules[_AIOHTTP]
-        if hidden is not None:
-            sys.modules[_AIOHTTP] = hidden
+        del modules[_AIOHTTP]
+        if module is not None:
+            modules[_AIOHTTP] = module

@@ -174,7 +174,11 @@ def _unfinished(dialect: str) -> dict[str, None]:
 
 def _usage(dialect: str, tokens: int) -> dict[str, int]:
     if dialect == "pmock":
-        return {"promptTokens": 5, "completionTokens": tokens, "totalTokens": tokens + 5}
+        return {
+            "promptTokens": 5,
+            "completionTokens": tokens,
+            "totalTokens": tokens + 5,
+        }
     return {
         "prompt_tokens": 5,
         "completion_tokens": tokens,

@@ -8,14 +8,12 @@ import time
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tenacity import AsyncRetrying, Retrying, retry_if_exception, stop_after_attempt
-
 from langchain_pmock.errors import PmockError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from tenacity import RetryCallState
+    from tenacity import AsyncRetrying, RetryCallState, Retrying
 
 ResultT = TypeVar("ResultT")
 
@@ -44,8 +42,8 @@ def attempt(max_retries: int, func: Callable[[], ResultT]) -> ResultT:
     except PmockError as error:
         failed = [error]
 
-    # Even the first attempt costs a tenth more inside tenacity's loop. So the loop is
-    # only entered with a failure, which it is handed as its own first attempt's.
+    # Inside tenacity's loop even an attempt that succeeds costs a tenth more. So the
+    # loop is only entered with a failure, which it is handed as its first attempt's.
     def attempt_again() -> ResultT:
         if failed:
             raise failed.pop()
@@ -80,15 +78,21 @@ def retrying(max_retries: int) -> Retrying:
     Returns:
         tenacity's loop: call it with what to attempt.
     """
+    from tenacity import Retrying  # noqa: PLC0415 - slow to load, and seldom needed
+
     return Retrying(**_options(max_retries))
 
 
 def async_retrying(max_retries: int) -> AsyncRetrying:
     """Do as `retrying`, for what is awaited."""
+    from tenacity import AsyncRetrying  # noqa: PLC0415 - as above
+
     return AsyncRetrying(**_options(max_retries))
 
 
 def _options(max_retries: int) -> dict[str, Any]:
+    from tenacity import retry_if_exception, stop_after_attempt  # noqa: PLC0415
+
     return {
         "retry": retry_if_exception(_is_retryable),
         "stop": stop_after_attempt(max_retries + 1),

@@ -78,7 +78,7 @@ class RawServer:
         self._server = Server(("127.0.0.1", 0), Handler)
         self.port = self._server.server_address[1]
         self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.01}
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.002}
         )
 
     @property
@@ -153,7 +153,7 @@ class RawServer:
 
 
 def _is_readable(connection: socket.socket) -> bool:
-    readable, _, _ = select.select([connection], [], [], 0.01)
+    readable, _, _ = select.select([connection], [], [], 0.005)
     return bool(readable)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import sys
 import threading
 import time
@@ -15,7 +16,7 @@ import pytest
 
 from langchain_pmock import ChatPmock, _pools
 from langchain_pmock.testing import PmockServer, Reply
-from tests.integration.raw_server import CLOSE, RESET, Close, RawServer, answer, whole
+from tests.integration.raw_server import CLOSE, RESET, Close, RawServer, answer, head
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -131,6 +132,23 @@ def test_loops_that_are_run_by_hand() -> None:
             wait_until(lambda: server.open_connections == 0)
 
 
+@each_transport
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_loops_that_are_closed_without_a_shutdown_are_let_go() -> None:
+    with PmockServer() as server:
+        model = model_of(server)
+        for _ in range(3):
+            loop = asyncio.new_event_loop()
+            assert loop.run_until_complete(text_of(model)) == HELLO
+            assert len(_pools._shared.by_loop) == 1
+            loop.close()
+        del loop
+        assert asyncio.run(text_of(model)) == HELLO
+        assert _pools._shared.by_loop == {}
+        gc.collect()
+        wait_until(lambda: server.open_connections == 0)
+
+
 @leaves_nothing
 @each_transport
 @each_setting
@@ -222,7 +240,8 @@ async def test_a_service_that_was_started_anew(
 @pytest.mark.parametrize("end", [RESET, CLOSE], ids=["reset", "closed"])
 @leaves_nothing
 def test_idle_connections_that_the_service_ends(end: Close, max_retries: int) -> None:
-    with RawServer([*whole(answer("Hello")), 0.02, end]) as server:
+    body = json.dumps(answer("Hello")).encode()
+    with RawServer([head(length=len(body)), 0.02, body, 0.02, end]) as server:
         model = ChatPmock(
             model="gpt-5.1",
             base_url=server.url,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tests.unit.service import Json
 
 URL = "https://example.com/cat.png"
+CACHE = {"type": "ephemeral"}
 CALL = tool_call(name="look_up", args={"city": "Zürich"}, id="call_1")
 WIRE_CALL = {
     "id": "call_1",
@@ -186,6 +187,14 @@ MESSAGES: dict[str, tuple[BaseMessage, Json | list[Json]]] = {
         ai([{"type": "reasoning", "summary": [{"text": "A"}, {"text": "B"}]}]),
         {"role": "assistant", "content": "", "reasoningContent": "A\n\nB"},
     ),
+    "Bedrock's reasoning": (
+        ai([{"type": "reasoning_content", "reasoning_content": {"text": "Hm."}}]),
+        {"role": "assistant", "content": "", "reasoningContent": "Hm."},
+    ),
+    "Bedrock's reasoning, redacted": (
+        ai([{"type": "reasoning_content", "reasoning_content": {}}, text("So")]),
+        {"role": "assistant", "content": [text("So")]},
+    ),
     "reasoning without text": (
         ai([{"type": "reasoning", "id": "rs_1"}, text("So")]),
         {"role": "assistant", "content": [text("So")]},
@@ -266,6 +275,21 @@ MESSAGES: dict[str, tuple[BaseMessage, Json | list[Json]]] = {
             {"role": "user", "content": [text("And now?")], "name": "ann"},
         ],
     ),
+    **{
+        f"Anthropic's result, cached: {content}": (
+            HumanMessage([anthropic_result(content=content, cache_control=CACHE)]),
+            {
+                "role": "tool",
+                "toolCallId": "call_1",
+                "content": [*parts, text("sunny") | {"cache_control": CACHE}],
+            },
+        )
+        for content, parts in (
+            ("sunny", []),
+            (["It is", "sunny"], [text("It is")]),
+            ([text("It is"), text("sunny")], [text("It is")]),
+        )
+    },
     "Anthropic's result alone": (
         HumanMessage([anthropic_result(content="sunny")]),
         [{"role": "tool", "toolCallId": "call_1", "content": "sunny"}],

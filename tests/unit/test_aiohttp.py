@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import ssl
+from http.cookiejar import CookieJar
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,12 +20,15 @@ from langchain_pmock import (
     PmockError,
     PmockStreamInterruptedError,
     PmockTimeoutError,
+    _aiohttp,
 )
-from langchain_pmock._aiohttp import fail_with_connection
+from langchain_pmock._aiohttp import fail_with_connection, make_client
 from langchain_pmock._envelope import transport_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from tests.unit.service import Json
 
 TOKEN = "do-not-show"
 
@@ -122,6 +128,41 @@ async def test_a_body_fails_with_its_connection(state: str, how: str) -> None:
         assert "the connection was lost" in str(content.error)
     else:
         assert content.error is (failed if state == "failed" else None)
+
+
+@pytest.mark.parametrize("how", ["error", "cancelled"])
+async def test_asyncio_has_nothing_to_complain_of(how: str) -> None:
+    complaints: list[Any] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: complaints.append(context))
+    closed: asyncio.Future[None] = loop.create_future()
+    for _ in range(2):
+        await fail_with_connection(response_of(Content(), closed))
+    if how == "cancelled":
+        closed.cancel()
+    else:
+        closed.set_exception(ConnectionResetError("reset"))
+    await asyncio.sleep(0)
+    del closed
+    gc.collect()
+    assert complaints == []
+
+
+def test_the_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Json] = []
+    monkeypatch.setattr(
+        _aiohttp, "HttpxAiohttpClient", lambda **given: made.append(given)
+    )
+    context, cookies = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), CookieJar()
+    limits = httpx.Limits(max_connections=None, keepalive_expiry=7)
+    make_client(limits, verify=context, cookies=cookies)
+    (given,) = made
+    assert given.pop("limits") == httpx.Limits(max_connections=0, keepalive_expiry=7)
+    assert given == {
+        "verify": context,
+        "cookies": cookies,
+        "event_hooks": {"response": [fail_with_connection]},
+    }
 
 
 async def test_a_body_that_has_come_already_is_left() -> None:

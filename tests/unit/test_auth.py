@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 URL = "https://gateway.invalid/ai/chat/completions"
 SECRET_KEY = "sk-example"
 NOW = 1768809934.0
+DATE = formatdate(0, usegmt=True)
 
 
 class Clock:
@@ -267,6 +268,13 @@ def test_without_a_usable_date_nothing_is_learned(
     assert auth.clock_offset == 0
 
 
+def test_what_was_not_signed_here_teaches_nothing(access_key: str) -> None:
+    auth = PmockAuth(access_key, SECRET_KEY)
+    request = httpx.Request("POST", URL)
+    auth.learn_clock(httpx.Response(401, headers={"Date": DATE}, request=request))
+    assert auth.clock_offset == 0
+
+
 def test_a_wrong_secret_costs_two_requests(
     send: Send, access_key: str, clock: Clock
 ) -> None:
@@ -285,7 +293,7 @@ def test_other_errors_are_not_sent_again(
 
     def handler(request: httpx.Request) -> httpx.Response:
         requests.append(request)
-        return httpx.Response(status, headers={"Date": formatdate(0, usegmt=True)})
+        return httpx.Response(status, headers={"Date": DATE})
 
     auth = PmockAuth(access_key, SECRET_KEY)
     assert send(handler, auth).status_code == status

@@ -232,9 +232,14 @@ def test_reasoning_and_refusal() -> None:
         {"refusal": None},
         {"refusal": "no."},
     ]
-    answer = streamed(*map(chunk_of, deltas), FINISH, traceId="trace-1")
+    chunks = [*map(chunk_of, deltas), FINISH]
+    answer = streamed(*chunks, traceId="trace-1")
     message = {"content": "I won't", "reasoningContent": "Hm. ", "refusal": "No, no."}
     assert answer == whole(message)
+    # LangChain's events know no pieces of a refusal: it comes whole, with the last.
+    *others, last = messages_of(chunks_of(chunks))
+    assert not any("refusal" in other.additional_kwargs for other in others)
+    assert last.additional_kwargs == {"refusal": "No, no."}
 
 
 def test_logprobs() -> None:

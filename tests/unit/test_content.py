@@ -185,6 +185,26 @@ BLOCKS: dict[str, tuple[str | Block, Block]] = {
         {"type": "document", "source": {"type": "file", "file_id": "file-1"}},
         file(file_id="file-1"),
     ),
+    "OpenAI text of the responses API": (
+        {"type": "output_text", "text": "Hello", "annotations": []},
+        text("Hello"),
+    ),
+    "OpenAI text to the responses API": (
+        {"type": "input_text", "text": "Hello"},
+        text("Hello"),
+    ),
+    "Google image": (
+        {"type": "media", "mime_type": "image/png", "data": PNG},
+        image(PNG_URL),
+    ),
+    "Google audio": (
+        {"type": "media", "mime_type": "audio/wav", "data": WAV},
+        audio("wav"),
+    ),
+    "Google file": (
+        {"type": "media", "mime_type": "application/pdf", "data": PDF},
+        pdf("document.pdf"),
+    ),
     "Anthropic image, cached": (
         {"type": "image", "source": ANTHROPIC_PNG, "cache_control": CACHE},
         image(PNG_URL) | {"cache_control": CACHE},
@@ -229,6 +249,7 @@ UNSENDABLE: dict[str, tuple[Block, str]] = {
         "a URL, base64 data or a file id",
     ),
     "document without a source": ({"type": "document"}, "a URL, base64 data or a"),
+    "media without a MIME type": ({"type": "media", "data": PNG}, "a mime_type"),
     "plain text without text": ({"type": "text-plain"}, "a URL, base64 data or a"),
     "plain text, no base64": ({"type": "text-plain", "base64": "ä"}, "no UTF-8 text"),
     "plain text, no UTF-8": ({"type": "text-plain", "base64": "/w=="}, "no UTF-8 text"),

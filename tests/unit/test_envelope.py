@@ -143,6 +143,14 @@ def test_what_was_said(payload: object, said: str) -> None:
     assert len(str(error)) < 500
 
 
+def test_a_long_message_is_cut() -> None:
+    error = fail({"code": 400, "message": "x" * 10_000})
+    assert "x" * 2000 + "..." in str(error)
+    assert len(str(error)) < 2200
+    assert error.response is not None
+    assert "x" * 10_000 in error.response.text
+
+
 def test_context_overflow() -> None:
     message = "This model's maximum context length is 100 tokens."
     assert type(fail({"code": 400, "message": message})) is PmockContextOverflowError

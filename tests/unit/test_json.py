@@ -34,7 +34,26 @@ def test_decode(payload: bytes, value: object) -> None:
     assert decode(payload) == value
 
 
-@pytest.mark.parametrize("payload", [b"", b"{", b"[" * 100_000, b"\xff"])
-def test_what_is_no_json_is_an_error(payload: bytes) -> None:
-    with pytest.raises(ValueError, match=r"."):
+@pytest.mark.parametrize(
+    ("payload", "why"),
+    [
+        (b"", "Expecting value"),
+        (b"{", "Expecting property name"),
+        (b"[" * 100_000, "it is nested too deeply"),
+        (b"\xff", "Expecting value"),
+    ],
+    ids=["nothing", "half", "deep", "no UTF-8"],
+)
+def test_what_is_no_json_is_an_error(payload: bytes, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
         decode(payload)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), object(), {1, 2}])
+def test_what_json_has_no_form_for(value: object) -> None:
+    with pytest.raises(ValueError, match="cannot be written as JSON: "):
+        encode({"text": value})
+
+
+def test_no_byte_more_than_needed() -> None:
+    assert encode({"a": [1, 2], "b": None}) == b'{"a":[1,2],"b":null}'

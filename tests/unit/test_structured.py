@@ -207,6 +207,13 @@ def test_a_schema_is_sent_in_full() -> None:
     assert points == {"$ref": "#/$defs/Point"}
 
 
+def test_what_a_schema_does_not_say_is_not_sent() -> None:
+    assert sent(Point).keys() == {"name", "schema"}
+    assert sent(Point)["schema"].keys() == {"type", "properties", "required"}
+    nothing = sent({"name": "answer", "description": "None."})
+    assert nothing["schema"] == {"type": "object"}
+
+
 def test_a_recursive_schema_keeps_its_references() -> None:
     schema = sent(Tree)["schema"]
     children = schema["$defs"]["Tree"]["properties"]["children"]

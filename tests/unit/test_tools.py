@@ -233,6 +233,12 @@ def test_a_choice_of_nothing_names_the_tools(choice: Any) -> None:  # noqa: ANN4
         assert "['other', 'look_up']; also allowed are 'auto'" in str(caught.value)
 
 
+@pytest.mark.parametrize("choice", ["any", "required", True])
+def test_a_call_of_nothing_cannot_be_forced(choice: Any) -> None:  # noqa: ANN401
+    with pytest.raises(ValueError, match="is not valid without tools"):
+        choice_to_wire(choice, [])
+
+
 @pytest.fixture
 def service() -> Service:
     call = {"id": "1", "function": {"name": "look_up", "arguments": '{"city": "Z"}'}}

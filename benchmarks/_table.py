@@ -1,0 +1,205 @@
+"""The results as Markdown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from benchmarks import _many, _results
+from benchmarks._models import AIOHTTP, MISTRAL, OPENAI, PMOCK
+from benchmarks._speed import FLOOR
+from benchmarks._startup import BASE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from benchmarks._results import Results
+    from benchmarks._timing import Cost
+
+_NONE = "-"
+_KB = 1000
+
+
+def markdown(results: Results) -> str:
+    """Write the results down.
+
+    Args:
+        results: The results.
+
+    Returns:
+        Markdown.
+    """
+    plan = results.plan
+    parts = [
+        "# Results",
+        (
+            f"Least of {plan.rounds} rounds in one run. CPU time of the client's "
+            f"process alone; {plan.tokens:,} tokens a stream, each in an event and an "
+            "HTTP chunk of its own. In brackets the ratio to the floor. "
+            "[README.md](README.md) tells how it is measured."
+        ),
+        overview(results),
+        "![How cost grows](results.svg)",
+        f"Measured on {_results.machine()}; {_results.versions()}.",
+        "## What was wanted",
+        _wanted(results),
+        "## Every figure",
+        _every(results),
+        "## Streams of different lengths",
+        f"µs a token.\n\n{_by_size(results.growth, 'tokens a stream')}",
+        "## Many streams at once",
+        (
+            f"CPU ms a stream of {_many.TOKENS} tokens. langchain-mistralai has at "
+            "most 100 under way, httpx's default.\n\n"
+            f"{_by_size(results.at_once, 'streams at once')}"
+        ),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def overview(results: Results) -> str:
+    """Write the table for those in a hurry.
+
+    Args:
+        results: The results.
+
+    Returns:
+        A Markdown table: a row for each contestant.
+    """
+    many = results.plan.many
+    columns: dict[str, Mapping[str, Cost]] = {
+        "stream, µs a token": results.streams,
+        "async, µs a token": results.async_streams,
+        "tool call, µs a delta": results.tool_calls,
+        "invoke, ms": results.invokes,
+        "ainvoke, ms": results.ainvokes,
+        "first init, ms": results.first_inits,
+        "each further init, ms": results.further_inits,
+        f"{many:,} streams at once, CPU ms each": {
+            name: costs[many] for name, costs in results.at_once.items()
+        },
+    }
+    rows = []
+    for name in (FLOOR, PMOCK, AIOHTTP, MISTRAL, OPENAI):
+        cells = [_cell(costs, name) for costs in columns.values()]
+        if name == OPENAI:
+            new = results.new_url_inits[name].least
+            cells[-2] += f"; {_number(new)} for a new base URL"
+        rows.append([name, *cells])
+    return _table(["", *columns], rows)
+
+
+def _wanted(results: Results) -> str:
+    plan, memory = results.plan, results.memory
+    ratios = [
+        ("stream / floor", results.streams, 1.15),
+        ("async stream / floor", results.async_streams, 1.15),
+        ("tool call / floor", results.tool_calls, 1.5),
+        ("invoke / floor", results.invokes, 1.15),
+        ("ainvoke / floor", results.ainvokes, 1.15),
+    ]
+    rows = [
+        (name, _ratio(costs[PMOCK] / costs[FLOOR]), f"≤ {most}×")
+        for name, costs, most in ratios
+    ]
+    imports = results.imports
+    at_once, at_once_aiohttp = results.at_once[PMOCK], results.at_once[AIOHTTP]
+    each = f"{plan.many:,} streams at once"
+    fewer = f"{each} / {plan.few} at once"
+    rows += [
+        ("first init", _spread(results.first_inits[PMOCK], "ms"), "≤ 5 ms"),
+        ("each further init", _spread(results.further_inits[PMOCK], "ms"), "≤ 0.2 ms"),
+        (
+            "import / import of langchain-core's chat model, httpx and the parsers",
+            _ratio(imports[PMOCK] / imports[BASE]),
+            "≤ 1.05×",
+        ),
+        (each, _spread(at_once[plan.many], "ms each"), "≤ 2 ms"),
+        (fewer, _ratio(at_once[plan.many] / at_once[plan.few]), "≤ 1.5×"),
+        (
+            f"{each}, extra aiohttp",
+            _spread(at_once_aiohttp[plan.many], "ms each"),
+            "≤ 1 ms",
+        ),
+        (
+            f"{fewer}, extra aiohttp",
+            _ratio(at_once_aiohttp[plan.many] / at_once_aiohttp[plan.few]),
+            "≤ 1.5×",
+        ),
+        ("memory of one more ChatPmock", f"{memory.model / _KB:.1f} KB", "≤ 20 KB"),
+        (
+            f"growth of the client's own memory over {memory.tokens:,} tokens",
+            f"{memory.growth / _KB:.1f} KB",
+            "none",
+        ),
+        (
+            "kept by langchain-core for each token until a stream ends",
+            f"{memory.kept:,.0f} bytes",
+            f"floor: {memory.kept_by_floor:,.0f}",
+        ),
+    ]
+    return _table(["", "measured: least, median", "wanted"], rows)
+
+
+def _every(results: Results) -> str:
+    measured: dict[str, Mapping[str, Cost]] = {
+        "stream, µs a token": results.streams,
+        "async stream, µs a token": results.async_streams,
+        "tool call, µs a delta": results.tool_calls,
+        "invoke, ms": results.invokes,
+        "ainvoke, ms": results.ainvokes,
+        "first init, ms": results.first_inits,
+        "each further init, ms": results.further_inits,
+        "init with a new base URL, ms": results.new_url_inits,
+        "import, ms": results.imports,
+    }
+    rows = []
+    for title, costs in measured.items():
+        first = costs.get(FLOOR) or costs.get(BASE)
+        for name, cost in costs.items():
+            ratio = cost / first if first else None
+            rows.append(
+                [
+                    title,
+                    name,
+                    _number(cost.least),
+                    _number(cost.median),
+                    _ratio(ratio) if ratio else _NONE,
+                ]
+            )
+    return _table(["", "", "least", "median", "ratio of each to the floor's"], rows)
+
+
+def _by_size(costs: Mapping[str, Mapping[int, Cost]], of: str) -> str:
+    sizes = list(next(iter(costs.values())))
+    rows = [
+        [name, *(_number(by_size[size].least) for size in sizes)]
+        for name, by_size in costs.items()
+    ]
+    return _table([of, *(f"{size:,}" for size in sizes)], rows)
+
+
+def _cell(costs: Mapping[str, Cost], name: str) -> str:
+    if name not in costs:
+        return _NONE
+    text = _number(costs[name].least)
+    if FLOOR in costs and name != FLOOR:
+        text += f" ({costs[name].least / costs[FLOOR].least:.2f}×)"
+    return text
+
+
+def _ratio(ratio: Cost) -> str:
+    return f"{ratio.least:.2f}×, {ratio.median:.2f}×"
+
+
+def _spread(cost: Cost, unit: str) -> str:
+    return f"{_number(cost.least)}, {_number(cost.median)} {unit}"
+
+
+def _number(value: float) -> str:
+    """Write three digits of a number, and all before the point."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"  # noqa: PLR2004
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---", *("---:" for _ in head[1:])], *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
