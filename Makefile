@@ -44,8 +44,10 @@ notebook: $(VENV)/.dev ## Run the notebook, and write its outputs into it
 test: $(VENV)/.dev ## Run all tests, with the coverage gate
 	@$(BIN)/pytest --cov
 
+# The examples and the type checks are for the newest of everything.
 test-lowest: $(VENV_LOWEST)/.installed ## Run the tests on the oldest supported dependencies
-	@$(VENV_LOWEST)/bin/pytest -m "not bench and not packaging and not scale"
+	@$(VENV_LOWEST)/bin/pytest -m "not bench and not packaging and not scale" \
+		$(patsubst %,--ignore tests/integration/test_%.py,examples notebook typing)
 
 lint: $(VENV)/.dev ## Check style, formatting and types
 	@$(BIN)/ruff check
