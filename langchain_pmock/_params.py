@@ -133,6 +133,30 @@ def check(params: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError(explain(error.errors(), given)) from None
 
 
+def merge(set_: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Put what a call was given over what the constructor set.
+
+    Args:
+        set_: Checked parameters.
+        given: Parameters to check; `None` takes back what was set.
+
+    Returns:
+        The parameters of the call.
+
+    Raises:
+        ValueError: As `check` does.
+    """
+    merged = dict(set_)
+    for name, value in given.items():
+        field = ALIASES.get(name, name)
+        if value is None and field != "model":  # there is no request without one
+            merged.pop(field, None)
+    checked = check(given)
+    if "model_kwargs" in checked and "model_kwargs" in merged:
+        checked["model_kwargs"] = {**merged["model_kwargs"], **checked["model_kwargs"]}
+    return {**merged, **checked}
+
+
 def explain(
     problems: Iterable[Mapping[str, Any] | ErrorDetails], given: Mapping[str, Any]
 ) -> str:

@@ -272,6 +272,37 @@ class PmockSettings(BaseChatModel):
         self._add_version("langchain-pmock", __version__)
         return self
 
+    # --- Copies and serialized forms -------------------------------------------------
+
+    @property
+    def lc_secrets(self) -> dict[str, str]:
+        """The fields that are written as names of environment variables."""
+        return {"access_key": "PMOCK_ACCESS_KEY", "secret_key": "PMOCK_SECRET_KEY"}
+
+    @property
+    def lc_attributes(self) -> dict[str, Any]:
+        """The fields that are written in another form than they have."""
+        if isinstance(self.timeout, httpx.Timeout):
+            return {"timeout": self.timeout.as_dict()}
+        return {}
+
+    @classmethod
+    def is_lc_serializable(cls) -> bool:
+        """Tell LangChain that it can write the model down."""
+        return True
+
+    @classmethod
+    def get_lc_namespace(cls) -> list[str]:
+        """Tell LangChain where to find the class again."""
+        return ["langchain_pmock", "chat_models"]
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        """Copy all but the user's clients, which cannot be copied."""
+        memo = {} if memo is None else memo
+        for client in (self.http_client, self.http_async_client):
+            memo[id(client)] = client
+        return super().__deepcopy__(memo)
+
 
 def _is_loopback(host: str) -> bool:
     try:

@@ -8,7 +8,7 @@ import httpx
 from langchain_core.runnables import RunnableMap
 from typing_extensions import override
 
-from langchain_pmock import _params, _structured, _tokens, _tools, _translator
+from langchain_pmock import _params, _tools, _translator
 from langchain_pmock._answers import PROVIDER, chat_result, get
 from langchain_pmock._chunks import ChunkParser
 from langchain_pmock._client import PmockClient
@@ -228,18 +228,10 @@ class ChatPmock(PmockSettings):
                 choice, given.get("tools") or []
             )
         if (schema := given.get("response_format")) is not None:
+            from langchain_pmock import _structured  # noqa: PLC0415 - slow to load
+
             given["response_format"] = _structured.response_format(schema, strict=None)
-        for name, value in given.items():
-            field = _params.ALIASES.get(name, name)
-            if value is None and field != "model":  # there is no request without one
-                params.pop(field, None)
-        checked = _params.check(given)
-        if "model_kwargs" in checked and "model_kwargs" in params:
-            checked["model_kwargs"] = {
-                **params["model_kwargs"],
-                **checked["model_kwargs"],
-            }
-        return {**params, **checked}
+        return _params.merge(params, given)
 
     # --- Tools and structured output -------------------------------------------------
 
@@ -315,6 +307,8 @@ class ChatPmock(PmockSettings):
         Raises:
             ValueError: If an argument is not one of the above.
         """
+        from langchain_pmock import _structured  # noqa: PLC0415 - slow to load
+
         plan = _structured.plan(schema, method=method, strict=strict, tools=tools)
         llm = self.bind(**{**plan.bind, **kwargs})
         if include_raw:
@@ -330,28 +324,6 @@ class ChatPmock(PmockSettings):
     @property
     def _identifying_params(self) -> dict[str, Any]:
         return {**self._default_params(), "base_url": self.base_url}
-
-    @property
-    def lc_secrets(self) -> dict[str, str]:
-        """The fields that are written as names of environment variables."""
-        return {"access_key": "PMOCK_ACCESS_KEY", "secret_key": "PMOCK_SECRET_KEY"}
-
-    @property
-    def lc_attributes(self) -> dict[str, Any]:
-        """The fields that are written in another form than they have."""
-        if isinstance(self.timeout, httpx.Timeout):
-            return {"timeout": self.timeout.as_dict()}
-        return {}
-
-    @classmethod
-    def is_lc_serializable(cls) -> bool:
-        """Tell LangChain that it can write the model down."""
-        return True
-
-    @classmethod
-    def get_lc_namespace(cls) -> list[str]:
-        """Tell LangChain where to find the class again."""
-        return ["langchain_pmock", "chat_models"]
 
     @override
     def _get_ls_params(
@@ -381,13 +353,6 @@ class ChatPmock(PmockSettings):
     def _resolve_model_profile(self) -> ModelProfile | None:
         return get_profile(self.model)
 
-    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> ChatPmock:
-        """Copy all but the user's clients, which cannot be copied."""
-        memo = {} if memo is None else memo
-        for client in (self.http_client, self.http_async_client):
-            memo[id(client)] = client
-        return super().__deepcopy__(memo)
-
     # --- Token counts ----------------------------------------------------------------
 
     @override
@@ -402,6 +367,8 @@ class ChatPmock(PmockSettings):
         """
         if self.custom_get_token_ids is not None:
             return super().get_num_tokens(text)
+        from langchain_pmock import _tokens  # noqa: PLC0415 - slow to load
+
         return _tokens.count_text_tokens(text)
 
     @override
@@ -417,4 +384,6 @@ class ChatPmock(PmockSettings):
         Returns:
             About as many tokens as the model will count.
         """
+        from langchain_pmock import _tokens  # noqa: PLC0415 - slow to load
+
         return _tokens.count_message_tokens(list(messages), tools)
