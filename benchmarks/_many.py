@@ -9,6 +9,7 @@ import httpx
 
 from benchmarks import _models
 from benchmarks._models import AIOHTTP
+from benchmarks._speed import FLOOR
 from benchmarks._timing import Cost, Loop, in_turn
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
     from benchmarks._timing import Case
+
+FLOOR_AIOHTTP = "floor, extra aiohttp"
 
 TOKENS = 20
 """How many tokens each stream has."""
@@ -28,6 +31,8 @@ def at_once(
     url: str, sizes: Sequence[int], rounds: int
 ) -> tuple[dict[str, dict[int, Cost]], dict[str, dict[int, int]]]:
     """Measure streams that are all under way at the same time.
+
+    The floor is its two parts in one, in the same pools as `ChatPmock`'s.
 
     The server answers none of them before it has all requests, or waited in vain for
     another: langchain-mistralai sends no more than 100 at once, httpx's default.
@@ -45,8 +50,13 @@ def at_once(
         RuntimeError: If a stream did not bring its whole answer.
     """
     path = f"together/{TOKENS}"
-    loops = {name: Loop(aiohttp=name == AIOHTTP) for name in _models.CONTESTANTS}
-    models = {name: make(url, path) for name, make in _models.CONTESTANTS.items()}
+    floor = _models.Joined(http=_models.HttpInPools(url, path))
+    models: dict[str, BaseChatModel] = {
+        FLOOR: floor,
+        FLOOR_AIOHTTP: floor,
+        **{name: make(url, path) for name, make in _models.CONTESTANTS.items()},
+    }
+    loops = {name: Loop(aiohttp=name in {AIOHTTP, FLOOR_AIOHTTP}) for name in models}
     costs: dict[str, dict[int, Cost]] = {name: {} for name in models}
     seen: dict[str, dict[int, int]] = {name: {} for name in models}
 

@@ -17,6 +17,7 @@ from typing_extensions import override
 
 from benchmarks import _wire
 from langchain_pmock import ChatPmock
+from langchain_pmock._pools import shared_async_pools
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -205,15 +206,28 @@ class HttpAlone:
                     if event != b"data: [DONE]":
                         yield from_json(event[_DATA:])
 
-    async def aevents(self) -> AsyncIterator[Any]:
+    def aevents(self) -> AsyncIterator[Any]:
         """Do as `events`."""
+        return self._aevents(self.async_client)
+
+    async def _aevents(self, client: httpx.AsyncClient) -> AsyncIterator[Any]:
         rest = b""
-        async with self.async_client.stream("POST", self._url, json=_BODY) as response:
+        async with client.stream("POST", self._url, json=_BODY) as response:
             async for data in response.aiter_raw():
                 *events, rest = (rest + data).split(b"\n\n")
                 for event in events:
                     if event != b"data: [DONE]":
                         yield from_json(event[_DATA:])
+
+
+class HttpInPools(HttpAlone):
+    """The same on `ChatPmock`'s pools: one for all is slow with many at once."""
+
+    @override
+    async def aevents(self) -> AsyncIterator[Any]:
+        with (await shared_async_pools()).lend() as client:
+            async for event in self._aevents(client):
+                yield event
 
 
 def tool_chunk(arguments: str) -> ChatGenerationChunk:

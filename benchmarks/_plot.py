@@ -89,5 +89,5 @@ def _panel(axes: Axes, costs: Mapping[str, Mapping[int, Cost]], what: str) -> No
         axis.set_minor_formatter(NullFormatter())
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.grid(color="#e6e6e6", linewidth=0.7)
-    axes.tick_params(colors=_INK, length=0)
+    axes.tick_params(which="both", colors=_INK, length=0)
     axes.spines[["top", "right", "left", "bottom"]].set_visible(False)

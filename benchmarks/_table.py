@@ -32,9 +32,9 @@ def markdown(results: Results) -> str:
     parts = [
         "# Results",
         (
-            f"Least of {plan.rounds} rounds in one run. CPU time of the client's "
-            f"process alone; {plan.tokens:,} tokens a stream, each in an event and an "
-            "HTTP chunk of its own. In brackets the ratio to the floor. "
+            f"Least of {max(plan.rounds, 1)} rounds in one run. CPU time of the "
+            f"client's process alone; {plan.tokens:,} tokens a stream, each an event "
+            "in an HTTP chunk of its own. In brackets the ratio to the floor. "
             "[README.md](README.md) tells how it is measured."
         ),
         overview(results),
@@ -48,8 +48,8 @@ def markdown(results: Results) -> str:
         f"µs a token.\n\n{_by_size(results.growth, 'tokens a stream')}",
         "## Many streams at once",
         (
-            f"CPU ms a stream of {_many.TOKENS} tokens. langchain-mistralai has at "
-            "most 100 under way, httpx's default.\n\n"
+            f"CPU ms a stream of {_many.TOKENS} tokens. Where {plan.many:,} were asked "
+            f"for, the server saw at once: {_seen(results)}.\n\n"
             f"{_by_size(results.at_once, 'streams at once')}"
         ),
     ]
@@ -176,6 +176,12 @@ def _by_size(costs: Mapping[str, Mapping[int, Cost]], of: str) -> str:
         for name, by_size in costs.items()
     ]
     return _table([of, *(f"{size:,}" for size in sizes)], rows)
+
+
+def _seen(results: Results) -> str:
+    many = results.plan.many
+    counts = results.seen_at_once.items()
+    return ", ".join(f"{by_size[many]:,} ({name})" for name, by_size in counts)
 
 
 def _cell(costs: Mapping[str, Cost], name: str) -> str:

@@ -124,9 +124,12 @@ class EventReader(Generic[ChunkT]):
             PmockResponseError: If the body was no event stream at all.
         """
         if not self._parser.finished and (rest := self._decoder.unfinished()):
-            # A last event that is cut is no error of its own: the cut is.
-            with contextlib.suppress(errors.PmockResponseError):
+            try:
                 yield from self._by_line(rest)
+            except errors.PmockResponseError:
+                # A last event that is cut is no error of its own: the cut is.
+                if self.done:
+                    raise
             if self.done:
                 return
         is_stream = self._events or _FIELD.search(self._head)

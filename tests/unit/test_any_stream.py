@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_pmock import PmockError
+from langchain_pmock import PmockError, PmockResponseError
 from langchain_pmock._chunks import ChunkParser
 from tests.unit.service import Json, chunk_of, cuts, dump, envelope, event
 from tests.unit.test_events import COMPLETE, ERROR, TEXT, TEXTS, read, reader_of
 
 _places = st.lists(st.integers(min_value=0), max_size=12)
+
+
+@pytest.mark.parametrize("stream", [b"data: [DONE]\n\n", b"data: [DONE]\n"])
+def test_an_end_without_an_answer_is_an_error(stream: bytes) -> None:
+    with pytest.raises(PmockResponseError, match="no choices"):
+        read(stream, parser=ChunkParser())
 
 
 @given(case=st.sampled_from([*COMPLETE]), places=_places)

@@ -68,7 +68,12 @@ def test_secrets_are_named_by_their_variables() -> None:
 
 def test_what_may_hold_secrets_is_not_written_down() -> None:
     headers = {"authorization": "do-not-show"}
-    model = make_model(default_headers=headers, http_client=httpx.Client())
+    clients = {
+        "http_client": httpx.Client(),
+        "http_async_client": httpx.AsyncClient(),
+    }
+    model = make_model(default_headers=headers, **clients)
+    assert not model.model_dump().keys() & {*clients, "default_headers"}
     for text in (dumps(model), str(model.model_dump()), model.model_dump_json()):
         assert "do-not-show" not in text
         assert SECRET_KEY not in text

@@ -216,6 +216,7 @@ def test_what_a_schema_does_not_say_is_not_sent() -> None:
 
 def test_a_recursive_schema_keeps_its_references() -> None:
     schema = sent(Tree)["schema"]
+    assert "$ref" not in schema
     children = schema["$defs"]["Tree"]["properties"]["children"]
     assert children["items"] == {"$ref": "#/$defs/Tree"}
 
