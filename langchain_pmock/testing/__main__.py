@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import shlex
+import signal
 import sys
 import threading
 
@@ -30,6 +31,8 @@ def main() -> None:
         help="time between two events of a stream",
     )
     options = parser.parse_args()
+    # A shell starts its background jobs with this signal ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     server = PmockServer(**vars(options))
     try:
         server.start()
