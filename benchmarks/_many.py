@@ -25,7 +25,7 @@ TOKENS = 20
 """How many tokens each stream has."""
 
 _MOST_ROUNDED = 1_000  # streams at once
-_AT_LEAST = 10  # streams in a measurement: one alone is too short to be measured
+_AT_LEAST = 5  # streams in a measurement: one alone is too short to be measured
 
 
 def at_once(

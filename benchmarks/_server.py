@@ -19,7 +19,7 @@ from benchmarks import _wire
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_QUIET = 0.1  # seconds without a request after which no other is waited for
+_QUIET = 0.25  # seconds without a request after which no other is waited for
 _LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
 _BACKLOG = 4096
 

@@ -193,7 +193,7 @@ class PmockClient:
                 response = client.send(
                     request, auth=self.auth, follow_redirects=False, stream=True
                 )
-            with contextlib.closing(response):
+            with _closing(response):
                 reader = EventReader(parser, response, self.auth)
                 with transport_errors(reader.progress):
                     if not _is_stream(response):
@@ -296,6 +296,27 @@ def _abody(response: httpx.Response) -> AsyncIterator[bytes]:
     if _is_held_by_httpx(response):
         return response.aiter_bytes()
     return aiter(cast("httpx.AsyncByteStream", response.stream))
+
+
+@contextlib.contextmanager
+def _closing(response: httpx.Response) -> Iterator[None]:
+    """Close a response at the end, or when its stream is left.
+
+    What leaves a stream may be Python's garbage collector, at any moment: also while
+    this thread holds the lock of httpcore's pool, for which closing would then wait
+    without end. So the connection is hung up here, and taken out of the pool elsewhere.
+    """
+    try:
+        yield
+    except GeneratorExit:
+        _hang_up(response)
+        with contextlib.suppress(RuntimeError):  # the interpreter is ending
+            threading.Thread(target=response.close, daemon=True).start()
+        raise
+    except BaseException:
+        response.close()
+        raise
+    response.close()
 
 
 def _drain(response: httpx.Response, body: Iterator[bytes]) -> None:

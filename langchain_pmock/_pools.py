@@ -47,7 +47,8 @@ class Pools(Generic[Client]):
         """
         self._make: Callable[[httpx.Limits], Client] = make
         self._at_once = at_once
-        self._lock = threading.Lock()
+        # Reentrant: the garbage collector may end a stream while this thread holds it.
+        self._lock = threading.RLock()
         self._busy: list[int] = []
         self.clients: list[Client] = []
 
