@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import sys
 import threading
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
@@ -310,7 +311,9 @@ def _closing(response: httpx.Response) -> Iterator[None]:
         yield
     except GeneratorExit:
         _hang_up(response)
-        with contextlib.suppress(RuntimeError):  # the interpreter is ending
+        if sys.is_finalizing():  # no thread starts any more
+            response.close()
+        else:
             threading.Thread(target=response.close, daemon=True).start()
         raise
     except BaseException:
