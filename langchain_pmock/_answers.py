@@ -45,12 +45,11 @@ _OUTPUT_DETAILS = {"reasoning_tokens": "reasoning", "audio_tokens": "audio"}
 _NO_DETAILS = {"text_tokens", "content_tokens"}
 
 
-def chat_result(data: Mapping[str, Any], trace_id: str | None) -> ChatResult:
+def chat_result(envelope: Mapping[str, Any]) -> ChatResult:
     """Make LangChain's result from a whole answer.
 
     Args:
-        data: The envelope's `data`.
-        trace_id: The envelope's `traceId`.
+        envelope: The envelope, known to be a success with `data`.
 
     Returns:
         A generation for each choice. Token usage is on the first message.
@@ -58,8 +57,9 @@ def chat_result(data: Mapping[str, Any], trace_id: str | None) -> ChatResult:
     Raises:
         PmockResponseError: If there is no choice, or something is not where it belongs.
     """
+    trace_id = get(envelope, "trace_id")
     try:
-        generations = _generations(data, trace_id)
+        generations = _generations(envelope["data"], trace_id)
     except UNREADABLE as error:
         cls, said = PmockResponseError, f"it cannot be read: {error!r}"
         text = describe(cls, said, code=None, trace_id=trace_id)

@@ -49,8 +49,8 @@ class ChunkParser:
     def __init__(self) -> None:
         """Start before the first event."""
         self.finished = False
+        self.trace_id: str | None = None
         self._id: str | None = None
-        self._trace_id: str | None = None
         self._said: dict[str, Any] = {}  # metadata that a chunk already carried
         self._last: dict[str, Any] = {}  # metadata that the last chunk will carry
         self._usage: Mapping[str, Any] | None = None
@@ -95,7 +95,7 @@ class ChunkParser:
             PmockResponseError: If no event had a choice.
         """
         if not (self.finished or self._said or self._refusal):
-            raise no_choices(self._trace_id)
+            raise no_choices(self.trace_id)
         return ChatGenerationChunk(
             message=AIMessageChunk(
                 content="",
@@ -115,15 +115,15 @@ class ChunkParser:
         choices: list[Mapping[str, Any]] | tuple[()],
     ) -> ChatGenerationChunk | None:
         self._id = self._id or data.get("id")
-        self._trace_id = self._trace_id or get(envelope, "trace_id")
-        self._last.update(answer_metadata(data, self._trace_id))
+        self.trace_id = self.trace_id or get(envelope, "trace_id")
+        self._last.update(answer_metadata(data, self.trace_id))
         # Some services count up in each event: only the last count is the whole.
         self._usage = data.get("usage") or self._usage
         if not choices:
             return None
         if len(choices) > 1 or choices[0].get("index"):
             msg = "The stream has several choices, though one was asked for."
-            raise PmockResponseError(msg, trace_id=self._trace_id)
+            raise PmockResponseError(msg, trace_id=self.trace_id)
         choice = choices[0]
         delta = choice.get("delta") or choice.get("message") or {}
         metadata = choice_metadata(choice)

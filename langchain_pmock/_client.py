@@ -6,39 +6,44 @@ the async methods are a few lines around them.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import socket
-import sys
-import threading
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 
 from langchain_pmock import errors
-from langchain_pmock._envelope import read_envelope, transport_errors
+from langchain_pmock._envelope import read_answer
 from langchain_pmock._events import EventReader
 from langchain_pmock._json import encode
 from langchain_pmock._pools import shared_async_pools, shared_pools
 from langchain_pmock._retry import async_attempt, attempt
+from langchain_pmock._transport import (
+    async_body_of,
+    async_rest_of,
+    body_of,
+    closing,
+    is_stream,
+    rest_of,
+    transport_errors,
+)
 from langchain_pmock._version import __version__
 from langchain_pmock.auth import SIGNED_AT
 
 if TYPE_CHECKING:
     from collections.abc import (
         AsyncGenerator,
-        AsyncIterator,
         Awaitable,
         Callable,
         Generator,
-        Iterator,
         Mapping,
     )
 
     from langchain_pmock._events import ChunkT, Parser
     from langchain_pmock.auth import PmockAuth
+
+ResultT = TypeVar("ResultT")
 
 _STREAM_HEADERS = {
     "Accept": "text/event-stream",
@@ -46,7 +51,6 @@ _STREAM_HEADERS = {
     "Accept-Encoding": "identity",
 }
 _PATH = "/ai/chat/completions"
-_PATIENCE = 0.5  # seconds to wait for the end of a body whose answer is complete
 
 
 @dataclass(frozen=True)
@@ -71,25 +75,32 @@ class PmockClient:
     http_client: httpx.Client | None = None
     http_async_client: httpx.AsyncClient | None = None
 
-    def post(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
+    def post(
+        self, body: Mapping[str, Any], parse: Callable[[Mapping[str, Any]], ResultT]
+    ) -> ResultT:
         """Send a request and wait for the whole answer.
 
         Args:
             body: The request's body.
+            parse: Makes the result from the answer's envelope.
 
         Returns:
-            The envelope of the answer.
+            The result.
 
         Raises:
             PmockError: If every attempt failed; the last one's error.
         """
-        post = partial(self._signed_twice, self._post, encode(body))
-        return attempt(self.max_retries, post)
+        post = partial(self._signed_twice, self._post, encode(body), parse)
+        result: ResultT = attempt(self.max_retries, post)
+        return result
 
-    async def apost(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
+    async def apost(
+        self, body: Mapping[str, Any], parse: Callable[[Mapping[str, Any]], ResultT]
+    ) -> ResultT:
         """Do as `post`, without blocking the event loop."""
-        post = partial(self._asigned_twice, self._apost, encode(body))
-        return await async_attempt(self.max_retries, post)
+        post = partial(self._asigned_twice, self._apost, encode(body), parse)
+        result: ResultT = await async_attempt(self.max_retries, post)
+        return result
 
     def stream(
         self, body: Mapping[str, Any], make_parser: Callable[[], Parser[ChunkT]]
@@ -133,23 +144,23 @@ class PmockClient:
 
     # One attempt. httpx signs once more on HTTP 401; the same on a 401 in an envelope.
 
-    def _signed_twice(self, attempt: Callable[..., Any], *args: Any) -> Any:  # noqa: ANN401
+    def _signed_twice(self, send: Callable[..., ResultT], *args: Any) -> ResultT:
         try:
-            return attempt(*args)
+            return send(*args)
         except errors.PmockAuthenticationError as error:
             if not self._worth_signing_again(error):
                 raise
-        return attempt(*args)
+        return send(*args)
 
     async def _asigned_twice(
-        self, attempt: Callable[..., Awaitable[Any]], *args: Any
-    ) -> Any:  # noqa: ANN401
+        self, send: Callable[..., Awaitable[ResultT]], *args: Any
+    ) -> ResultT:
         try:
-            return await attempt(*args)
+            return await send(*args)
         except errors.PmockAuthenticationError as error:
             if not self._worth_signing_again(error):
                 raise
-        return await attempt(*args)
+        return await send(*args)
 
     def _worth_signing_again(self, error: errors.PmockAuthenticationError) -> bool:
         """Tell whether a second signature may help, and learn the clock for it."""
@@ -159,19 +170,23 @@ class PmockClient:
         self.auth.learn_clock(response)
         return True
 
-    def _post(self, content: bytes) -> Mapping[str, Any]:
+    def _post(
+        self, content: bytes, parse: Callable[[Mapping[str, Any]], ResultT]
+    ) -> ResultT:
         with self._lend() as client, transport_errors():
             request = self._request(client, content, {})
             response = client.send(request, auth=self.auth, follow_redirects=False)
-        return read_envelope(response.content, response, self.auth)
+        return read_answer(response, self.auth, parse)
 
-    async def _apost(self, content: bytes) -> Mapping[str, Any]:
+    async def _apost(
+        self, content: bytes, parse: Callable[[Mapping[str, Any]], ResultT]
+    ) -> ResultT:
         with await self._alend() as client, transport_errors():
             request = self._request(client, content, {})
             response = await client.send(
                 request, auth=self.auth, follow_redirects=False
             )
-        return read_envelope(response.content, response, self.auth)
+        return read_answer(response, self.auth, parse)
 
     def _begin(
         self, content: bytes, make_parser: Callable[[], Parser[ChunkT]]
@@ -194,18 +209,19 @@ class PmockClient:
                 response = client.send(
                     request, auth=self.auth, follow_redirects=False, stream=True
                 )
-            with _closing(response):
+            with closing(response):
                 reader = EventReader(parser, response, self.auth)
-                with transport_errors(reader.progress):
-                    if not _is_stream(response):
+                with transport_errors(reader):
+                    if not is_stream(response):
                         yield from reader.whole(response.read())
                         return
-                    body = _body(response)
+                    body = body_of(response)
                     for data in body:
                         yield from reader.feed(data)
-                        if reader.done:
-                            _drain(response, body)
-                            return
+                        if reader.complete:
+                            for more in rest_of(body, response, reader):
+                                yield from reader.feed(more)
+                            break
                 yield from reader.end()
 
     async def _achunks(
@@ -219,18 +235,24 @@ class PmockClient:
                 )
             async with contextlib.aclosing(response):
                 reader = EventReader(parser, response, self.auth)
-                with transport_errors(reader.progress):
-                    if not _is_stream(response):
+                with transport_errors(reader):
+                    if not is_stream(response):
                         for chunk in reader.whole(await response.aread()):
                             yield chunk
                         return
-                    body = _abody(response)
+                    body = async_body_of(response)
                     async for data in body:
                         for chunk in reader.feed(data):
                             yield chunk
-                        if reader.done:
-                            await _adrain(body)
-                            return
+                        if reader.complete:
+                            break
+                    if reader.complete:
+                        async with contextlib.aclosing(
+                            async_rest_of(body, reader)
+                        ) as rest:
+                            async for more in rest:
+                                for chunk in reader.feed(more):
+                                    yield chunk
                 for chunk in reader.end():
                     yield chunk
 
@@ -267,81 +289,3 @@ class PmockClient:
 def _url(base_url: str) -> httpx.URL:
     """Take the URL apart once: that costs httpx as much as the rest of a request."""
     return httpx.URL(base_url + _PATH)
-
-
-def _is_stream(response: httpx.Response) -> bool:
-    """Tell an event stream, labelled or not, from a whole body sent in its place."""
-    content_type = response.headers.get("content-type", "").lower()
-    return response.status_code == httpx.codes.OK and not (
-        "json" in content_type or "html" in content_type
-    )
-
-
-def _is_held_by_httpx(response: httpx.Response) -> bool:
-    """Tell whether only httpx can give the body: decoded, or read by a user's hook."""
-    return "content-encoding" in response.headers or response.is_stream_consumed
-
-
-def _body(response: httpx.Response) -> Iterator[bytes]:
-    """Take the bytes from as near to the socket as they can be had.
-
-    Each layer of httpx above its stream costs at every read: `iter_raw` some 3 % of a
-    token, `iter_bytes` more, also where there is nothing to decode.
-    """
-    if _is_held_by_httpx(response):
-        return response.iter_bytes()
-    return iter(cast("httpx.SyncByteStream", response.stream))
-
-
-def _abody(response: httpx.Response) -> AsyncIterator[bytes]:
-    if _is_held_by_httpx(response):
-        return response.aiter_bytes()
-    return aiter(cast("httpx.AsyncByteStream", response.stream))
-
-
-@contextlib.contextmanager
-def _closing(response: httpx.Response) -> Iterator[None]:
-    """Close a response at the end, or when its stream is left.
-
-    What leaves a stream may be Python's garbage collector, at any moment: also while
-    this thread holds the lock of httpcore's pool, for which closing would then wait
-    without end. So the connection is hung up here, and taken out of the pool elsewhere.
-    """
-    try:
-        yield
-    except GeneratorExit:
-        _hang_up(response)
-        if sys.is_finalizing():  # no thread starts any more
-            response.close()
-        else:
-            threading.Thread(target=response.close, daemon=True).start()
-        raise
-    except BaseException:
-        response.close()
-        raise
-    response.close()
-
-
-def _drain(response: httpx.Response, body: Iterator[bytes]) -> None:
-    """Read the end of the body, without which the connection cannot be used again.
-
-    The answer is complete already: a service that does not end its body is left.
-    """
-    watch = threading.Timer(_PATIENCE, _hang_up, [response])
-    watch.daemon = True
-    watch.start()
-    with contextlib.suppress(httpx.HTTPError):
-        next(body, None)
-    watch.cancel()
-
-
-async def _adrain(body: AsyncIterator[bytes]) -> None:
-    with contextlib.suppress(httpx.HTTPError, asyncio.TimeoutError):
-        await asyncio.wait_for(anext(body, None), _PATIENCE)
-
-
-def _hang_up(response: httpx.Response) -> None:
-    connection = response.extensions.get("network_stream")
-    if connection is not None:
-        with contextlib.suppress(OSError):
-            connection.get_extra_info("socket").shutdown(socket.SHUT_RDWR)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import re
-import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 from pydantic_core import from_json
@@ -16,10 +14,12 @@ from langchain_pmock._json import decode
 from langchain_pmock.auth import SIGNED_AT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
     from typing import TypeGuard
 
     from langchain_pmock.auth import PmockAuth
+
+ResultT = TypeVar("ResultT")
 
 _OK = 200
 _OKS = (_OK, str(_OK))
@@ -53,6 +53,52 @@ def read_envelope(
             if is_success(envelope):
                 return envelope
     raise failure(payload, response, auth)
+
+
+def read_answer(
+    response: httpx.Response,
+    auth: PmockAuth,
+    parse: Callable[[Mapping[str, Any]], ResultT],
+) -> ResultT:
+    """Read a whole answer.
+
+    Args:
+        response: The response, its body read.
+        auth: What signed the request; it knows what must not be shown.
+        parse: Makes the result from the envelope.
+
+    Returns:
+        The result.
+
+    Raises:
+        PmockError: If it is not the envelope of a success, or cannot be parsed.
+    """
+    payload = response.content
+    envelope = read_envelope(payload, response, auth)
+    try:
+        return parse(envelope)
+    except errors.PmockResponseError as error:
+        add_response(error, payload, response, auth)
+        raise
+
+
+def add_response(
+    error: errors.PmockResponseError,
+    payload: bytes,
+    response: httpx.Response,
+    auth: PmockAuth,
+) -> None:
+    """Tell an error, raised where only the envelope was known, of the response.
+
+    Args:
+        error: The error.
+        payload: The body, or the data of one event.
+        response: The response that it came with.
+        auth: What signed the request; it knows what must not be shown.
+    """
+    error.code = _OK
+    error.status_code = response.status_code
+    error.response = safe_copy(response, payload, auth)
 
 
 def _parse(payload: bytes) -> object:
@@ -92,7 +138,7 @@ def failure(
         The error, with a copy of the response that holds no secret.
     """
     payload = auth.hide(payload, response.request)
-    safe_response = _safe_copy(response, payload, auth)
+    safe_response = safe_copy(response, payload, auth)
     status = response.status_code
     envelope: dict[str, Any] = {}
     said = ""
@@ -122,76 +168,6 @@ def failure(
         trace_id=trace_id,
         response=safe_response,
     )
-
-
-@contextlib.contextmanager
-def transport_errors(
-    interrupted: Callable[[], str | None] = lambda: None,
-) -> Iterator[None]:
-    """Turn what httpx raises into this package's errors.
-
-    Args:
-        interrupted: Says what had come of a stream when it broke; `None` if it had not
-            begun. An empty text: its answer was complete, and there is no error.
-
-    Yields:
-        Nothing.
-
-    Raises:
-        PmockTimeoutError: If nothing came in time.
-        PmockStreamInterruptedError: If a stream broke.
-        PmockConnectionError: If the service could not be reached.
-        PmockResponseError: If the body could not be decoded.
-    """
-    try:
-        yield
-    except _transport_exceptions() as error:
-        _forget_signature(error)
-        progress = interrupted()
-        if progress == "":
-            return
-        cls: type[errors.PmockError] = errors.PmockConnectionError
-        origin = _origin(error)
-        if isinstance(origin, (httpx.TimeoutException, asyncio.TimeoutError)):
-            cls = errors.PmockTimeoutError
-        elif isinstance(error, httpx.DecodingError):
-            cls = errors.PmockResponseError
-        elif progress:
-            cls = errors.PmockStreamInterruptedError
-        said = f"{origin} ({type(origin).__name__})" if str(origin) else repr(origin)
-        if progress:
-            said = f"{progress}; {said}"
-        raise cls(errors.describe(cls, said, code=None, trace_id=None)) from error
-
-
-def _transport_exceptions() -> tuple[type[Exception], ...]:
-    """List what transports raise: httpx-aiohttp lets some of aiohttp's own through."""
-    aiohttp = sys.modules.get("aiohttp")
-    return (httpx.RequestError, *([aiohttp.ClientError] if aiohttp else []))
-
-
-def _origin(error: Exception) -> BaseException:
-    """Find what happened: httpx-aiohttp takes a lost connection for a timeout."""
-    cause = error.__cause__
-    if cause is not None and type(cause).__module__.startswith("aiohttp."):
-        return cause
-    return error
-
-
-def _forget_signature(error: Exception) -> None:
-    """Take the headers out of what a transport's error keeps of the request."""
-    with contextlib.suppress(RuntimeError):  # there is no request
-        if isinstance(error, httpx.RequestError):
-            error.request.headers = httpx.Headers()
-    if hasattr(error, "request_info"):  # aiohttp's
-        error.request_info = error.request_info._replace(headers={})
-        error.args = (error.request_info, *error.args[1:])
-    # The transport's frames have the headers among their variables, which services
-    # that collect errors collect too.
-    link: BaseException | None = error
-    while link is not None:
-        link.__traceback__ = None
-        link = link.__cause__ or link.__context__
 
 
 def _error_class(code: int | None, status: int, said: str) -> type[errors.PmockError]:
@@ -227,11 +203,21 @@ def _excerpt(payload: bytes) -> str:
     return text if len(text) <= _EXCERPT else f"{text[:_EXCERPT]}..."
 
 
-def _safe_copy(
+def safe_copy(
     response: httpx.Response, payload: bytes, auth: PmockAuth
 ) -> httpx.Response:
-    """Copy a response without its request's headers, and without keys it echoes."""
+    """Copy a response without its request's headers, and without keys it echoes.
+
+    Args:
+        response: The response.
+        payload: What its body is, or what is known of it.
+        auth: What signed the request; it knows what must not be shown.
+
+    Returns:
+        The copy.
+    """
     request = response.request
+    payload = auth.hide(payload, request)
     return httpx.Response(
         response.status_code,
         headers=[

@@ -10,7 +10,13 @@ from pydantic_core import from_json
 
 from langchain_pmock import errors
 from langchain_pmock._answers import UNREADABLE
-from langchain_pmock._envelope import failure, is_success, read_envelope
+from langchain_pmock._envelope import (
+    add_response,
+    failure,
+    is_success,
+    read_envelope,
+    safe_copy,
+)
 from langchain_pmock._json import decode
 from langchain_pmock._sse import SSEDecoder
 
@@ -38,6 +44,11 @@ class Parser(Protocol[ChunkT_co]):
         """Whether an event gave the finish reason."""
         ...
 
+    @property
+    def trace_id(self) -> str | None:
+        """The service's id of the request, once an event gave it."""
+        ...
+
     def event(self, envelope: Mapping[str, Any], /) -> ChunkT_co | None:
         """Take in an event's envelope; give a chunk if there is one to hand on."""
         ...
@@ -60,6 +71,7 @@ class EventReader(Generic[ChunkT]):
             response: The response whose body is the stream.
             auth: What signed the request.
         """
+        self.complete = False  # the finish reason or [DONE] has come
         self.done = False  # [DONE] has come, and the last chunk was made
         self._parser = parser
         self._response = response
@@ -94,6 +106,7 @@ class EventReader(Generic[ChunkT]):
             chunk = self._chunk(envelope, payload)
             if chunk is not None:
                 yield chunk
+        self.complete = self._parser.finished
 
     def whole(self, body: bytes) -> Iterator[ChunkT]:
         """Take in a body that is no event stream: an error, or a whole answer.
@@ -117,12 +130,14 @@ class EventReader(Generic[ChunkT]):
         """Take in the end of the body.
 
         Yields:
-            The last chunk.
+            The last chunk, unless [DONE] has brought it.
 
         Raises:
             PmockStreamInterruptedError: If the answer is not complete.
             PmockResponseError: If the body was no event stream at all.
         """
+        if self.done:
+            return
         if not self._parser.finished and (rest := self._decoder.unfinished()):
             try:
                 yield from self._by_line(rest)
@@ -138,31 +153,49 @@ class EventReader(Generic[ChunkT]):
         elif self._head.strip() and not is_stream:
             raise failure(self._head, self._response, self._auth)
         else:
-            cls = errors.PmockStreamInterruptedError
-            text = errors.describe(cls, self.progress(), code=None, trace_id=None)
-            raise cls(text, status_code=self._response.status_code)
+            cls, known = errors.PmockStreamInterruptedError, self.known()
+            text = errors.describe(
+                cls, self.progress(), code=None, trace_id=known["trace_id"]
+            )
+            raise cls(text, **known)
 
     def progress(self) -> str:
         """Say how much had come, for the text of an error.
 
         Returns:
-            A few words; empty if the answer is complete.
+            A few words.
         """
-        if self.done or self._parser.finished:
-            return ""
         return f"it ended after {self._events} events"
+
+    def known(self) -> dict[str, Any]:
+        """Give what is known of a stream that broke.
+
+        Returns:
+            Keyword arguments for an error.
+        """
+        return {
+            "status_code": self._response.status_code,
+            "trace_id": self._parser.trace_id,
+            "response": safe_copy(self._response, b"", self._auth),
+        }
 
     def _chunk(self, envelope: object, payload: bytes) -> ChunkT | None:
         if not is_success(envelope):
             raise failure(payload, self._response, self._auth)
         try:
             return self._parser.event(envelope)
+        except errors.PmockResponseError as error:
+            add_response(error, payload, self._response, self._auth)
+            raise
         except UNREADABLE as error:
             raise failure(payload, self._response, self._auth) from error
 
     def _last(self) -> ChunkT:
         try:
             return self._parser.end()
+        except errors.PmockResponseError as error:
+            add_response(error, self._head, self._response, self._auth)
+            raise
         except UNREADABLE as error:
             raise failure(self._head, self._response, self._auth) from error
 
@@ -174,7 +207,7 @@ class EventReader(Generic[ChunkT]):
         """
         for line in payload.split(b"\n"):
             if line == _DONE:
-                self.done = True
+                self.done = self.complete = True
                 yield self._last()
                 return
             if not line:

@@ -9,7 +9,7 @@ from langchain_core.runnables import RunnableMap
 from typing_extensions import override
 
 from langchain_pmock import _params, _tools, _translator
-from langchain_pmock._answers import PROVIDER, chat_result, get
+from langchain_pmock._answers import PROVIDER, chat_result
 from langchain_pmock._chunks import ChunkParser
 from langchain_pmock._client import PmockClient
 from langchain_pmock._messages import to_wire
@@ -142,8 +142,7 @@ class ChatPmock(PmockSettings):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        envelope = self._client().post(self._body(messages, stop, kwargs))
-        return chat_result(envelope["data"], get(envelope, "trace_id"))
+        return self._client().post(self._body(messages, stop, kwargs), chat_result)
 
     @override
     async def _agenerate(
@@ -153,8 +152,8 @@ class ChatPmock(PmockSettings):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        envelope = await self._client().apost(self._body(messages, stop, kwargs))
-        return chat_result(envelope["data"], get(envelope, "trace_id"))
+        body = self._body(messages, stop, kwargs)
+        return await self._client().apost(body, chat_result)
 
     @override
     def _stream(

@@ -342,6 +342,27 @@ def test_leaving_a_stream_closes_its_connection() -> None:
 
 
 @leaves_nothing
+def test_a_stream_may_be_collected_while_httpcores_pool_is_locked() -> None:
+    def collect() -> None:
+        # Python's collector runs whenever an object is made: under this lock too.
+        with pool._optional_thread_lock:
+            streams.clear()
+        collected.set()
+
+    with PmockServer(delay=0.01) as server:
+        server.script(LONG)
+        streams = [model_of(server).stream("Hello")]
+        next(streams[0])
+        [client] = _pools.shared_pools().clients
+        pool: Any = client._transport._pool  # type: ignore[attr-defined]
+        collected = threading.Event()
+        threading.Thread(target=collect, daemon=True).start()
+        assert collected.wait(5)
+        assert wait_until(lambda: server.open_connections == 0) < 1
+        wait_until(lambda: pool.connections == [])
+
+
+@leaves_nothing
 def test_an_error_in_the_callers_loop_closes_the_connection() -> None:
     def read(model: ChatPmock) -> None:
         for chunk in model.stream("Hello"):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from langchain_core import exceptions as core
 
-from langchain_pmock import errors
+from langchain_pmock import _transport, errors
 from langchain_pmock.testing import Fault, Reply
 from tests.integration.odd import Odd, odd_model
 from tests.integration.raw_server import (
@@ -54,6 +54,8 @@ def test_a_stream_that_ends_too_early(
         assert isinstance(outcome.error, errors.PmockConnectionError)
         assert isinstance(outcome.error, core.ModelConnectionError)
         assert f"after {events} events" in str(outcome.error)
+        assert outcome.error.status_code == 200
+        assert outcome.error.response is not None
         assert outcome.pieces == PIECES[: events - 1]
         assert len(server.requests) == 1
     else:  # a finish reason is as good as [DONE]
@@ -77,6 +79,9 @@ def test_a_stream_that_breaks_off(ask_stream: Ask, odd: Odd) -> None:
         outcome = ask_stream(model)
     assert type(outcome.error) is errors.PmockStreamInterruptedError
     assert "after 2 events" in str(outcome.error)
+    assert outcome.error.trace_id == "trace-raw"
+    assert outcome.error.status_code == 200
+    assert outcome.error.response is not None
     assert outcome.pieces == ["Hel", "lo"]
     assert len(server.requests) == 1
 
@@ -171,6 +176,9 @@ def test_a_stream_without_any_choice(ask_stream: Ask) -> None:
         outcome = ask_stream(model)
     assert type(outcome.error) is errors.PmockResponseError
     assert "no choices" in str(outcome.error)
+    assert outcome.error.trace_id == "trace-raw"
+    assert (outcome.error.code, outcome.error.status_code) == (200, 200)
+    assert outcome.error.response is not None
 
 
 # --- Streams that are odd and right --------------------------------------------------
@@ -220,13 +228,30 @@ def test_a_stream_that_is_odd_but_right(ask_stream: Ask, odd: Odd) -> None:
     assert outcome.seconds < 3
 
 
-def test_the_finish_reason_is_enough_though_the_service_stalls(ask_stream: Ask) -> None:
+@pytest.mark.parametrize(("timeout", "patience"), [(0.2, 5), (5, 0.2)])
+def test_the_finish_reason_is_enough_though_the_service_stalls(
+    ask_stream: Ask,
+    timeout: float,
+    patience: float,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_transport, "_PATIENCE_AFTER_FINISH", patience)
     stalled = Odd("stalled", [*stream(HEL, LO, FINISH)[:-1], STALL])
-    with odd_model(stalled, timeout=0.2) as (model, server):
+    with odd_model(stalled, timeout=timeout) as (model, server):
         outcome = ask_stream(model)
     assert outcome.error is None
     assert outcome.text == "Hello"
     assert len(server.requests) == 1
+    assert outcome.seconds < 3
+
+
+def test_the_usage_may_come_a_while_after_the_finish_reason(ask_stream: Ask) -> None:
+    late = Odd("late", stream(HEL, LO, FINISH, 1.0, TAIL, 0.2, DONE))
+    with odd_model(late) as (model, _):
+        outcome = ask_stream(model)
+    assert outcome.error is None
+    usage = [m.usage_metadata for m in outcome.messages if m.usage_metadata]
+    assert [found["total_tokens"] for found in usage] == [3]
 
 
 def test_a_character_may_come_in_two(

@@ -23,7 +23,8 @@ from langchain_pmock import (
     _aiohttp,
 )
 from langchain_pmock._aiohttp import fail_with_connection, make_client
-from langchain_pmock._envelope import transport_errors
+from langchain_pmock._transport import transport_errors
+from tests.unit.test_transport import Stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 TOKEN = "do-not-show"
 
 
-@pytest.mark.parametrize("progress", [None, "it ended after 2 events"])
+@pytest.mark.parametrize("stream", [None, Stream()])
 @pytest.mark.parametrize(
     ("cause", "by_progress"),
     [
@@ -52,16 +53,16 @@ TOKEN = "do-not-show"
 def test_its_errors_are_ours(
     cause: Exception,
     by_progress: list[type[PmockError]],
-    progress: str | None,
+    stream: Stream | None,
     is_wrapped: bool,  # noqa: FBT001
 ) -> None:
     error = cause
     if is_wrapped:  # as httpx-aiohttp does, for which all of these are timeouts
         error = httpx.ReadTimeout("timeout")
         error.__cause__ = cause
-    with pytest.raises(PmockError) as caught, transport_errors(lambda: progress):
+    with pytest.raises(PmockError) as caught, transport_errors(stream):
         raise error
-    assert type(caught.value) is by_progress[progress is not None]
+    assert type(caught.value) is by_progress[stream is not None]
     assert type(cause).__name__ in str(caught.value)
     assert caught.value.__cause__ is error
 

@@ -15,7 +15,7 @@ from langchain_pmock._answers import (
     get,
     usage_metadata,
 )
-from tests.unit.service import choice_of, data_of
+from tests.unit.service import choice_of, data_of, envelope
 
 if TYPE_CHECKING:
     from langchain_core.outputs import ChatResult
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def read(*choices: Json, trace_id: str | None = None, **fields: Any) -> ChatResult:
-    return chat_result(data_of(*choices, **fields), trace_id)
+    return chat_result(envelope(data_of(*choices, **fields), traceId=trace_id))
 
 
 def message_of(message: Json, finish_reason: str = "stop", **fields: Any) -> AIMessage:
@@ -215,7 +215,7 @@ def test_snake_case_twins() -> None:
         choice_of(message, "tool_calls"),
         usage={"promptTokens": 3, "promptTokensDetails": {"cachedTokens": 1}},
     )
-    assert chat_result(snake(data), None) == chat_result(data, None)
+    assert chat_result(envelope(snake(data))) == chat_result(envelope(data))
 
 
 @pytest.mark.parametrize(
@@ -267,5 +267,5 @@ def test_several_choices() -> None:
 )
 def test_an_answer_of_another_shape(data: Json) -> None:
     with pytest.raises(PmockResponseError, match="Trace id: trace-1") as caught:
-        chat_result(data, "trace-1")
+        chat_result(envelope(data, traceId="trace-1"))
     assert caught.value.trace_id == "trace-1"

@@ -50,7 +50,7 @@ def streamed(*chunks: Json, **fields: Any) -> AIMessage:
 
 def whole(message: Json, finish_reason: str = "stop", **fields: Any) -> AIMessage:
     data = data_of(choice_of(message, finish_reason), **fields)
-    answer = chat_result(data, "trace-1").generations[0].message
+    answer = chat_result(envelope(data, traceId="trace-1")).generations[0].message
     assert isinstance(answer, AIMessage)
     return answer
 
@@ -251,7 +251,9 @@ def test_logprobs() -> None:
     chunks = [data_of(choice) for choice in choices]
     answer = streamed(*chunks, FINISH, traceId="trace-1")
     data = data_of(choice_of({"content": "ab"}, logprobs={"content": tokens}))
-    assert answer == chat_result(data, "trace-1").generations[0].message
+    assert (
+        answer == chat_result(envelope(data, traceId="trace-1")).generations[0].message
+    )
 
 
 def test_unknown_fields_are_kept_once() -> None:

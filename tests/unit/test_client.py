@@ -69,11 +69,11 @@ def text_of(answer: Any) -> list[str]:  # noqa: ANN401
 
 
 def post(client: PmockClient, body: Json = BODY) -> list[str]:
-    return text_of(client.post(body))
+    return client.post(body, text_of)
 
 
 def apost(client: PmockClient, body: Json = BODY) -> list[str]:
-    return text_of(asyncio.run(client.apost(body)))
+    return asyncio.run(client.apost(body, text_of))
 
 
 def stream(client: PmockClient, body: Json = BODY) -> list[str]:

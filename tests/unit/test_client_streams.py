@@ -17,7 +17,7 @@ from langchain_pmock import (
     PmockStreamInterruptedError,
     PmockTimeoutError,
 )
-from langchain_pmock import _client as module
+from langchain_pmock import _transport as module
 from tests.unit.service import (
     Pieces,
     Service,
@@ -225,7 +225,7 @@ class Hanging(Pieces):
 def test_a_body_that_does_not_end_is_left(
     streaming: Way, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_PATIENCE", 0.02)
+    monkeypatch.setattr(module, "_PATIENCE_AFTER_DONE", 0.02)
     body = Hanging()
     service = Service(
         lambda: httpx.Response(200, stream=body, extensions={"network_stream": body})

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from langchain_pmock import (
     PmockAPIError,
     PmockAuth,
-    PmockConnectionError,
     PmockContextOverflowError,
     PmockError,
     PmockInvalidRequestError,
@@ -21,15 +20,12 @@ from langchain_pmock import (
     PmockPermissionDeniedError,
     PmockRateLimitError,
     PmockResponseError,
-    PmockStreamInterruptedError,
-    PmockTimeoutError,
 )
 from langchain_pmock import auth as auth_module
 from langchain_pmock._envelope import (
     failure,
     is_success,
     read_envelope,
-    transport_errors,
 )
 from langchain_pmock.auth import ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER
 from tests.unit.service import ACCESS_KEY, BASE_URL, SECRET_KEY, dump, envelope
@@ -242,50 +238,6 @@ def test_the_response_of_an_error_is_a_readable_copy_without_the_signature() -> 
 
 
 _REQUEST = httpx.Request("POST", BASE_URL)
-
-
-@pytest.mark.parametrize(
-    ("error", "progress", "cls"),
-    [
-        (httpx.ConnectError("refused"), None, PmockConnectionError),
-        (httpx.ConnectError("refused"), "it ended", PmockStreamInterruptedError),
-        (httpx.RemoteProtocolError("bye"), None, PmockConnectionError),
-        (httpx.ReadError("reset"), "it ended", PmockStreamInterruptedError),
-        (httpx.ConnectTimeout("slow"), None, PmockTimeoutError),
-        (httpx.ReadTimeout("slow"), "it ended", PmockTimeoutError),
-        (httpx.PoolTimeout("slow"), None, PmockTimeoutError),
-        (httpx.DecodingError("gzip"), None, PmockResponseError),
-        (httpx.DecodingError("gzip"), "it ended", PmockResponseError),
-        (httpx.UnsupportedProtocol("x"), None, PmockConnectionError),
-    ],
-)
-def test_transport_errors(
-    error: httpx.RequestError, progress: str | None, cls: type[PmockError]
-) -> None:
-    error.request = response_of().request
-    with pytest.raises(PmockError) as caught, transport_errors(lambda: progress):
-        raise error
-    assert type(caught.value) is cls
-    assert f"{error} ({type(error).__name__})" in str(caught.value)
-    assert (progress or "") in str(caught.value)
-    assert caught.value.__cause__ is error
-    assert ACCESS_TOKEN_HEADER not in error.request.headers
-    assert ACCESS_KEY_HEADER not in error.request.headers
-
-
-def test_transport_errors_without_a_request() -> None:
-    with pytest.raises(PmockConnectionError), transport_errors():
-        raise httpx.ConnectError("")  # noqa: EM101 - httpx itself has none either
-
-
-def test_a_broken_end_of_a_complete_answer_is_no_error() -> None:
-    with transport_errors(lambda: ""):
-        raise httpx.ReadError("reset")  # noqa: EM101
-
-
-def test_other_errors_pass() -> None:
-    with pytest.raises(KeyError), transport_errors():
-        raise KeyError
 
 
 @given(body=st.binary(), status=st.integers(200, 599))

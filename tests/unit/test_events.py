@@ -44,6 +44,7 @@ class Texts:
 
     def __init__(self) -> None:
         self.finished = False
+        self.trace_id = "trace-1"
 
     def event(self, envelope: Mapping[str, Any]) -> str | None:
         for choice in envelope["data"]["choices"]:
@@ -132,6 +133,10 @@ def test_a_cut_stream_says_how_much_had_come() -> None:
     with pytest.raises(PmockStreamInterruptedError, match="ended after 3 events") as e:
         read(events(*TEXT, done=False))
     assert e.value.status_code == 200
+    assert e.value.trace_id == "trace-1"
+    assert "Trace id: trace-1." in str(e.value)
+    assert e.value.response is not None
+    assert e.value.response.status_code == 200
     assert e.value.is_retryable
 
 
@@ -140,11 +145,14 @@ def test_progress() -> None:
     assert reader.progress() == "it ended after 0 events"
     list(reader.feed(events(*TEXT, done=False)))
     assert reader.progress() == "it ended after 3 events"
+    assert not reader.complete
     list(reader.feed(events(FINISH, done=False)))
-    assert reader.progress() == ""
+    assert reader.complete
+    assert not reader.done
     reader = reader_of()
     list(reader.feed(events(TEXT[0])))
-    assert reader.progress() == ""
+    assert reader.complete
+    assert reader.done
 
 
 ERROR = {"code": 429, "message": "slow down", "data": None, "traceId": "trace-1"}
