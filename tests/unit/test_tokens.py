@@ -2,6 +2,7 @@
 # ruff: noqa: RUF001 - the samples are in the scripts of their languages
 
 import base64
+import importlib
 import time
 from typing import Any
 
