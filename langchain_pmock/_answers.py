@@ -16,7 +16,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.messages.tool import invalid_tool_call, tool_call
 from langchain_core.outputs import ChatGeneration, ChatResult
 
-from langchain_pmock.errors import PmockResponseError, describe
+from langchain_pmock._json import UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 
 PROVIDER = "pmock"
 
-UNREADABLE = (AttributeError, LookupError, TypeError, ValueError)
-"""What reading raises if an answer is not of the documented shape."""
+NO_CHOICES = "the answer has no choices"
 
 # What has a place of its own in a message; all else is kept as it came.
 _ANSWER_FIELDS = {"id", "model", "created", "object", "usage", "choices"}
@@ -55,17 +54,13 @@ def chat_result(envelope: Mapping[str, Any]) -> ChatResult:
         A generation for each choice. Token usage is on the first message.
 
     Raises:
-        PmockResponseError: If there is no choice, or something is not where it belongs.
+        UnreadableError: If there is no choice.
+        AttributeError: As the other ones of `_json.UNREADABLE`, if something is not
+            where it belongs.
     """
-    trace_id = get(envelope, "trace_id")
-    try:
-        generations = _generations(envelope["data"], trace_id)
-    except UNREADABLE as error:
-        cls, said = PmockResponseError, f"it cannot be read: {error!r}"
-        text = describe(cls, said, code=None, trace_id=trace_id)
-        raise cls(text, trace_id=trace_id) from error
+    generations = _generations(envelope["data"], get(envelope, "trace_id"))
     if not generations:
-        raise no_choices(trace_id)
+        raise UnreadableError(NO_CHOICES)
     return ChatResult(generations=generations)
 
 
@@ -238,20 +233,6 @@ def new_tool_call_id() -> str:
         An id that no other call has.
     """
     return f"call_{uuid.uuid4().hex}"
-
-
-def no_choices(trace_id: str | None) -> PmockResponseError:
-    """Make the error for an answer that holds nothing to read.
-
-    Args:
-        trace_id: The envelope's `traceId`.
-
-    Returns:
-        The error.
-    """
-    said = "the answer has no choices"
-    text = describe(PmockResponseError, said, code=None, trace_id=trace_id)
-    return PmockResponseError(text, trace_id=trace_id)
 
 
 def get(mapping: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401 - any JSON value

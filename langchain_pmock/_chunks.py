@@ -16,6 +16,7 @@ from langchain_core.utils.json import parse_partial_json
 from pydantic import BaseModel
 
 from langchain_pmock._answers import (
+    NO_CHOICES,
     PROVIDER,
     answer_metadata,
     arguments_text,
@@ -23,10 +24,9 @@ from langchain_pmock._answers import (
     get,
     message_extras,
     new_tool_call_id,
-    no_choices,
     usage_metadata,
 )
-from langchain_pmock.errors import PmockResponseError
+from langchain_pmock._json import UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,7 +52,10 @@ class ChunkParser:
         self.trace_id: str | None = None
         self._id: str | None = None
         self._said: dict[str, Any] = {}  # metadata that a chunk already carried
-        self._last: dict[str, Any] = {}  # metadata that the last chunk will carry
+        self._last: dict[str, Any] = {}  # the answer's metadata so far
+        # Held back for the last chunk: merging would add up what each event repeats.
+        self._late_metadata: dict[str, Any] = {}
+        self._late_extras: dict[str, Any] = {}
         self._usage: Mapping[str, Any] | None = None
         # Handed on whole: LangChain's events know no pieces of a refusal.
         self._refusal = ""
@@ -68,7 +71,7 @@ class ChunkParser:
             A chunk, or `None` if the event has nothing to hand on yet.
 
         Raises:
-            PmockResponseError: If the event has more than one choice.
+            UnreadableError: If the event has more than one choice.
         """
         data = envelope["data"]
         choices = data.get("choices")
@@ -92,16 +95,21 @@ class ChunkParser:
             The last chunk: finish reason, usage, and ids for tool calls without one.
 
         Raises:
-            PmockResponseError: If no event had a choice.
+            UnreadableError: If no event had a choice.
         """
-        if not (self.finished or self._said or self._refusal):
-            raise no_choices(self.trace_id)
+        if not (self.finished or self._said or self._refusal or self._late_extras):
+            raise UnreadableError(NO_CHOICES)
+        refusal = {"refusal": self._refusal} if self._refusal else {}
         return ChatGenerationChunk(
             message=AIMessageChunk(
                 content="",
-                additional_kwargs={"refusal": self._refusal} if self._refusal else {},
+                additional_kwargs={**self._late_extras, **refusal},
                 id=self._id,
-                response_metadata={"model_provider": PROVIDER, **self._new(self._last)},
+                response_metadata={
+                    "model_provider": PROVIDER,
+                    **self._new(self._last),
+                    **self._late_metadata,
+                },
                 usage_metadata=usage_metadata(self._usage),
                 tool_call_chunks=self._tool_calls.last_deltas(),
                 chunk_position="last",
@@ -122,30 +130,31 @@ class ChunkParser:
         if not choices:
             return None
         if len(choices) > 1 or choices[0].get("index"):
-            msg = "The stream has several choices, though one was asked for."
-            raise PmockResponseError(msg, trace_id=self.trace_id)
+            msg = "the stream has several choices, though one was asked for"
+            raise UnreadableError(msg)
         choice = choices[0]
         delta = choice.get("delta") or choice.get("message") or {}
         metadata = choice_metadata(choice)
-        if finish_reason := metadata.pop("finish_reason", None):
-            self.finished = True
-            self._last["finish_reason"] = finish_reason
+        self.finished = self.finished or "finish_reason" in metadata
+        logprobs = _take(metadata, "logprobs")
+        self._late_metadata.update(metadata)
         content = delta.get("content") or ""
         extras = message_extras(delta)
+        reasoning = _take(extras, "reasoning_content")
         self._refusal += extras.pop("refusal", "")
+        self._late_extras.update(extras)
         calls = self._tool_calls.deltas(get(delta, "tool_calls") or ())
-        if not (content or extras or calls or metadata):
+        if not (content or reasoning or calls or logprobs):
             return None
-        head = {k: v for k, v in self._last.items() if k != "finish_reason"}
         return _calls_chunk(
             calls,
             content=content,
-            additional_kwargs=extras,
+            additional_kwargs=reasoning,
             id=self._id,
             response_metadata={
                 "model_provider": PROVIDER,
-                **self._new(head),
-                **metadata,
+                **self._new(self._last),
+                **logprobs,
             },
         )
 
@@ -162,6 +171,11 @@ class ChunkParser:
         new = {k: v for k, v in metadata.items() if k not in self._said}
         self._said.update(new)
         return new
+
+
+def _take(fields: dict[str, Any], name: str) -> dict[str, Any]:
+    """Take one field out, as a dict that is empty if there was none."""
+    return {name: fields.pop(name)} if name in fields else {}
 
 
 def _text_chunk(text: str, id_: str | None) -> ChatGenerationChunk:

@@ -6,26 +6,24 @@ the async methods are a few lines around them.
 
 from __future__ import annotations
 
-import contextlib
+from contextlib import AsyncExitStack, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import httpx
 
 from langchain_pmock import errors
 from langchain_pmock._envelope import read_answer
-from langchain_pmock._events import EventReader
+from langchain_pmock._events import ChunkT, EventReader
 from langchain_pmock._json import encode
 from langchain_pmock._pools import shared_async_pools, shared_pools
 from langchain_pmock._retry import async_attempt, attempt
 from langchain_pmock._transport import (
-    async_body_of,
-    async_rest_of,
-    body_of,
-    closing,
+    AsyncBody,
+    Body,
     is_stream,
-    rest_of,
     transport_errors,
 )
 from langchain_pmock._version import __version__
@@ -37,13 +35,17 @@ if TYPE_CHECKING:
         Awaitable,
         Callable,
         Generator,
+        Iterator,
         Mapping,
     )
+    from contextlib import AbstractContextManager
 
-    from langchain_pmock._events import ChunkT, Parser
+    from langchain_pmock._events import Parser
     from langchain_pmock.auth import PmockAuth
 
 ResultT = TypeVar("ResultT")
+BodyT = TypeVar("BodyT")
+StackT = TypeVar("StackT")
 
 _STREAM_HEADERS = {
     "Accept": "text/event-stream",
@@ -51,6 +53,16 @@ _STREAM_HEADERS = {
     "Accept-Encoding": "identity",
 }
 _PATH = "/ai/chat/completions"
+
+
+@dataclass(frozen=True)
+class Begun(Generic[ChunkT, BodyT, StackT]):
+    """A stream of which the first chunk has come."""
+
+    reader: EventReader[ChunkT]
+    chunks: Iterator[ChunkT]  # what has come so far
+    body: BodyT
+    to_close: StackT
 
 
 @dataclass(frozen=True)
@@ -120,26 +132,48 @@ class PmockClient:
             PmockError: If no attempt gave a chunk, or the stream broke later.
         """
         content = encode({**body, "stream": True})
-        first: ChunkT
-        chunks: Generator[ChunkT, None, None]
         begin = partial(self._signed_twice, self._begin, content, make_parser)
-        first, chunks = attempt(self.max_retries, begin)
-        with contextlib.closing(chunks):
-            yield first
-            yield from chunks
+        begun: Begun[ChunkT, Body, ExitStack] = attempt(self.max_retries, begin)
+        reader = begun.reader
+        with begun.to_close:
+            yield from begun.chunks
+            if not reader.complete:
+                with transport_errors(self.auth, reader):
+                    for data in begun.body.pieces:
+                        yield from reader.feed(data)
+                        if reader.complete:
+                            break
+            while (more := begun.body.read()) is not None:
+                yield from reader.feed(more)
+            yield from reader.end()
 
     async def astream(
         self, body: Mapping[str, Any], make_parser: Callable[[], Parser[ChunkT]]
     ) -> AsyncGenerator[ChunkT, None]:
-        """Do as `stream`, without blocking the event loop."""
+        """Do as `stream`, without blocking the event loop.
+
+        One generator does it all: a loop that shuts down closes all that were left, in
+        no order, and one that closes another would find it closing already.
+        """
         content = encode({**body, "stream": True})
-        first: ChunkT
-        chunks: AsyncGenerator[ChunkT, None]
         begin = partial(self._asigned_twice, self._abegin, content, make_parser)
-        first, chunks = await async_attempt(self.max_retries, begin)
-        async with contextlib.aclosing(chunks):
-            yield first
-            async for chunk in chunks:
+        begun: Begun[ChunkT, AsyncBody, AsyncExitStack]
+        begun = await async_attempt(self.max_retries, begin)
+        reader = begun.reader
+        async with begun.to_close:
+            for chunk in begun.chunks:
+                yield chunk
+            if not reader.complete:
+                with transport_errors(self.auth, reader):
+                    async for data in begun.body.pieces:
+                        for chunk in reader.feed(data):
+                            yield chunk
+                        if reader.complete:
+                            break
+            while (more := await begun.body.read()) is not None:
+                for chunk in reader.feed(more):
+                    yield chunk
+            for chunk in reader.end():
                 yield chunk
 
     # One attempt. httpx signs once more on HTTP 401; the same on a 401 in an envelope.
@@ -173,99 +207,92 @@ class PmockClient:
     def _post(
         self, content: bytes, parse: Callable[[Mapping[str, Any]], ResultT]
     ) -> ResultT:
-        with self._lend() as client, transport_errors():
-            request = self._request(client, content, {})
-            response = client.send(request, auth=self.auth, follow_redirects=False)
+        with self._lend() as client:
+            response = self._send(client, content)
         return read_answer(response, self.auth, parse)
 
     async def _apost(
         self, content: bytes, parse: Callable[[Mapping[str, Any]], ResultT]
     ) -> ResultT:
-        with await self._alend() as client, transport_errors():
-            request = self._request(client, content, {})
-            response = await client.send(
-                request, auth=self.auth, follow_redirects=False
-            )
+        with await self._alend() as client:
+            response = await self._asend(client, content)
         return read_answer(response, self.auth, parse)
 
     def _begin(
         self, content: bytes, make_parser: Callable[[], Parser[ChunkT]]
-    ) -> tuple[ChunkT, Generator[ChunkT, None, None]]:
-        chunks = self._chunks(content, make_parser())
-        return next(chunks), chunks
+    ) -> Begun[ChunkT, Body, ExitStack]:
+        """Begin a stream, and read up to its first chunk."""
+        with ExitStack() as stack:
+            client = stack.enter_context(self._lend())
+            response = self._send(client, content, streamed=True)
+            reader = EventReader(make_parser(), response, self.auth)
+            body = stack.enter_context(Body(response, reader, self.auth))
+            chunks: Iterator[ChunkT] = iter(())
+            first: ChunkT | None = None
+            if not is_stream(response):
+                chunks = reader.whole(body.whole())
+                first = next(chunks, None)
+            while first is None:
+                data = body.read()
+                chunks = reader.end() if data is None else reader.feed(data)
+                first = next(chunks, None)
+            return Begun(reader, chain((first,), chunks), body, stack.pop_all())
 
     async def _abegin(
         self, content: bytes, make_parser: Callable[[], Parser[ChunkT]]
-    ) -> tuple[ChunkT, AsyncGenerator[ChunkT, None]]:
-        chunks = self._achunks(content, make_parser())
-        return await chunks.__anext__(), chunks
+    ) -> Begun[ChunkT, AsyncBody, AsyncExitStack]:
+        async with AsyncExitStack() as stack:
+            client = stack.enter_context(await self._alend())
+            response = await self._asend(client, content, streamed=True)
+            reader = EventReader(make_parser(), response, self.auth)
+            body = AsyncBody(response, reader, self.auth)
+            stack.push_async_callback(response.aclose)
+            chunks: Iterator[ChunkT] = iter(())
+            first: ChunkT | None = None
+            if not is_stream(response):
+                chunks = reader.whole(await body.whole())
+                first = next(chunks, None)
+            while first is None:
+                data = await body.read()
+                chunks = reader.end() if data is None else reader.feed(data)
+                first = next(chunks, None)
+            return Begun(reader, chain((first,), chunks), body, stack.pop_all())
 
-    def _chunks(
-        self, content: bytes, parser: Parser[ChunkT]
-    ) -> Generator[ChunkT, None, None]:
-        with self._lend() as client:
-            with transport_errors():
-                request = self._request(client, content, _STREAM_HEADERS)
-                response = client.send(
-                    request, auth=self.auth, follow_redirects=False, stream=True
-                )
-            with closing(response):
-                reader = EventReader(parser, response, self.auth)
-                with transport_errors(reader):
-                    if not is_stream(response):
-                        yield from reader.whole(response.read())
-                        return
-                    body = body_of(response)
-                    for data in body:
-                        yield from reader.feed(data)
-                        if reader.complete:
-                            for more in rest_of(body, response, reader):
-                                yield from reader.feed(more)
-                            break
-                yield from reader.end()
+    def _send(
+        self, client: httpx.Client, content: bytes, *, streamed: bool = False
+    ) -> httpx.Response:
+        with transport_errors(self.auth):
+            return client.send(
+                self._request(client, content, streamed=streamed),
+                auth=self.auth,
+                follow_redirects=False,
+                stream=streamed,
+            )
 
-    async def _achunks(
-        self, content: bytes, parser: Parser[ChunkT]
-    ) -> AsyncGenerator[ChunkT, None]:
-        with await self._alend() as client:
-            with transport_errors():
-                request = self._request(client, content, _STREAM_HEADERS)
-                response = await client.send(
-                    request, auth=self.auth, follow_redirects=False, stream=True
-                )
-            async with contextlib.aclosing(response):
-                reader = EventReader(parser, response, self.auth)
-                with transport_errors(reader):
-                    if not is_stream(response):
-                        for chunk in reader.whole(await response.aread()):
-                            yield chunk
-                        return
-                    body = async_body_of(response)
-                    async for data in body:
-                        for chunk in reader.feed(data):
-                            yield chunk
-                        if reader.complete:
-                            break
-                    if reader.complete:
-                        async with contextlib.aclosing(
-                            async_rest_of(body, reader)
-                        ) as rest:
-                            async for more in rest:
-                                for chunk in reader.feed(more):
-                                    yield chunk
-                for chunk in reader.end():
-                    yield chunk
+    async def _asend(
+        self, client: httpx.AsyncClient, content: bytes, *, streamed: bool = False
+    ) -> httpx.Response:
+        with transport_errors(self.auth):
+            return await client.send(
+                self._request(client, content, streamed=streamed),
+                auth=self.auth,
+                follow_redirects=False,
+                stream=streamed,
+            )
 
     def _request(
         self,
         client: httpx.Client | httpx.AsyncClient,
         content: bytes,
-        headers: Mapping[str, str],
+        *,
+        streamed: bool,
     ) -> httpx.Request:
         # By name in any case: the user's Accept is not to be sent beside ours.
         all_headers = httpx.Headers({"User-Agent": f"langchain-pmock/{__version__}"})
         all_headers.update(self.headers)
-        all_headers.update({"Content-Type": "application/json", **headers})
+        all_headers["Content-Type"] = "application/json"
+        if streamed:
+            all_headers.update(_STREAM_HEADERS)
         return client.build_request(
             "POST",
             _url(self.base_url),
@@ -274,14 +301,14 @@ class PmockClient:
             timeout=self.timeout,
         )
 
-    def _lend(self) -> contextlib.AbstractContextManager[httpx.Client]:
+    def _lend(self) -> AbstractContextManager[httpx.Client]:
         if self.http_client is not None:
-            return contextlib.nullcontext(self.http_client)
+            return nullcontext(self.http_client)
         return shared_pools().lend()
 
-    async def _alend(self) -> contextlib.AbstractContextManager[httpx.AsyncClient]:
+    async def _alend(self) -> AbstractContextManager[httpx.AsyncClient]:
         if self.http_async_client is not None:
-            return contextlib.nullcontext(self.http_async_client)
+            return nullcontext(self.http_async_client)
         return (await shared_async_pools()).lend()
 
 

@@ -10,7 +10,7 @@ import httpx
 from pydantic_core import from_json
 
 from langchain_pmock import errors
-from langchain_pmock._json import decode
+from langchain_pmock._json import UNREADABLE, UnreadableError, decode
 from langchain_pmock.auth import SIGNED_AT
 
 if TYPE_CHECKING:
@@ -24,7 +24,10 @@ ResultT = TypeVar("ResultT")
 _OK = 200
 _OKS = (_OK, str(_OK))
 _EXCERPT = 200  # characters of a body that is no envelope
-_LONGEST_SAYING = 2_000  # characters of a message; all of it is in the response
+_LOOKED_AT = 4_000  # characters to look for tags or reasons in, which takes long
+_LONGEST_SAYING = 2_000  # characters of a message; more of it is in the response
+_LONGEST_BODY = 200_000  # bytes of a body that an error keeps
+_NO_REQUEST = httpx.Request("POST", "")
 _TAGS = re.compile(r"<(style|script|head)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 # Said of the body as it was sent; the copy's is decoded.
 _ENCODING = (b"content-encoding", b"content-length", b"transfer-encoding")
@@ -77,28 +80,8 @@ def read_answer(
     envelope = read_envelope(payload, response, auth)
     try:
         return parse(envelope)
-    except errors.PmockResponseError as error:
-        add_response(error, payload, response, auth)
-        raise
-
-
-def add_response(
-    error: errors.PmockResponseError,
-    payload: bytes,
-    response: httpx.Response,
-    auth: PmockAuth,
-) -> None:
-    """Tell an error, raised where only the envelope was known, of the response.
-
-    Args:
-        error: The error.
-        payload: The body, or the data of one event.
-        response: The response that it came with.
-        auth: What signed the request; it knows what must not be shown.
-    """
-    error.code = _OK
-    error.status_code = response.status_code
-    error.response = safe_copy(response, payload, auth)
+    except UNREADABLE as error:
+        raise failure(payload, response, auth, error) from error
 
 
 def _parse(payload: bytes) -> object:
@@ -124,8 +107,28 @@ def is_success(envelope: object) -> TypeGuard[dict[str, Any]]:
     )
 
 
+def is_empty(envelope: object) -> bool:
+    """Tell whether a JSON value is the envelope of an event that says nothing.
+
+    Args:
+        envelope: The value.
+
+    Returns:
+        Whether its code is 200 and it has no data.
+    """
+    return (
+        type(envelope) is dict
+        and envelope.get("code") in _OKS
+        and envelope.get("data") is None
+    )
+
+
 def failure(
-    payload: bytes, response: httpx.Response, auth: PmockAuth
+    payload: bytes,
+    response: httpx.Response,
+    auth: PmockAuth,
+    unreadable: Exception | None = None,
+    trace_id: str | None = None,
 ) -> errors.PmockError:
     """Make the error that an answer stands for.
 
@@ -133,24 +136,27 @@ def failure(
         payload: The body, or the data of one event.
         response: The response that it came with.
         auth: What signed the request; it knows what must not be shown.
+        unreadable: What reading it raised.
+        trace_id: The id that came before, in another event.
 
     Returns:
         The error, with a copy of the response that holds no secret.
     """
-    payload = auth.hide(payload, response.request)
     safe_response = safe_copy(response, payload, auth)
+    payload = safe_response.content
     status = response.status_code
     envelope: dict[str, Any] = {}
     said = ""
     with contextlib.suppress(ValueError):
         parsed = _parse(payload)
         envelope = parsed if isinstance(parsed, dict) else {}
-        said = _message(envelope)
+        said = _message(envelope)[:_LOOKED_AT]
     code = _code(envelope)
-    trace_id = envelope.get("traceId") or envelope.get("trace_id") or None
-    trace_id = trace_id and str(trace_id)
+    trace_id = envelope.get("traceId") or envelope.get("trace_id") or trace_id
     cls = _error_class(code, status, said)
-    if cls is errors.PmockResponseError:
+    if isinstance(unreadable, UnreadableError):
+        said = str(unreadable)
+    elif cls is errors.PmockResponseError:
         location = safe_response.headers.get("location")
         said = f"redirected to {location}" if location else _excerpt(payload)
     elif not envelope:
@@ -160,14 +166,28 @@ def failure(
         said += f" (this machine's clock is {abs(offset)} s {where} the service's)"
     if len(said) > _LONGEST_SAYING:
         said = f"{said[:_LONGEST_SAYING]}..."
-    shown = code if code not in (None, _OK) else status
-    return cls(
-        errors.describe(cls, said.strip(), code=shown, trace_id=trace_id),
+    return cls.of(
+        hidden(said.strip(), auth, response.request),
         code=code,
         status_code=status,
-        trace_id=trace_id,
+        trace_id=hidden(str(trace_id), auth, response.request) if trace_id else None,
         response=safe_response,
     )
+
+
+def hidden(text: str, auth: PmockAuth, request: httpx.Request | None) -> str:
+    """Take the credentials out of a text.
+
+    Args:
+        text: The text.
+        auth: What signed the request.
+        request: The request, if it is known.
+
+    Returns:
+        The text.
+    """
+    payload = text.encode("utf-8", "backslashreplace")
+    return auth.hide(payload, request or _NO_REQUEST).decode()
 
 
 def _error_class(code: int | None, status: int, said: str) -> type[errors.PmockError]:
@@ -178,6 +198,8 @@ def _error_class(code: int | None, status: int, said: str) -> type[errors.PmockE
             return by_code
     if status >= httpx.codes.BAD_REQUEST:
         return errors.error_class(status, said)
+    if status >= httpx.codes.MULTIPLE_CHOICES:
+        return errors.PmockResponseError
     if code is not None and code != _OK:
         return errors.PmockError
     return errors.PmockResponseError
@@ -199,7 +221,8 @@ def _message(envelope: Mapping[str, Any]) -> str:
 
 
 def _excerpt(payload: bytes) -> str:
-    text = " ".join(_TAGS.sub(" ", payload.decode("utf-8", "replace")).split())
+    text = payload[:_LOOKED_AT].decode("utf-8", "replace")
+    text = " ".join(_TAGS.sub(" ", text).split())
     return text if len(text) <= _EXCERPT else f"{text[:_EXCERPT]}..."
 
 
@@ -217,7 +240,7 @@ def safe_copy(
         The copy.
     """
     request = response.request
-    payload = auth.hide(payload, request)
+    payload = auth.hide(payload[:_LONGEST_BODY], request)
     return httpx.Response(
         response.status_code,
         headers=[

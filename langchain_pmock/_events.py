@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from pydantic_core import from_json
 
 from langchain_pmock import errors
-from langchain_pmock._answers import UNREADABLE
 from langchain_pmock._envelope import (
-    add_response,
     failure,
+    hidden,
+    is_empty,
     is_success,
     read_envelope,
     safe_copy,
 )
-from langchain_pmock._json import decode
+from langchain_pmock._json import UNREADABLE, decode
 from langchain_pmock._sse import SSEDecoder
 
 if TYPE_CHECKING:
@@ -124,6 +124,7 @@ class EventReader(Generic[ChunkT]):
         chunk = self._chunk(read_envelope(body, self._response, self._auth), body)
         if chunk is not None:
             yield chunk
+        self.done = self.complete = True
         yield self._last()
 
     def end(self) -> Iterator[ChunkT]:
@@ -149,15 +150,12 @@ class EventReader(Generic[ChunkT]):
                 return
         is_stream = self._events or _FIELD.search(self._head)
         if self._parser.finished:
+            self.done = True
             yield self._last()
         elif self._head.strip() and not is_stream:
-            raise failure(self._head, self._response, self._auth)
+            raise self._failure(self._head)
         else:
-            cls, known = errors.PmockStreamInterruptedError, self.known()
-            text = errors.describe(
-                cls, self.progress(), code=None, trace_id=known["trace_id"]
-            )
-            raise cls(text, **known)
+            raise errors.PmockStreamInterruptedError.of(self.progress(), **self.known())
 
     def progress(self) -> str:
         """Say how much had come, for the text of an error.
@@ -173,31 +171,35 @@ class EventReader(Generic[ChunkT]):
         Returns:
             Keyword arguments for an error.
         """
+        request, trace_id = self._response.request, self._parser.trace_id
         return {
             "status_code": self._response.status_code,
-            "trace_id": self._parser.trace_id,
+            "trace_id": trace_id and hidden(str(trace_id), self._auth, request),
             "response": safe_copy(self._response, b"", self._auth),
         }
 
     def _chunk(self, envelope: object, payload: bytes) -> ChunkT | None:
         if not is_success(envelope):
-            raise failure(payload, self._response, self._auth)
+            if is_empty(envelope):
+                return None
+            raise self._failure(payload)
         try:
             return self._parser.event(envelope)
-        except errors.PmockResponseError as error:
-            add_response(error, payload, self._response, self._auth)
-            raise
         except UNREADABLE as error:
-            raise failure(payload, self._response, self._auth) from error
+            raise self._failure(payload, error) from error
 
     def _last(self) -> ChunkT:
         try:
             return self._parser.end()
-        except errors.PmockResponseError as error:
-            add_response(error, self._head, self._response, self._auth)
-            raise
         except UNREADABLE as error:
-            raise failure(self._head, self._response, self._auth) from error
+            raise self._failure(self._head, error) from error
+
+    def _failure(
+        self, payload: bytes, error: Exception | None = None
+    ) -> errors.PmockError:
+        return failure(
+            payload, self._response, self._auth, error, self._parser.trace_id
+        )
 
     def _by_line(self, payload: bytes) -> Iterator[ChunkT]:
         """Read the data of an event that is no JSON as it stands: the end, or lines.
@@ -206,7 +208,7 @@ class EventReader(Generic[ChunkT]):
         standard that is one event, with a line of data for each.
         """
         for line in payload.split(b"\n"):
-            if line == _DONE:
+            if line.strip() == _DONE:
                 self.done = self.complete = True
                 yield self._last()
                 return

@@ -6,6 +6,13 @@ import json
 
 from pydantic_core import from_json
 
+UNREADABLE = (AttributeError, LookupError, TypeError, ValueError)
+"""What reading raises if an answer is not of the documented shape."""
+
+
+class UnreadableError(ValueError):
+    """Raised where an answer's shape is at fault; its text says how."""
+
 
 def encode(value: object) -> bytes:
     """Write JSON in UTF-8.

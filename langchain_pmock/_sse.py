@@ -68,14 +68,13 @@ class SSEDecoder:
     def unfinished(self) -> bytes | None:
         """Look at the last event, if the stream ended before its blank line.
 
-        The standard drops such an event. Its whole lines are given here, so that a
-        caller who knows better than the standard what is complete can use them.
+        The standard drops such an event. It is given here, so that a caller who knows
+        better than the standard what is complete can use it.
 
         Returns:
-            The data in it, or `None`.
+            The data in it, its last line perhaps cut, or `None`.
         """
-        whole_lines, _, _ = b"".join(self._pieces).rpartition(b"\n")
-        return _data(whole_lines)
+        return _data(b"".join(self._pieces))
 
     def _skip_bom(self, chunk: bytes) -> bytes:
         chunk = b"".join([*self._pieces, chunk])

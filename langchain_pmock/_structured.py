@@ -319,13 +319,14 @@ class CallToModel(_Careful, PydanticToolsParser):
 
 def _check_whole(message: AIMessage) -> None:
     if refusal := message.additional_kwargs.get("refusal"):
-        msg = f"The model refused to give the structured answer: {refusal}"
         trace_id = message.response_metadata.get("trace_id")
-        raise PmockRefusalError(msg, raw_message=message, trace_id=trace_id)
+        error = PmockRefusalError.of(str(refusal), trace_id=trace_id)
+        error.raw_message = message
+        raise error
     if message.response_metadata.get("finish_reason") == "length":
         msg = (
             "The structured answer was cut at the token limit: raise max_tokens. "
-            f"What came: {message.text or message.tool_calls}"
+            f"Received: {message.text or message.tool_calls}"
         )
         raise OutputParserException(msg, llm_output=message.text)
 
@@ -339,7 +340,7 @@ def _check_json(text: str) -> None:
     try:
         parse_json_markdown(text, parser=_first_json)
     except ValueError as error:
-        msg = f"The structured answer is not valid JSON: {error}. What came: {text}"
+        msg = f"The structured answer is not valid JSON: {error}. Received: {text}"
         raise OutputParserException(msg, llm_output=text) from error
 
 

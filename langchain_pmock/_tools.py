@@ -81,7 +81,7 @@ def _tool(tool: ToolLike, *, strict: bool | None) -> dict[str, Any]:
         # Written already; langchain-core would leave `strict` out of it.
         if strict is None or "function" not in tool:
             return tool
-        return convert_to_openai_tool(tool["function"], strict=strict)
+        return {**tool, **convert_to_openai_tool(tool["function"], strict=strict)}
     written = convert_to_openai_tool(tool, strict=strict)
     if isinstance(tool, dict) and "cache_control" in tool:
         # Anthropic's mark on a tool, for the Claude models.

@@ -12,20 +12,28 @@ import socket
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import httpx
 
 from langchain_pmock import errors
+from langchain_pmock._envelope import failure, hidden
 
 if TYPE_CHECKING:
     from collections.abc import (
-        AsyncGenerator,
         AsyncIterator,
+        Awaitable,
         Callable,
         Iterator,
         Mapping,
     )
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from langchain_pmock.auth import PmockAuth
+
+ResultT = TypeVar("ResultT")
 
 logger = logging.getLogger("langchain_pmock")
 
@@ -58,10 +66,11 @@ class Progress(Protocol):
 
 
 @contextlib.contextmanager
-def transport_errors(stream: Progress | None = None) -> Iterator[None]:
+def transport_errors(auth: PmockAuth, stream: Progress | None = None) -> Iterator[None]:
     """Turn what httpx raises into this package's errors.
 
     Args:
+        auth: What signed the request; it knows what must not be shown.
         stream: The stream that is read, once it has begun. If its answer is complete,
             what happens after it is no error.
 
@@ -73,11 +82,16 @@ def transport_errors(stream: Progress | None = None) -> Iterator[None]:
         PmockStreamInterruptedError: If a stream broke.
         PmockConnectionError: If the service could not be reached.
         PmockResponseError: If the body could not be decoded.
+        PmockError: If a hook of the user's client raised for the status.
     """
     try:
         yield
+    except httpx.HTTPStatusError as error:
+        found = failure(_read_so_far(error.response), error.response, auth)
+        error.request.headers = httpx.Headers()
+        raise found from None
     except _transport_exceptions() as error:
-        _forget_signature(error)
+        _forget_secrets(error, auth)
         if stream is not None and stream.complete:
             return
         cls: type[errors.PmockError] = errors.PmockConnectionError
@@ -93,8 +107,7 @@ def transport_errors(stream: Progress | None = None) -> Iterator[None]:
         if stream is not None:
             said = f"{stream.progress()}; {said}"
             known = stream.known()
-        text = errors.describe(cls, said, code=None, trace_id=known.get("trace_id"))
-        raise cls(text, **known) from error
+        raise cls.of(said, **known) from error
 
 
 def _transport_exceptions() -> tuple[type[Exception], ...]:
@@ -111,20 +124,39 @@ def _origin(error: Exception) -> BaseException:
     return error
 
 
-def _forget_signature(error: Exception) -> None:
-    """Take the headers out of what a transport's error keeps of the request."""
+def _read_so_far(response: httpx.Response) -> bytes:
+    try:
+        return response.content
+    except httpx.ResponseNotRead:  # httpx has closed it already
+        return b""
+
+
+def _forget_secrets(error: Exception, auth: PmockAuth) -> None:
+    """Take the signature out of what a transport's error keeps, here and in its text.
+
+    Who speaks no HTTP may still echo what it was sent.
+    """
+    request: httpx.Request | None = None
     with contextlib.suppress(RuntimeError):  # there is no request
         if isinstance(error, httpx.RequestError):
-            error.request.headers = httpx.Headers()
+            request = error.request
     if hasattr(error, "request_info"):  # aiohttp's
         error.request_info = error.request_info._replace(headers={})
         error.args = (error.request_info, *error.args[1:])
-    # The transport's frames have the headers among their variables, which services
-    # that collect errors collect too.
     link: BaseException | None = error
     while link is not None:
+        # The transport's frames have the headers among their variables, which services
+        # that collect errors collect too.
         link.__traceback__ = None
+        link.args = tuple(
+            hidden(arg, auth, request) if isinstance(arg, str) else arg
+            for arg in link.args
+        )
+        if isinstance(message := getattr(link, "message", None), str):  # aiohttp's
+            link.message = hidden(message, auth, request)  # type: ignore[attr-defined]
         link = link.__cause__ or link.__context__
+    if request is not None:
+        request.headers = httpx.Headers()
 
 
 def is_stream(response: httpx.Response) -> bool:
@@ -142,111 +174,156 @@ def is_stream(response: httpx.Response) -> bool:
     )
 
 
-def body_of(response: httpx.Response) -> Iterator[bytes]:
-    """Take the bytes from as near to the socket as they can be had.
-
-    Each layer of httpx above its stream costs at every read: `iter_raw` some 3 % of a
-    token, `iter_bytes` more, also where there is nothing to decode.
-
-    Args:
-        response: The response, its body unread.
-
-    Returns:
-        The body, in the pieces in which it comes.
-    """
-    if _is_held_by_httpx(response):
-        return response.iter_bytes()
-    return iter(cast("httpx.SyncByteStream", response.stream))
-
-
-def async_body_of(response: httpx.Response) -> AsyncIterator[bytes]:
-    """Do as `body_of`, for an async client's response."""
-    if _is_held_by_httpx(response):
-        return response.aiter_bytes()
-    return aiter(cast("httpx.AsyncByteStream", response.stream))
-
-
 def _is_held_by_httpx(response: httpx.Response) -> bool:
     """Tell whether only httpx can give the body: decoded, or read by a user's hook."""
     return "content-encoding" in response.headers or response.is_stream_consumed
 
 
-def rest_of(
-    body: Iterator[bytes], response: httpx.Response, stream: Progress
-) -> Iterator[bytes]:
-    """Take what still comes after a complete answer, without waiting long for it.
+class Body:
+    """The body of a stream's response: read to its end, and closed.
 
-    The usage may, and the end of the body has to be read, or the connection cannot be
-    used again. A service that leaves the body open is left.
-
-    Args:
-        body: The body, as far as it is read.
-        response: The response.
-        stream: How far its reading has come; the pieces are to be fed to it.
-
-    Yields:
-        More pieces, up to [DONE].
+    Attributes:
+        pieces: The body, in the pieces in which it comes.
     """
-    left = _PATIENCE_AFTER_FINISH
-    while not stream.done:
-        began = time.monotonic()
-        with _after(left, _leave, response):
-            data = next(body, None)
-        if data is None:
+
+    def __init__(
+        self, response: httpx.Response, stream: Progress, auth: PmockAuth
+    ) -> None:
+        """Read nothing yet.
+
+        Args:
+            response: The response, its body unread.
+            stream: How far its reading has come.
+            auth: What signed the request.
+        """
+        # From as near to the socket as they can be had. Each layer of httpx above its
+        # stream costs at every read: `iter_raw` some 3 % of a token, `iter_bytes` more,
+        # also where there is nothing to decode.
+        self.pieces: Iterator[bytes] = (
+            response.iter_bytes()
+            if _is_held_by_httpx(response)
+            else iter(cast("httpx.SyncByteStream", response.stream))
+        )
+        self._response = response
+        self._stream = stream
+        self._auth = auth
+        self._patience = _PATIENCE_AFTER_FINISH
+        self._is_whole = False
+
+    def whole(self) -> bytes:
+        """Read all of the body.
+
+        Returns:
+            The body.
+        """
+        self._is_whole = True
+        with transport_errors(self._auth, self._stream):
+            return self._response.read()
+
+    def read(self) -> bytes | None:
+        """Read the next piece, without waiting long for it if the answer is complete.
+
+        The usage may still come, and the end of the body has to be read, or the
+        connection cannot be used again. A service that leaves the body open is left.
+
+        Returns:
+            The piece, or `None` at the end.
+        """
+        with transport_errors(self._auth, self._stream):
+            if self._is_whole:
+                return None
+            if not self._stream.complete:
+                return next(self.pieces, None)
+            if self._stream.done:
+                with _after(_PATIENCE_AFTER_DONE, _hang_up, self._response):
+                    next(self.pieces, None)
+                return None
+            began = time.monotonic()
+            with _after(self._patience, _leave, self._response):
+                data = next(self.pieces, None)
+            self._patience -= time.monotonic() - began
+            return data
+        return None
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the response at the end, or when its stream is left.
+
+        What leaves a stream may be Python's garbage collector, at any moment: also
+        while this thread holds the lock of httpcore's pool, for which closing would
+        then wait without end. So the connection is hung up here, and taken out of the
+        pool elsewhere.
+        """
+        if exc_type is not GeneratorExit:
+            self._response.close()
             return
-        left -= time.monotonic() - began
-        yield data
-    with _after(_PATIENCE_AFTER_DONE, _hang_up, response):
-        next(body, None)
-
-
-async def async_rest_of(
-    body: AsyncIterator[bytes], stream: Progress
-) -> AsyncGenerator[bytes, None]:
-    """Do as `rest_of`, for an async client's response."""
-    left = _PATIENCE_AFTER_FINISH
-    while not stream.done:
-        began = time.monotonic()
-        try:
-            data = await asyncio.wait_for(anext(body, None), left)
-        except asyncio.TimeoutError:
-            _say_left_open()
-            return
-        if data is None:
-            return
-        left -= time.monotonic() - began
-        yield data
-    with contextlib.suppress(asyncio.TimeoutError):
-        await asyncio.wait_for(anext(body, None), _PATIENCE_AFTER_DONE)
-
-
-@contextlib.contextmanager
-def closing(response: httpx.Response) -> Iterator[None]:
-    """Close a response at the end, or when its stream is left.
-
-    What leaves a stream may be Python's garbage collector, at any moment: also while
-    this thread holds the lock of httpcore's pool, for which closing would then wait
-    without end. So the connection is hung up here, and taken out of the pool elsewhere.
-
-    Args:
-        response: The response, its body unread.
-
-    Yields:
-        Nothing.
-    """
-    try:
-        yield
-    except GeneratorExit:
-        _hang_up(response)
+        _hang_up(self._response)
         if sys.is_finalizing():  # no thread starts any more
-            response.close()
+            self._response.close()
         else:
-            threading.Thread(target=response.close, daemon=True).start()
-        raise
-    except BaseException:
-        response.close()
-        raise
-    response.close()
+            threading.Thread(target=self._response.close, daemon=True).start()
+
+
+class AsyncBody:
+    """Does as `Body`, for an async client's response; it is the caller's to close."""
+
+    def __init__(
+        self, response: httpx.Response, stream: Progress, auth: PmockAuth
+    ) -> None:
+        """Read nothing yet; the arguments are those of `Body`."""
+        self.pieces: AsyncIterator[bytes] = (
+            response.aiter_bytes()
+            if _is_held_by_httpx(response)
+            else aiter(cast("httpx.AsyncByteStream", response.stream))
+        )
+        self._response = response
+        self._stream = stream
+        self._auth = auth
+        self._patience = _PATIENCE_AFTER_FINISH
+        self._is_whole = False
+
+    async def whole(self) -> bytes:
+        """Read all of the body."""
+        self._is_whole = True
+        with transport_errors(self._auth, self._stream):
+            return await self._response.aread()
+
+    async def read(self) -> bytes | None:
+        """Read the next piece, as `Body.read` does."""
+        with transport_errors(self._auth, self._stream):
+            if self._is_whole:
+                return None
+            if not self._stream.complete:
+                return await anext(self.pieces, None)
+            done = self._stream.done
+            began = time.monotonic()
+            try:
+                data = await _in_time(
+                    anext(self.pieces, None),
+                    _PATIENCE_AFTER_DONE if done else self._patience,
+                )
+            except asyncio.TimeoutError:
+                if not done:
+                    _say_left_open()
+                return None
+            self._patience -= time.monotonic() - began
+            return None if done else data
+        return None
+
+
+async def _in_time(awaitable: Awaitable[ResultT], seconds: float) -> ResultT:
+    if sys.version_info < (3, 11):
+        return await asyncio.wait_for(awaitable, seconds)
+    async with asyncio.timeout(seconds):  # without a task of its own
+        return await awaitable
 
 
 @contextlib.contextmanager

@@ -31,6 +31,7 @@ from langchain_core import exceptions as core
 if TYPE_CHECKING:
     import httpx
     from langchain_core.messages import BaseMessage
+    from typing_extensions import Self
 
 __all__ = [
     "PmockAPIError",
@@ -49,6 +50,8 @@ __all__ = [
     "PmockTimeoutError",
 ]
 
+_OK = 200
+
 # langchain-core has it since 1.7.5.
 _ModelRefusalError: Any = getattr(core, "ModelRefusalError", core.ModelError)
 
@@ -65,7 +68,7 @@ class PmockError(core.ModelError):
     """
 
     _what: ClassVar[str] = "pmock reported an error"
-    _advice: ClassVar[str] = ""
+    _advice: ClassVar[str] = "If it persists, give the trace id to pmock's support."
 
     def __init__(
         self,
@@ -91,6 +94,45 @@ class PmockError(core.ModelError):
         self.trace_id = trace_id
         self.response = response
 
+    @classmethod
+    def of(
+        cls,
+        said: str = "",
+        *,
+        code: int | None = None,
+        status_code: int | None = None,
+        trace_id: str | None = None,
+        response: httpx.Response | None = None,
+    ) -> Self:
+        """Make the error, and write its text.
+
+        Args:
+            said: What the service or the transport said.
+            code: The envelope's `code`.
+            status_code: The HTTP status.
+            trace_id: The service's id of the request.
+            response: The response.
+
+        Returns:
+            An error that says what happened, what was said, the trace id, and what to
+            do.
+        """
+        number = status_code if code in (None, _OK) else code
+        what = cls._what + (f" ({number})" if number not in (None, _OK) else "")
+        if said:
+            what += f": {said}"
+        if not what.endswith((".", "!", "?", "。")):
+            what += "."
+        trace = f"Trace id: {trace_id}." if trace_id else ""
+        text = " ".join(part for part in (what, trace, cls._advice) if part)
+        return cls(
+            text,
+            code=code,
+            status_code=status_code,
+            trace_id=trace_id,
+            response=response,
+        )
+
 
 class PmockAuthenticationError(PmockError, core.ModelAuthenticationError):
     """The access key is unknown, or the signature does not fit it (401)."""
@@ -106,13 +148,13 @@ class PmockPermissionDeniedError(PmockError, core.ModelPermissionDeniedError):
     """The access key is known but may not do this (403)."""
 
     _what = "pmock did not permit the request"
-    _advice = "Check what this access key may use."
+    _advice = "Check which models this access key may use."
 
 
 class PmockPaymentRequiredError(PmockPermissionDeniedError):
     """The account has no credit left (402)."""
 
-    _what = "pmock asks for payment"
+    _what = "pmock refused the request for want of credit"
     _advice = "Check the account's balance."
 
 
@@ -176,7 +218,7 @@ class PmockResponseError(PmockError):
     """The answer is not of the documented shape: HTML, no JSON, no choices."""
 
     _what = "The answer is not of the documented shape"
-    _advice = "Check base_url, and whether a proxy answered in the service's stead."
+    _advice = "Check base_url, and whether a proxy answered instead of the service."
 
 
 class PmockRefusalError(PmockError, _ModelRefusalError):  # type: ignore[misc]
@@ -186,6 +228,8 @@ class PmockRefusalError(PmockError, _ModelRefusalError):  # type: ignore[misc]
         raw_message: The message with the refusal.
     """
 
+    _what = "The model refused to give the structured answer"
+    _advice = "Ask for it in another way."
     is_retryable = False
 
     def __init__(
@@ -194,7 +238,7 @@ class PmockRefusalError(PmockError, _ModelRefusalError):  # type: ignore[misc]
         """Keep the refusal.
 
         Args:
-            message: The refusal's text.
+            message: What happened, and the refusal's text.
             raw_message: The message with the refusal.
             **kwargs: As for `PmockError`.
         """
@@ -241,29 +285,3 @@ def error_class(code: int, message: str = "") -> type[PmockError]:
             return PmockContextOverflowError
         return PmockInvalidRequestError
     return PmockAPIError if code in _SERVER_ERRORS else PmockError
-
-
-def describe(
-    cls: type[PmockError], said: str = "", *, code: int | None, trace_id: str | None
-) -> str:
-    """Write an error's text.
-
-    Args:
-        cls: The error's class.
-        said: What the service or the transport said.
-        code: The envelope's `code` or the HTTP status, if any.
-        trace_id: The service's id of the request, if any.
-
-    Returns:
-        What happened, what was said, the trace id, and what to do.
-    """
-    parts = [cls._what + (f" ({code})" if code is not None else "")]
-    if said:
-        parts[0] += f": {said}"
-    if not parts[0].endswith((".", "!", "?", "。")):
-        parts[0] += "."
-    if trace_id:
-        parts.append(f"Trace id: {trace_id}.")
-    if cls._advice:
-        parts.append(cls._advice)
-    return " ".join(parts)

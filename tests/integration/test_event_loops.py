@@ -331,6 +331,27 @@ def test_cancelling_the_wait_for_a_retry(make_model: MakeModel) -> None:
     assert make_model().invoke("Hello").text == HELLO
 
 
+@each_transport
+@leaves_nothing
+def test_streams_that_are_left_open_close_with_the_loop(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def main() -> None:
+        model = model_of(server)
+        for _ in range(5):
+            stream = model.astream("Hello")
+            await anext(stream)
+            streams.append(stream)
+
+    with PmockServer(delay=0.01) as server:
+        for _ in range(10):
+            server.script(*[LONG] * 5)
+            streams: list[Any] = []  # they outlive the loop
+            asyncio.run(main())
+            assert [r for r in caplog.records if r.name == "asyncio"] == []
+        assert wait_until(lambda: server.open_connections == 0) < 1
+
+
 @leaves_nothing
 def test_leaving_a_stream_closes_its_connection() -> None:
     with PmockServer(delay=0.01) as server:

@@ -24,7 +24,7 @@ from langchain_pmock import (
 )
 from langchain_pmock._aiohttp import fail_with_connection, make_client
 from langchain_pmock._transport import transport_errors
-from tests.unit.test_transport import Stream
+from tests.unit.test_transport import AUTH, Stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,7 +60,7 @@ def test_its_errors_are_ours(
     if is_wrapped:  # as httpx-aiohttp does, for which all of these are timeouts
         error = httpx.ReadTimeout("timeout")
         error.__cause__ = cause
-    with pytest.raises(PmockError) as caught, transport_errors(stream):
+    with pytest.raises(PmockError) as caught, transport_errors(AUTH, stream):
         raise error
     assert type(caught.value) is by_progress[stream is not None]
     assert type(cause).__name__ in str(caught.value)
@@ -71,7 +71,7 @@ def test_its_errors_do_not_keep_the_signature() -> None:
     headers = CIMultiDictProxy(CIMultiDict({"wuinai-access-token": TOKEN}))
     info = aiohttp.RequestInfo(URL("https://x.invalid"), "POST", headers)
     error = aiohttp.ClientResponseError(info, (), message="bad")
-    with pytest.raises(PmockConnectionError) as caught, transport_errors():
+    with pytest.raises(PmockConnectionError) as caught, transport_errors(AUTH):
         raise error
     assert TOKEN not in repr(error) + str(error.request_info) + str(caught.value)
     assert error.message == "bad"

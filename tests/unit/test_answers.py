@@ -4,18 +4,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage
 
-from langchain_pmock import PmockResponseError
+from langchain_pmock import PmockAuth, PmockResponseError
 from langchain_pmock._answers import (
     chat_result,
     get,
     usage_metadata,
 )
-from tests.unit.service import choice_of, data_of, envelope
+from langchain_pmock._envelope import read_answer
+from langchain_pmock._json import UNREADABLE
+from tests.unit.service import (
+    ACCESS_KEY,
+    BASE_URL,
+    SECRET_KEY,
+    choice_of,
+    data_of,
+    dump,
+    envelope,
+)
 
 if TYPE_CHECKING:
     from langchain_core.outputs import ChatResult
@@ -266,6 +277,15 @@ def test_several_choices() -> None:
     ],
 )
 def test_an_answer_of_another_shape(data: Json) -> None:
+    with pytest.raises(UNREADABLE):
+        chat_result(envelope(data))
+    body = dump(envelope(data, traceId="trace-1"))
+    request = httpx.Request("POST", BASE_URL)
+    response = httpx.Response(200, content=body, request=request)
     with pytest.raises(PmockResponseError, match="Trace id: trace-1") as caught:
-        chat_result(envelope(data, traceId="trace-1"))
+        read_answer(response, PmockAuth(ACCESS_KEY, SECRET_KEY), chat_result)
+    assert (caught.value.code, caught.value.status_code) == (200, 200)
     assert caught.value.trace_id == "trace-1"
+    assert caught.value.response is not None
+    assert caught.value.response.content == body
+    assert isinstance(caught.value.__cause__, UNREADABLE)

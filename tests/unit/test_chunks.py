@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, AIMessageChunk, message_chunk_to_message
 
-from langchain_pmock import PmockResponseError
 from langchain_pmock._answers import chat_result
 from langchain_pmock._chunks import ChunkParser
+from langchain_pmock._json import UnreadableError
 from tests.unit.service import choice_of, chunk_of, cuts, data_of, envelope
 
 if TYPE_CHECKING:
@@ -203,7 +203,7 @@ def test_an_answer_without_text_usage_or_finish() -> None:
     "chunks", [[], [chunk_of(None)], [chunk_of(None, usage=USAGE)], [{}]]
 )
 def test_a_stream_without_choices_is_no_answer(chunks: list[Json]) -> None:
-    with pytest.raises(PmockResponseError, match=r"no choices\. Trace id: trace-1"):
+    with pytest.raises(UnreadableError, match="no choices"):
         chunks_of([*chunks, {}], traceId="trace-1")
 
 
@@ -217,8 +217,24 @@ def test_a_stream_without_choices_is_no_answer(chunks: list[Json]) -> None:
 def test_several_choices_cannot_be_streamed(choices: list[Json]) -> None:
     parser = ChunkParser()
     parser.event(envelope(said("a")[0]))
-    with pytest.raises(PmockResponseError, match="several choices"):
+    with pytest.raises(UnreadableError, match="several choices"):
         parser.event(envelope({**data_of(), "choices": choices}))
+
+
+def test_what_each_event_repeats_comes_once() -> None:
+    # Azure does so with its content filter. LangChain adds up what chunks say.
+    filters = {"contentFilterResults": {"hate": {"severity": "safe", "score": 0.1}}}
+    chunks = [
+        chunk_of({"content": text, "type": "text", "seq": seq})
+        for seq, text in enumerate("abc")
+    ]
+    for chunk in chunks:
+        chunk["choices"][0].update(filters)
+    message = merged([*chunks, FINISH])
+    assert message.text == "abc"
+    found = message.response_metadata["content_filter_results"]
+    assert found == {"hate": {"severity": "safe", "score": 0.1}}
+    assert message.additional_kwargs == {"type": "text", "seq": 2}
 
 
 def test_reasoning_and_refusal() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import httpx
@@ -147,6 +148,25 @@ def test_a_long_message_is_cut() -> None:
     assert "x" * 10_000 in error.response.text
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<" * 400_000,
+        b"<script>" * 60_000,
+        dump({"code": 400, "message": "input token count " * 40_000}),
+        b"x" * 5_000_000,
+    ],
+    ids=["brackets", "scripts", "message", "long"],
+)
+def test_no_body_keeps_the_process_busy(body: bytes) -> None:
+    began = time.process_time()
+    error = fail(body, 400)
+    assert time.process_time() - began < 2  # some of these took half a minute
+    assert len(str(error)) < 5_000
+    assert error.response is not None
+    assert len(error.response.content) <= 200_000
+
+
 def test_context_overflow() -> None:
     message = "This model's maximum context length is 100 tokens."
     assert type(fail({"code": 400, "message": message})) is PmockContextOverflowError
@@ -214,6 +234,24 @@ def test_no_secret_in_what_an_error_holds(status: int) -> None:
         ]
         assert not any(secret in str(held) for secret in secrets)
         assert "***" in str(error)
+
+
+def test_no_secret_in_an_echoed_reason() -> None:
+    request = httpx.Request("POST", BASE_URL)
+    AUTH.sign_request(request)
+    token = request.headers[ACCESS_TOKEN_HEADER]
+    reason = f"no {token} {ACCESS_KEY}".encode()
+    extensions = {"reason_phrase": reason}
+    response = httpx.Response(500, request=request, extensions=extensions)
+    error = failure(b"", response, AUTH)
+    assert "no *** ***" in str(error)
+    assert token not in repr(error.__dict__)
+
+
+def test_no_secret_in_an_echoed_trace_id() -> None:
+    error = fail({"code": 500, "message": "no", "traceId": f"t-{ACCESS_KEY}"})
+    assert error.trace_id == "t-***"
+    assert ACCESS_KEY not in str(error)
 
 
 def test_the_response_of_an_error_is_a_readable_copy_without_the_signature() -> None:

@@ -28,7 +28,6 @@ from langchain_pmock.errors import (
     PmockResponseError,
     PmockStreamInterruptedError,
     PmockTimeoutError,
-    describe,
     error_class,
 )
 
@@ -170,9 +169,9 @@ def test_only_a_bad_request_can_be_a_context_overflow(code: int) -> None:
     assert error_class(code, OVERFLOWS[0]) is error_class(code)
 
 
-@pytest.mark.parametrize("cls", set(TREE) - {PmockError, PmockRefusalError})
+@pytest.mark.parametrize("cls", TREE)
 def test_a_text_says_what_happened_and_what_to_do(cls: type[PmockError]) -> None:
-    text = describe(cls, "the reason", code=418, trace_id="trace-1")
+    text = str(cls.of("the reason", code=418, trace_id="trace-1"))
     what, rest = text.split(" (418): ")
     assert what
     said, advice = rest.split(" Trace id: trace-1. ")
@@ -181,7 +180,7 @@ def test_a_text_says_what_happened_and_what_to_do(cls: type[PmockError]) -> None
 
 
 @pytest.mark.parametrize(
-    ("said", "text"),
+    ("said", "what"),
     [
         ("", "pmock reported an error."),
         ("no", "pmock reported an error: no."),
@@ -191,8 +190,25 @@ def test_a_text_says_what_happened_and_what_to_do(cls: type[PmockError]) -> None
         ("不行。", "pmock reported an error: 不行。"),
     ],
 )
-def test_a_text_ends_in_one_full_stop(said: str, text: str) -> None:
-    assert describe(PmockError, said, code=None, trace_id=None) == text
+def test_a_text_ends_in_one_full_stop(said: str, what: str) -> None:
+    assert str(PmockError.of(said)).startswith(f"{what} If it persists")
+
+
+@pytest.mark.parametrize(
+    ("known", "number"),
+    [
+        ({"code": 429, "status_code": 200}, " (429)"),
+        ({"code": 200, "status_code": 503}, " (503)"),
+        ({"status_code": 503}, " (503)"),
+        ({"code": 200, "status_code": 200}, ""),
+        ({}, ""),
+    ],
+)
+def test_a_text_gives_the_number_of_the_failure(
+    known: dict[str, int], number: str
+) -> None:
+    text = str(PmockError.of("no", **known))
+    assert text.startswith(f"pmock reported an error{number}: no.")
 
 
 def response() -> httpx.Response:

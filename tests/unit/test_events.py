@@ -197,9 +197,7 @@ def test_an_error_in_place_of_a_stream(
         (b"data: 5\n\n", "5"),
         (b'data: "text"\n\n', "text"),
         (b'data: ["list"]\n\n', "list"),
-        (b'data: {"code": 200}\n\n', "code"),
         (b'data: {"code": 200, "data": "text"}\n\n', "text"),
-        (b'data: {"code": 200, "data": null}\n\n', "null"),
         (b'data: {"data": {"choices": []}}\n\n', "choices"),
     ],
 )
@@ -209,8 +207,28 @@ def test_what_is_no_envelope_is_shown(body: bytes, shown: str) -> None:
 
 
 def test_garbage_in_the_middle() -> None:
-    with pytest.raises(PmockResponseError, match="not of the documented shape"):
+    with pytest.raises(
+        PmockResponseError, match="not of the documented shape"
+    ) as caught:
         read(events(*TEXT, done=False) + b"data: {garbage}\n\n" + STREAM)
+    assert caught.value.trace_id == "trace-1"  # of the events before
+
+
+@pytest.mark.parametrize(
+    "empty", [b'data: {"code": 200}\n\n', b'data: {"code": 200, "data": null}\n\n']
+)
+def test_an_event_without_data_says_nothing(empty: bytes) -> None:
+    assert read(empty + events(TEXT[0]) + empty) == ["Hel", END]
+    assert read(events(TEXT[0], done=False), empty, STREAM)[0] == "Hel"
+    with pytest.raises(PmockStreamInterruptedError):
+        read(empty)
+
+
+@pytest.mark.parametrize(
+    "done", [b"data: [DONE] \n\n", b"data: [DONE]\t", b"data:[DONE]", b"data: [DONE]\n"]
+)
+def test_done_is_seen_however_it_is_written(done: bytes) -> None:
+    assert read(events(TEXT[0], done=False) + done) == ["Hel", END]
 
 
 def test_a_whole_answer_in_place_of_a_stream() -> None:

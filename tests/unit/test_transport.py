@@ -6,6 +6,7 @@ import asyncio
 import logging
 import threading
 import time
+import traceback
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -15,17 +16,21 @@ from langchain_pmock import (
     PmockAuth,
     PmockConnectionError,
     PmockError,
+    PmockRateLimitError,
     PmockResponseError,
     PmockStreamInterruptedError,
     PmockTimeoutError,
 )
 from langchain_pmock import _transport as module
-from langchain_pmock._transport import async_rest_of, rest_of, transport_errors
+from langchain_pmock._transport import AsyncBody, Body, transport_errors
 from langchain_pmock.auth import ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER
 from tests.unit.service import ACCESS_KEY, BASE_URL, SECRET_KEY
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+
+
+AUTH = PmockAuth(ACCESS_KEY, SECRET_KEY)
 
 
 class Stream:
@@ -63,10 +68,10 @@ def test_transport_errors(
     cls: type[PmockError],
 ) -> None:
     error.request = httpx.Request("POST", BASE_URL)
-    PmockAuth(ACCESS_KEY, SECRET_KEY).sign_request(error.request)
+    AUTH.sign_request(error.request)
     assert ACCESS_TOKEN_HEADER in error.request.headers
     stream = Stream() if has_begun else None
-    with pytest.raises(PmockError) as caught, transport_errors(stream):
+    with pytest.raises(PmockError) as caught, transport_errors(AUTH, stream):
         raise error
     assert type(caught.value) is cls
     assert f"{error} ({type(error).__name__})" in str(caught.value)
@@ -79,18 +84,43 @@ def test_transport_errors(
     assert ACCESS_KEY_HEADER not in error.request.headers
 
 
+def test_no_secret_in_what_a_transport_quotes() -> None:
+    request = httpx.Request("POST", BASE_URL)
+    AUTH.sign_request(request)
+    token = request.headers[ACCESS_TOKEN_HEADER]
+    cause = ValueError(f"illegal header line: b'{token} {ACCESS_KEY}'")
+    error = httpx.RemoteProtocolError(str(cause), request=request)
+    with pytest.raises(PmockConnectionError) as caught, transport_errors(AUTH):
+        raise error from cause
+    text = "".join(traceback.format_exception(caught.value))
+    assert "illegal header line: b'*** ***'" in text
+    assert token not in text
+    assert ACCESS_KEY not in text
+
+
+def test_a_hook_of_the_users_may_raise_for_the_status() -> None:
+    request = httpx.Request("POST", BASE_URL)
+    AUTH.sign_request(request)
+    response = httpx.Response(429, json={"message": "slow"}, request=request)
+    with pytest.raises(PmockRateLimitError) as caught, transport_errors(AUTH):
+        response.raise_for_status()
+    assert "slow" in str(caught.value)
+    assert caught.value.__suppress_context__
+    assert ACCESS_TOKEN_HEADER not in request.headers
+
+
 def test_transport_errors_without_a_request() -> None:
-    with pytest.raises(PmockConnectionError), transport_errors():
+    with pytest.raises(PmockConnectionError), transport_errors(AUTH):
         raise httpx.ConnectError("")  # noqa: EM101 - httpx itself has none either
 
 
 def test_a_broken_end_of_a_complete_answer_is_no_error() -> None:
-    with transport_errors(Stream(complete=True)):
+    with transport_errors(AUTH, Stream(complete=True)):
         raise httpx.ReadError("reset")  # noqa: EM101
 
 
 def test_other_errors_pass() -> None:
-    with pytest.raises(KeyError), transport_errors():
+    with pytest.raises(KeyError), transport_errors(AUTH):
         raise KeyError
 
 
@@ -111,7 +141,7 @@ class Connection:
         self.hung_up.set()
 
 
-class Rest:
+class Rest(httpx.SyncByteStream, httpx.AsyncByteStream):
     """A body that goes on after its answer: pieces to give, seconds to wait before."""
 
     def __init__(
@@ -122,6 +152,7 @@ class Rest:
         self.connection = Connection()
         self.response = httpx.Response(
             200,
+            stream=self,
             extensions={
                 "network_stream": self.connection,
                 "http_version": http_version,
@@ -144,15 +175,17 @@ class Rest:
 
     def read(self) -> list[bytes]:
         read = []
-        for piece in rest_of(iter(self), self.response, self.stream):
-            read.append(piece)
-            self.stream.done = piece == b"[DONE]"
+        with Body(self.response, self.stream, AUTH) as body:
+            while (piece := body.read()) is not None:
+                read.append(piece)
+                self.stream.done = piece == b"[DONE]"
         return read
 
     def aread(self) -> list[bytes]:
         async def read_async() -> list[bytes]:
             read = []
-            async for piece in async_rest_of(aiter(self), self.stream):
+            body = AsyncBody(self.response, self.stream, AUTH)
+            while (piece := await body.read()) is not None:
                 read.append(piece)
                 self.stream.done = piece == b"[DONE]"
             return read
