@@ -70,12 +70,14 @@ _GPT_5: ModelProfile = {
 # https://ai.google.dev/gemini-api/docs/models/gemini-2.5-flash
 # In OpenAI's form: https://ai.google.dev/gemini-api/docs/openai shows images (as data,
 # so URLs are left out), `input_audio` and JSON schemas, and
-# https://ai.google.dev/api/compatibility the choice of a tool.
+# https://ai.google.dev/api/compatibility the choice of a tool. Neither these nor
+# https://docs.cloud.google.com/vertex-ai/generative-ai/docs/migrate/openai/overview
+# (`text`, `image_url` and `input_audio`) know the `file` that a PDF is sent as. So,
+# other than in models.dev, `pdf_inputs` is left out.
 _GEMINI: ModelProfile = {
     **_COMMON,
     "max_input_tokens": 1_048_576,
     "max_output_tokens": 65_536,
-    "pdf_inputs": True,
     "audio_inputs": True,
     "structured_output": True,
     "temperature": True,

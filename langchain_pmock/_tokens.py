@@ -16,6 +16,10 @@ Claude have vocabularies of their own, against which nothing was measured.
 **Everything else** is a constant or goes by size, for the same reason. The figures
 stand below with their sources.
 
+What is counted is what `to_wire` writes, so that a message of any dialect counts as it
+is sent. One that cannot be sent counts roughly: `trim_messages` also counts histories
+that are still to be put right.
+
 langchain-core's `count_tokens_approximately` is not built upon: it has one ratio of
 characters to tokens for every script, and counts a file's base64 as if it were prose.
 """
@@ -27,11 +31,17 @@ import math
 import re
 from typing import TYPE_CHECKING, Any
 
-from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
+from langchain_pmock._messages import to_wire
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
+
+    from langchain_core.messages import BaseMessage
+
+    from langchain_pmock._content import Part
+    from langchain_pmock._messages import WireMessage
 
 # In the order in which they are tried. A single space costs nothing: it is part of the
 # word after it. Digits take no space with them, so there it is a gap of its own.
@@ -78,7 +88,6 @@ _FUNCTION = 8
 # https://platform.openai.com/docs/guides/images-vision#calculating-costs
 # https://docs.cloud.google.com/gemini-enterprise-agent-platform/models/gemini/3-flash
 # https://platform.claude.com/docs/en/build-with-claude/vision
-_IMAGES = ("image", "image_url", "input_image")
 _IMAGE_LOW = 85
 _IMAGE = 765
 # Sound: 32 tokens a second (Gemini) of MP3 at 128 kbit/s, so WAV counts too high.
@@ -86,21 +95,11 @@ _IMAGE = 765
 # its page above), Claude 1,500 and more for the text alone.
 # https://ai.google.dev/gemini-api/docs/tokens
 # https://platform.claude.com/docs/en/build-with-claude/pdf-support
-_BYTES_PER_TOKEN = {
-    "audio": 500,
-    "input_audio": 500,
-    "file": 33,
-    "input_file": 33,
-    "document": 33,
-    "media": 33,
-    "video": 33,
-}
-# One that is only referred to, so that its size is unknown: a page, or 47 seconds.
+_BYTES_PER_TOKEN = {"input_audio": 500, "file": 33}
+# A file that is only referred to, so that its size is unknown: a page.
 _REFERENCE = 1500
-# Where the blocks of LangChain, OpenAI and Anthropic have the data.
-_DATA = ("base64", "data", "file_data")
-# Blocks that repeat what the message has in `tool_calls`.
-_CALLS = ("tool_call", "tool_call_chunk", "invalid_tool_call", "tool_use")
+# A data URL names the media type before its data, within so many characters.
+_HEAD = 256
 
 
 def count_text_tokens(text: str) -> int:
@@ -137,59 +136,56 @@ def count_message_tokens(
 
 
 def _count_message(message: BaseMessage) -> int:
-    content = message.content
-    total = _MESSAGE + sum(
-        map(_count_block, [content] if isinstance(content, str) else content)
-    )
-    if message.name:
-        total += _NAME + count_text_tokens(message.name)
-    if isinstance(message, AIMessage):
-        for call in (*message.tool_calls, *message.invalid_tool_calls):
-            arguments = call["args"]
-            if not isinstance(arguments, str):
-                arguments = _to_json(arguments)
-            total += _FUNCTION + count_text_tokens(f"{call['name']} {arguments}")
+    try:
+        return sum(map(_count_wire, to_wire([message])))
+    except Exception:  # noqa: BLE001 - what is wrong with it, sending tells
+        return _count_roughly(message)
+
+
+def _count_wire(message: WireMessage) -> int:
+    content = message["content"]
+    total = _MESSAGE
+    if isinstance(content, str):
+        total += count_text_tokens(content)
+    else:
+        total += sum(map(_count_part, content))
+    for name in ("reasoningContent", "refusal"):
+        if name in message:
+            total += count_text_tokens(message[name])
+    if "name" in message:
+        total += _NAME + count_text_tokens(message["name"])
+    for call in message.get("toolCalls", ()):
+        function = call["function"]
+        text = f"{function['name']} {function['arguments']}"
+        total += _FUNCTION + count_text_tokens(text)
     return total
 
 
-def _count_block(block: object) -> int:
-    if isinstance(block, dict):
-        return _count_typed_block(block)
-    return count_text_tokens(block if isinstance(block, str) else repr(block))
+def _count_part(part: Part) -> int:
+    kind = part["type"]
+    if kind == "text":
+        return count_text_tokens(part["text"])
+    if kind == "image_url":
+        return _IMAGE_LOW if part[kind].get("detail") == "low" else _IMAGE
+    data: str | None = part[kind].get("data") or part[kind].get("file_data")
+    if data is None:
+        return _REFERENCE
+    # Base64 has no comma, a data URL has one before it. Four characters, three bytes.
+    size = (len(data) - data.find(",", 0, _HEAD) - 1) * 3 / 4
+    return math.ceil(size / _BYTES_PER_TOKEN[kind])
 
 
-def _count_typed_block(block: dict[str, Any]) -> int:
-    kind = str(block.get("type"))
-    if kind in _CALLS:
-        return 0
-    if kind in _IMAGES:
-        low = any(part.get("detail") == "low" for part in _parts(block))
-        return _IMAGE_LOW if low else _IMAGE
-    if kind in _BYTES_PER_TOKEN:
-        size = _size(block)
-        return _REFERENCE if size is None else math.ceil(size / _BYTES_PER_TOKEN[kind])
-    text = block.get("text")
-    return count_text_tokens(text if isinstance(text, str) else repr(block))
-
-
-def _size(block: dict[str, Any]) -> float | None:
-    """Return how many bytes a block has in it, or `None` if it has none."""
-    for part in _parts(block):
-        for key in _DATA:
-            data = part.get(key)
-            if isinstance(data, str):
-                return len(data) * 3 / 4  # base64: four characters for three bytes
-            if isinstance(data, bytes):
-                return len(data)
-    return None
-
-
-def _parts(block: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield a block and the objects right inside it, which hold the rest of it."""
-    yield block
-    for value in block.values():
-        if isinstance(value, dict):
-            yield value
+def _count_roughly(message: BaseMessage) -> int:
+    """Count a message that cannot be sent: its text, and a page for other blocks."""
+    content: object = message.content
+    total = _MESSAGE
+    for block in content if isinstance(content, list) else [content]:
+        text = block.get("text") if isinstance(block, dict) else block
+        total += count_text_tokens(text) if isinstance(text, str) else _REFERENCE
+    for field in ("tool_calls", "invalid_tool_calls"):
+        if calls := getattr(message, field, None):
+            total += count_text_tokens(repr(calls))
+    return total
 
 
 def _count_tool(tool: Any) -> int:  # noqa: ANN401 - whatever bind_tools takes

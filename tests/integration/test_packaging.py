@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from email.message import Message
 
 pytestmark = pytest.mark.packaging
 
@@ -105,10 +107,43 @@ def test_the_long_description_renders(sdist: Path, wheel: Path) -> None:
     assert output.count("PASSED") == 2
 
 
+def metadata_of(path: Path) -> Message:
+    """Read the metadata of a wheel or of an sdist."""
+    if path.suffix == ".whl":
+        with zipfile.ZipFile(path) as archive:
+            (name,) = (n for n in archive.namelist() if n.endswith("/METADATA"))
+            return email.message_from_bytes(archive.read(name))
+    with tarfile.open(path) as archive:
+        file = archive.extractfile(f"{path.name.removesuffix('.tar.gz')}/PKG-INFO")
+        assert file is not None
+        return email.message_from_bytes(file.read())
+
+
+@pytest.mark.parametrize("which", ["wheel", "sdist"])
+def test_the_long_description(which: str, request: pytest.FixtureRequest) -> None:
+    metadata = metadata_of(request.getfixturevalue(which))
+    payload = metadata.get_payload(decode=True)
+    assert isinstance(payload, bytes)
+    text = payload.decode()
+
+    assert metadata["Description-Content-Type"] == "text/markdown"
+    assert text.startswith("# langchain-pmock\n")
+    before_use, _, after = text.partition("\n## Use\n")
+    assert "LangChain's chat model" in before_use
+    assert "\n## Install\n\n```bash\npip install langchain-pmock\n" in before_use
+    assert "\n## Performance\n" in after
+    # Neither the repository's files nor its make are there.
+    links = re.findall(r"\]\(([^)]*)\)", text)
+    assert links
+    assert not [link for link in links if not link.startswith("https://")]
+    assert "![" not in text
+    assert "<img" not in text
+    assert "<!--" not in text
+    assert "make " not in re.sub(r"```python.*?```", "", text, flags=re.DOTALL)
+
+
 def test_the_metadata(wheel: Path) -> None:
-    with zipfile.ZipFile(wheel) as archive:
-        (name,) = (n for n in archive.namelist() if n.endswith("/METADATA"))
-        metadata = email.message_from_bytes(archive.read(name))
+    metadata = metadata_of(wheel)
 
     assert metadata["Name"] == "langchain-pmock"
     assert metadata["Version"] == wheel.name.split("-")[1]
@@ -142,7 +177,7 @@ for name in langchain_pmock.__all__:
 def test_it_imports_with_only_what_it_requires(installed: Path, tmp_path: Path) -> None:
     # langchain-core imports pydantic.v1, which warns on Python 3.14.
     warnings = ["-W", "error", "-W", "ignore:Core Pydantic V1 functionality"]
-    output = run([installed, *warnings, "-c", IMPORT], cwd=tmp_path)
+    output = run([installed, "-I", *warnings, "-c", IMPORT], cwd=tmp_path)
     file, *public = output.split()
     assert Path(file).is_relative_to(installed.parents[1])
     assert {"ChatPmock", "PmockAuth"} <= set(public)
@@ -157,5 +192,5 @@ except ImportError as error:
 
 
 def test_the_missing_extra_is_named(installed: Path, tmp_path: Path) -> None:
-    output = run([installed, "-c", IMPORT_TESTING], cwd=tmp_path)
+    output = run([installed, "-I", "-c", IMPORT_TESTING], cwd=tmp_path)
     assert "langchain-pmock[testing]" in output

@@ -97,6 +97,11 @@ def test_native_structured_output_is_claimed_only_where_a_schema_is_honoured() -
     assert without == ["claude-4.5"]
 
 
+def test_pdfs_are_claimed_only_where_a_file_part_is_documented() -> None:
+    claimed = [m for m in DOCUMENTED if profile_of(m).get("pdf_inputs")]
+    assert claimed == [m for m in DOCUMENTED if m.startswith("gpt-5")]
+
+
 def test_temperature_is_claimed_only_where_reasoning_is_off_by_default() -> None:
     without = [m for m in DOCUMENTED if not profile_of(m)["temperature"]]
     assert without == ["gpt-5.1-thinking", "gpt-5.1-thinking-all"]
