@@ -1,5 +1,6 @@
 """LangChain's chat model for the pmock AI gateway: GPT, Gemini and Claude."""
 
+from langchain_pmock._params import ModelName
 from langchain_pmock._version import __version__
 from langchain_pmock.auth import PmockAuth, sign
 from langchain_pmock.chat_models import ChatPmock
@@ -22,6 +23,7 @@ from langchain_pmock.errors import (
 
 __all__ = [
     "ChatPmock",
+    "ModelName",
     "PmockAPIError",
     "PmockAuth",
     "PmockAuthenticationError",

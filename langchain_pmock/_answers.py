@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import uuid
-from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.messages import AIMessage
@@ -17,6 +16,7 @@ from langchain_core.messages.tool import invalid_tool_call, tool_call
 from langchain_core.outputs import ChatGeneration, ChatResult
 
 from langchain_pmock._json import UnreadableError
+from langchain_pmock._names import camel_case, snake_case
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,8 +39,8 @@ _INPUT_DETAILS = {
     "image_tokens": "image",
 }
 _OUTPUT_DETAILS = {"reasoning_tokens": "reasoning", "audio_tokens": "audio"}
-# Cached tokens are text too. LangChain takes details for parts that share nothing, and
-# what they leave of the whole for text.
+# LangChain takes details for parts that do not overlap, and counts the remainder as
+# text. Cached tokens are text too: to pass these on would be to count them twice.
 _NO_DETAILS = {"text_tokens", "content_tokens"}
 
 
@@ -245,19 +245,8 @@ def get(mapping: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401 - any JSO
     Returns:
         The value, or `None`.
     """
-    value = mapping.get(_camel_case(name))
+    value = mapping.get(camel_case(name))
     return mapping.get(name) if value is None else value
-
-
-@cache
-def _camel_case(name: str) -> str:
-    first, *rest = name.split("_")
-    return first + "".join(word.capitalize() for word in rest)
-
-
-@lru_cache(maxsize=1024)  # The names are the service's: it may not know an end of them.
-def _snake_case(name: str) -> str:
-    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name)
 
 
 def _present(mapping: Mapping[str, Any]) -> dict[str, Any]:
@@ -266,13 +255,13 @@ def _present(mapping: Mapping[str, Any]) -> dict[str, Any]:
 
 def _rest(mapping: Mapping[str, Any], known: set[str]) -> dict[str, Any]:
     """Take the fields that are there and not known, under their snake_case names."""
-    named = {_snake_case(k): v for k, v in mapping.items() if v is not None}
+    named = {snake_case(k): v for k, v in mapping.items() if v is not None}
     return {k: _snake_keys(v) for k, v in named.items() if k not in known}
 
 
 def _snake_keys(value: Any) -> Any:  # noqa: ANN401 - any JSON value
     if isinstance(value, dict):
-        return {_snake_case(k): _snake_keys(v) for k, v in value.items()}
+        return {snake_case(k): _snake_keys(v) for k, v in value.items()}
     if isinstance(value, list):
         return [_snake_keys(item) for item in value]
     return value

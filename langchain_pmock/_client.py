@@ -47,6 +47,11 @@ ResultT = TypeVar("ResultT")
 BodyT = TypeVar("BodyT")
 StackT = TypeVar("StackT")
 
+# The service's own sample client waits 30 s to connect. It never gives up on a stream;
+# here ten minutes without a byte are enough.
+_DEFAULT = httpx.Timeout(600.0, connect=30.0)
+_HTTPX = httpx.Timeout(5.0)  # httpx's own default: too short for a model
+
 _STREAM_HEADERS = {
     "Accept": "text/event-stream",
     # A proxy that compresses is a proxy that holds events back.
@@ -72,7 +77,8 @@ class PmockClient:
     Attributes:
         auth: Signs each attempt.
         base_url: The service's URL, up to and without `/ai/chat/completions`.
-        timeout: Seconds to connect, and between two reads.
+        timeout: Seconds to connect, and between two reads; `None` for the default, or
+            for that of the user's own client, if it has one of its own.
         max_retries: How many times to try again.
         headers: More headers for each request.
         http_client: The client to use instead of the shared ones.
@@ -81,7 +87,7 @@ class PmockClient:
 
     auth: PmockAuth
     base_url: str
-    timeout: httpx.Timeout
+    timeout: httpx.Timeout | None
     max_retries: int
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     http_client: httpx.Client | None = None
@@ -298,8 +304,14 @@ class PmockClient:
             _url(self.base_url),
             content=content,
             headers=all_headers,
-            timeout=self.timeout,
+            timeout=self.timeout or self._default_timeout(client),
         )
+
+    def _default_timeout(
+        self, client: httpx.Client | httpx.AsyncClient
+    ) -> httpx.Timeout:
+        is_own = client is self.http_client or client is self.http_async_client
+        return client.timeout if is_own and client.timeout != _HTTPX else _DEFAULT
 
     def _lend(self) -> AbstractContextManager[httpx.Client]:
         if self.http_client is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import (
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from langchain_pmock._content import Part
 
 WireMessage = dict[str, Any]
+
+# How the text of a failure begins: "Error: ...", "ValueError: ...".
+_ERROR = re.compile(r"(error|ERROR|\w*Error)\b")
 
 _ROLES = {"human": "user", "ai": "assistant"}
 # LangChain's names for a block first, then those of other providers' own blocks.
@@ -131,7 +135,7 @@ def _result(
     if not failed:
         return written
     if isinstance(written, str):
-        said = "error" in written.lower()
+        said = _ERROR.match(written)
         return written if said else f"Error: {written}"
     return [{"type": "text", "text": "Error:"}, *written]
 

@@ -20,6 +20,8 @@ from pydantic import (
 )
 from typing_extensions import TypedDict
 
+from langchain_pmock._names import camel_case, snake_case
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -89,20 +91,31 @@ class Params(TypedDict, total=False):
 CALL_ONLY = {"tools", "tool_choice", "response_format"}
 """Parameters that a call may be given and the constructor may not."""
 
+CONSTRUCTOR_ONLY = {
+    "access_key",
+    "secret_key",
+    "base_url",
+    "timeout",
+    "max_retries",
+    "streaming",
+    "default_headers",
+    "http_client",
+    "http_async_client",
+}
+"""Parameters that the constructor takes and a call may not be given."""
+
 ALIASES = {"model_name": "model", "stop_sequences": "stop"}
 """Other names that LangChain's users know a parameter by."""
 
 WIRE_NAMES = {
-    name: first + "".join(word.capitalize() for word in rest)
-    for name in Params.__annotations__
-    for first, *rest in [name.split("_")]
-    if name != "model_kwargs"
+    name: camel_case(name) for name in Params.__annotations__ if name != "model_kwargs"
 }
 """Name on the wire by name in Python: the service's are camelCase."""
 
 # What model_kwargs cannot be used for: each has a place of its own.
 _TAKEN = {"messages", "stream", *WIRE_NAMES, *WIRE_NAMES.values()}
 
+_CLOSE = 0.75  # how alike a name must be to be proposed; typos are at 0.9
 _SHOWN = 80  # characters of a bad value in an error
 
 
@@ -180,14 +193,18 @@ def unknown_name(name: str, known: Iterable[str]) -> str:
         known: The names that there are.
 
     Returns:
-        One sentence.
+        What to do.
     """
     if name in CALL_ONLY:
-        return f"{name!r} belongs to a call: give it with bind, or bind_tools."
-    close = difflib.get_close_matches(_snake_case(name), [*known, *ALIASES], n=1)
-    hint = (
-        f"did you mean {close[0]!r}?" if close else "it is no parameter of ChatPmock."
+        return f"{name!r} cannot be set here: use bind_tools, bind or the call."
+    if name in CONSTRUCTOR_ONLY:
+        return f"{name!r} cannot be given to a call: set it in the constructor."
+    close = difflib.get_close_matches(
+        snake_case(name), [*known, *ALIASES], n=1, cutoff=_CLOSE
     )
+    hint = "ChatPmock has no such parameter."
+    if close:
+        hint = f"did you mean {close[0]!r}?"
     return (
         f"Unknown parameter {name!r}: {hint} A field of the service that this version "
         "does not know can be sent with model_kwargs."
@@ -221,7 +238,3 @@ def _describe(
     if len(value) > _SHOWN:
         value = value[:_SHOWN] + "..."
     return f"{name}={value} is not valid: {problem['msg']}"
-
-
-def _snake_case(name: str) -> str:
-    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name)

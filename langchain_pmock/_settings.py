@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import ipaddress
-import warnings
 from collections.abc import Mapping  # noqa: TC003 - pydantic reads the annotations
-from typing import Any
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
 
 import httpx
 from langchain_core.language_models import BaseChatModel
@@ -24,10 +23,12 @@ from pydantic import (
 from typing_extensions import Self
 
 from langchain_pmock import _params
+from langchain_pmock._endpoint import (
+    DEFAULT_BASE_URL,
+    check_base_url,
+    check_headers,
+)
 from langchain_pmock._version import __version__
-from langchain_pmock.auth import ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER
-
-DEFAULT_BASE_URL = "https://ai.pmock.com/api"
 
 _ALIASES = {
     **_params.ALIASES,
@@ -43,6 +44,15 @@ _SHOWN = (
     "max_retries",
     "streaming",
 )
+
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsItems
+
+    # A dict[int, int] is no dict[str | int, float], but its items are of that type.
+    _LogitBias = dict[str | int, float] | SupportsItems[str | int, float]
+else:
+    _LogitBias = _params.LogitBias
 
 
 class PmockSettings(BaseChatModel):
@@ -105,7 +115,7 @@ class PmockSettings(BaseChatModel):
     """Ask for the same answer to the same request, as far as the model can."""
 
     user: str | None = None
-    """Your name for the end user."""
+    """Your identifier for the end user."""
 
     logprobs: bool | None = None
     """Whether to return log probabilities, in `response_metadata["logprobs"]`."""
@@ -113,7 +123,7 @@ class PmockSettings(BaseChatModel):
     top_logprobs: _params.TopLogprobs | None = None
     """How many alternatives to return for each token, 0 to 20."""
 
-    logit_bias: _params.LogitBias | None = None
+    logit_bias: _LogitBias | None = None
     """What to add to the logits of tokens, by token id."""
 
     parallel_tool_calls: bool | None = None
@@ -145,6 +155,8 @@ class PmockSettings(BaseChatModel):
     http_client: httpx.Client | None = Field(default=None, exclude=True, repr=False)
     """Your own client for sync calls. It is used as it is, and never closed here.
 
+    Its timeout counts if `timeout` is not set and it is not httpx's default of 5 s.
+
     By default all models of the process share their connections.
     """
 
@@ -155,6 +167,19 @@ class PmockSettings(BaseChatModel):
 
     By default all models share their connections, separately in each event loop.
     """
+
+    # The other names of fields, which the constructor takes for them. To type checkers
+    # they are fields too; `model` has to be given there, so `model_name` is none.
+    if TYPE_CHECKING:
+        api_key: SecretStr | str = ""
+        api_secret: SecretStr | str = ""
+        request_timeout: PositiveFloat | httpx.Timeout | None = None
+        stop_sequences: _params.Stop | None = None
+    else:
+        api_key = property(attrgetter("access_key"))
+        api_secret = property(attrgetter("secret_key"))
+        request_timeout = property(attrgetter("timeout"))
+        stop_sequences = property(attrgetter("stop"))
 
     model_config = ConfigDict(
         extra="forbid",
@@ -221,42 +246,14 @@ class PmockSettings(BaseChatModel):
     @field_validator("base_url")
     @classmethod
     def _check_base_url(cls, value: str) -> str:
-        value = value.strip().rstrip("/") or DEFAULT_BASE_URL
-        try:
-            url = httpx.URL(value)
-        except httpx.InvalidURL as error:
-            msg = f"base_url is not a URL: {error}"
-            raise ValueError(msg) from error
-        is_web = url.scheme in {"http", "https"} and url.host
-        if url.userinfo or ("@" in value and not is_web):
-            # Not shown: the URL has a password in it.
-            msg = "base_url must not have credentials in it: use access_key, secret_key"
-            raise ValueError(msg)
-        if not is_web:
-            msg = f"base_url={value!r} must start with https:// (or http://) and a host"
-            raise ValueError(msg)
-        if url.query or url.fragment:
-            # Not shown either: some put a key there.
-            msg = "base_url must have neither a query nor a fragment"
-            raise ValueError(msg)
-        if url.scheme == "http" and not _is_loopback(url.host):
-            msg = (
-                f"base_url={value!r} is not encrypted: prompts, answers and the access "
-                "key can be read on the way. Use https://."
-            )
-            warnings.warn(msg, stacklevel=2)
-        return value
+        return check_base_url(value)
 
     @field_validator("default_headers")
     @classmethod
     def _check_headers(
         cls, value: Mapping[str, str] | None
     ) -> Mapping[str, str] | None:
-        for name in value or ():
-            if name.lower() in {ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER}:
-                msg = f"default_headers must not have {name!r}: each request is signed"
-                raise ValueError(msg)
-        return value
+        return None if value is None else check_headers(value)
 
     @model_validator(mode="after")
     def _check_streaming(self) -> Self:
@@ -302,10 +299,3 @@ class PmockSettings(BaseChatModel):
         for client in (self.http_client, self.http_async_client):
             memo[id(client)] = client
         return super().__deepcopy__(memo)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")

@@ -14,7 +14,8 @@ from langchain_core.output_parsers.openai_tools import (
     JsonOutputKeyToolsParser,
     PydanticToolsParser,
 )
-from langchain_core.runnables import RunnablePassthrough
+from langchain_core.runnables import RunnableGenerator
+from langchain_core.runnables.utils import AddableDict
 from langchain_core.utils.function_calling import convert_to_openai_function
 from langchain_core.utils.json import parse_json_markdown
 from langchain_core.utils.pydantic import is_basemodel_subclass
@@ -24,7 +25,7 @@ from langchain_pmock._tools import tools_to_wire
 from langchain_pmock.errors import PmockRefusalError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import AsyncIterator, Iterable, Iterator
 
     from langchain_core.output_parsers import BaseOutputParser
     from langchain_core.outputs import Generation
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 Schema = dict[str, Any] | type
 
+_LONGEST_NAME = 64  # characters, on OpenAI's wire
 _METHODS = ("json_schema", "function_calling", "json_mode")
 
 
@@ -121,7 +123,7 @@ def _named_schema(schema: Schema) -> dict[str, Any]:
 
 def _name(title: str) -> str:
     """Keep to the letters that a name may have on OpenAI's wire."""
-    return re.sub(r"[^a-zA-Z0-9_-]", "_", title)
+    return re.sub(r"[^a-zA-Z0-9_-]", "_", title)[:_LONGEST_NAME]
 
 
 def _format(json_schema: dict[str, Any], *, strict: bool | None) -> dict[str, Any]:
@@ -149,6 +151,9 @@ def _closed(schema: Any) -> Any:  # noqa: ANN401 - any part of a JSON schema
         for key, value in schema.items()
         if key != "default"
     }
+    if "$ref" in closed and len(closed) > 1:
+        # Strict mode takes no other keyword beside a reference.
+        closed["anyOf"] = [{"$ref": closed.pop("$ref")}]
     if isinstance(closed.get("properties"), dict):
         closed["additionalProperties"] = False
         closed["required"] = list(closed["properties"])
@@ -226,16 +231,30 @@ def beside_raw(parser: BaseOutputParser[Any]) -> Runnable[Any, dict[str, Any]]:
         A runnable that adds `parsed` and `parsing_error`; one of them is `None`.
     """
 
-    def parse(answer: dict[str, Any]) -> tuple[Any, Exception | None]:
+    def add(answers: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        whole: Any = AddableDict()
+        for answer in answers:
+            yield AddableDict(answer)
+            whole += AddableDict(answer)
         try:
-            return parser.invoke(answer["raw"]), None
+            yield AddableDict(parsed=parser.invoke(whole["raw"]), parsing_error=None)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is handed on
-            return None, error
+            yield AddableDict(parsed=None, parsing_error=error)
 
-    return RunnablePassthrough.assign(
-        parsed=lambda answer: parse(answer)[0],
-        parsing_error=lambda answer: parse(answer)[1],
-    )
+    async def aadd(
+        answers: AsyncIterator[dict[str, Any]],
+    ) -> AsyncIterator[dict[str, Any]]:
+        whole: Any = AddableDict()
+        async for answer in answers:
+            yield AddableDict(answer)
+            whole += AddableDict(answer)
+        try:
+            parsed = await parser.ainvoke(whole["raw"])
+            yield AddableDict(parsed=parsed, parsing_error=None)
+        except Exception as error:  # noqa: BLE001 - as above
+            yield AddableDict(parsed=None, parsing_error=error)
+
+    return RunnableGenerator(add, aadd)
 
 
 def _by_text(
@@ -256,8 +275,10 @@ def _by_text(
 def _by_call(
     schema: Schema, *, strict: bool | None
 ) -> tuple[dict[str, Any], BaseOutputParser[Any]]:
+    schema = _with_plain_name(schema)
     (tool,) = tools_to_wire([schema], strict=strict)
-    name = tool["function"]["name"]
+    name = _name(tool["function"]["name"])
+    tool = {**tool, "function": {**tool["function"], "name": name}}
     bind: dict[str, Any] = {
         "tools": [tool],
         "tool_choice": {"type": "function", "function": {"name": name}},
@@ -269,7 +290,23 @@ def _by_call(
     return bind, CallToDict(key_name=name, first_tool_only=True)
 
 
-class _Careful:
+def _with_plain_name(schema: Schema) -> Schema:
+    """Let a class such as `Answer[int]` have a name that a tool may have.
+
+    LangChain's parser finds the class by the name of the tool that was called.
+    """
+    if not (isinstance(schema, type) and issubclass(schema, BaseModel)):
+        return schema
+    title = schema.model_config.get("title") or schema.__name__
+    if (name := _name(title)) == title:
+        return schema
+    fields = {"__doc__": schema.__doc__, "__module__": schema.__module__}
+    make: Any = type(schema)
+    renamed: type = make(name, (schema,), {**fields, "model_config": {"title": name}})
+    return renamed
+
+
+class _ChecksMessage:
     """Looks at the message before it is parsed: a refusal or a cut answer is none."""
 
     def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:  # noqa: ANN401
@@ -297,7 +334,7 @@ class _Careful:
         return parsed
 
 
-class _FromText(_Careful):
+class _FromText(_ChecksMessage):
     """Reads the answer from the message's text."""
 
 
@@ -309,11 +346,11 @@ class TextToModel(_FromText, PydanticOutputParser[Any]):
     """Reads an object of a pydantic class from the message's text."""
 
 
-class CallToDict(_Careful, JsonOutputKeyToolsParser):
+class CallToDict(_ChecksMessage, JsonOutputKeyToolsParser):
     """Reads a dict from the arguments of a tool call; streams partial ones."""
 
 
-class CallToModel(_Careful, PydanticToolsParser):
+class CallToModel(_ChecksMessage, PydanticToolsParser):
     """Reads an object of a pydantic class from the arguments of a tool call."""
 
 

@@ -76,6 +76,20 @@ def choice_to_wire(
     return {"type": "function", "function": {"name": name}}
 
 
+def parallel_tool_calls(choice: object) -> bool | None:
+    """Find what Anthropic writes into the choice, and the wire beside it.
+
+    Args:
+        choice: The choice among tools, as the caller wrote it.
+
+    Returns:
+        The request's `parallelToolCalls`; `None` if the choice does not say.
+    """
+    if isinstance(choice, Mapping) and "disable_parallel_tool_use" in choice:
+        return not choice["disable_parallel_tool_use"]
+    return None
+
+
 def _tool(tool: ToolLike, *, strict: bool | None) -> dict[str, Any]:
     if isinstance(tool, dict) and tool.get("type") == "function":
         # Written already; langchain-core would leave `strict` out of it.

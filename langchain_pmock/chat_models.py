@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 
 import httpx
 from langchain_core.runnables import RunnableMap
@@ -37,9 +37,7 @@ if TYPE_CHECKING:
 
 _translator.register()
 
-# The service's own sample client waits 30 s to connect. It never gives up on a stream;
-# here ten minutes without a byte are enough.
-_DEFAULT_TIMEOUT = httpx.Timeout(600.0, connect=30.0)
+ModelT = TypeVar("ModelT", bound="BaseModel")
 
 # The parameters that the constructor takes. pydantic is slow to say that it has no such
 # field, and this is asked three times in each call.
@@ -122,9 +120,37 @@ class ChatPmock(PmockSettings):
         assert isinstance(joke, Joke)
         ```
 
-    Each generation parameter below can also be given with `bind` and at the call, by
-    the same name; `None` there takes back what the constructor set. Only what was asked
-    for is sent.
+    Key init args, generation:
+        model: The model's name. The documented ones: `langchain_pmock.ModelName`.
+        temperature: How random the answer is, 0 to 2.
+        max_tokens: The most tokens that the answer may have.
+        max_completion_tokens: The same, reasoning included.
+        top_p: Choose among the tokens that make up this share of the probability.
+        frequency_penalty: Penalty on tokens by how often they came, -2 to 2.
+        presence_penalty: Penalty on tokens that came already, -2 to 2.
+        stop: Text, or texts, at which the answer ends.
+        n: How many answers `generate` makes.
+        seed: Ask for the same answer to the same request.
+        user: Your identifier for the end user.
+        logprobs, top_logprobs: Return log probabilities, with so many alternatives.
+        logit_bias: What to add to the logits of tokens, by token id.
+        parallel_tool_calls: Whether the model may call several tools at once.
+        model_kwargs: Other fields of the request, by their names on the wire.
+
+    Key init args, client:
+        access_key: By default the environment variable `PMOCK_ACCESS_KEY`.
+        secret_key: By default `PMOCK_SECRET_KEY`. It only signs, and is never sent.
+        base_url: By default `PMOCK_BASE_URL`, or else the service.
+        timeout: Seconds, or an `httpx.Timeout`; by default 30 s to connect, and 600 s
+            between two reads.
+        max_retries: How often to try again; 2 by default.
+        streaming: Whether `invoke` streams inside.
+        default_headers: More headers for each request.
+        http_client, http_async_client: Your own httpx clients.
+
+    Each generation parameter can also be given with `bind` and at the call, by the same
+    name. Only what was asked for is sent. Pass `None` to unset what the constructor
+    set; for `stop`, which LangChain passes as `None` if it is not given, pass `[]`.
     """
 
     @property
@@ -179,11 +205,10 @@ class ChatPmock(PmockSettings):
 
     def _client(self) -> PmockClient:
         """Make the client from the fields as they are now; it costs next to nothing."""
-        timeout = self.timeout or _DEFAULT_TIMEOUT
         return PmockClient(
             auth=PmockAuth(self.access_key, self.secret_key),
             base_url=self.base_url,
-            timeout=httpx.Timeout(timeout),
+            timeout=None if self.timeout is None else httpx.Timeout(self.timeout),
             max_retries=self.max_retries,
             headers=self.default_headers or {},
             http_client=self.http_client,
@@ -200,7 +225,10 @@ class ChatPmock(PmockSettings):
     ) -> dict[str, Any]:
         params = self._call_params(stop, kwargs)
         if streamed and params.get("n", 1) > 1:
-            msg = f"n={params['n']} is not valid for a stream: it has one answer."
+            msg = (
+                f"n={params['n']} cannot be streamed, because a stream carries one "
+                "answer: use generate."
+            )
             raise ValueError(msg)
         return {**_params.to_wire(params), "messages": to_wire(messages)}
 
@@ -223,6 +251,8 @@ class ChatPmock(PmockSettings):
         if (tools := given.get("tools")) is not None:
             given["tools"] = _tools.tools_to_wire(tools)
         if (choice := given.get("tool_choice")) is not None:
+            if (parallel := _tools.parallel_tool_calls(choice)) is not None:
+                given.setdefault("parallel_tool_calls", parallel)
             given["tool_choice"] = _tools.choice_to_wire(
                 choice, given.get("tools") or []
             )
@@ -267,9 +297,49 @@ class ChatPmock(PmockSettings):
             choice = _tools.choice_to_wire(tool_choice, bound)
             if choice is not None:
                 kwargs["tool_choice"] = choice
+        if parallel_tool_calls is None:
+            parallel_tool_calls = _tools.parallel_tool_calls(tool_choice)
         if parallel_tool_calls is not None:
             kwargs["parallel_tool_calls"] = parallel_tool_calls
         return self.bind(tools=bound, **kwargs)
+
+    @overload
+    def with_structured_output(
+        self,
+        schema: type[ModelT],
+        *,
+        method: Literal["json_schema", "function_calling", "json_mode"] = ...,
+        include_raw: Literal[False] = ...,
+        strict: bool | None = ...,
+        tools: None = ...,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, ModelT]: ...
+
+    @overload
+    def with_structured_output(
+        self,
+        schema: dict[str, Any] | type | None = ...,
+        *,
+        method: Literal["json_schema", "function_calling", "json_mode"] = ...,
+        include_raw: Literal[True],
+        strict: bool | None = ...,
+        tools: Sequence[Mapping[str, Any] | type | Callable[..., Any] | BaseTool]
+        | None = ...,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, dict[str, Any]]: ...
+
+    @overload
+    def with_structured_output(
+        self,
+        schema: dict[str, Any] | type | None = ...,
+        *,
+        method: Literal["json_schema", "function_calling", "json_mode"] = ...,
+        include_raw: bool = ...,
+        strict: bool | None = ...,
+        tools: Sequence[Mapping[str, Any] | type | Callable[..., Any] | BaseTool]
+        | None = ...,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, dict[str, Any] | BaseModel]: ...
 
     @override
     def with_structured_output(
@@ -289,8 +359,9 @@ class ChatPmock(PmockSettings):
             schema: A pydantic class, a TypedDict, a JSON schema, or a function or tool
                 as OpenAI writes it. May only be left out with `"json_mode"`.
             method: `"json_schema"` sends the schema as `responseFormat`;
-                `"function_calling"` as a tool that must be called; `"json_mode"` asks
-                for any JSON, so the prompt must say which.
+                `"function_calling"` as a tool that must be called, for models whose
+                profile has no `structured_output`; `"json_mode"` asks for any JSON, so
+                the prompt must say which.
             include_raw: Whether to return a dict of `raw` (the message), `parsed` and
                 `parsing_error` instead of raising if the answer cannot be parsed.
             strict: Whether the model must keep to the schema; not for `"json_mode"`.
@@ -328,16 +399,15 @@ class ChatPmock(PmockSettings):
     def _get_ls_params(
         self, stop: list[str] | None = None, **kwargs: Any
     ) -> LangSmithParams:
-        params = {**self._default_params(), **kwargs}
-        stop = stop or params.get("stop")
+        given = {_params.ALIASES.get(name, name): v for name, v in kwargs.items()}
+        params = {**self._default_params(), **given}
+        stop = params.get("stop") if stop is None else stop
         found = {
-            "ls_model_name": params.get("model_name")
-            or params.get("model")
-            or self.model,
+            "ls_model_name": params.get("model") or self.model,
             "ls_temperature": params.get("temperature"),
             "ls_max_tokens": params.get("max_tokens")
             or params.get("max_completion_tokens"),
-            "ls_stop": [stop] if isinstance(stop, str) else stop,
+            "ls_stop": [stop] if isinstance(stop, str) else stop or None,
         }
         known = {name: value for name, value in found.items() if value is not None}
         ls_params = {"ls_provider": PROVIDER, "ls_model_type": "chat", **known}
@@ -383,6 +453,8 @@ class ChatPmock(PmockSettings):
         Returns:
             About as many tokens as the model will count.
         """
+        if self.custom_get_token_ids is not None:
+            return super().get_num_tokens_from_messages(list(messages), tools)
         from langchain_pmock import _tokens  # noqa: PLC0415 - slow to load
 
         return _tokens.count_message_tokens(list(messages), tools)

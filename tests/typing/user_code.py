@@ -51,6 +51,29 @@ def constructor() -> ChatPmock:
     )
 
 
+def logit_biases(
+    by_id: dict[int, int], by_text: dict[str, float], by_both: dict[str | int, float]
+) -> None:
+    ChatPmock(model="gpt-5.1", logit_bias=by_id)
+    ChatPmock(model="gpt-5.1", logit_bias=by_text)
+    ChatPmock(model="gpt-5.1", logit_bias=by_both)
+    ChatPmock(model="gpt-5.1", logit_bias={13: -100})
+    ChatPmock(model="gpt-5.1", logit_bias={1.5: 1})  # type: ignore[dict-item]  # pyright: ignore[reportArgumentType]
+    ChatPmock(model="gpt-5.1", logit_bias={"50256": "never"})  # type: ignore[dict-item]  # pyright: ignore[reportArgumentType]
+
+
+def other_names() -> None:
+    model = ChatPmock(
+        model="gpt-5.1",
+        api_key="ak-example",
+        api_secret=SecretStr("sk-example"),
+        request_timeout=5.0,
+        stop_sequences=["END"],
+    )
+    assert_type(model.api_key, SecretStr | str)
+    ChatPmock(model="gpt-5.1", request_timeout="soon")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
 def calls(model: ChatPmock) -> None:
     assert_type(model.invoke("Hello"), AIMessage)
     assert_type(model.stream("Hello"), Iterator[AIMessageChunk])
@@ -77,9 +100,14 @@ def tools(model: ChatPmock) -> None:
 
 def structured(model: ChatPmock) -> None:
     answer = model.with_structured_output(Joke, method="json_schema", strict=True)
-    assert_type(answer, Runnable[LanguageModelInput, dict[str, Any] | BaseModel])
-    model.with_structured_output(method="json_mode", include_raw=True)
-    model.with_structured_output(Joke, method="magic")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    assert_type(answer, Runnable[LanguageModelInput, Joke])
+    assert_type(answer.invoke("Joke!").setup, str)
+    by_schema = model.with_structured_output({"title": "joke", "type": "object"})
+    assert_type(by_schema, Runnable[LanguageModelInput, dict[str, Any] | BaseModel])
+    raw = model.with_structured_output(Joke, include_raw=True)
+    assert_type(raw, Runnable[LanguageModelInput, dict[str, Any]])
+    model.with_structured_output(method="json_mode")
+    model.with_structured_output(Joke, method="magic")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 
 def errors(error: PmockError) -> None:

@@ -142,9 +142,9 @@ async def test_several_answers_cannot_be_streamed(given: str) -> None:
     params: Json = {"n": 2}
     model = service.model(**(params if given == "constructor" else {}))
     kwargs = params if given == "call" else {}
-    with pytest.raises(ValueError, match="n=2 is not valid for a stream"):
+    with pytest.raises(ValueError, match="n=2 cannot be streamed"):
         list(model.stream("Hi", **kwargs))
-    with pytest.raises(ValueError, match="n=2 is not valid for a stream"):
+    with pytest.raises(ValueError, match="n=2 cannot be streamed"):
         async for _ in model.astream("Hi", **kwargs):
             pass
     assert not service.requests
@@ -207,6 +207,8 @@ def test_a_configurable_field_keeps_streaming_working() -> None:
         ({"stop": ["a"]}, {}, {"ls_stop": ["a"]}),
         ({"stop": "a"}, {}, {"ls_stop": ["a"]}),
         ({"stop": "a"}, {"stop": ["b"]}, {"ls_stop": ["b"]}),
+        ({"stop": "a"}, {"stop_sequences": ["b"]}, {"ls_stop": ["b"]}),
+        ({"stop": "a"}, {"stop": []}, {}),
         ({}, {"model": "gpt-5.2"}, {"ls_model_name": "gpt-5.2"}),
         ({}, {"model_name": "gpt-5.2"}, {"ls_model_name": "gpt-5.2"}),
         ({}, {"model": None}, {}),

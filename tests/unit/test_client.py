@@ -245,6 +245,61 @@ def test_by_default_the_clients_are_shared(
     assert {*pools._busy, *async_pools._busy} == {0}
 
 
+@pytest.mark.parametrize(
+    ("own", "given", "sent"),
+    [
+        (None, None, httpx.Timeout(600, connect=30)),  # httpx's 5 s are no choice
+        (httpx.Timeout(7), None, httpx.Timeout(7)),
+        (httpx.Timeout(7), httpx.Timeout(3), httpx.Timeout(3)),
+        (httpx.Timeout(None), None, httpx.Timeout(None)),
+    ],
+)
+def test_the_timeout_of_the_users_client(
+    way: Way,
+    own: httpx.Timeout | None,
+    given: httpx.Timeout | None,
+    sent: httpx.Timeout,
+) -> None:
+    service = Service(good(way))
+    options: Any = {"transport": httpx.MockTransport(service)}
+    if own is not None:
+        options["timeout"] = own
+    client = client_of(
+        service,
+        timeout=given,
+        http_client=httpx.Client(**options),
+        http_async_client=httpx.AsyncClient(**options),
+    )
+    way(client)
+    assert service.timeouts == [sent.as_dict()]
+
+
+@pytest.mark.parametrize("retries", [0, 1])
+def test_a_hook_that_raises_for_the_status(way: Way, retries: int) -> None:
+    def hook(response: httpx.Response) -> None:
+        response.raise_for_status()
+
+    async def ahook(response: httpx.Response) -> None:
+        response.raise_for_status()
+
+    service = Service(lambda: httpx.Response(500), good(way))
+    transport = httpx.MockTransport(service)
+    hooks = {"response": [hook]}
+    client = client_of(
+        service,
+        max_retries=retries,
+        http_client=httpx.Client(transport=transport, event_hooks=hooks),
+        http_async_client=httpx.AsyncClient(
+            transport=transport, event_hooks={"response": [ahook]}
+        ),
+    )
+    if retries:
+        assert way(client) == way(client_of(Service(good(way))))
+    else:
+        with pytest.raises(PmockAPIError):
+            way(client)
+
+
 def test_repr_shows_neither_keys_nor_headers() -> None:
     client = client_of(Service(whole(dump({}))), headers={"authorization": "secret"})
     for secret in (ACCESS_KEY, SECRET_KEY, "secret"):

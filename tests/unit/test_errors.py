@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -205,7 +205,7 @@ def test_a_text_ends_in_one_full_stop(said: str, what: str) -> None:
     ],
 )
 def test_a_text_gives_the_number_of_the_failure(
-    known: dict[str, int], number: str
+    known: dict[str, Any], number: str
 ) -> None:
     text = str(PmockError.of("no", **known))
     assert text.startswith(f"pmock reported an error{number}: no.")

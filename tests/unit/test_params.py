@@ -5,9 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
+from langchain_core.language_models import BaseChatModel
 
-from langchain_pmock import _params, _profiles
-from langchain_pmock._params import check, to_wire
+from langchain_pmock import ChatPmock, _params, _profiles
+from langchain_pmock._params import (
+    CALL_ONLY,
+    CONSTRUCTOR_ONLY,
+    Params,
+    check,
+    to_wire,
+)
 from tests.unit.service import Service, make_model, says
 
 if TYPE_CHECKING:
@@ -121,8 +128,29 @@ def test_tools_and_the_like_are_given_at_the_call(
 
 @pytest.mark.parametrize("name", AT_THE_CALL)
 def test_tools_and_the_like_are_not_for_the_constructor(name: str) -> None:
-    with pytest.raises(ValueError, match=f"'{name}' belongs to a call"):
+    with pytest.raises(ValueError, match=f"'{name}' cannot be set here"):
         make_model(**{name: AT_THE_CALL[name][1][0]})
+
+
+@pytest.mark.parametrize("way", [by_bind, at_call])
+@pytest.mark.parametrize("name", sorted(CONSTRUCTOR_ONLY))
+def test_what_is_for_the_constructor_alone(way: Callable[..., None], name: str) -> None:
+    with pytest.raises(ValueError, match=f"'{name}' cannot be given to a call"):
+        way(Service(says()), **{name: 1})
+
+
+def test_every_field_is_for_a_call_or_for_the_constructor_alone() -> None:
+    ours = ChatPmock.model_fields.keys() - BaseChatModel.model_fields.keys()
+    assert ours == CONSTRUCTOR_ONLY | (Params.__annotations__.keys() - CALL_ONLY)
+
+
+def test_no_far_fetched_proposal() -> None:
+    with pytest.raises(ValueError, match="'max_retry': ") as caught:
+        make_model(max_retry=1)
+    assert "did you mean 'max_retries'?" in str(caught.value)
+    for far in ("reasoning_effort", "web_search", "thinking"):
+        with pytest.raises(ValueError, match="ChatPmock has no such parameter"):
+            make_model(**{far: 1})
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -183,12 +211,12 @@ def test_a_misspelled_name(
 
 @pytest.mark.parametrize("way", ALONE)
 def test_an_unknown_name(way: Callable[..., None]) -> None:
-    with pytest.raises(ValueError, match="'qwertz': it is no parameter of ChatPmock"):
+    with pytest.raises(ValueError, match="'qwertz': ChatPmock has no such parameter"):
         way(Service(says()), qwertz=1)
 
 
 def test_several_problems_are_told_at_once() -> None:
-    with pytest.raises(ValueError, match=r"temperature=3 .*; n=0 .*'x': it is no"):
+    with pytest.raises(ValueError, match=r"temperature=3 .*; n=0 .*'x': ChatPmock"):
         check({"temperature": 3, "n": 0, "x": 1})
 
 

@@ -7,7 +7,8 @@ from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar
 
 import pytest
-from pydantic import BaseModel, Field
+from langchain_core.exceptions import OutputParserException
+from pydantic import BaseModel, Field, field_validator
 from typing_extensions import TypedDict
 
 from langchain_pmock.testing._body import validate
@@ -232,6 +233,18 @@ def test_strict_closes_each_object() -> None:
     assert SCHEMA["required"] == ["title"]
 
 
+def test_strict_leaves_a_reference_by_itself() -> None:
+    class Line(BaseModel):
+        start: Point = Field(description="Where it starts.")
+
+    start = sent(Line, strict=True)["schema"]["properties"]["start"]
+    assert start == {
+        "anyOf": [{"$ref": "#/$defs/Point"}],
+        "description": "Where it starts.",
+    }
+    assert "$ref" in sent(Line)["schema"]["properties"]["start"]
+
+
 def test_a_property_that_is_called_default_is_kept() -> None:
     schema = {"title": "t", "type": "object", "properties": {"default": {}}}
     assert "default" in sent(schema, strict=True)["schema"]["properties"]
@@ -251,6 +264,49 @@ def test_a_generic_class_has_a_name() -> None:
 
     name = sent(Box[int])["name"]
     assert name == "Box_int_"
+    service = answering("function_calling", {"inner": 5}, "Box_int_")
+    by_call = service.model().with_structured_output(
+        Box[int], method="function_calling"
+    )
+    box = by_call.invoke("Hi")
+    assert isinstance(box, Box)
+    assert box.inner == 5
+    (tool,) = service.bodies[0]["tools"]
+    assert tool["function"]["name"] == "Box_int_"
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_answer_beside_its_raw_message_is_parsed_once(way: str) -> None:
+    class Watched(BaseModel):
+        title: str
+
+        @field_validator("title")
+        @classmethod
+        def _watch(cls, value: str) -> str:
+            seen.append(value)
+            return value
+
+    seen: list[str] = []
+    service = WAYS[way]("json_schema", {"title": "Sea"})
+    model = service.model().with_structured_output(Watched, include_raw=True)
+    chunks = [model.invoke("Hi")] if way == "invoke" else [*model.stream("Hi")]
+    assert seen == ["Sea"]
+    parsed = [chunk["parsed"] for chunk in chunks if "parsed" in chunk]
+    assert parsed == [Watched.model_construct(title="Sea")]
+    assert [c["parsing_error"] for c in chunks if "parsing_error" in c] == [None]
+
+
+async def test_an_answer_beside_its_raw_message_async() -> None:
+    for value, error in (({"x": 1}, None), ({"x": "far"}, OutputParserException)):
+        model = (
+            answering("json_schema", value)
+            .model()
+            .with_structured_output(Point, include_raw=True)
+        )
+        answer = await model.ainvoke("Hi")
+        assert answer.keys() == {"raw", "parsed", "parsing_error"}
+        assert answer["parsed"] == (None if error else Point(x=1))
+        assert type(answer["parsing_error"]) is (error or type(None))
 
 
 @pytest.mark.parametrize(

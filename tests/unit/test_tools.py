@@ -14,7 +14,15 @@ from typing_extensions import TypedDict
 
 from langchain_pmock._tools import choice_to_wire, tools_to_wire
 from langchain_pmock.testing._body import validate
-from tests.unit.service import Service, choice_of, data_of, envelope, make_model, whole
+from tests.unit.service import (
+    Service,
+    choice_of,
+    data_of,
+    envelope,
+    make_model,
+    says,
+    whole,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -206,6 +214,22 @@ def test_choice(choice: Any, sent: Any) -> None:  # noqa: ANN401
     assert choice_to_wire(choice, [OTHER, TOOL]) == sent
 
 
+@pytest.mark.parametrize("disabled", [True, False])
+def test_anthropics_choice_says_whether_calls_may_be_parallel(disabled: bool) -> None:  # noqa: FBT001
+    choice = {"type": "auto", "disable_parallel_tool_use": disabled}
+    service = Service(says())
+    model = service.model()
+    model.bind_tools([TOOL], tool_choice=choice).invoke("Hi")
+    model.bind_tools([TOOL]).invoke("Hi", tool_choice=choice)
+    for body in service.bodies:
+        assert body["toolChoice"] == "auto"
+        assert body["parallelToolCalls"] is not disabled
+    model.bind_tools([TOOL], tool_choice=choice, parallel_tool_calls=disabled).invoke(
+        "Hi"
+    )
+    assert service.bodies[-1]["parallelToolCalls"] is disabled
+
+
 @pytest.mark.parametrize(
     "choice",
     [
@@ -261,7 +285,12 @@ def test_tools_are_sent(service: Service, way: str, choice: Any, sent: Any) -> N
     (body,) = service.bodies
     assert plain(body["tools"][0]) == TOOL
     assert body.get("toolChoice") == sent
-    assert body.keys() <= {"model", "messages", "tools", "toolChoice"}
+    assert body.keys() - {"parallelToolCalls"} <= {
+        "model",
+        "messages",
+        "tools",
+        "toolChoice",
+    }
     assert message.tool_calls[0]["args"] == {"city": "Z"}
 
 

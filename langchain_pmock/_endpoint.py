@@ -1,0 +1,109 @@
+"""Where requests go, and which headers of the user's they have: what can be sent."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import warnings
+from typing import TYPE_CHECKING
+
+import httpx
+
+from langchain_pmock.auth import ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DEFAULT_BASE_URL = "https://ai.pmock.com/api"
+
+# The underscore is in no DNS name, but in those that containers give each other.
+_HOST = re.compile(r"([a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}\.?")
+_PORTS = range(1, 65536)
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110's token
+
+
+def check_base_url(value: str) -> str:
+    """Check the service's URL, and take off what is around it.
+
+    Args:
+        value: The URL; empty for the default.
+
+    Returns:
+        The URL, without a slash at its end.
+
+    Raises:
+        ValueError: If it cannot be the URL of a service.
+    """
+    value = value.strip().rstrip("/") or DEFAULT_BASE_URL
+    # Around an @ there may be a password, and some put a key into a query.
+    can_be_shown = not set("@?#") & set(value)
+    try:
+        url = httpx.URL(value)
+        host, raw_host = url.host, url.raw_host.decode("ascii")
+    except (httpx.InvalidURL, UnicodeError) as error:
+        msg = "base_url is not a URL" + (f": {error}" if can_be_shown else "")
+        raise ValueError(msg) from None
+    is_web = url.scheme in {"http", "https"} and host
+    if url.userinfo or ("@" in value and not is_web):
+        msg = "base_url must not have credentials in it: use access_key, secret_key"
+        raise ValueError(msg)
+    if url.query or url.fragment:
+        msg = "base_url must have neither a query nor a fragment"
+        raise ValueError(msg)
+    shown = f"base_url={value!r}" if can_be_shown else "base_url"
+    if not is_web:
+        msg = f"{shown} must start with https:// (or http://) and a host"
+        raise ValueError(msg)
+    # httpx has looked at an IPv6 address itself; no other host has a colon.
+    if not (":" in raw_host or _HOST.fullmatch(raw_host)):
+        msg = f"{shown} has a host that there cannot be"
+        raise ValueError(msg)
+    if url.port is not None and url.port not in _PORTS:
+        msg = f"{shown} has a port that there cannot be: it must be 1 to 65535"
+        raise ValueError(msg)
+    if url.scheme == "http" and not _is_loopback(host):
+        msg = (
+            f"{shown} is not encrypted: prompts, answers and the access key can be "
+            "read on the way. Use https://."
+        )
+        warnings.warn(msg, stacklevel=3)
+    return value
+
+
+def check_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Check the user's headers, and take off the space around their values.
+
+    Args:
+        headers: Value by name.
+
+    Returns:
+        The headers as they can be sent.
+
+    Raises:
+        ValueError: If one cannot be sent. No value is shown: it may be a secret.
+    """
+    for position, (name, value) in enumerate(headers.items(), start=1):
+        if not _HEADER_NAME.fullmatch(name):
+            # It may be a whole line, with the value in it.
+            msg = (
+                f"default_headers: the name at place {position} is no header's name: "
+                "use letters, digits and hyphens"
+            )
+            raise ValueError(msg)
+        if name.lower() in {ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER}:
+            msg = f"default_headers must not have {name!r}: each request is signed"
+            raise ValueError(msg)
+        if not (value.strip().isascii() and value.strip().isprintable()):
+            msg = (
+                f"default_headers[{name!r}] must be ASCII, without control characters "
+                "or line breaks"
+            )
+            raise ValueError(msg)
+    return {name: value.strip() for name, value in headers.items()}
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
