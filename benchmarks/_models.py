@@ -9,8 +9,6 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
-from langchain_mistralai import ChatMistralAI
-from langchain_openai import ChatOpenAI
 from pydantic import Field, SecretStr
 from pydantic_core import from_json
 from typing_extensions import override
@@ -21,6 +19,9 @@ from langchain_pmock._pools import shared_async_pools
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
+
+    from langchain_mistralai import ChatMistralAI
+    from langchain_openai import ChatOpenAI
 
 PROMPT = "Tell me a story."
 
@@ -58,6 +59,9 @@ def pmock(url: str, path: str) -> ChatPmock:
 
 def mistral(url: str, path: str) -> ChatMistralAI:
     """Do as `pmock`, for langchain-mistralai."""
+    # A process that measures another one is not to have it loaded.
+    from langchain_mistralai import ChatMistralAI  # noqa: PLC0415
+
     return ChatMistralAI(
         model="mistral-large",
         mistral_api_key=SecretStr("bench"),
@@ -67,6 +71,8 @@ def mistral(url: str, path: str) -> ChatMistralAI:
 
 def openai(url: str, path: str) -> ChatOpenAI:
     """Do as `pmock`, for langchain-openai."""
+    from langchain_openai import ChatOpenAI  # noqa: PLC0415 - as above
+
     return ChatOpenAI(
         model_name="gpt-5.1",
         openai_api_key=SecretStr("bench"),

@@ -194,6 +194,9 @@ def _text_chunk(text: str, id_: str | None) -> ChatGenerationChunk:
     )
     chunk = ChatGenerationChunk.__new__(ChatGenerationChunk)
     BaseModel.__init__(chunk, message=message)
+    # LangChain keeps the chunks of a stream to its end. What it puts here is a string
+    # that the garbage collector looks at; the text itself is not.
+    chunk.__dict__["text"] = text
     return chunk
 
 

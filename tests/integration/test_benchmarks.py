@@ -65,12 +65,13 @@ def test_the_overview_has_all_contestants(results: Path) -> None:
         assert figures[name].count("-") == missing
 
 
-def test_all_that_was_wanted_was_measured(results: Path) -> None:
-    _, wanted, *_ = tables(results)
-    assert len(wanted) == 15
-    for _, measured, most in wanted:
+def test_each_budget_was_measured(results: Path) -> None:
+    _, budgets, *_ = tables(results)
+    assert len(budgets) == 14
+    for _, measured, most, within in budgets:
         assert NUMBER.match(measured)
-        assert most
+        assert NUMBER.match(most)
+        assert within in {"yes", "**no**"}
 
 
 def test_every_figure_is_there(results: Path) -> None:
