@@ -39,7 +39,7 @@ ray-batch: $(VENV)/.dev ## Run the example on a local Ray cluster
 	@$(BIN)/python examples/ray_batch.py
 
 notebook: $(VENV)/.dev ## Run the notebook, and write its outputs into it
-	@$(BIN)/jupyter execute --inplace examples/chat.ipynb
+	@$(BIN)/python examples/_run_notebook.py examples/chat.ipynb
 
 test: $(VENV)/.dev ## Run all tests, with the coverage gate
 	@$(BIN)/pytest --cov

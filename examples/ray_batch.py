@@ -3,8 +3,10 @@
     python examples/ray_batch.py prompts.jsonl answers/ --actors 8 --concurrency 50
 
 The input is JSONL or Parquet with a column `prompt`, a file or the URL of one. The
-output is a folder of Parquet files: the same rows, with the columns `answer` and
-`error` added. If an actor dies, or its machine, another one takes over what it was at.
+output is a folder of Parquet files: the same rows, with the columns `answer`, `usage`,
+`trace_id` and `error` added. The folder must be new or empty, for Ray would add files
+to those of an earlier run. If an actor dies, or its machine, another one takes over
+what it was at.
 
 Ray (`pip install "ray[data]"`) runs on the cluster that `RAY_ADDRESS` names, or else on
 this machine. Each machine of a cluster needs this package, and the two keys in its
@@ -16,88 +18,179 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import re
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.dataset as pads
-import ray
+import ray.data
 from _service import service
-from batch import HOPELESS, make_up_prompts
+from batch import (
+    HOPELESS,
+    above_zero,
+    at_least_one,
+    limits,
+    make_up_prompts,
+    zero_or_more,
+)
+from langchain_core.rate_limiters import InMemoryRateLimiter
+from pyarrow import fs
+from ray.exceptions import RayError
 
 from langchain_pmock import ChatPmock, PmockError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 ROWS_PER_FILE = 10_000
+
+
+def counts(*names: str) -> pa.StructType:
+    """Make a type of some numbers of tokens; those that are not told are null."""
+    return pa.struct([(name, pa.int64()) for name in names])
+
+
+# Named types, for a column may hold nothing but nulls.
+COLUMNS = {
+    "answer": pa.string(),
+    "usage": pa.struct(
+        [
+            *counts("input_tokens", "output_tokens", "total_tokens"),
+            ("input_token_details", counts("cache_read", "audio", "image")),
+            ("output_token_details", counts("reasoning", "audio")),
+        ]
+    ),
+    "trace_id": pa.string(),
+    "error": pa.string(),
+}
 
 
 class Answerer:
     """What an actor holds: a model, whose connections stay open between batches."""
 
-    def __init__(self, concurrency: int, fields: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        concurrency: int,
+        limiter: dict[str, float] | None,
+        fields: dict[str, Any],
+    ) -> None:
         """Make the model, on the machine that uses it."""
-        self.model = ChatPmock(**fields)
         self.concurrency = concurrency
+        rate_limiter = InMemoryRateLimiter(**limiter) if limiter else None
+        self.model = ChatPmock(rate_limiter=rate_limiter, **fields)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        """Answer a batch. An error in it is one that retries did not help."""
-        replies: list[Any] = self.model.batch(
-            batch["prompt"].to_pylist(),
-            {"max_concurrency": self.concurrency},
-            return_exceptions=True,
+        """Answer a batch: a row for each of its rows, in the same order."""
+        prompts = batch["prompt"].to_pylist()
+        replies: Any = iter(
+            self.model.batch(
+                [prompt for prompt in prompts if isinstance(prompt, str)],
+                {"max_concurrency": self.concurrency},
+                return_exceptions=True,
+            )
         )
-        answers: list[str | None] = []
-        errors: list[str | None] = []
-        for reply in replies:
-            if isinstance(reply, PmockError) and not isinstance(reply, HOPELESS):
-                answers.append(None)
-                errors.append(str(reply))
-            elif isinstance(reply, Exception):
-                raise reply
-            else:
-                answers.append(reply.text)
-                errors.append(None)
-        # Named types, for a column may hold nothing but nulls.
-        return batch.append_column(
-            "answer", pa.array(answers, pa.string())
-        ).append_column("error", pa.array(errors, pa.string()))
+        rows = [
+            to_row(next(replies))
+            if isinstance(prompt, str)
+            else {"error": "the prompt is no text"}
+            for prompt in prompts
+        ]
+        for name, kind in COLUMNS.items():
+            values = pa.array([row.get(name) for row in rows], kind)
+            batch = batch.append_column(name, values)
+        return batch
+
+
+def to_row(reply: Any) -> dict[str, Any]:  # noqa: ANN401 - message or exception
+    """Make a row of a reply. An error here is one that retries did not help."""
+    if isinstance(reply, PmockError) and not isinstance(reply, HOPELESS):
+        return {"error": str(reply)}
+    if isinstance(reply, Exception):
+        raise reply
+    return {
+        "answer": reply.text,
+        "usage": reply.usage_metadata,
+        "trace_id": reply.response_metadata.get("trace_id"),
+    }
+
+
+def is_empty(folder: str) -> bool:
+    """Find out whether a folder, here or behind a URL, is new or empty."""
+    if "://" in folder:
+        system, path = fs.FileSystem.from_uri(folder)
+    else:
+        system, path = fs.LocalFileSystem(), folder
+    return not system.get_file_info(fs.FileSelector(path, allow_not_found=True))
+
+
+def check_columns(path: str, names: Iterable[str]) -> None:
+    """Refuse an input without a column of prompts, or with one of the output's."""
+    if "prompt" not in names:
+        sys.exit(f"{path} has no column `prompt`.")
+    for name in COLUMNS:
+        if name in names:
+            sys.exit(f"{path} has a column `{name}` already: rename it.")
+
+
+def report(answers: str) -> None:
+    """Count what was answered."""
+    rows = pads.dataset(answers)
+    failed = rows.count_rows(filter=pads.field("error").is_valid())
+    answered = rows.count_rows() - failed
+    print(f"{answered} answered, {failed} failed: see {answers}")
+    if not answered:
+        sys.exit("Nothing was answered.")
 
 
 def run(options: argparse.Namespace, pmock: dict[str, Any]) -> None:
     """Read, answer and write, all three at once."""
     is_parquet = options.prompts.endswith(".parquet")
     read = ray.data.read_parquet if is_parquet else ray.data.read_json
+    prompts = read(options.prompts)
+    first = prompts.take(1)
+    if not first:
+        print(f"There is no prompt in {options.prompts}")
+        return
+    check_columns(options.prompts, first[0])
     # One slow answer holds up a batch: the longer the batch, the less that matters.
     batch_size = 4 * options.concurrency
+    # Each actor has a limiter of its own, and the limit is for all of them together.
+    limiter = limits(options.rate / options.actors) if options.rate else None
     fields = {"model": options.model, "max_retries": options.retries, **pmock}
     answers = (
-        read(options.prompts)
         # Else all of a small file would go to the same actor.
-        .repartition(target_num_rows_per_block=batch_size)
-        .map_batches(
+        prompts.repartition(target_num_rows_per_block=batch_size).map_batches(
             Answerer,
-            fn_constructor_args=(options.concurrency, fields),
+            fn_constructor_args=(options.concurrency, limiter, fields),
             batch_format="pyarrow",
             batch_size=batch_size,
             compute=ray.data.ActorPoolStrategy(size=options.actors),
             num_cpus=0.1,  # An actor does little but wait.
         )
     )
-    # Its progress bars, on a terminal, say enough.
-    logging.getLogger("ray.data").setLevel(logging.WARNING)
     answers.write_parquet(options.answers, min_rows_per_file=ROWS_PER_FILE)
+    report(options.answers)
+
+
+def reason(error: RayError) -> str:
+    """Find the first cause in the traceback that Ray makes its text."""
+    cause = re.search(r"^(?:\w+\.)*(\w+: .+)", str(error), re.MULTILINE)
+    return cause[1] if cause else str(error)
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description="Answer prompts on a Ray cluster.")
-    parser.add_argument("prompts", nargs="?", help="JSONL or .parquet: id and prompt")
-    parser.add_argument("answers", nargs="?", help="folder or URL, for Parquet files")
+    parser.add_argument("prompts", nargs="?", help="JSONL or .parquet, with prompt")
+    parser.add_argument("answers", nargs="?", help="new folder or URL, for Parquet")
     parser.add_argument("--model", default="gpt-5.1")
-    parser.add_argument("--actors", type=int, default=2)
-    parser.add_argument("--concurrency", type=int, default=20, help="of each actor")
-    parser.add_argument("--retries", type=int, default=5, help="of each request")
+    parser.add_argument("--actors", type=at_least_one, default=2)
+    parser.add_argument(
+        "--concurrency", type=at_least_one, default=20, help="of each actor"
+    )
+    parser.add_argument("--rate", type=above_zero, help="most prompts in a second")
+    parser.add_argument("--retries", type=zero_or_more, default=5, help="of each")
     options = parser.parse_args(arguments)
     if options.prompts is None:
         prompts, answers = make_up_prompts()
@@ -110,14 +203,20 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     """Answer the prompts of the command line."""
     options = parse()
-    with service() as pmock:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # It would phone home.
-        ray.init(logging_level=logging.ERROR, log_to_driver=False)
-        run(options, pmock)
-    rows = pads.dataset(options.answers)
-    failed = rows.count_rows(filter=pads.field("error").is_valid())
-    answered = rows.count_rows() - failed
-    print(f"{answered} answered, {failed} failed: see {options.answers}")
+    try:
+        if not is_empty(options.answers):
+            sys.exit(f"{options.answers} is not empty: take another folder.")
+        with service() as pmock:
+            # Else it would phone home.
+            os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+            ray.init(logging_level=logging.ERROR, log_to_driver=False)
+            # Its progress bars, on a terminal, say enough, and we tell of errors.
+            logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+            run(options, pmock)
+    except RayError as error:
+        sys.exit(f"Stopped: {reason(error)}")
+    except OSError as error:
+        sys.exit(f"Stopped: {type(error).__name__}: {error}")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +21,8 @@ from langchain_pmock.testing import Fault, PmockServer
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
 MORE_THAN_A_TEST_TAKES = 120.0  # seconds
 
 
@@ -33,6 +35,7 @@ def run(
     *arguments: object,
     env: Mapping[str, str] | None = None,
     fails: bool = False,
+    complains: bool = False,
 ) -> str:
     """Run an example; it must end well and not complain, or else tell why."""
     done = subprocess.run(  # noqa: S603 - our own command
@@ -43,12 +46,12 @@ def run(
         timeout=MORE_THAN_A_TEST_TAKES,
         check=False,
     )
+    assert "Traceback" not in done.stderr
     if fails:
-        assert done.returncode != 0
-        assert "Traceback" not in done.stderr
+        assert done.returncode in {1, 2}
         return done.stderr
     assert done.returncode == 0, done.stderr
-    assert not done.stderr
+    assert complains or not done.stderr
     return done.stdout
 
 
@@ -78,6 +81,21 @@ def count_lines(path: Path) -> int:
 
 def asked(server: PmockServer) -> list[str]:
     return [request.body["messages"][-1]["content"] for request in server.requests]
+
+
+@pytest.mark.parametrize("target", ["demo", "agent", "batch", "ray-batch", "notebook"])
+def test_make_runs_files_that_exist(target: str, tmp_path: Path) -> None:
+    make = shutil.which("make") or pytest.skip("there is no make")
+    done = subprocess.run(  # noqa: S603 - our own command
+        [make, "--dry-run", target, f"VENV={tmp_path}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    named = re.findall(r"examples/\S+", done.stdout)
+    assert named
+    assert [name for name in named if not (ROOT / name).exists()] == []
 
 
 # --- quickstart.py --------------------------------------------------------------------
@@ -222,9 +240,7 @@ def test_batch_keeps_to_a_rate(tmp_path: Path) -> None:
     assert times[-1] - times[0] > 0.5
 
 
-def test_batch_stops_where_no_prompt_can_succeed(
-    server: PmockServer, tmp_path: Path
-) -> None:
+def test_batch_stops_at_wrong_keys(server: PmockServer, tmp_path: Path) -> None:
     prompts, answers = tmp_path / "prompts.jsonl", tmp_path / "answers.jsonl"
     write_prompts(prompts, 20)
     env = {**server.env, "PMOCK_SECRET_KEY": "sk-example"}
@@ -237,14 +253,123 @@ def test_batch_stops_where_no_prompt_can_succeed(
     assert len(server.requests) == 2
 
 
-def test_batch_says_which_line_is_no_prompt(
+@pytest.mark.parametrize("status", [402, 403, 404])
+def test_batch_stops_where_no_prompt_can_succeed(
+    status: int, server: PmockServer, tmp_path: Path
+) -> None:
+    prompts, answers = tmp_path / "prompts.jsonl", tmp_path / "answers.jsonl"
+    write_prompts(prompts, 20)
+    server.script("Yes.", *[Fault(status=status, message="no such luck")] * 20)
+    arguments = (prompts, answers, "--concurrency", 1)
+    complaint = run("batch.py", *arguments, env=server.env, fails=True)
+    assert complaint.startswith("Stopped: ")
+    assert "no such luck" in complaint
+    assert [line["answer"] for line in read_lines(answers)] == ["Yes."]
+    assert len(server.requests) == 2
+
+
+def test_batch_fails_if_all_prompts_fail(server: PmockServer, tmp_path: Path) -> None:
+    prompts, answers = tmp_path / "prompts.jsonl", tmp_path / "answers.jsonl"
+    write_prompts(prompts, 3)
+    server.fail(status=400, times=3)
+    complaint = run("batch.py", prompts, answers, env=server.env, fails=True)
+    assert complaint == "Nothing was answered.\n"
+    assert ["error" in line for line in read_lines(answers)] == [True] * 3
+
+    run("batch.py", prompts, answers, env=server.env)
+    # And there is nothing wrong with having nothing to do.
+    text = run("batch.py", prompts, answers, env=server.env)
+    assert "3 prompts are answered already, 0 are to be asked." in text
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ('{"id": 2, "text": "Hello"}', "no JSON object with id and prompt"),
+        ('["id", "prompt"]', "no JSON object with id and prompt"),
+        ('{"id": 2, "prompt": "Hel', "no JSON object with id and prompt"),
+        ('{"id": 2, "prompt": null}', "the prompt is no text"),
+        ('{"id": [2], "prompt": "Hello"}', "the id is no text and no whole number"),
+        ('{"id": true, "prompt": "Hello"}', "the id is no text and no whole number"),
+        ('{"id": 1, "prompt": "Hello"}', "an earlier line has this id"),
+    ],
+)
+def test_batch_refuses_a_line_that_is_no_prompt(
+    line: str, why: str, server: PmockServer, tmp_path: Path
+) -> None:
+    prompts, answers = tmp_path / "prompts.jsonl", tmp_path / "answers.jsonl"
+    prompts.write_text(f'{{"id": 1, "prompt": "Hello"}}\n\n{line}\n')
+    complaint = run("batch.py", prompts, answers, env=server.env, fails=True)
+    assert complaint == f"{prompts}, line 3: {why}: {line}\n"
+    assert not server.requests
+    assert not answers.exists()
+
+
+def test_batch_leaves_out_blank_lines(server: PmockServer, tmp_path: Path) -> None:
+    prompts, answers = tmp_path / "prompts.jsonl", tmp_path / "answers.jsonl"
+    prompts.write_text('\n{"id": 1, "prompt": "One"}\n  \n{"id": "1", "prompt": "A"}')
+    assert "2 answered, 0 failed" in run("batch.py", prompts, answers, env=server.env)
+    assert {line["id"]: line["answer"] for line in read_lines(answers)} == {
+        1: "You said: One",
+        "1": "You said: A",
+    }
+
+
+@pytest.mark.parametrize(
+    "line", ['{"id": "q0", "ans', '{"id": "q0", "prompt": "Hello"}', "Dear diary,"]
+)
+def test_batch_refuses_answers_that_are_none(
+    line: str, server: PmockServer, tmp_path: Path
+) -> None:
+    prompts, answers = tmp_path / "prompts.jsonl", tmp_path / "answers.jsonl"
+    write_prompts(prompts, 3)
+    before = f'{{"id": "q1", "answer": "Yes."}}\n{line}\n'
+    answers.write_text(before)
+    complaint = run("batch.py", prompts, answers, env=server.env, fails=True)
+    assert (
+        complaint == f"{answers}, line 2: no answer and no error of a prompt: {line}\n"
+    )
+    assert not server.requests
+    assert answers.read_text() == before
+
+
+def test_batch_keeps_a_last_answer_that_lacks_only_its_end(
     server: PmockServer, tmp_path: Path
 ) -> None:
     prompts, answers = tmp_path / "prompts.jsonl", tmp_path / "answers.jsonl"
-    prompts.write_text('{"id": 1, "prompt": "Hello"}\n{"id": 2, "text": "Hello"}\n')
-    complaint = run("batch.py", prompts, answers, env=server.env, fails=True)
-    assert '{"id": 2, "text": "Hello"}' in complaint
-    assert not server.requests
+    write_prompts(prompts, 2)
+    answers.write_text('{"id": "q1", "answer": "Yes."}')
+    assert "1 answered, 0 failed" in run("batch.py", prompts, answers, env=server.env)
+    assert [line["id"] for line in read_lines(answers)] == ["q1", "q0"]
+
+
+def test_batch_says_that_there_are_no_prompts(tmp_path: Path) -> None:
+    prompts, answers = tmp_path / "prompts.jsonl", tmp_path / "answers.jsonl"
+    complaint = run("batch.py", prompts, answers, fails=True)
+    assert complaint.startswith("Stopped: ")
+    assert str(prompts) in complaint
+    assert not answers.exists()
+
+
+@pytest.mark.parametrize(
+    "option", ["--concurrency=0", "--rate=0", "--rate=nan", "--rate=-1", "--retries=-1"]
+)
+def test_batch_checks_its_options(option: str, tmp_path: Path) -> None:
+    prompts, answers = tmp_path / "prompts.jsonl", tmp_path / "answers.jsonl"
+    write_prompts(prompts, 2)
+    name, _, value = option.partition("=")
+    complaint = run("batch.py", prompts, answers, option, fails=True)
+    assert re.search(rf"argument {name}: invalid \w+ value: '{value}'", complaint)
+
+
+def test_batch_does_not_write_into_the_prompts(tmp_path: Path) -> None:
+    prompts, link = tmp_path / "prompts.jsonl", tmp_path / "answers.jsonl"
+    write_prompts(prompts, 2)
+    before = prompts.read_text()
+    link.symlink_to(prompts)
+    complaint = run("batch.py", prompts, link, fails=True)
+    assert "the same file" in complaint
+    assert prompts.read_text() == before
 
 
 def test_batch_needs_a_place_for_answers(tmp_path: Path) -> None:
@@ -265,23 +390,24 @@ def ray_env() -> Iterator[dict[str, str]]:
         }
 
 
+def run_ray(*arguments: object, env: Mapping[str, str], fails: bool = False) -> str:
+    """Run the example; Ray may have something to say about the machine."""
+    return run("ray_batch.py", *arguments, env=env, fails=fails, complains=True)
+
+
 @pytest.mark.scale
 def test_ray_batch_makes_up_prompts(ray_env: dict[str, str], tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
-    done = subprocess.run(  # noqa: S603 - our own command
-        command("ray_batch.py"),
-        env={**os.environ, **ray_env, "TMPDIR": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        timeout=MORE_THAN_A_TEST_TAKES,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    told = run_ray(env={**ray_env, "TMPDIR": str(tmp_path)})
     (answers,) = tmp_path.glob("pmock-batch-*/answers")
-    assert f"100 answered, 0 failed: see {answers}" in done.stdout
+    assert f"100 answered, 0 failed: see {answers}" in told
     rows = {row["id"]: row for row in parquet.read_table(answers).to_pylist()}
     assert len(rows) == 100
     assert rows["7"]["answer"] == "You said: What is 7 times 7?"
+    assert rows["7"]["usage"]["total_tokens"] > 0
+    assert rows["7"]["usage"]["output_token_details"]["reasoning"] == 0
+    assert re.fullmatch("[0-9a-f]{24}", rows["7"]["trace_id"])
+    assert rows["7"]["error"] is None
 
 
 @pytest.mark.scale
@@ -328,3 +454,83 @@ def test_ray_batch_answers_each_prompt_once_though_an_actor_dies(
     for row in rows:
         if row not in failed:
             assert row["answer"] == f"You said: {prompts[row['id']]}"
+
+
+@pytest.mark.scale
+def test_ray_batch_keeps_rows_that_it_cannot_ask_and_the_answers_of_earlier_runs(
+    ray_env: dict[str, str], tmp_path: Path
+) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    times: list[float] = []
+
+    def clock() -> float:
+        times.append(time.time())
+        return times[-1]
+
+    path, answers = tmp_path / "prompts.jsonl", tmp_path / "answers"
+    prompts = {"a": None, **{f"q{number}": f"Say {number}." for number in range(6)}}
+    rows = [{"id": i, "prompt": prompt} for i, prompt in prompts.items()]
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in [*rows, {"id": "z"}]))
+    arguments = (path, answers, "--actors", 4, "--rate", 8)
+    with PmockServer(clock=clock) as server:
+        env = {**ray_env, **server.env}
+        assert "6 answered, 2 failed" in run_ray(*arguments, env=env)
+        # So few prompts go to one actor, which may ask a fourth of what all may: two
+        # a second. With a limit of eight it would be done in 0.6 s.
+        assert len(server.requests) == 6
+        assert times[-1] - times[0] > 1.2
+
+        answered = {row["id"]: row for row in parquet.read_table(answers).to_pylist()}
+        assert set(answered) == {*prompts, "z"}
+        assert answered["q5"]["answer"] == "You said: Say 5."
+        for i in ("a", "z"):
+            assert answered[i]["error"] == "the prompt is no text"
+            assert answered[i]["answer"] is answered[i]["usage"] is None
+
+        # The same command again would add the same rows again.
+        before = sorted(answers.iterdir())
+        complaint = run_ray(*arguments, env=env, fails=True)
+        assert complaint == f"{answers} is not empty: take another folder.\n"
+        assert sorted(answers.iterdir()) == before
+        assert len(server.requests) == 6
+
+
+@pytest.mark.scale
+def test_ray_batch_stops_at_wrong_keys(
+    server: PmockServer, ray_env: dict[str, str], tmp_path: Path
+) -> None:
+    prompts, answers = tmp_path / "prompts.jsonl", tmp_path / "answers"
+    write_prompts(prompts, 4)
+    env = {**ray_env, **server.env, "PMOCK_SECRET_KEY": "sk-example"}
+    complaint = run_ray(prompts, answers, env=env, fails=True)
+    *_, last = complaint.splitlines()
+    assert last.startswith("Stopped: PmockAuthenticationError: ")
+    assert "PMOCK_SECRET_KEY" in last
+    assert len(complaint.splitlines()) < 10
+
+
+@pytest.mark.scale
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ('{"prompt": "Hello", "usage": 5}', "{} has a column `usage` already"),
+        ('{"text": "Hello"}', "{} has no column `prompt`."),
+    ],
+)
+def test_ray_batch_refuses_other_columns(
+    line: str, why: str, ray_env: dict[str, str], tmp_path: Path
+) -> None:
+    prompts, answers = tmp_path / "prompts.jsonl", tmp_path / "answers"
+    prompts.write_text(f"{line}\n")
+    complaint = run_ray(prompts, answers, env=ray_env, fails=True)
+    assert why.format(prompts) in complaint
+    assert not answers.exists()
+
+
+@pytest.mark.scale
+def test_ray_batch_has_nothing_to_do(ray_env: dict[str, str], tmp_path: Path) -> None:
+    prompts, answers = tmp_path / "prompts.jsonl", tmp_path / "answers"
+    prompts.touch()
+    told = run_ray(prompts, answers, env=ray_env)
+    assert f"There is no prompt in {prompts}\n" in told
+    assert not answers.exists()
