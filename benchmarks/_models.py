@@ -60,7 +60,7 @@ def pmock(url: str, path: str) -> ChatPmock:
 def mistral(url: str, path: str) -> ChatMistralAI:
     """Do as `pmock`, for langchain-mistralai."""
     # A process that measures another one is not to have it loaded.
-    from langchain_mistralai import ChatMistralAI  # noqa: PLC0415
+    from langchain_mistralai import ChatMistralAI  # noqa: PLC0415 - as said
 
     return ChatMistralAI(
         model="mistral-large",

@@ -222,7 +222,7 @@ def _ratio(ratio: Cost) -> str:
 
 def _number(value: float) -> str:
     """Write three digits of a number, and all before the point."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"  # noqa: PLR2004
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"  # noqa: PLR2004 - digits
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

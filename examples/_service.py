@@ -30,7 +30,7 @@ def service() -> Iterator[dict[str, Any]]:
         return
 
     # Only here: a live run does not need the extra `testing`.
-    from langchain_pmock.testing import PmockServer  # noqa: PLC0415
+    from langchain_pmock.testing import PmockServer  # noqa: PLC0415 - as said
 
     print("Service: a PmockServer on this machine. It repeats what it hears; for real")
     print("         answers set PMOCK_ACCESS_KEY and PMOCK_SECRET_KEY.")

@@ -102,7 +102,7 @@ class Answerer:
         return batch
 
 
-def to_row(reply: Any) -> dict[str, Any]:  # noqa: ANN401 - message or exception
+def to_row(reply: Any) -> dict[str, Any]:
     """Make a row of a reply. An error here is one that retries did not help."""
     if isinstance(reply, PmockError) and not isinstance(reply, HOPELESS):
         return {"error": str(reply)}

@@ -235,7 +235,7 @@ def new_tool_call_id() -> str:
     return f"call_{uuid.uuid4().hex}"
 
 
-def get(mapping: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401 - any JSON value
+def get(mapping: Mapping[str, Any], name: str) -> Any:
     """Read a field by its name in camelCase or in snake_case.
 
     Args:
@@ -259,7 +259,7 @@ def _rest(mapping: Mapping[str, Any], known: set[str]) -> dict[str, Any]:
     return {k: _snake_keys(v) for k, v in named.items() if k not in known}
 
 
-def _snake_keys(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+def _snake_keys(value: Any) -> Any:
     if isinstance(value, dict):
         return {snake_case(k): _snake_keys(v) for k, v in value.items()}
     if isinstance(value, list):

@@ -279,7 +279,7 @@ class _ToolCalls:
         self._arguments[index].append(args)
         return tool_call_chunk(index=index, id=new_id, name=new_name, args=args)
 
-    def _index(self, wire_index: Any, id_: str | None, name: str | None) -> int:  # noqa: ANN401
+    def _index(self, wire_index: Any, id_: str | None, name: str | None) -> int:
         index = self._by_wire_index.get(wire_index)
         if index is not None:
             known = self._ids[index]

@@ -27,7 +27,6 @@ from langchain_pmock._transport import (
     transport_errors,
 )
 from langchain_pmock._version import __version__
-from langchain_pmock.auth import SIGNED_AT
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -58,6 +57,7 @@ _STREAM_HEADERS = {
     "Accept-Encoding": "identity",
 }
 _PATH = "/ai/chat/completions"
+_UNAUTHORIZED = 401
 
 
 @dataclass(frozen=True)
@@ -182,12 +182,12 @@ class PmockClient:
             for chunk in reader.end():
                 yield chunk
 
-    # One attempt. httpx signs once more on HTTP 401; the same on a 401 in an envelope.
+    # One attempt: after a 401, as a status or in an envelope, it is signed once more.
 
     def _signed_twice(self, send: Callable[..., ResultT], *args: Any) -> ResultT:
         try:
             return send(*args)
-        except errors.PmockAuthenticationError as error:
+        except errors.PmockError as error:
             if not self._worth_signing_again(error):
                 raise
         return send(*args)
@@ -197,17 +197,17 @@ class PmockClient:
     ) -> ResultT:
         try:
             return await send(*args)
-        except errors.PmockAuthenticationError as error:
+        except errors.PmockError as error:
             if not self._worth_signing_again(error):
                 raise
         return await send(*args)
 
-    def _worth_signing_again(self, error: errors.PmockAuthenticationError) -> bool:
+    def _worth_signing_again(self, error: errors.PmockError) -> bool:
         """Tell whether a second signature may help, and learn the clock for it."""
-        response = error.response
-        if response is None or len(response.request.extensions[SIGNED_AT] or ()) > 1:
+        if _UNAUTHORIZED not in (error.code, error.status_code):
             return False
-        self.auth.learn_clock(response)
+        if error.response is not None:
+            self.auth.learn_clock(error.response)
         return True
 
     def _post(
@@ -270,7 +270,7 @@ class PmockClient:
         with transport_errors(self.auth):
             return client.send(
                 self._request(client, content, streamed=streamed),
-                auth=self.auth,
+                auth=None,  # it is signed, and the client's own is not for it
                 follow_redirects=False,
                 stream=streamed,
             )
@@ -281,7 +281,7 @@ class PmockClient:
         with transport_errors(self.auth):
             return await client.send(
                 self._request(client, content, streamed=streamed),
-                auth=self.auth,
+                auth=None,  # it is signed, and the client's own is not for it
                 follow_redirects=False,
                 stream=streamed,
             )
@@ -299,13 +299,15 @@ class PmockClient:
         all_headers["Content-Type"] = "application/json"
         if streamed:
             all_headers.update(_STREAM_HEADERS)
-        return client.build_request(
+        request = client.build_request(
             "POST",
             _url(self.base_url),
             content=content,
             headers=all_headers,
             timeout=self.timeout or self._default_timeout(client),
         )
+        self.auth.sign_request(request)
+        return request
 
     def _default_timeout(
         self, client: httpx.Client | httpx.AsyncClient

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import random
+import re
 import time
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from langchain_pmock.auth import read_date
 from langchain_pmock.errors import PmockError
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ logger = logging.getLogger("langchain_pmock")
 _FIRST_WAIT = 0.5  # seconds; doubles with each attempt
 _LONGEST_WAIT = 8.0
 _LONGEST_RETRY_AFTER = 60.0
+# The RFC has whole seconds; some services are more precise.
+_SECONDS = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 
 
 def attempt(max_retries: int, func: Callable[[], ResultT]) -> ResultT:
@@ -91,7 +94,7 @@ def async_retrying(max_retries: int) -> AsyncRetrying:
 
 
 def _options(max_retries: int) -> dict[str, Any]:
-    from tenacity import retry_if_exception, stop_after_attempt  # noqa: PLC0415
+    from tenacity import retry_if_exception, stop_after_attempt  # noqa: PLC0415 - as above
 
     return {
         "retry": retry_if_exception(_is_retryable),
@@ -123,30 +126,27 @@ def wait(retry_state: RetryCallState) -> float:
 
 
 def retry_after(error: BaseException | None) -> float | None:
-    """Read an error's `Retry-After` header (RFC 9110).
+    """Read an error's `Retry-After` header (RFC 9110): seconds, or a date.
 
     Args:
         error: The error of a failed attempt.
 
     Returns:
-        Seconds from now, at least 0; `None` if there is no such header.
+        Seconds from now, at least 0; `None` if there is no such header, or it is
+        neither.
     """
     response = error.response if isinstance(error, PmockError) else None
-    if response is None or not (value := response.headers.get("retry-after")):
+    if response is None:
         return None
-    try:
+    value = response.headers.get("retry-after", "").strip()
+    if _SECONDS.fullmatch(value):
         return max(0.0, float(value))
-    except ValueError:
-        pass
-    try:
-        until = parsedate_to_datetime(value).timestamp()
-        # By the service's clock, where it tells it: ours may be off.
-        now = parsedate_to_datetime(response.headers["date"]).timestamp()
-    except KeyError:
-        now = time.time()
-    except (OverflowError, ValueError):
+    until = read_date(value)
+    if until is None:
         return None
-    return max(0.0, until - now)
+    # By the service's clock, where it tells it: ours may be off.
+    now = read_date(response.headers.get("date", ""))
+    return max(0.0, until - (time.time() if now is None else now))
 
 
 def _is_retryable(error: BaseException) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003 - pydantic reads the annotations
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 from langchain_core.language_models import BaseChatModel
@@ -209,10 +209,10 @@ class PmockSettings(BaseChatModel):
     @classmethod
     def _explain(
         cls,
-        value: Any,  # noqa: ANN401 - it may be anything
+        value: Any,
         handler: ValidatorFunctionWrapHandler,
         info: ValidationInfo,
-    ) -> Any:  # noqa: ANN401
+    ) -> Any:
         """Show the value in the error, which is safe for these fields alone."""
         try:
             return handler(value)
@@ -298,4 +298,22 @@ class PmockSettings(BaseChatModel):
         memo = {} if memo is None else memo
         for client in (self.http_client, self.http_async_client):
             memo[id(client)] = client
-        return super().__deepcopy__(memo)
+        return _without_cache(super().__deepcopy__(memo))
+
+    def __copy__(self) -> Self:
+        """Copy the fields alone; `model_copy` changes them after."""
+        return _without_cache(super().__copy__())
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Set a field."""
+        super().__setattr__(name, value)
+        _without_cache(self)
+
+
+ModelT = TypeVar("ModelT", bound=BaseChatModel)
+
+
+def _without_cache(model: ModelT) -> ModelT:
+    """Drop what langchain-core wrote of the model: caches and traces go by it."""
+    model.__dict__.pop("_serialized", None)
+    return model

@@ -138,7 +138,7 @@ def _format(json_schema: dict[str, Any], *, strict: bool | None) -> dict[str, An
     return {"type": "json_schema", "json_schema": json_schema}
 
 
-def _closed(schema: Any) -> Any:  # noqa: ANN401 - any part of a JSON schema
+def _closed(schema: Any) -> Any:
     """Close each object, as strict mode demands: all of its fields, and no others."""
     if isinstance(schema, list):
         return [_closed(item) for item in schema]
@@ -309,7 +309,7 @@ def _with_plain_name(schema: Schema) -> Schema:
 class _ChecksMessage:
     """Looks at the message before it is parsed: a refusal or a cut answer is none."""
 
-    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:  # noqa: ANN401
+    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
         message = getattr(result[0], "message", None)
         if not isinstance(message, AIMessage):
             return super().parse_result(result, partial=partial)  # type: ignore[misc]

@@ -188,7 +188,7 @@ def _count_roughly(message: BaseMessage) -> int:
     return total
 
 
-def _count_tool(tool: Any) -> int:  # noqa: ANN401 - whatever bind_tools takes
+def _count_tool(tool: Any) -> int:
     # A dict is a schema already, and one that LangChain does not know counts as well.
     schema = tool if isinstance(tool, dict) else convert_to_openai_tool(tool)
     return _FUNCTION + count_text_tokens(_to_json(schema))

@@ -93,7 +93,7 @@ def _content(message: AIMessage) -> list[dict[str, Any]]:
     return blocks
 
 
-def _call(call: Any) -> dict[str, Any]:  # noqa: ANN401 - a TypedDict of langchain-core
+def _call(call: Any) -> dict[str, Any]:
     return {
         "type": "tool_call",
         "name": call["name"],

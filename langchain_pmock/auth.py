@@ -13,6 +13,7 @@ import html
 import json
 import re
 import time
+from datetime import timezone
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -29,7 +30,7 @@ ACCESS_KEY_HEADER = "wuinai-access-key"
 ACCESS_TOKEN_HEADER = "wuinai-access-token"  # noqa: S105 - the name of a header
 
 SIGNED_AT = "pmock_signed_at"
-"""The request extension that lists when a request was signed (Unix time, seconds)."""
+"""The request extension that tells when a request was signed (Unix time, seconds)."""
 
 _MINUTE = 60
 _SHORTEST_SECRET = 4  # shorter ones would be found in any text
@@ -144,7 +145,7 @@ class PmockAuth(httpx.Auth):
         request.headers.encoding = "utf-8"  # httpx would take the keys for ASCII
         request.headers[ACCESS_KEY_HEADER] = access_key
         request.headers[ACCESS_TOKEN_HEADER] = token
-        request.extensions.setdefault(SIGNED_AT, []).append(now)
+        request.extensions[SIGNED_AT] = now
 
     def learn_clock(self, response: httpx.Response) -> None:
         """Learn how far this machine's clock is off from a response's `Date`.
@@ -157,13 +158,10 @@ class PmockAuth(httpx.Auth):
             response: A response to a request that was signed here.
         """
         signed_at = response.request.extensions.get(SIGNED_AT)
-        try:
-            date = parsedate_to_datetime(response.headers["date"]).timestamp()
-        except (KeyError, OverflowError, ValueError):
+        date = read_date(response.headers.get("date", ""))
+        if date is None or signed_at is None:
             return
-        if not signed_at:
-            return
-        least, most = date - time.time(), date + 1 - signed_at[-1]
+        least, most = date - time.time(), date + 1 - signed_at
         if not least <= self.clock_offset <= most:
             is_right = least <= 0 <= most
             _clock_offsets[self._access_key.get_secret_value()] = (
@@ -190,6 +188,24 @@ class PmockAuth(httpx.Auth):
                 pattern = "".join(_any_spelling(character) for character in secret)
                 payload = re.sub(pattern.encode(), b"***", payload, flags=re.IGNORECASE)
         return payload
+
+
+def read_date(value: str) -> float | None:
+    """Read the date of an HTTP header (RFC 9110), which is in UTC if it names no zone.
+
+    Args:
+        value: The header's value.
+
+    Returns:
+        Unix time in seconds; `None` if it is no date.
+    """
+    try:
+        date = parsedate_to_datetime(value)
+        if date.tzinfo is None:
+            date = date.replace(tzinfo=timezone.utc)
+        return date.timestamp()
+    except (OverflowError, ValueError):
+        return None
 
 
 def _any_spelling(character: str) -> str:

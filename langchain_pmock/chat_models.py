@@ -413,12 +413,6 @@ class ChatPmock(PmockSettings):
         ls_params = {"ls_provider": PROVIDER, "ls_model_type": "chat", **known}
         return cast("LangSmithParams", ls_params)
 
-    def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
-        # langchain-core keeps what it wrote of a model, also when a copy of it or an
-        # assignment changed a field: a cache would answer for the wrong model.
-        self.__dict__.pop("_serialized", None)
-        return super()._get_llm_string(stop=stop, **kwargs)
-
     def _resolve_model_profile(self) -> ModelProfile | None:
         return get_profile(self.model)
 

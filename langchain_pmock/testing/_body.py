@@ -89,7 +89,7 @@ class OtherTool(BaseModel):
     type: Text
 
 
-def _tag_tool(value: Any) -> str:  # noqa: ANN401 - it may be anything
+def _tag_tool(value: Any) -> str:
     is_function = isinstance(value, dict) and value.get("type") == "function"
     return "<function>" if is_function else "<other>"
 
@@ -141,7 +141,7 @@ class UnknownFormat(BaseModel):
     type: Literal["text", "json_object", "json_schema"]
 
 
-def _tag_format(value: Any) -> str:  # noqa: ANN401 - it may be anything
+def _tag_format(value: Any) -> str:
     kind = value.get("type") if isinstance(value, dict) else None
     if kind == "json_schema":
         return "<schema>"
@@ -215,7 +215,7 @@ class Body(Strict):
         return min(self.max_tokens, self.max_completion_tokens)
 
 
-def parse(content: bytes) -> Any:  # noqa: ANN401 - JSON may be anything
+def parse(content: bytes) -> Any:
     """Parse a request's bytes.
 
     Raises:
@@ -228,7 +228,7 @@ def parse(content: bytes) -> Any:  # noqa: ANN401 - JSON may be anything
         raise InvalidBodyError(message) from None
 
 
-def validate(body: Any) -> Body:  # noqa: ANN401 - JSON may be anything
+def validate(body: Any) -> Body:
     """Check a parsed body against the contract.
 
     Args:

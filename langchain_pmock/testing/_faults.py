@@ -43,18 +43,20 @@ def spoil(
     """
     answer = _replaced(right, fault, is_stream=is_stream, trace_id=trace_id)
     if answer is right:
+        fault = _before_done(fault, right.steps)
         steps = right.steps
         if is_stream:
             steps = _with_bad_event(steps, fault, newline, trace_id)
         steps = _broken_off(steps, fault, is_stream=is_stream)
-        answer = replace(right, steps=steps, code=fault.code or right.code)
+        code = right.code if fault.code is None else fault.code
+        answer = replace(right, steps=steps, code=code)
     if fault.stall:
         answer.steps = _stalled(answer.steps, fault)
     if fault.byte_by_byte:
         answer.steps = _one_by_one(answer.steps)
     if fault.retry_after is not None:
         after = fault.retry_after
-        text = after if isinstance(after, str) else f"{after:g}"
+        text = after if isinstance(after, str) else _decimal(after)
         answer.headers = {**answer.headers, "Retry-After": text}
     return answer
 
@@ -67,13 +69,27 @@ def _replaced(right: Answer, fault: Fault, *, is_stream: bool, trace_id: str) ->
     if fault.body is not None:
         headers = {"Content-Type": fault.content_type}
         return Answer([fault.body], status=fault.status or 200, headers=headers)
-    code = fault.code or fault.status
+    code = fault.status if fault.code is None else fault.code
     if code is not None and (fault.status is not None or not is_stream):
         body = envelope(code, fault.message, None, trace_id)
         return Answer([body], status=fault.status or 200, code=code)
     if fault.garbage and not is_stream:
         return Answer([_GARBAGE])
     return right
+
+
+def _before_done(fault: Fault, steps: list[Step]) -> Fault:
+    """Let it happen before [DONE] at the latest: what comes after, nobody reads."""
+    last = steps[-1] if steps else b""
+    most = len(steps)
+    if isinstance(last, bytes) and last.rstrip().endswith(b"data: [DONE]"):
+        most -= 1
+    counts = {
+        name: min(count, most)
+        for name in ("after", "cut_after", "reset_after")
+        if (count := getattr(fault, name)) is not None
+    }
+    return replace(fault, **counts)
 
 
 def _with_bad_event(
@@ -118,3 +134,8 @@ def _one_by_one(steps: list[Step]) -> list[Step]:
         else:
             single.append(step)
     return single
+
+
+def _decimal(seconds: float) -> str:
+    """Write seconds without an exponent, which a `Retry-After` cannot have."""
+    return f"{seconds:.6f}".rstrip("0").rstrip(".")

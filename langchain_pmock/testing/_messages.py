@@ -71,7 +71,7 @@ class Strict(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _refuse_unknown(cls, value: Any) -> Any:  # noqa: ANN401 - it may be anything
+    def _refuse_unknown(cls, value: Any) -> Any:
         # Pydantic's own error does not say which fields there are.
         if isinstance(value, dict) and cls.model_config.get("extra") == "forbid":
             allowed = [field.alias or key for key, field in cls.model_fields.items()]
@@ -144,7 +144,7 @@ _BLOCKS = {"text", "image_url", "input_audio", "file"}
 
 
 # Tags of unions are in angle brackets, to be told from the fields in an error's path.
-def _tag_block(value: Any) -> str:  # noqa: ANN401 - it may be anything
+def _tag_block(value: Any) -> str:
     kind = value.get("type") if isinstance(value, dict) else None
     return f"<{kind}>" if isinstance(kind, str) and kind in _BLOCKS else "<unknown>"
 
@@ -264,7 +264,7 @@ _ROLES = {
 }
 
 
-def _tag_message(value: Any) -> str:  # noqa: ANN401 - it may be anything
+def _tag_message(value: Any) -> str:
     role = value.get("role") if isinstance(value, dict) else None
     return _ROLES.get(role, "<unknown>") if isinstance(role, str) else "<unknown>"
 

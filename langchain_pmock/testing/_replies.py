@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import TypeGuard
+
+
+_BODILESS = (204, 205, 304)  # no envelope and no page can go with these
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,44 @@ class Reply:
     raw: Sequence[bytes] | None = None
 
 
+def _is_whole(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_count(value: object) -> bool:
+    return _is_whole(value) and value >= 0
+
+
+def _is_status(value: object) -> bool:
+    return _is_whole(value) and value in range(200, 600) and value not in _BODILESS
+
+
+def _is_seconds(value: object) -> bool:
+    return isinstance(value, (int, float)) and 0 <= value < math.inf
+
+
+def _is_header(value: object) -> bool:
+    return isinstance(value, str) and value.isascii() and value.isprintable()
+
+
+_COUNT = (_is_count, "a whole number, at least 0")
+_CHECKS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "status": (_is_status, "200 to 599, and one with a body"),
+    "code": (_is_whole, "a whole number"),
+    "retry_after": (
+        lambda value: _is_seconds(value) or _is_header(value),
+        "seconds, at least 0, or text for a header",
+    ),
+    "stall": (_is_seconds, "seconds, at least 0"),
+    "after": _COUNT,
+    "cut_after": _COUNT,
+    "reset_after": _COUNT,
+    "body": (lambda value: isinstance(value, bytes), "bytes"),
+    "content_type": (_is_header, "text for a header"),
+}
+"""What the fields of a fault must be, if they are given."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Fault:
     """Something that goes wrong with one request.
@@ -71,14 +114,17 @@ class Fault:
         code: The code of the envelope. Without `status` it comes with HTTP 200; in a
             stream it is an event, which ends the stream.
         message: The message of the envelope.
-        retry_after: The `Retry-After` header: seconds, or an HTTP date.
+        retry_after: The `Retry-After` header: seconds, or its text, such as an HTTP
+            date.
         stall: Seconds to wait, before anything is sent.
-        after: Events of a stream that come before `code`, `garbage` or `stall`. With 0
-            the response has begun, but has no event.
-        cut_after: Events after which a stream ends, cleanly as far as HTTP goes. A
-            plain answer ends halfway.
-        reset_after: Events after which the connection is reset. With 0 it is reset
-            before there is any response; else a plain answer comes halfway.
+        after: Events of a stream that come before `code`, `garbage` or `stall`: these
+            come before [DONE] at the latest. With 0 the response has begun, but has no
+            event.
+        cut_after: Events after which a stream ends, cleanly as far as HTTP goes, and
+            without [DONE]. A plain answer ends halfway.
+        reset_after: Events after which the connection is reset, before [DONE] at the
+            latest. With 0 it is reset before there is any response; else a plain answer
+            comes halfway.
         garbage: Bytes that are no JSON; in a stream, an event that is none.
         html: A web page as proxies send it; HTTP 502 unless `status` says otherwise.
         body: These bytes as the whole response; HTTP 200 unless `status` says
@@ -102,12 +148,22 @@ class Fault:
     byte_by_byte: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse a fault that nobody would notice."""
+        """Refuse a fault that cannot be made, or that nobody would notice."""
+        message = ""
         if not (self.spoils or self.stall or self.byte_by_byte):
             message = (
                 "a fault needs one of status, code, stall, cut_after, reset_after, "
                 "garbage, html, body or byte_by_byte"
             )
+        elif self.after is not None and not (
+            self.stall or self.garbage or self.code is not None
+        ):
+            message = "after needs one of code, garbage and stall"
+        for name, (is_right, what) in _CHECKS.items():
+            value = getattr(self, name)
+            if value is not None and not is_right(value):
+                message = f"{name}={value!r} must be {what}"
+        if message:
             raise ValueError(message)
 
     @property

@@ -46,7 +46,7 @@ class _EndlessError(Exception):
 _ENDLESS = object()
 
 
-def fill(schema: Schema, clues: Clues) -> Any:  # noqa: ANN401 - JSON may be anything
+def fill(schema: Schema, clues: Clues) -> Any:
     """Make a value that fits a JSON schema, from the clues where they fit.
 
     Required properties come first. An optional one is left out, unless the text speaks
@@ -70,7 +70,7 @@ class _Filler:
         self.root = root
         self.clues = clues
 
-    def fill(self, schema: Any, key: str, seen: tuple[str, ...]) -> Any:  # noqa: ANN401 - a schema may be a bool, and JSON anything
+    def fill(self, schema: Any, key: str, seen: tuple[str, ...]) -> Any:
         if schema is False:
             raise _EndlessError
         schema, seen = self.resolve(schema if isinstance(schema, dict) else {}, seen)
@@ -92,7 +92,7 @@ class _Filler:
         }
         return make.get(_type_of(schema), make["string"])()
 
-    def attempt(self, schema: Any, key: str, seen: tuple[str, ...]) -> Any:  # noqa: ANN401 - as for fill
+    def attempt(self, schema: Any, key: str, seen: tuple[str, ...]) -> Any:
         """Fill a schema where there is another way if it has no end."""
         try:
             return self.fill(schema, key, seen)
@@ -134,7 +134,7 @@ class _Filler:
             target = target.get(step, {}) if isinstance(target, dict) else {}
         return target if isinstance(target, dict) else {}
 
-    def choose(self, options: list[Any]) -> Any:  # noqa: ANN401 - JSON
+    def choose(self, options: list[Any]) -> Any:
         """The option that the text mentions, or else the first."""
         for option in options:
             mention = rf"(?<!\w){re.escape(str(option))}(?!\w)"
@@ -144,7 +144,7 @@ class _Filler:
 
     def branch(
         self, schema: Schema, combination: str, key: str, seen: tuple[str, ...]
-    ) -> Any:  # noqa: ANN401 - JSON
+    ) -> Any:
         """The first branch that is not null and does not lead back to itself."""
         rest = {k: v for k, v in schema.items() if k not in (combination, "default")}
         branches = schema[combination]
@@ -168,7 +168,7 @@ class _Filler:
         made = {key: value for key, value in made.items() if value is not _ENDLESS}
         return {key: made[key] for key in properties if key in made} | made
 
-    def has_clue(self, schema: Any, key: str, seen: tuple[str, ...]) -> bool:  # noqa: ANN401 - a schema may be a bool
+    def has_clue(self, schema: Any, key: str, seen: tuple[str, ...]) -> bool:
         """Whether the text has something for an optional property."""
         try:
             schema, seen = self.resolve(
@@ -206,7 +206,7 @@ class _Filler:
             return list({repr(item): item for item in made}.values())
         return made
 
-    def count_clues(self, items: Any) -> int:  # noqa: ANN401 - a schema may be a bool
+    def count_clues(self, items: Any) -> int:
         """How many items of an array the text has something for."""
         kind = _type_of(items) if isinstance(items, dict) else ""
         if kind in ("integer", "number"):

@@ -122,10 +122,10 @@ class Service:
             status: See `Fault` for this and all that follow.
             code: The code of the envelope.
             message: The message of the envelope.
-            retry_after: The `Retry-After` header.
+            retry_after: The `Retry-After` header: seconds, or its text.
             stall: Seconds to wait.
             after: Events of a stream that come before `code`, `garbage` or `stall`.
-            cut_after: Events after which a stream ends.
+            cut_after: Events after which a stream ends, without [DONE].
             reset_after: Events after which the connection is reset.
             garbage: Send what is no JSON.
             html: Send a web page.
@@ -133,12 +133,18 @@ class Service:
             content_type: The content type of `body`.
             byte_by_byte: Send the right answer, but each byte on its own.
 
+        Raises:
+            ValueError: If there is no such fault, or nobody would notice it.
+
         Example:
             ```python
             server.fail(status=429, retry_after=1)  # one request is turned away
             server.fail(reset_after=3, times=2)  # two streams break off
             ```
         """
+        if times < 1:
+            problem = f"times={times!r} must be at least 1"
+            raise ValueError(problem)
         fault = Fault(
             status=status,
             code=code,

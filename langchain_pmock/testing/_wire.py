@@ -51,7 +51,7 @@ class Answer:
     give_back: Callable[[], None] = lambda: None
 
 
-def envelope(code: int, message: str, data: Any, trace_id: str) -> bytes:  # noqa: ANN401 - JSON may be anything
+def envelope(code: int, message: str, data: Any, trace_id: str) -> bytes:
     """An answer that is not streamed, or an error.
 
     Args:
@@ -65,7 +65,7 @@ def envelope(code: int, message: str, data: Any, trace_id: str) -> bytes:  # noq
     )
 
 
-def chunk_envelope(chunk: Any) -> bytes:  # noqa: ANN401 - JSON may be anything
+def chunk_envelope(chunk: Any) -> bytes:
     """One chunk of a stream in its envelope, which has no trace id."""
     return _to_json({"code": SUCCESS, "data": chunk, "message": "success"})
 
@@ -80,5 +80,5 @@ def event(data: bytes, newline: str) -> bytes:
     return b"data: " + data + 2 * newline.encode()
 
 
-def _to_json(value: Any) -> bytes:  # noqa: ANN401 - JSON may be anything
+def _to_json(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()

@@ -110,8 +110,8 @@ def test_an_agent_answers_in_a_form(  # noqa: PLR0913, PLR0917 - parameters and 
     make_model: MakeModel,
     calls: Calls,
     name: str,
-    response_format: Any,  # noqa: ANN401 - what create_agent takes
-    by_provider: bool,  # noqa: FBT001 - a parameter of the test
+    response_format: Any,
+    by_provider: bool,
     tools: list[Any],
 ) -> None:
     agent: Any = create_agent(

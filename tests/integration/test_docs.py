@@ -72,7 +72,7 @@ def loggers() -> Iterator[None]:
 def test_page(page: Path) -> None:
     # Each example builds on those before it.
     code = "\n\n".join(examples(page.read_text("utf-8")))
-    exec(compile(code, page.name, "exec"), {"__name__": page.stem})  # noqa: S102
+    exec(compile(code, page.name, "exec"), {"__name__": page.stem})  # noqa: S102 - our own
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_docstring(documented: type) -> None:
     code = "\n\n".join(examples(inspect.getdoc(documented) or ""))
     assert code
     names = {"__name__": "docstring", "pytest": pytest, "ChatPmock": ChatPmock}
-    exec(compile(code, documented.__name__, "exec"), names)  # noqa: S102
+    exec(compile(code, documented.__name__, "exec"), names)  # noqa: S102 - our own
 
 
 def prose(page: Path) -> str:

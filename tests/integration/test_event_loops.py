@@ -413,5 +413,5 @@ async def test_a_stream_can_be_read_from_another_task(model: ChatPmock) -> None:
     assert "".join(texts + rest) == HELLO
 
 
-async def _read(chunks: Any) -> list[str]:  # noqa: ANN401
+async def _read(chunks: Any) -> list[str]:
     return [chunk.text async for chunk in chunks]

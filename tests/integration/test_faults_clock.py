@@ -87,7 +87,7 @@ def test_a_401_among_other_failures(
     server: PmockServer,
     make_model: MakeModel,
     ask: Ask,
-    fast_retries: None,  # noqa: ARG001
+    fast_retries: None,  # noqa: ARG001 - for its effect
 ) -> None:
     for code in (500, 401, 503, 401):
         server.fail(status=code)
@@ -174,6 +174,19 @@ def test_a_wrong_secret_costs_two_requests_and_says_so(
     )
 
 
+@pytest.mark.usefixtures("fast_retries")
+@pytest.mark.parametrize("then", ["401 No", "200 OK"])
+@pytest.mark.parametrize("first", ["401 No", "200 OK"])
+def test_a_refusal_costs_two_requests_whatever_its_shape(
+    ask: Ask, first: str, then: str
+) -> None:
+    refused = [whole(envelope(None, 401), status) for status in (first, then)]
+    with RawServer(*refused, whole(answer("too late"))) as server:
+        outcome = ask(raw_model(server, max_retries=5))
+    assert type(outcome.error) is errors.PmockAuthenticationError
+    assert len(server.requests) == 2
+
+
 @pytest.mark.parametrize("offset", OFF)
 def test_a_wrong_secret_and_a_clock_that_is_off(
     server: PmockServer, make_model: MakeModel, ask: Ask, offset: int
@@ -228,7 +241,7 @@ async def told_to_wait(model: ChatPmock, caplog: pytest.LogCaptureFixture) -> st
     [
         (7, "7.00 s"),
         (3600, "60.00 s"),
-        (-5, "0.00 s"),
+        ("-5", "0.00 s"),
         ("soon", "(20|21).00 s"),
         ("tomorrow", "60.00 s"),
         ("just now", "0.00 s"),
@@ -241,12 +254,12 @@ async def test_how_long_retry_after_asks_to_wait(
     retry_after: float | str,
     seconds: str,
 ) -> None:
-    if isinstance(retry_after, str):
+    seconds_from_now = {"soon": 20.5, "tomorrow": 86400, "just now": -20}
+    if retry_after in seconds_from_now:
         # It counts by the service's clock, whatever ours says.
         server.clock_offset = HOURS
         assert (await make_model().ainvoke("Hello")).text == HELLO
-        seconds_from_now = {"soon": 20.5, "tomorrow": 86400, "just now": -20}
-        until = time.time() + HOURS + seconds_from_now[retry_after]
+        until = time.time() + HOURS + seconds_from_now[str(retry_after)]
         retry_after = formatdate(until, usegmt=True)
     server.fail(status=503, retry_after=retry_after)
     said = await told_to_wait(make_model(max_retries=1), caplog)
@@ -270,7 +283,7 @@ def test_retries_are_logged_without_secrets(
     server: PmockServer,
     make_model: MakeModel,
     ask: Ask,
-    fast_retries: None,  # noqa: ARG001
+    fast_retries: None,  # noqa: ARG001 - for its effect
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO, logger="langchain_pmock")

@@ -365,6 +365,8 @@ def model_at(base_url: str) -> ChatPmock:
         "https://someone:example-word@ai.pmock.invalid/api",
         "https://example-word@ai.pmock.invalid/api",
         "http://someone:example-word@127.0.0.1/api",
+        "https://someone:example-word/1@ai.pmock.invalid/api",
+        "https://ai.pmock.invalid:65536/example-word@ai.pmock.invalid",
     ],
 )
 def test_base_urls_that_are_refused(base_url: str) -> None:
@@ -407,6 +409,8 @@ def test_loopback_and_https_do_not_warn(base_url: str) -> None:
         {"secret_key": f"{SECRET_KEY}\nx"},
         {"access_key": [SECRET_KEY]},
         {"default_headers": {ACCESS_KEY_HEADER: SECRET_KEY}},
+        {"default_headers": {"X-Mine": f"{SECRET_KEY}\nx"}},
+        {"default_headers": {f"X-Mine: {SECRET_KEY}": ""}},
         {"model_kwargs": SECRET_KEY},
     ],
 )

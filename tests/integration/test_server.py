@@ -385,6 +385,18 @@ def test_code_in_a_stream(server: PmockServer, after: int | None) -> None:
     assert bad["traceId"]
 
 
+@pytest.mark.parametrize("fault", [{"code": 500}, {"garbage": True}])
+def test_a_bad_event_after_more_events_than_there_are(
+    server: PmockServer, fault: dict[str, Any]
+) -> None:
+    right = post(server, stream=True).text.count("data: ")
+    server.fail(**fault, after=99)
+    content = post(server, stream=True).content
+    assert content.count(b"data: ") == right
+    assert b"[DONE]" not in content
+    assert b'"finishReason":"stop"' in content
+
+
 def test_garbage(server: PmockServer) -> None:
     server.fail(garbage=True, times=2)
     with pytest.raises(ValueError, match="codec"):
@@ -503,6 +515,12 @@ def test_reset_forgets(server: PmockServer) -> None:
 def test_misspelled_fault() -> None:
     with pytest.raises(ValueError, match="needs one of status"):
         Fault(retry_after=3)
+
+
+def test_a_fault_that_cannot_be(server: PmockServer) -> None:
+    with pytest.raises(ValueError, match="status=204 must be"):
+        server.fail(status=204)
+    assert post(server).status_code == 200
 
 
 # --- The server itself ---------------------------------------------------------------

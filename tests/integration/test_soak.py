@@ -1,4 +1,7 @@
-"""Thousands of calls, a third of which meet a fault: right answers or our errors."""
+"""Thousands of calls, a third of which meet a fault: right answers or our errors.
+
+Now and then the service's clock jumps, too.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count, cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 AT_ONCE = 100
+TIME_LIMIT = 120.0  # seconds; a call that never ends is a failure, not a wait
+CALLS_PER_CLOCK = 300
+CLOCKS = (2 * 3600, -90, 0)
 FAULTS: tuple[dict[str, Any], ...] = (
     {"status": 429},
     {"status": 500},
@@ -61,9 +68,13 @@ class Tally:
         self.outcomes: Counter[str] = Counter()
         self._server = server
         self._random = random.Random(seed)  # noqa: S311 - the same in each run
+        self._calls = count(1)
+        self._clocks = cycle(CLOCKS)
 
     def spoil(self) -> None:
-        """Let one in three of the next requests fail."""
+        """Let one in three of the next requests fail, and the clock jump at times."""
+        if next(self._calls) % CALLS_PER_CLOCK == 0:
+            self._server.clock_offset = next(self._clocks)
         if self._random.random() < 1 / 3:
             self._server.fail(**self._random.choice(FAULTS))
 
@@ -81,6 +92,8 @@ class Tally:
         assert sum(self.outcomes.values()) == calls
         # The retries save most of what is spoiled.
         assert self.outcomes["right"] > 0.7 * calls
+        # A jump of the clock costs another signature, and hardly a call.
+        assert self.outcomes["PmockAuthenticationError"] < 0.02 * calls
         assert set(self.outcomes) >= {
             "PmockInvalidRequestError",
             "PmockResponseError",
@@ -185,14 +198,15 @@ def test_many_async_calls(
 
     with PmockServer() as server:
         tally = Tally(server, seed=1)
-        asyncio.run(main(server, tally))
+        asyncio.run(asyncio.wait_for(main(server, tally), TIME_LIMIT))
         server.reset()
     tally.check(calls)
 
 
 def test_many_calls_on_threads() -> None:
     calls = 500
-    with PmockServer() as server, ThreadPoolExecutor(25) as executor:
+    # A server that stops ends the calls that an executor would wait for.
+    with ThreadPoolExecutor(25) as executor, PmockServer() as server:
         tally = Tally(server, seed=2)
         model = model_of(server)
 
@@ -200,6 +214,6 @@ def test_many_calls_on_threads() -> None:
             tally.spoil()
             ask(model, i, tally)
 
-        list(executor.map(work, range(calls)))
+        list(executor.map(work, range(calls), timeout=TIME_LIMIT))
         server.reset()
     tally.check(calls)

@@ -101,7 +101,7 @@ def test_a_refusal_is_a_block(
 # --- Back into the history -----------------------------------------------------------
 
 
-def wire_of(server: PmockServer, model: ChatPmock, message: BaseMessage) -> Any:  # noqa: ANN401 - JSON
+def wire_of(server: PmockServer, model: ChatPmock, message: BaseMessage) -> Any:
     """Send a message as history; tell how it left, without ids."""
     assert isinstance(message, AIMessage)
     known = [*message.tool_calls, *message.invalid_tool_calls]

@@ -94,7 +94,7 @@ def test_the_documented_shape_without_blank_lines(
     server: PmockServer, model: ChatPmock, calls: Calls
 ) -> None:
     server.script(Reply(raw=[DOCUMENTED.encode()]))
-    server.script(Reply(raw=[line.encode() for line in DOCUMENTED.splitlines(True)]))  # noqa: FBT003
+    server.script(Reply(raw=[line.encode() for line in DOCUMENTED.splitlines(True)]))
     for _ in range(2):
         message = merge(calls.stream(model, "Hi"))
         assert message.content == " on today?"

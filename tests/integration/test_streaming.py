@@ -144,7 +144,7 @@ class Tokens(BaseCallbackHandler):
     def __init__(self) -> None:
         self.seen: list[str] = []
 
-    def on_llm_new_token(self, token: Any, **_: Any) -> None:  # noqa: ANN401 - as LangChain has it
+    def on_llm_new_token(self, token: Any, **_: Any) -> None:
         self.seen.append(token)
 
 

@@ -112,7 +112,7 @@ def test_dicts(  # noqa: PLR0913, PLR0917 - parameters and fixtures
     server: PmockServer,
     model: ChatPmock,
     calls: Calls,
-    schema: Any,  # noqa: ANN401 - whatever is a schema
+    schema: Any,
     name: str,
     method: Method,
 ) -> None:
@@ -153,7 +153,7 @@ def test_an_answer_that_does_not_fit(
     server: PmockServer,
     model: ChatPmock,
     calls: Calls,
-    answer: Any,  # noqa: ANN401 - JSON
+    answer: Any,
     method: Method,
 ) -> None:
     text = answer if isinstance(answer, str) else json.dumps(answer)

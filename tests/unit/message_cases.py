@@ -36,11 +36,11 @@ def wire_call(arguments: str, id_: str = "call_1", name: str = "look_up") -> Jso
     return {"id": id_, "type": "function", "function": function}
 
 
-def ai(content: Any = "", **fields: Any) -> AIMessage:  # noqa: ANN401
+def ai(content: Any = "", **fields: Any) -> AIMessage:
     return AIMessage(content=content, **fields)
 
 
-def tool(content: Any, **fields: Any) -> ToolMessage:  # noqa: ANN401
+def tool(content: Any, **fields: Any) -> ToolMessage:
     return ToolMessage(content=content, tool_call_id="call_1", **fields)
 
 

@@ -54,7 +54,7 @@ def test_its_errors_are_ours(
     cause: Exception,
     by_progress: list[type[PmockError]],
     stream: Stream | None,
-    is_wrapped: bool,  # noqa: FBT001
+    is_wrapped: bool,
 ) -> None:
     error = cause
     if is_wrapped:  # as httpx-aiohttp does, for which all of these are timeouts

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tests.unit.service import Json
 
 
-def call_of(arguments: Any, **fields: Any) -> Json:  # noqa: ANN401
+def call_of(arguments: Any, **fields: Any) -> Json:
     function = {"name": "f", "arguments": arguments}
     return {"id": "call_1", "type": "function", "function": function, **fields}
 

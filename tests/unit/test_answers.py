@@ -44,7 +44,7 @@ def message_of(message: Json, finish_reason: str = "stop", **fields: Any) -> AIM
     return generation.message
 
 
-def snake(value: Any) -> Any:  # noqa: ANN401
+def snake(value: Any) -> Any:
     """The same JSON, with its names as other services write them."""
     if isinstance(value, list):
         return [snake(item) for item in value]
@@ -148,7 +148,7 @@ USAGE: list[tuple[Json | None, Json | None]] = [
 
 @pytest.mark.parametrize(("usage", "expected"), USAGE)
 @pytest.mark.parametrize("spelling", [lambda usage: usage, snake], ids=["camel", "_"])
-def test_usage(usage: Json | None, expected: Json | None, spelling: Any) -> None:  # noqa: ANN401
+def test_usage(usage: Json | None, expected: Json | None, spelling: Any) -> None:
     assert usage_metadata(spelling(usage)) == expected
     message = message_of({"content": "Hi"}, usage=spelling(usage))
     assert message.usage_metadata == expected

@@ -8,10 +8,9 @@ from hypothesis import strategies as st
 
 from langchain_pmock import PmockError, PmockResponseError
 from langchain_pmock._chunks import ChunkParser
-from tests.unit.service import Json, chunk_of, cuts, dump, envelope, event
+from tests.unit.service import Json, chunk_of, dump, envelope, event
 from tests.unit.test_events import COMPLETE, ERROR, TEXT, TEXTS, read, reader_of
-
-_places = st.lists(st.integers(min_value=0), max_size=12)
+from tests.unit.test_sse import in_pieces
 
 
 @pytest.mark.parametrize("stream", [b"data: [DONE]\n\n", b"data: [DONE]\n"])
@@ -20,11 +19,9 @@ def test_an_end_without_an_answer_is_an_error(stream: bytes) -> None:
         read(stream, parser=ChunkParser())
 
 
-@given(case=st.sampled_from([*COMPLETE]), places=_places)
-def test_any_cut_of_a_stream_gives_the_same_chunks(
-    case: str, places: list[int]
-) -> None:
-    assert read(*cuts(COMPLETE[case], places)) == TEXTS
+@given(pieces=in_pieces(st.sampled_from([*COMPLETE.values()])))
+def test_any_cut_of_a_stream_gives_the_same_chunks(pieces: list[bytes]) -> None:
+    assert read(*pieces) == TEXTS
 
 
 @given(

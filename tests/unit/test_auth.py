@@ -268,6 +268,22 @@ def test_without_a_usable_date_nothing_is_learned(
     assert auth.clock_offset == 0
 
 
+@pytest.mark.parametrize("zone", ["GMT", "-0000", "+0000", ""])
+def test_a_date_is_in_utc_whatever_this_machines_zone(
+    zone: str, access_key: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not hasattr(time, "tzset"):
+        pytest.skip("this system's time zone cannot be set")
+    date = formatdate(clock.now, usegmt=True).replace("GMT", zone)
+    auth = PmockAuth(access_key, SECRET_KEY)
+    with monkeypatch.context() as context:
+        context.setenv("TZ", "JST-9")
+        time.tzset()
+        send_sync(lambda _: httpx.Response(401, headers={"Date": date}), auth)
+    time.tzset()
+    assert auth.clock_offset == 0
+
+
 def test_what_was_not_signed_here_teaches_nothing(access_key: str) -> None:
     auth = PmockAuth(access_key, SECRET_KEY)
     request = httpx.Request("POST", URL)

@@ -97,7 +97,7 @@ class Tokens(BaseCallbackHandler):
     def __init__(self) -> None:
         self.seen: list[str] = []
 
-    def on_llm_new_token(self, token: Any, **_: Any) -> None:  # noqa: ANN401
+    def on_llm_new_token(self, token: Any, **_: Any) -> None:
         self.seen.append(token)
 
 
@@ -151,7 +151,7 @@ async def test_several_answers_cannot_be_streamed(given: str) -> None:
 
 
 @pytest.mark.parametrize("streaming", [False, True])
-def test_no_messages(streaming: bool) -> None:  # noqa: FBT001
+def test_no_messages(streaming: bool) -> None:
     service = Service(says())
     with pytest.raises(ValueError, match=r"messages=\[\] is not valid"):
         service.model(streaming=streaming).invoke([])

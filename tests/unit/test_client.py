@@ -64,7 +64,7 @@ def client_of(service: Service, **kwargs: Any) -> PmockClient:
     return PmockClient(**{**defaults, **kwargs})
 
 
-def text_of(answer: Any) -> list[str]:  # noqa: ANN401
+def text_of(answer: Any) -> list[str]:
     return [answer["data"]["choices"][0]["delta"]["content"]]
 
 

@@ -85,6 +85,28 @@ def test_a_wrong_secret_costs_two_requests(
     assert len(service.requests) == 2
 
 
+@pytest.mark.parametrize("second", FORMS)
+@pytest.mark.parametrize("first", FORMS)
+def test_a_wrong_secret_costs_two_requests_however_it_is_refused(
+    way: Way, first: str, second: str, auth: PmockAuth
+) -> None:
+    forms = refusals(way)
+    if first not in forms or second not in forms:
+        return
+    service = Service(forms[first], forms[second])
+    with pytest.raises(PmockAuthenticationError, match="PMOCK_SECRET_KEY"):
+        way(client_of(service, auth=auth, max_retries=5))
+    assert len(service.requests) == 2
+
+
+def test_a_status_of_401_counts_whatever_the_envelope_says(
+    way: Way, auth: PmockAuth
+) -> None:
+    service = Service(fails(400, status=401), good(way))
+    assert "".join(way(client_of(service, auth=auth))).startswith("Hello")
+    assert len(service.requests) == 2
+
+
 @pytest.mark.parametrize("form", FORMS[:2])
 @pytest.mark.parametrize("offset", [3600, -3600])
 def test_the_clock_is_learned_from_the_refusal(

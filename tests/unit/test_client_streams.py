@@ -173,7 +173,7 @@ async def test_leaving_an_asynchronous_stream_closes_it() -> None:
 
 async def test_cancelling_a_task_closes_its_stream() -> None:
     class Endless(Pieces):
-        async def __aiter__(self) -> Any:  # noqa: ANN401
+        async def __aiter__(self) -> Any:
             yield FIRST
             started.set()
             await asyncio.Event().wait()
@@ -203,13 +203,13 @@ class Hanging(Pieces):
         super().__init__()
         self.hung_up = threading.Event()
 
-    def __iter__(self) -> Any:  # noqa: ANN401
+    def __iter__(self) -> Any:
         yield STREAM
         assert self.hung_up.wait(5)
         msg = "hung up"
         raise httpx.ReadError(msg)
 
-    async def __aiter__(self) -> Any:  # noqa: ANN401
+    async def __aiter__(self) -> Any:
         yield STREAM
         await asyncio.Event().wait()
 

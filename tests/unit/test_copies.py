@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 from langchain_core.caches import InMemoryCache
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.load import dumpd, dumps, loads
 from pydantic import SecretStr
 
@@ -161,6 +162,20 @@ def test_a_changed_model_has_another_cache_key(name: str, way: str) -> None:
     assert key_of(model) != before
     setattr(model, name, make_model(**FIELDS).__dict__[name])
     assert key_of(model) == before
+
+
+def test_traces_show_the_fields_as_they_are() -> None:
+    class Watcher(BaseCallbackHandler):
+        def on_chat_model_start(self, serialized: Json, *_: Any, **__: Any) -> None:
+            seen.append(serialized["kwargs"].get("temperature"))
+
+    seen: list[float | None] = []
+    model = Service(*[says()] * 3).model(callbacks=[Watcher()])
+    model.invoke("Hi")
+    model.model_copy(update={"temperature": 0.5}).invoke("Hi")
+    model.temperature = 1
+    model.invoke("Hi")
+    assert seen == [None, 0.5, 1]
 
 
 def test_equal_models_have_equal_cache_keys_without_secrets() -> None:

@@ -40,7 +40,7 @@ def response_of(status: int = 200, body: bytes = b"", **headers: str) -> httpx.R
     return httpx.Response(status, content=body, headers=headers, request=request)
 
 
-def fail(payload: Any, status: int = 200, **headers: str) -> PmockError:  # noqa: ANN401
+def fail(payload: Any, status: int = 200, **headers: str) -> PmockError:
     body = payload if isinstance(payload, bytes) else dump(payload)
     return failure(body, response_of(status, body, **headers), AUTH)
 

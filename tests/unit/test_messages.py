@@ -84,7 +84,7 @@ def test_the_message_that_cannot_be_sent_is_named(case: str) -> None:
 
 @pytest.mark.parametrize("case", UNSENDABLE)
 @pytest.mark.parametrize("kind", [HumanMessage, SystemMessage, AIMessage, tool])
-def test_a_block_that_cannot_be_sent_is_never_dropped(kind: Any, case: str) -> None:  # noqa: ANN401
+def test_a_block_that_cannot_be_sent_is_never_dropped(kind: Any, case: str) -> None:
     block, why = UNSENDABLE[case]
     if kind is AIMessage and case == "reasoning":
         return  # here it has a form

@@ -95,7 +95,7 @@ def test_the_certificates_are_loaded_once(monkeypatch: pytest.MonkeyPatch) -> No
     loaded = []
     create = httpx.create_ssl_context
 
-    def create_ssl_context() -> Any:  # noqa: ANN401
+    def create_ssl_context() -> Any:
         loaded.append(1)
         return create()
 
@@ -108,7 +108,7 @@ def test_the_certificates_are_loaded_once(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize("aiohttp", [False, True])
-def test_no_cookies_are_kept(aiohttp: bool, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: FBT001
+def test_no_cookies_are_kept(aiohttp: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     # Models with different credentials share a client.
     client: Any = _pools._make_client(httpx.Limits())
     if not aiohttp:
@@ -186,7 +186,7 @@ def test_a_forked_child_starts_anew() -> None:
 
 @pytest.mark.parametrize("installed", [False, True])
 def test_aiohttp_is_used_where_it_is_installed(
-    installed: bool,  # noqa: FBT001
+    installed: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if installed:

@@ -19,7 +19,7 @@ from langchain_pmock._retry import async_attempt, attempt, retry_after, wait
 from langchain_pmock.errors import PmockAPIError, PmockError, PmockRateLimitError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     Attempt = Callable[[], str]
     Run = Callable[[int, Attempt], str]
@@ -30,7 +30,8 @@ IN_20_S = formatdate(NOW + 20, usegmt=True)
 
 
 def error_with(headers: dict[str, str]) -> PmockRateLimitError:
-    response = httpx.Response(429, headers=headers)
+    encoded = httpx.Headers(headers, encoding="utf-8")
+    response = httpx.Response(429, headers=encoded)
     return PmockRateLimitError("slow down", status_code=429, response=response)
 
 
@@ -60,12 +61,22 @@ def run(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Run:
         ({"Retry-After": "0.25"}, 0.25),
         ({"retry-after": "0"}, 0),
         ({"retry-after": "-5"}, 0),
-        ({"retry-after": "nan"}, 0),
+        ({"retry-after": " 7 "}, 7),
+        ({"retry-after": "9" * 400}, float("inf")),
+        ({"retry-after": "nan"}, None),
         ({"retry-after": "soon"}, None),
         ({"retry-after": "7 s"}, None),
+        # Python would take these for numbers.
+        ({"retry-after": "1_000"}, None),
+        ({"retry-after": "1e3"}, None),
+        ({"retry-after": "infinity"}, None),
+        ({"retry-after": "\u0667"}, None),
         ({"retry-after": IN_20_S, "date": DATE}, 20),
         ({"retry-after": DATE, "date": IN_20_S}, 0),
         ({"retry-after": IN_20_S}, 20),
+        ({"retry-after": IN_20_S, "date": "yesterday"}, 20),
+        ({"retry-after": IN_20_S, "date": ""}, 20),
+        ({"retry-after": IN_20_S, "date": f"1 Jan {'9' * 20} 00:00:00 GMT"}, 20),
         ({"retry-after": "Thu, 99 Foo 2026 25:61:61 GMT", "date": DATE}, None),
         ({"retry-after": "Thu", "date": DATE}, None),
         ({"retry-after": f"1 Jan {'9' * 20} 00:00:00 GMT"}, None),
@@ -81,6 +92,31 @@ def test_retry_after(
 def test_a_date_counts_by_the_services_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "time", lambda: NOW + 3600)
     assert retry_after(error_with({"retry-after": IN_20_S, "date": DATE})) == 20
+
+
+@pytest.fixture
+def _in_tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    if not hasattr(time, "tzset"):
+        pytest.skip("this system's time zone cannot be set")
+    with monkeypatch.context() as context:
+        context.setenv("TZ", "JST-9")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("_in_tokyo")
+@pytest.mark.parametrize(
+    "form", ["%a, %d %b %Y %H:%M:%S", "%a, %d %b %Y %H:%M:%S -0000", "%c"]
+)
+def test_a_date_without_a_zone_is_in_utc(
+    form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    until = time.strftime(form, time.gmtime(NOW + 20))
+    date = time.strftime(form, time.gmtime(NOW))
+    monkeypatch.setattr(time, "time", lambda: NOW)
+    assert retry_after(error_with({"retry-after": until})) == 20
+    assert retry_after(error_with({"retry-after": IN_20_S, "date": date})) == 20
 
 
 @given(value=st.text(), date=st.none() | st.text())
@@ -119,7 +155,7 @@ def test_waits_are_random_and_grow(attempt: int, longest: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "seconds"), [("0", 0), ("3", 3), ("60", 60), ("61", 60), ("inf", 60)]
+    ("value", "seconds"), [("0", 0), ("3", 3), ("60", 60), ("61", 60), ("9" * 400, 60)]
 )
 def test_the_service_may_ask_for_up_to_a_minute(value: str, seconds: float) -> None:
     assert wait(state_of(error_with({"retry-after": value}), 1)) == seconds
@@ -157,7 +193,7 @@ def test_max_retries(max_retries: int, run: Run) -> None:
         nonlocal attempts
         attempts += 1
         if attempts <= max_retries:
-            raise PmockAPIError("text")  # noqa: EM101
+            raise PmockAPIError("text")
         return f"attempt {attempts}"
 
     assert run(max_retries, func) == f"attempt {max_retries + 1}"
@@ -165,7 +201,7 @@ def test_max_retries(max_retries: int, run: Run) -> None:
 
 def test_other_errors_are_not_tried_again(run: Run) -> None:
     def func() -> str:
-        raise KeyError("once")  # noqa: EM101
+        raise KeyError("once")
 
     with pytest.raises(KeyError, match="once"):
         run(5, func)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import logging
 import warnings
 from typing import Any
@@ -10,7 +12,7 @@ import httpx
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from langchain_pmock import ChatPmock, PmockError
+from langchain_pmock import ChatPmock, PmockError, _settings
 from tests.unit.service import (
     ACCESS_KEY,
     SECRET_KEY,
@@ -47,6 +49,36 @@ def test_other_names() -> None:
     assert (model.model, model.stop, model.timeout) == ("gpt-5.2", ["a"], 5)
     keys: dict[str, Any] = {"api_key": "ak-other", "api_secret": "sk-other"}
     assert keys_of(ChatPmock(model="gpt-5.1", **keys)) == ("ak-other", "sk-other")
+
+
+def test_other_names_can_be_read_too() -> None:
+    model = make_model(stop=["a"], timeout=5)
+    for alias, name in _settings._ALIASES.items():
+        assert getattr(model, alias) is getattr(model, name)
+    assert model.stop_sequences == ["a"]
+    assert model.request_timeout == 5
+
+
+def test_type_checkers_know_the_other_names() -> None:
+    (settings,) = (
+        node
+        for node in ast.parse(inspect.getsource(_settings)).body
+        if isinstance(node, ast.ClassDef)
+    )
+    (only_checked,) = (node for node in settings.body if isinstance(node, ast.If))
+    fields, aliases = (
+        {
+            ast.unparse(n.target): n.annotation
+            for n in body
+            if isinstance(n, ast.AnnAssign)
+        }
+        for body in (settings.body, only_checked.body)
+    )
+    # `model` has to be given there.
+    assert aliases.keys() == _settings._ALIASES.keys() - {"model_name"}
+    for alias, annotation in aliases.items():
+        name = _settings._ALIASES[alias]
+        assert ast.unparse(annotation) == ast.unparse(fields[name])
 
 
 @pytest.mark.parametrize(
@@ -89,7 +121,7 @@ def test_a_missing_key_says_which_variable_to_set(
 @pytest.mark.parametrize(
     "key", [" ak-spaces ", "ak-newline\n", SecretStr("ak-secret"), "clé"]
 )
-def test_keys_may_be_strings_or_secrets(key: Any) -> None:  # noqa: ANN401
+def test_keys_may_be_strings_or_secrets(key: Any) -> None:
     model = make_model(access_key=key, secret_key=key)
     plain = key.get_secret_value() if isinstance(key, SecretStr) else key
     assert keys_of(model) == (plain.strip(), plain.strip())
@@ -116,6 +148,12 @@ def test_a_model_is_needed() -> None:
         (" https://host.invalid/a/b// ", "https://host.invalid/a/b"),
         ("https://host.invalid:8443/api", "https://host.invalid:8443/api"),
         ("https://[::1]/api", "https://[::1]/api"),
+        ("https://[fe80::1]:65535", "https://[fe80::1]:65535"),
+        ("https://10.0.0.1:1", "https://10.0.0.1:1"),
+        ("https://my_gateway", "https://my_gateway"),
+        ("https://host.invalid.", "https://host.invalid."),
+        (f"https://{'a' * 63}.invalid", f"https://{'a' * 63}.invalid"),
+        ("https://host.invalid/@team", "https://host.invalid/@team"),
         ("", "https://ai.pmock.com/api"),
     ],
 )
@@ -141,6 +179,23 @@ def test_base_url(given: str, used: str) -> None:
         ("https://ak-do-not-show@host.invalid", "credentials"),
         ("ak-do-not-show:sk-do-not-show@host.invalid", "credentials"),
         ("//ak-do-not-show:sk-do-not-show@host.invalid", "credentials"),
+        # Unquoted, a slash ends the host, and the rest of a password is a path.
+        ("https://host:sk-do-not-show/1@host.invalid", "base_url is not a URL"),
+        ("https://host:0/sk-do-not-show@host.invalid", "base_url has a port that"),
+        ("https://host.invalid:x?a=sk-do-not-show", "base_url is not a URL"),
+        ("host.invalid/?a=sk-do-not-show", "neither a query nor a fragment"),
+        ("https://xn--a", "base_url is not a URL: Codepoint U+0080"),
+        ("https://[::1%é]", "base_url is not a URL"),
+        ("https://[::g]", "base_url is not a URL: Invalid IPv6 address"),
+        ("https://host.invalid:0", "a port that there cannot be: it must be 1 to 655"),
+        ("https://host.invalid:65536", "base_url='https://host.invalid:65536' has a p"),
+        ("https://host.invalid:-1", "a port that there cannot be"),
+        ("https://host invalid", "base_url='https://host invalid' has a host that"),
+        ("https://host%20invalid", "has a host that there cannot be"),
+        ("https://host..invalid", "has a host that there cannot be"),
+        ("https://.host.invalid", "has a host that there cannot be"),
+        ("https://host,invalid", "has a host that there cannot be"),
+        (f"https://{'a' * 64}.invalid", "has a host that there cannot be"),
     ],
 )
 def test_a_bad_base_url_is_refused_and_shows_no_credentials(
@@ -170,6 +225,12 @@ def test_plain_http_elsewhere_warns(host: str) -> None:
         make_model(base_url=f"http://{host}")
 
 
+def test_the_warning_shows_no_credentials() -> None:
+    with pytest.warns(UserWarning, match="base_url is not encrypted") as caught:
+        make_model(base_url="http://host.invalid:1/sk-do-not-show@host.invalid")
+    assert SECRETS[1] not in str(caught[0].message)
+
+
 @pytest.mark.parametrize("name", ["wuinai-access-key", "Wuinai-Access-Token"])
 def test_headers_of_the_signature_are_not_the_users(name: str) -> None:
     with pytest.raises(ValueError, match=f"default_headers must not have '{name}'"):
@@ -186,6 +247,37 @@ def test_default_headers_are_sent() -> None:
 
 
 @pytest.mark.parametrize(
+    "value", ["a\nb", "a\r\nX-Mine: b", "a\x00b", "a\tb", "a\x7f", "clé", "\ud800"]
+)
+def test_a_header_that_cannot_be_sent_is_named_and_not_shown(value: str) -> None:
+    headers = {"X-Good": "1", "X-Mine": f"sk-do-not-show{value}"}
+    with pytest.raises(ValueError, match=r"default_headers\['X-Mine'\] must") as caught:
+        make_model(default_headers=headers)
+    assert value not in str(caught.value)
+    assert SECRETS[1] not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", " X-Mine", "X Mine", "X-Mine:", "X-Mine: sk-do-not-show", "X\n", "Clé", "X\0"],
+)
+def test_a_header_without_a_right_name(name: str) -> None:
+    with pytest.raises(ValueError, match="the name at place 2") as caught:
+        make_model(default_headers={"X-Good": "1", name: "sk-do-not-show"})
+    assert SECRETS[1] not in str(caught.value)
+
+
+def test_the_space_around_a_header_is_dropped() -> None:
+    service = Service(says())
+    service.model(default_headers={"X-Mine": " a b\r\n", "!#$%&'*+.^_`|~": ""}).invoke(
+        "Hi"
+    )
+    headers = service.requests[0].headers
+    assert headers["x-mine"] == "a b"
+    assert headers["!#$%&'*+.^_`|~"] == ""
+
+
+@pytest.mark.parametrize(
     ("timeout", "expected"),
     [
         (None, {"connect": 30, "read": 600, "write": 600, "pool": 600}),
@@ -196,7 +288,7 @@ def test_default_headers_are_sent() -> None:
         ),
     ],
 )
-def test_timeout(timeout: Any, expected: dict[str, float]) -> None:  # noqa: ANN401
+def test_timeout(timeout: Any, expected: dict[str, float]) -> None:
     service = Service(says())
     service.model(timeout=timeout).invoke("Hi")
     assert service.timeouts == [expected]
@@ -236,6 +328,8 @@ def test_no_secret_in_the_text_of_any_error(caplog: pytest.LogCaptureFixture) ->
         {"base_url": "x"},
         {"timeout": -1},
         {"default_headers": {"wuinai-access-token": secret_key}},
+        {"default_headers": {"X-Mine": f"{secret_key}\n1"}},
+        {"default_headers": {f"X-Mine: {secret_key}": ""}},
         {"secret_key": [secret_key]},
         {"access_key": f"{access_key}\n{secret_key}"},
         {"acess_key": access_key},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from httpx_sse._decoders import SSEDecoder as HttpxSSEDecoder
 from hypothesis import given
@@ -113,6 +115,25 @@ def test_every_cut_in_two_and_byte_by_byte(case: str) -> None:
         assert decode(*(bytes([byte]) for byte in stream)) == expected
 
 
+def test_reads_of_whole_events() -> None:
+    # A CR ends a line, also in a read that looks like one event.
+    assert decode(b"data: x\n\n", b"data: a\rdata: b\n\n") == ["x", "a\nb"]
+    assert decode(b"data: x\n\n", b"data: a\r\n\n") == ["x", "a"]
+    assert decode(b"data: x\n\n", b"data: a\ndata: b\n\n") == ["x", "a\nb"]
+    assert decode(b"data: x\n\n", b"data: a", b"data: b\n\n") == ["x", "adata: b"]
+    assert decode(b"data: x\r\r", b"data: a\n\n", b"\ndata: b\n\n") == ["x", *"ab"]
+
+
+@pytest.mark.parametrize("empty", [0, 1, 2])
+def test_empty_reads_change_nothing(empty: int) -> None:
+    nothing = [b""] * empty
+    assert decode(b"data: a\r", *nothing, b"\ndata: b\n\n") == ["a\nb"]
+    assert decode(b"data: a\r", *nothing, b"\r", *nothing, b"\n") == ["a"]
+    assert decode(b"data: a\r", *nothing, b"\n", *nothing, b"\n") == ["a"]
+    assert decode(b"data: a\n", *nothing, b"\n") == ["a"]
+    assert decode(*nothing, b"data: a\n\n", *nothing, b"data: b\n\n") == [*"ab"]
+
+
 def test_mixed_newlines() -> None:
     assert decode(b"data: a\r\n\ndata: b\n\r\ndata: c\r\rdata: d\n\n") == [*"abcd"]
     assert decode(b"data: a\r", b"\ndata: b\r", b"\r") == ["a\nb"]
@@ -142,8 +163,8 @@ def test_bom_only_at_the_start(stream: bytes, expected: list[str]) -> None:
         (b"data: a\n", b"a"),
         (b"data: a\r", b"a"),
         (b"data: a\ndata: b\n", b"a\nb"),
-        (b"data: a\ndata: b", b"a"),  # the second line may not be whole
-        (b"data: a", None),
+        (b"data: a\ndata: b", b"a\nb"),  # the second line may not be whole
+        (b"data: a", b"a"),
         (b"data: a\n\n", None),
         (b": comment\n", None),
         (b"\xef", None),
@@ -168,43 +189,54 @@ _line = st.one_of(
     st.builds("{}{}{}".format, _name, st.sampled_from([":", ": ", ":  "]), _value),
     _name,
 )
-_stream = st.lists(
-    st.tuples(st.one_of(_line, st.just("")), st.sampled_from(NEWLINES)), max_size=20
-).map(lambda lines: "".join(line + newline for line, newline in lines).encode())
-_places = st.lists(st.integers(min_value=0), max_size=12)
+_newline = st.sampled_from(NEWLINES)
+_lines = st.lists(st.tuples(st.one_of(_line, st.just("")), _newline), max_size=20)
+# Most of a real stream: each event begins with its data, and ends with two LF.
+_event = st.tuples(
+    st.builds("data: {}".format, _value),
+    st.lists(st.builds("{}{}".format, _newline, _line), max_size=1).map("".join),
+    st.just("\n\n"),
+)
+_stream = st.one_of(_lines, st.lists(_event, max_size=5)).map(
+    lambda parts: "".join("".join(part) for part in parts).encode()
+)
 
 
-@given(bom=st.sampled_from([b"", BOM]), stream=_stream, places=_places)
-def test_any_well_formed_stream_under_any_cut(
-    bom: bytes, stream: bytes, places: list[int]
-) -> None:
-    stream = bom + stream
-    found = decode(*cuts(stream, places))
+@st.composite
+def in_pieces(draw: st.DrawFn, streams: st.SearchStrategy[bytes]) -> list[bytes]:
+    """A stream as it may be read: by events, up to a line's end, nothing, anything."""
+    stream = draw(streams)
+    line_ends = [i for i, byte in enumerate(stream, start=1) if byte in b"\r\n"]
+    place = st.integers(min_value=0, max_value=len(stream))
+    if line_ends:
+        place = st.sampled_from(line_ends) | place
+    # The same place twice is an empty read.
+    twice = st.lists(st.tuples(place, st.booleans()), max_size=12)
+    places = [p for p, again in draw(twice) for _ in range(1 + again)]
+    if draw(st.booleans()):
+        places += [found.end() for found in re.finditer(rb"\n\n", stream)]
+    return cuts(stream, places)
+
+
+@given(pieces=in_pieces(st.tuples(st.sampled_from([b"", BOM]), _stream).map(b"".join)))
+def test_any_well_formed_stream_under_any_cut(pieces: list[bytes]) -> None:
+    stream = b"".join(pieces)
+    found = decode(*pieces)
     assert found == httpx_sse(stream)
     assert found == reference(stream)
 
 
-@given(
-    stream=st.one_of(
-        st.binary(max_size=80),
-        st.lists(
-            st.sampled_from(
-                [
-                    b"data",
-                    b":",
-                    b" ",
-                    b"\r",
-                    b"\n",
-                    b"\xef\xbb\xbf",
-                    b"\xff",
-                    b"\xe4",
-                    b"a",
-                ]
-            ),
-            max_size=40,
-        ).map(b"".join),
-    ),
-    places=_places,
+_bytes = st.one_of(
+    st.binary(max_size=80),
+    st.lists(
+        st.sampled_from(
+            [b"data", b":", b" ", b"\r", b"\n", b"\xef\xbb\xbf", b"\xff", b"\xe4", b"a"]
+        ),
+        max_size=40,
+    ).map(b"".join),
 )
-def test_any_bytes_under_any_cut(stream: bytes, places: list[int]) -> None:
-    assert decode(*cuts(stream, places)) == reference(stream)
+
+
+@given(pieces=in_pieces(_bytes))
+def test_any_bytes_under_any_cut(pieces: list[bytes]) -> None:
+    assert decode(*pieces) == reference(b"".join(pieces))

@@ -132,7 +132,7 @@ def streaming(
 WAYS = {"invoke": answering, "stream": streaming}
 
 
-def ask(way: str, model: Any) -> Any:  # noqa: ANN401
+def ask(way: str, model: Any) -> Any:
     """The answer, or the last of those that were streamed."""
     return model.invoke("Hi") if way == "invoke" else [*model.stream("Hi")][-1]
 
@@ -143,9 +143,9 @@ def ask(way: str, model: Any) -> Any:  # noqa: ANN401
 @pytest.mark.parametrize("case", SCHEMAS)
 def test_what_comes_back(
     case: str,
-    method: Any,  # noqa: ANN401
+    method: Any,
     way: str,
-    strict: bool | None,  # noqa: FBT001
+    strict: bool | None,
 ) -> None:
     schema, name, said, expected = SCHEMAS[case]
     service = WAYS[way](method, said, name)
@@ -172,7 +172,7 @@ def test_what_comes_back(
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("schema", [None, Point, SCHEMA])
-def test_json_mode(way: str, schema: Any) -> None:  # noqa: ANN401
+def test_json_mode(way: str, schema: Any) -> None:
     service = WAYS[way]("json_mode", {"x": 1})
     model = service.model().with_structured_output(schema, method="json_mode")
     assert ask(way, model) == (Point(x=1) if schema is Point else {"x": 1})
@@ -187,7 +187,7 @@ def test_json_schema_is_the_default() -> None:
     assert service.bodies[0]["responseFormat"]["type"] == "json_schema"
 
 
-def sent(schema: Any, **kwargs: Any) -> Json:  # noqa: ANN401
+def sent(schema: Any, **kwargs: Any) -> Json:
     bound: Any = make_model().with_structured_output(schema, **kwargs)
     written: Json = bound.first.kwargs["response_format"]["json_schema"]
     return written
@@ -325,7 +325,7 @@ def test_response_format_at_the_call(response_format: Json) -> None:
 
 
 @pytest.mark.parametrize("schema", [Point, DrawingDict, SCHEMA, FUNCTION])
-def test_a_schema_as_response_format(schema: Any) -> None:  # noqa: ANN401
+def test_a_schema_as_response_format(schema: Any) -> None:
     service = answering("json_schema", {"x": 1})
     service.model().invoke("Hi", response_format=schema)
     assert service.bodies[0]["responseFormat"]["json_schema"] == sent(schema)

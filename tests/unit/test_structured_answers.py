@@ -43,7 +43,7 @@ WRONG = {
 }
 
 
-def structured(service: Service, schema: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+def structured(service: Service, schema: Any, **kwargs: Any) -> Any:
     return service.model().with_structured_output(schema, **kwargs)
 
 
@@ -63,7 +63,7 @@ def test_an_answer_that_does_not_fit_raises(case: str, method: str, way: str) ->
 def test_half_an_answer_is_not_completed(
     text: str,
     method: str,
-    schema: Any,  # noqa: ANN401
+    schema: Any,
     way: str,
 ) -> None:
     with pytest.raises(OutputParserException) as caught:
@@ -76,7 +76,7 @@ def test_half_an_answer_is_not_completed(
 @pytest.mark.parametrize(
     "text", ['```json\n{"x": 1}\n```', 'Here it is:\n```\n{"x": 1}\n```\nFine?']
 )
-def test_json_in_markdown(text: str, way: str, schema: Any) -> None:  # noqa: ANN401
+def test_json_in_markdown(text: str, way: str, schema: Any) -> None:
     answer = ask(way, structured(WAYS[way]("json_schema", text), schema))
     assert answer == (Point(x=1) if schema is Point else {"x": 1})
 
@@ -87,7 +87,7 @@ def test_json_in_markdown(text: str, way: str, schema: Any) -> None:  # noqa: AN
 def test_include_raw_never_raises_on_parsing(
     case: str,
     method: str,
-    schema: Any,  # noqa: ANN401
+    schema: Any,
 ) -> None:
     service = WAYS["invoke"](method, WRONG[case])
     model = structured(service, schema, method=method, include_raw=True)
@@ -147,7 +147,7 @@ REFUSING: dict[str, Callable[[], Service]] = {
 @pytest.mark.parametrize("schema", [Point, SCHEMA])
 @pytest.mark.parametrize("way", REFUSING)
 @pytest.mark.parametrize("method", [*METHODS, "json_mode"])
-def test_a_refusal_raises(method: str, way: str, schema: Any) -> None:  # noqa: ANN401
+def test_a_refusal_raises(method: str, way: str, schema: Any) -> None:
     service = REFUSING[way]()
     with pytest.raises(PmockRefusalError, match=r"refused .*: I can't\.") as caught:
         ask(way, structured(service, schema, method=method))
@@ -175,7 +175,7 @@ def test_a_cut_answer_is_none(
     text: str,
     method: str,
     way: str,
-    schema: Any,  # noqa: ANN401
+    schema: Any,
 ) -> None:
     # LangChain's parsers would complete the JSON, and nobody would know.
     service = WAYS[way](method, text, "Point", "length")
@@ -184,7 +184,7 @@ def test_a_cut_answer_is_none(
 
 
 @pytest.mark.parametrize("schema", [Point, SCHEMA])
-def test_a_tool_that_was_not_called(schema: Any) -> None:  # noqa: ANN401
+def test_a_tool_that_was_not_called(schema: Any) -> None:
     service = WAYS["invoke"]("json_schema", "I'd rather talk.")
     model = structured(service, schema, method="function_calling")
     with pytest.raises(
@@ -207,7 +207,7 @@ class Search(BaseModel):
 
 
 @pytest.mark.parametrize("strict", [None, True])
-def test_other_tools_beside_the_schema(strict: bool | None) -> None:  # noqa: FBT001
+def test_other_tools_beside_the_schema(strict: bool | None) -> None:
     call = message_of("function_calling", '{"query": "a"}', "Search")
     service = Service(
         whole(envelope(data_of(choice_of(call, "tool_calls")))),
@@ -242,7 +242,7 @@ class Traced(BaseCallbackHandler):
     ("method", "strict"),
     [("json_schema", None), ("json_schema", True), ("function_calling", False)],
 )
-def test_langsmith_sees_the_schema(method: str, strict: bool | None) -> None:  # noqa: FBT001
+def test_langsmith_sees_the_schema(method: str, strict: bool | None) -> None:
     service = WAYS["invoke"](method, {"x": 1})
     traced = Traced()
     model = structured(service, Point, method=method, strict=strict)

@@ -28,7 +28,7 @@ def respond(service: Service, **fields: Any) -> Answer:
     return service.respond(headers, json.dumps(body | fields).encode())
 
 
-def data_of(answer: Answer) -> Any:  # noqa: ANN401 - JSON
+def data_of(answer: Answer) -> Any:
     (content,) = answer.steps
     assert isinstance(content, bytes)
     return json.loads(content)["data"]
@@ -175,6 +175,8 @@ def test_chunks_give_the_text_of_a_plain_answer() -> None:
         (Fault(reset_after=1), False, ['{"co', HangUp(reset=True)]),
         (Fault(cut_after=0), False, ['{"co', HangUp(reset=False)]),
         (Fault(code=500, cut_after=0), True, []),
+        (Fault(code=500, after=1, cut_after=9), True, ["data", "data"]),
+        (Fault(reset_after=9), True, ["data", "data", HangUp(reset=True)]),
         (Fault(body=b"ab", stall=5, byte_by_byte=True), True, [Pause(5), "a", "b"]),
     ],
 )
@@ -185,6 +187,108 @@ def test_faults_order_the_steps(
     service.script(fault, Reply(raw=[b"data: 1\n\n", b"data: 2\n\n"]))
     steps = respond(service, stream=stream).steps
     assert [s[:4].decode() if isinstance(s, bytes) else s for s in steps] == kinds
+
+
+@pytest.mark.parametrize("after", [6, 7, 99])
+@pytest.mark.parametrize(
+    "fault",
+    [{"code": 500}, {"garbage": True}, {"stall": 5}],
+    ids=["code", "garbage", "stall"],
+)
+def test_faults_come_before_the_end_of_a_stream(
+    fault: dict[str, Any], after: int
+) -> None:
+    service = Service()
+    right = respond(service, stream=True).steps
+    assert len(right) == 7
+    service.fail(**fault, after=after)
+    *good, bad = (s for s in respond(service, stream=True).steps if s != b"")
+    if "stall" in fault:
+        assert bad == b"data: [DONE]\n\n"
+        assert good.pop() == Pause(5)
+    assert len(good) == 6
+    assert isinstance(good[-1], bytes)
+    assert b'"finishReason":"stop"' in good[-1]
+    service.script(Reply(raw=[b"data: 1\n\n"]))
+    service.fail(**fault, after=after)
+    first = next(s for s in respond(service, stream=True).steps if s != b"")
+    assert first == b"data: 1\n\n"
+
+
+@pytest.mark.parametrize("how", ["cut_after", "reset_after"])
+def test_a_stream_that_breaks_off_has_no_end(how: str) -> None:
+    service = Service()
+    right = respond(service, stream=True).steps
+    fault: dict[str, Any] = {how: 99}
+    service.fail(**fault)
+    steps = [s for s in respond(service, stream=True).steps if isinstance(s, bytes)]
+    assert len(steps) == len(right) - 1
+    assert b"[DONE]" not in b"".join(steps)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_code_of_0_is_a_code(*, stream: bool) -> None:
+    service = Service()
+    service.fail(code=0)
+    answer = respond(service, stream=stream)
+    (content,) = answer.steps
+    assert isinstance(content, bytes)
+    assert b'"code":0' in content
+    assert answer.code == 0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0"), (60, "60"), (1.5, "1.5"), (1e6, "1000000"), (1e-7, "0"), ("-5", "-5")],
+)
+def test_retry_after_has_no_exponent(seconds: float | str, text: str) -> None:
+    service = Service()
+    service.fail(status=503, retry_after=seconds)
+    assert respond(service).headers["Retry-After"] == text
+
+
+@pytest.mark.parametrize(
+    ("fault", "problem"),
+    [
+        ({"status": 199}, "status=199 must be 200 to 599"),
+        ({"status": 600}, "status=600 must be"),
+        ({"status": 204}, "status=204 must be"),
+        ({"status": 205}, "status=205 must be"),
+        ({"status": 304}, "status=304 must be"),
+        ({"status": "500"}, "status='500' must be"),
+        ({"status": 500.0}, "status=500.0 must be"),
+        ({"status": True}, "status=True must be"),
+        ({"code": "500"}, "code='500' must be a whole number"),
+        ({"body": "text"}, "body=.* must be bytes"),
+        ({"body": {"code": 200}}, "body=.* must be bytes"),
+        ({"code": 500, "after": -1}, "after=-1 must be a whole number, at least 0"),
+        ({"cut_after": -1}, "cut_after=-1 must be"),
+        ({"reset_after": -3}, "reset_after=-3 must be"),
+        ({"cut_after": 1.5}, "cut_after=1.5 must be"),
+        ({"stall": -1}, "stall=-1 must be seconds, at least 0"),
+        ({"stall": float("nan")}, "stall=nan must be"),
+        ({"status": 503, "retry_after": -5}, "retry_after=-5 must be seconds"),
+        ({"status": 503, "retry_after": float("inf")}, "retry_after=inf must be"),
+        (
+            {"status": 503, "retry_after": "a\nb"},
+            r"retry_after='a\\nb' must be seconds",
+        ),
+        ({"body": b"", "content_type": "clé"}, "content_type='clé' must be text"),
+        ({"after": 3, "cut_after": 3}, "after needs one of code, garbage and stall"),
+        ({"after": 3}, "a fault needs one of status"),
+    ],
+)
+def test_a_fault_that_cannot_be_is_refused(fault: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        Fault(**fault)
+    with pytest.raises(ValueError, match=problem):
+        Service().fail(**fault)
+
+
+@pytest.mark.parametrize("times", [0, -1])
+def test_a_fault_happens_at_least_once(times: int) -> None:
+    with pytest.raises(ValueError, match=f"times={times} must be at least 1"):
+        Service().fail(status=500, times=times)
 
 
 def test_delay_is_only_between_events() -> None:

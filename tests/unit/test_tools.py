@@ -120,7 +120,7 @@ def plain(tool: Json) -> Json:
 @pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
 @pytest.mark.parametrize("strict", [None, False, True])
 @pytest.mark.parametrize("case", TOOLS)
-def test_whatever_langchain_calls_a_tool(case: str, strict: bool | None) -> None:  # noqa: FBT001
+def test_whatever_langchain_calls_a_tool(case: str, strict: bool | None) -> None:
     (written,) = tools_to_wire([TOOLS[case]()], strict=strict)
     assert plain(written) == TOOL
     assert written["function"].get("strict") is strict
@@ -185,7 +185,7 @@ def test_the_models_own_tools_are_passed_on() -> None:
 
 
 @pytest.mark.parametrize("value", [5, "look_up", None])
-def test_what_is_no_tool(value: Any) -> None:  # noqa: ANN401
+def test_what_is_no_tool(value: Any) -> None:
     with pytest.raises((TypeError, ValueError)):
         make_model().bind_tools([value])
 
@@ -210,12 +210,12 @@ CHOICES: list[tuple[Any, Any]] = [
 
 
 @pytest.mark.parametrize(("choice", "sent"), CHOICES, ids=repr)
-def test_choice(choice: Any, sent: Any) -> None:  # noqa: ANN401
+def test_choice(choice: Any, sent: Any) -> None:
     assert choice_to_wire(choice, [OTHER, TOOL]) == sent
 
 
 @pytest.mark.parametrize("disabled", [True, False])
-def test_anthropics_choice_says_whether_calls_may_be_parallel(disabled: bool) -> None:  # noqa: FBT001
+def test_anthropics_choice_says_whether_calls_may_be_parallel(disabled: bool) -> None:
     choice = {"type": "auto", "disable_parallel_tool_use": disabled}
     service = Service(says())
     model = service.model()
@@ -244,7 +244,7 @@ def test_anthropics_choice_says_whether_calls_may_be_parallel(disabled: bool) ->
     ],
     ids=repr,
 )
-def test_a_choice_of_nothing_names_the_tools(choice: Any) -> None:  # noqa: ANN401
+def test_a_choice_of_nothing_names_the_tools(choice: Any) -> None:
     model = make_model()
     for choose in (
         lambda: choice_to_wire(choice, [OTHER, TOOL]),
@@ -258,7 +258,7 @@ def test_a_choice_of_nothing_names_the_tools(choice: Any) -> None:  # noqa: ANN4
 
 
 @pytest.mark.parametrize("choice", ["any", "required", True])
-def test_a_call_of_nothing_cannot_be_forced(choice: Any) -> None:  # noqa: ANN401
+def test_a_call_of_nothing_cannot_be_forced(choice: Any) -> None:
     with pytest.raises(ValueError, match="is not valid without tools"):
         choice_to_wire(choice, [])
 
@@ -272,7 +272,7 @@ def service() -> Service:
 
 @pytest.mark.parametrize(("choice", "sent"), CHOICES, ids=repr)
 @pytest.mark.parametrize("way", ["bind_tools", "bind", "call"])
-def test_tools_are_sent(service: Service, way: str, choice: Any, sent: Any) -> None:  # noqa: ANN401
+def test_tools_are_sent(service: Service, way: str, choice: Any, sent: Any) -> None:
     model = service.model()
     if way == "bind_tools":
         bound = model.bind_tools([look_up], tool_choice=choice)

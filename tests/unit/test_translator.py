@@ -34,11 +34,11 @@ if "refusal" not in KNOWN_BLOCK_TYPES:  # langchain-core has it since 1.7.5
 METADATA = {"model_provider": "pmock"}
 
 
-def message_of(content: Any = "", **fields: Any) -> AIMessage:  # noqa: ANN401
+def message_of(content: Any = "", **fields: Any) -> AIMessage:
     return AIMessage(content=content, response_metadata=METADATA, **fields)
 
 
-def chunk(content: Any = "", **fields: Any) -> AIMessageChunk:  # noqa: ANN401
+def chunk(content: Any = "", **fields: Any) -> AIMessageChunk:
     return AIMessageChunk(content=content, response_metadata=METADATA, **fields)
 
 
@@ -184,7 +184,7 @@ BLOCKS = [
 ]
 
 
-def without_indexes(blocks: Any) -> list[Json]:  # noqa: ANN401
+def without_indexes(blocks: Any) -> list[Json]:
     return [{k: v for k, v in block.items() if k != "index"} for block in blocks]
 
 
@@ -207,7 +207,7 @@ async def test_an_asynchronous_stream() -> None:
 
 
 @pytest.mark.parametrize("streaming", [False, True])
-def test_invoke(streaming: bool) -> None:  # noqa: FBT001
+def test_invoke(streaming: bool) -> None:
     call = {"id": "call_1", "function": {"name": "f", "arguments": '{"x": 1}'}}
     message = {"content": "Wait", "reasoningContent": "Hm.", "toolCalls": [call]}
     answer = whole(envelope(data_of(choice_of(message, "tool_calls"))))

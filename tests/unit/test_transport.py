@@ -64,7 +64,7 @@ class Stream:
 )
 def test_transport_errors(
     error: httpx.RequestError,
-    has_begun: bool,  # noqa: FBT001
+    has_begun: bool,
     cls: type[PmockError],
 ) -> None:
     error.request = httpx.Request("POST", BASE_URL)
@@ -111,12 +111,12 @@ def test_a_hook_of_the_users_may_raise_for_the_status() -> None:
 
 def test_transport_errors_without_a_request() -> None:
     with pytest.raises(PmockConnectionError), transport_errors(AUTH):
-        raise httpx.ConnectError("")  # noqa: EM101 - httpx itself has none either
+        raise httpx.ConnectError("")
 
 
 def test_a_broken_end_of_a_complete_answer_is_no_error() -> None:
     with transport_errors(AUTH, Stream(complete=True)):
-        raise httpx.ReadError("reset")  # noqa: EM101
+        raise httpx.ReadError("reset")
 
 
 def test_other_errors_pass() -> None:
@@ -205,7 +205,7 @@ def _short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("read", READS)
 def test_what_comes_after_the_finish_reason_is_read(
-    read: Any,  # noqa: ANN401
+    read: Any,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     assert read(Rest(b"usage", 0.01, b"more")) == [b"usage", b"more"]
@@ -220,7 +220,7 @@ def test_what_comes_after_the_finish_reason_is_read(
     "pieces", [(LONG,), (b"usage", LONG), (b"ping", 0.02) * 200], ids=str
 )
 def test_a_stream_left_open_after_the_finish_reason_is_ended(
-    read: Any,  # noqa: ANN401
+    read: Any,
     pieces: tuple[bytes | float, ...],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -238,7 +238,7 @@ def test_a_stream_left_open_after_the_finish_reason_is_ended(
 @pytest.mark.usefixtures("_short_patience")
 @pytest.mark.parametrize("read", READS)
 def test_a_body_left_open_after_done_is_left_without_a_word(
-    read: Any,  # noqa: ANN401
+    read: Any,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     rest = Rest(b"[DONE]", LONG)
