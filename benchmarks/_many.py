@@ -43,7 +43,8 @@ def at_once(
 
     The floor is its two parts in one, in the same pools as `ChatPmock`'s. Each
     contestant has a process of its own: Python's garbage collector looks at all that
-    lives in one, also at what the others have loaded.
+    lives in one, also at what the others have loaded. As many streams go before, so
+    that the connections that are kept are there.
 
     The server answers none of them before it has all requests, or waited in vain for
     another: langchain-mistralai sends no more than 100 at once, httpx's default.
@@ -118,6 +119,7 @@ def _work(name: str, url: str) -> None:
     loop = Loop(aiohttp=name in {AIOHTTP, FLOOR_AIOHTTP})
     for line in sys.stdin:
         size = int(line)
+        loop.run(partial(_together, model, size))  # opens what is kept open
         gc.collect()
         cost = loop.cpu(partial(_together, model, size), -(-_AT_LEAST // size))
         print(cost / size, flush=True)

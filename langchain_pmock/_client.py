@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 
@@ -43,8 +43,6 @@ if TYPE_CHECKING:
     from langchain_pmock.auth import PmockAuth
 
 ResultT = TypeVar("ResultT")
-BodyT = TypeVar("BodyT")
-StackT = TypeVar("StackT")
 
 # The service's own sample client waits 30 s to connect. It never gives up on a stream;
 # here ten minutes without a byte are enough.
@@ -60,17 +58,7 @@ _PATH = "/ai/chat/completions"
 _UNAUTHORIZED = 401
 
 
-@dataclass(frozen=True)
-class Begun(Generic[ChunkT, BodyT, StackT]):
-    """A stream of which the first chunk has come."""
-
-    reader: EventReader[ChunkT]
-    chunks: Iterator[ChunkT]  # what has come so far
-    body: BodyT
-    to_close: StackT
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PmockClient:
     """A small signed HTTP client for the chat endpoint. It holds no connection itself.
 
@@ -94,12 +82,12 @@ class PmockClient:
     http_async_client: httpx.AsyncClient | None = None
 
     def post(
-        self, body: Mapping[str, Any], parse: Callable[[Mapping[str, Any]], ResultT]
+        self, request: Mapping[str, Any], parse: Callable[[Mapping[str, Any]], ResultT]
     ) -> ResultT:
         """Send a request and wait for the whole answer.
 
         Args:
-            body: The request's body.
+            request: The request's body.
             parse: Makes the result from the answer's envelope.
 
         Returns:
@@ -108,27 +96,27 @@ class PmockClient:
         Raises:
             PmockError: If every attempt failed; the last one's error.
         """
-        post = partial(self._signed_twice, self._post, encode(body), parse)
+        post = partial(self._signed_twice, self._post, encode(request), parse)
         result: ResultT = attempt(self.max_retries, post)
         return result
 
     async def apost(
-        self, body: Mapping[str, Any], parse: Callable[[Mapping[str, Any]], ResultT]
+        self, request: Mapping[str, Any], parse: Callable[[Mapping[str, Any]], ResultT]
     ) -> ResultT:
         """Do as `post`, without blocking the event loop."""
-        post = partial(self._asigned_twice, self._apost, encode(body), parse)
+        post = partial(self._asigned_twice, self._apost, encode(request), parse)
         result: ResultT = await async_attempt(self.max_retries, post)
         return result
 
     def stream(
-        self, body: Mapping[str, Any], make_parser: Callable[[], Parser[ChunkT]]
+        self, request: Mapping[str, Any], make_parser: Callable[[], Parser[ChunkT]]
     ) -> Generator[ChunkT, None, None]:
         """Send a request and hand on the chunks of its answer as they come.
 
         It is tried again as long as nothing was handed on, and never after.
 
         Args:
-            body: The request's body.
+            request: The request's body.
             make_parser: Makes the parser of one attempt's events.
 
         Yields:
@@ -137,46 +125,47 @@ class PmockClient:
         Raises:
             PmockError: If no attempt gave a chunk, or the stream broke later.
         """
-        content = encode({**body, "stream": True})
+        content = encode({**request, "stream": True})
         begin = partial(self._signed_twice, self._begin, content, make_parser)
-        begun: Begun[ChunkT, Body, ExitStack] = attempt(self.max_retries, begin)
-        reader = begun.reader
-        with begun.to_close:
-            yield from begun.chunks
+        chunks: Iterator[ChunkT]
+        reader: EventReader[ChunkT]
+        chunks, reader, body, to_close = attempt(self.max_retries, begin)
+        with to_close:
+            yield from chunks
             if not reader.complete:
                 with transport_errors(self.auth, reader):
-                    for data in begun.body.pieces:
+                    for data in body.pieces:
                         yield from reader.feed(data)
                         if reader.complete:
                             break
-            while (more := begun.body.read()) is not None:
+            while (more := body.read()) is not None:
                 yield from reader.feed(more)
             yield from reader.end()
 
     async def astream(
-        self, body: Mapping[str, Any], make_parser: Callable[[], Parser[ChunkT]]
+        self, request: Mapping[str, Any], make_parser: Callable[[], Parser[ChunkT]]
     ) -> AsyncGenerator[ChunkT, None]:
         """Do as `stream`, without blocking the event loop.
 
         One generator does it all: a loop that shuts down closes all that were left, in
         no order, and one that closes another would find it closing already.
         """
-        content = encode({**body, "stream": True})
+        content = encode({**request, "stream": True})
         begin = partial(self._asigned_twice, self._abegin, content, make_parser)
-        begun: Begun[ChunkT, AsyncBody, AsyncExitStack]
-        begun = await async_attempt(self.max_retries, begin)
-        reader = begun.reader
-        async with begun.to_close:
-            for chunk in begun.chunks:
+        chunks: Iterator[ChunkT]
+        reader: EventReader[ChunkT]
+        chunks, reader, body, to_close = await async_attempt(self.max_retries, begin)
+        async with to_close:
+            for chunk in chunks:
                 yield chunk
             if not reader.complete:
                 with transport_errors(self.auth, reader):
-                    async for data in begun.body.pieces:
+                    async for data in body.pieces:
                         for chunk in reader.feed(data):
                             yield chunk
                         if reader.complete:
                             break
-            while (more := await begun.body.read()) is not None:
+            while (more := await body.read()) is not None:
                 for chunk in reader.feed(more):
                     yield chunk
             for chunk in reader.end():
@@ -226,8 +215,12 @@ class PmockClient:
 
     def _begin(
         self, content: bytes, make_parser: Callable[[], Parser[ChunkT]]
-    ) -> Begun[ChunkT, Body, ExitStack]:
-        """Begin a stream, and read up to its first chunk."""
+    ) -> tuple[Iterator[ChunkT], EventReader[ChunkT], Body, ExitStack]:
+        """Begin a stream, and read up to its first chunk.
+
+        Returns:
+            What has come so far, what reads the rest, the rest, and what to close.
+        """
         with ExitStack() as stack:
             client = stack.enter_context(self._lend())
             response = self._send(client, content, streamed=True)
@@ -242,11 +235,11 @@ class PmockClient:
                 data = body.read()
                 chunks = reader.end() if data is None else reader.feed(data)
                 first = next(chunks, None)
-            return Begun(reader, chain((first,), chunks), body, stack.pop_all())
+            return chain((first,), chunks), reader, body, stack.pop_all()
 
     async def _abegin(
         self, content: bytes, make_parser: Callable[[], Parser[ChunkT]]
-    ) -> Begun[ChunkT, AsyncBody, AsyncExitStack]:
+    ) -> tuple[Iterator[ChunkT], EventReader[ChunkT], AsyncBody, AsyncExitStack]:
         async with AsyncExitStack() as stack:
             client = stack.enter_context(await self._alend())
             response = await self._asend(client, content, streamed=True)
@@ -262,7 +255,7 @@ class PmockClient:
                 data = await body.read()
                 chunks = reader.end() if data is None else reader.feed(data)
                 first = next(chunks, None)
-            return Begun(reader, chain((first,), chunks), body, stack.pop_all())
+            return chain((first,), chunks), reader, body, stack.pop_all()
 
     def _send(
         self, client: httpx.Client, content: bytes, *, streamed: bool = False

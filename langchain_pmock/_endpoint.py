@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 DEFAULT_BASE_URL = "https://ai.pmock.com/api"
 
 # The underscore is in no DNS name, but in those that containers give each other.
-_HOST = re.compile(r"([a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}\.?")
+_HOST = r"([a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}\.?"
 _PORTS = range(1, 65536)
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110's token
+_HEADER_NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # RFC 9110's token
 
 
 def check_base_url(value: str) -> str:
@@ -55,7 +55,7 @@ def check_base_url(value: str) -> str:
         msg = f"{shown} must start with https:// (or http://) and a host"
         raise ValueError(msg)
     # httpx has looked at an IPv6 address itself; no other host has a colon.
-    if not (":" in raw_host or _HOST.fullmatch(raw_host)):
+    if not (":" in raw_host or re.fullmatch(_HOST, raw_host)):
         msg = f"{shown} has a host that there cannot be"
         raise ValueError(msg)
     if url.port is not None and url.port not in _PORTS:
@@ -83,7 +83,7 @@ def check_headers(headers: Mapping[str, str]) -> dict[str, str]:
         ValueError: If one cannot be sent. No value is shown: it may be a secret.
     """
     for position, (name, value) in enumerate(headers.items(), start=1):
-        if not _HEADER_NAME.fullmatch(name):
+        if not re.fullmatch(_HEADER_NAME, name):
             # It may be a whole line, with the value in it.
             msg = (
                 f"default_headers: the name at place {position} is no header's name: "

@@ -28,7 +28,7 @@ _LOOKED_AT = 4_000  # characters to look for tags or reasons in, which takes lon
 _LONGEST_SAYING = 2_000  # characters of a message; more of it is in the response
 _LONGEST_BODY = 200_000  # bytes of a body that an error keeps
 _NO_REQUEST = httpx.Request("POST", "")
-_TAGS = re.compile(r"<(style|script|head)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
+_TAGS = r"(?si)<(style|script|head)\b.*?</\1>|<[^>]*>"
 # Said of the body as it was sent; the copy's is decoded.
 _ENCODING = (b"content-encoding", b"content-length", b"transfer-encoding")
 
@@ -222,7 +222,7 @@ def _message(envelope: Mapping[str, Any]) -> str:
 
 def _excerpt(payload: bytes) -> str:
     text = payload[:_LOOKED_AT].decode("utf-8", "replace")
-    text = " ".join(_TAGS.sub(" ", text).split())
+    text = " ".join(re.sub(_TAGS, " ", text).split())
     return text if len(text) <= _EXCERPT else f"{text[:_EXCERPT]}..."
 
 

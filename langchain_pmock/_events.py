@@ -27,35 +27,36 @@ if TYPE_CHECKING:
 
     from langchain_pmock.auth import PmockAuth
 
+    ChunkT_co = TypeVar("ChunkT_co", covariant=True)
+
+    class Parser(Protocol[ChunkT_co]):
+        """Makes chunks from the events of one stream."""
+
+        @property
+        def finished(self) -> bool:
+            """Whether an event gave the finish reason."""
+            ...
+
+        @property
+        def trace_id(self) -> str | None:
+            """The service's id of the request, once an event gave it."""
+            ...
+
+        def event(self, envelope: Mapping[str, Any], /) -> ChunkT_co | None:
+            """Take in an event's envelope; give a chunk if there is one to hand on."""
+            ...
+
+        def end(self) -> ChunkT_co:
+            """Take in the end of the answer; give the last chunk."""
+            ...
+
+
 ChunkT = TypeVar("ChunkT")
-ChunkT_co = TypeVar("ChunkT_co", covariant=True)
 
 _DONE = b"[DONE]"
 _HEAD = 10_000  # bytes of a body without events to look at
 # A line that only an event stream has: a comment, or one of the fields.
-_FIELD = re.compile(rb"(?:^|[\r\n])(?::|(?:data|event|id|retry)(?:[:\r\n]|$))")
-
-
-class Parser(Protocol[ChunkT_co]):
-    """Makes chunks from the events of one stream."""
-
-    @property
-    def finished(self) -> bool:
-        """Whether an event gave the finish reason."""
-        ...
-
-    @property
-    def trace_id(self) -> str | None:
-        """The service's id of the request, once an event gave it."""
-        ...
-
-    def event(self, envelope: Mapping[str, Any], /) -> ChunkT_co | None:
-        """Take in an event's envelope; give a chunk if there is one to hand on."""
-        ...
-
-    def end(self) -> ChunkT_co:
-        """Take in the end of the answer; give the last chunk."""
-        ...
+_FIELD = rb"(?:^|[\r\n])(?::|(?:data|event|id|retry)(?:[:\r\n]|$))"
 
 
 class EventReader(Generic[ChunkT]):
@@ -148,7 +149,7 @@ class EventReader(Generic[ChunkT]):
                     raise
             if self.done:
                 return
-        is_stream = self._events or _FIELD.search(self._head)
+        is_stream = self._events or re.search(_FIELD, self._head)
         if self._parser.finished:
             self.done = True
             yield self._last()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 WireMessage = dict[str, Any]
 
 # How the text of a failure begins: "Error: ...", "ValueError: ...".
-_ERROR = re.compile(r"(error|ERROR|\w*Error)\b")
+_ERROR = r"(error|ERROR|\w*Error)\b"
 
 _ROLES = {"human": "user", "ai": "assistant"}
 # LangChain's names for a block first, then those of other providers' own blocks.
@@ -135,7 +135,7 @@ def _result(
     if not failed:
         return written
     if isinstance(written, str):
-        said = _ERROR.match(written)
+        said = re.match(_ERROR, written)
         return written if said else f"Error: {written}"
     return [{"type": "text", "text": "Error:"}, *written]
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 Client = TypeVar("Client", httpx.Client, httpx.AsyncClient)
 
-_AT_ONCE = 16  # requests that one pool takes at once
-_KEEP_ALIVE_POOLS = 8  # how many pools keep idle connections: 128 connections in all
+_AT_ONCE = 4  # requests that one pool takes at once
+_KEEP_ALIVE_POOLS = 32  # how many pools keep idle connections: 128 in all
 _KEEP_ALIVE_SECONDS = 30.0
 
 

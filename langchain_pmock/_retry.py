@@ -24,7 +24,7 @@ _FIRST_WAIT = 0.5  # seconds; doubles with each attempt
 _LONGEST_WAIT = 8.0
 _LONGEST_RETRY_AFTER = 60.0
 # The RFC has whole seconds; some services are more precise.
-_SECONDS = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+_SECONDS = r"-?[0-9]+(\.[0-9]+)?"
 
 
 def attempt(max_retries: int, func: Callable[[], ResultT]) -> ResultT:
@@ -139,7 +139,7 @@ def retry_after(error: BaseException | None) -> float | None:
     if response is None:
         return None
     value = response.headers.get("retry-after", "").strip()
-    if _SECONDS.fullmatch(value):
+    if re.fullmatch(_SECONDS, value):
         return max(0.0, float(value))
     until = read_date(value)
     if until is None:

@@ -182,6 +182,7 @@ class PmockSettings(BaseChatModel):
         stop_sequences = property(attrgetter("stop"))
 
     model_config = ConfigDict(
+        defer_build=True,  # pydantic only ever needs the schema of `ChatPmock`
         extra="forbid",
         # pydantic would show the input, which may be a key.
         hide_input_in_errors=True,

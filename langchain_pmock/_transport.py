@@ -33,6 +33,28 @@ if TYPE_CHECKING:
 
     from langchain_pmock.auth import PmockAuth
 
+    class Progress(Protocol):
+        """How far the reading of a stream has come."""
+
+        @property
+        def complete(self) -> bool:
+            """Whether the finish reason or [DONE] has come."""
+            ...
+
+        @property
+        def done(self) -> bool:
+            """Whether [DONE] has come."""
+            ...
+
+        def progress(self) -> str:
+            """Say how much had come."""
+            ...
+
+        def known(self) -> Mapping[str, Any]:
+            """Give what an error can tell of the response."""
+            ...
+
+
 ResultT = TypeVar("ResultT")
 
 logger = logging.getLogger("langchain_pmock")
@@ -41,28 +63,6 @@ logger = logging.getLogger("langchain_pmock")
 # [DONE] nothing can come, after the finish reason the usage may.
 _PATIENCE_AFTER_DONE = 0.5
 _PATIENCE_AFTER_FINISH = 5.0
-
-
-class Progress(Protocol):
-    """How far the reading of a stream has come."""
-
-    @property
-    def complete(self) -> bool:
-        """Whether the finish reason or [DONE] has come."""
-        ...
-
-    @property
-    def done(self) -> bool:
-        """Whether [DONE] has come."""
-        ...
-
-    def progress(self) -> str:
-        """Say how much had come."""
-        ...
-
-    def known(self) -> Mapping[str, Any]:
-        """Give what an error can tell of the response."""
-        ...
 
 
 @contextlib.contextmanager

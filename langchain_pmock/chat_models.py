@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 
 import httpx
 from langchain_core.runnables import RunnableMap
+from pydantic import ConfigDict
 from typing_extensions import override
 
 from langchain_pmock import _params, _tools, _translator
@@ -152,6 +153,8 @@ class ChatPmock(PmockSettings):
     name. Only what was asked for is sent. Pass `None` to unset what the constructor
     set; for `stop`, which LangChain passes as `None` if it is not given, pass `[]`.
     """
+
+    model_config = ConfigDict(defer_build=False)
 
     @property
     def model_name(self) -> str:

@@ -261,10 +261,9 @@ _CLIENT_ERRORS = range(400, 500)
 _SERVER_ERRORS = range(500, 600)
 
 # Assumed: the service passes on what the models' makers say of an input too long.
-_CONTEXT_OVERFLOW = re.compile(
-    r"context.?(length|window|limit)|maximum context|prompt is too long"
-    r"|input token count .*exceeds|too many (input )?tokens|input is too long",
-    re.IGNORECASE,
+_CONTEXT_OVERFLOW = (
+    r"(?i)context.?(length|window|limit)|maximum context|prompt is too long"
+    r"|input token count .*exceeds|too many (input )?tokens|input is too long"
 )
 
 
@@ -281,7 +280,7 @@ def error_class(code: int, message: str = "") -> type[PmockError]:
     if code in _BY_CODE:
         return _BY_CODE[code]
     if code in _CLIENT_ERRORS:
-        if _CONTEXT_OVERFLOW.search(message):
+        if re.search(_CONTEXT_OVERFLOW, message):
             return PmockContextOverflowError
         return PmockInvalidRequestError
     return PmockAPIError if code in _SERVER_ERRORS else PmockError
