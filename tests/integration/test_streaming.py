@@ -184,10 +184,10 @@ def test_several_answers(server: PmockServer, model: ChatPmock, calls: Calls) ->
 def test_several_answers_cannot_be_streamed(
     server: PmockServer, make_model: MakeModel, calls: Calls
 ) -> None:
-    with pytest.raises(ValueError, match="n=2 is not valid"):
+    with pytest.raises(ValueError, match="n=2 cannot be streamed"):
         calls.stream(make_model(n=2), "Hello")
-    with pytest.raises(ValueError, match="n=2 is not valid"):
+    with pytest.raises(ValueError, match="n=2 cannot be streamed"):
         calls.stream(make_model(), "Hello", n=2)
-    with pytest.raises(ValueError, match="n=2 is not valid"):
+    with pytest.raises(ValueError, match="n=2 cannot be streamed"):
         calls.invoke(make_model(streaming=True), "Hello", n=2)
     assert server.requests == []
