@@ -9,8 +9,8 @@ to those of an earlier run. If an actor dies, or its machine, another one takes 
 what it was at.
 
 Ray (`pip install "ray[data]"`) runs on the cluster that `RAY_ADDRESS` names, or else on
-this machine. Each machine of a cluster needs this package, and the two keys in its
-environment. Without arguments, the script makes up a file of prompts.
+this machine. Each machine of a cluster needs this package; the two keys are read here
+and travel with the model. Without arguments, the script makes up a file of prompts.
 """
 
 from __future__ import annotations
@@ -73,12 +73,13 @@ class Answerer:
         self,
         concurrency: int,
         limiter: dict[str, float] | None,
-        fields: dict[str, Any],
+        model: ChatPmock,
     ) -> None:
-        """Make the model, on the machine that uses it."""
+        """Take this actor's copy of the model; a limiter cannot travel with it."""
         self.concurrency = concurrency
-        rate_limiter = InMemoryRateLimiter(**limiter) if limiter else None
-        self.model = ChatPmock(rate_limiter=rate_limiter, **fields)
+        self.model = model
+        if limiter:
+            self.model.rate_limiter = InMemoryRateLimiter(**limiter)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Answer a batch: a row for each of its rows, in the same order."""
@@ -157,12 +158,12 @@ def run(options: argparse.Namespace, pmock: dict[str, Any]) -> None:
     batch_size = 4 * options.concurrency
     # Each actor has a limiter of its own, and the limit is for all of them together.
     limiter = limits(options.rate / options.actors) if options.rate else None
-    fields = {"model": options.model, "max_retries": options.retries, **pmock}
+    model = ChatPmock(model=options.model, max_retries=options.retries, **pmock)
     answers = (
         # Else all of a small file would go to the same actor.
         prompts.repartition(target_num_rows_per_block=batch_size).map_batches(
             Answerer,
-            fn_constructor_args=(options.concurrency, limiter, fields),
+            fn_constructor_args=(options.concurrency, limiter, model),
             batch_format="pyarrow",
             batch_size=batch_size,
             compute=ray.data.ActorPoolStrategy(size=options.actors),

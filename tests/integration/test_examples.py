@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
@@ -379,7 +379,14 @@ def test_batch_needs_a_place_for_answers(tmp_path: Path) -> None:
 # --- ray_batch.py ---------------------------------------------------------------------
 
 
-@pytest.fixture
+class Cluster(NamedTuple):
+    """A Ray cluster on this machine."""
+
+    process: subprocess.Popen[str]
+    env: dict[str, str]
+
+
+@pytest.fixture(scope="module")
 def ray_env() -> Iterator[dict[str, str]]:
     pytest.importorskip("ray")
     # The path of a socket must be short, and tmp_path is not.
@@ -387,7 +394,29 @@ def ray_env() -> Iterator[dict[str, str]]:
         yield {
             "RAY_TMPDIR": folder,
             "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # It then listens on loopback.
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_AUTH_MODE": "disabled",  # Else who joins would need a token.
         }
+
+
+@pytest.fixture(scope="module")
+def ray_cluster(ray_env: dict[str, str]) -> Iterator[Cluster]:
+    """A cluster that is up already: to start one takes longer than a test."""
+    code = (
+        "import ray, sys\n"
+        "print(ray.init(num_cpus=2).address_info['gcs_address'], flush=True)\n"
+        "sys.stdin.read()"
+    )
+    with subprocess.Popen(  # noqa: S603 - written above
+        [sys.executable, "-W", "ignore", "-c", code],
+        env={**os.environ, **ray_env},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        address = process.stdout.readline().strip()  # type: ignore[union-attr]
+        yield Cluster(process, {**ray_env, "RAY_ADDRESS": address})
 
 
 def run_ray(*arguments: object, env: Mapping[str, str], fails: bool = False) -> str:
@@ -412,7 +441,7 @@ def test_ray_batch_makes_up_prompts(ray_env: dict[str, str], tmp_path: Path) -> 
 
 @pytest.mark.scale
 def test_ray_batch_answers_each_prompt_once_though_an_actor_dies(
-    server: PmockServer, ray_env: dict[str, str], tmp_path: Path
+    server: PmockServer, ray_cluster: Cluster, tmp_path: Path
 ) -> None:
     psutil = pytest.importorskip("psutil")
     pyarrow = pytest.importorskip("pyarrow")
@@ -426,14 +455,14 @@ def test_ray_batch_answers_each_prompt_once_though_an_actor_dies(
     options = ("--actors", 2, "--concurrency", 2)
     with subprocess.Popen(  # noqa: S603 - our own command
         command("ray_batch.py", path, answers, *options),
-        env={**os.environ, **ray_env, **server.env},
+        env={**os.environ, **ray_cluster.env, **server.env},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
 
         def actors() -> list[Any]:
-            children = psutil.Process(process.pid).children(recursive=True)
+            children = psutil.Process(ray_cluster.process.pid).children(recursive=True)
             return [child for child in children if "MapWorker" in child.name()]
 
         # By then, the first batches are done and others are under way.
@@ -458,7 +487,7 @@ def test_ray_batch_answers_each_prompt_once_though_an_actor_dies(
 
 @pytest.mark.scale
 def test_ray_batch_keeps_rows_that_it_cannot_ask_and_the_answers_of_earlier_runs(
-    ray_env: dict[str, str], tmp_path: Path
+    ray_cluster: Cluster, tmp_path: Path
 ) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     times: list[float] = []
@@ -473,7 +502,7 @@ def test_ray_batch_keeps_rows_that_it_cannot_ask_and_the_answers_of_earlier_runs
     path.write_text("".join(f"{json.dumps(row)}\n" for row in [*rows, {"id": "z"}]))
     arguments = (path, answers, "--actors", 4, "--rate", 8)
     with PmockServer(clock=clock) as server:
-        env = {**ray_env, **server.env}
+        env = {**ray_cluster.env, **server.env}
         assert "6 answered, 2 failed" in run_ray(*arguments, env=env)
         # So few prompts go to one actor, which may ask a fourth of what all may: two
         # a second. With a limit of eight it would be done in 0.6 s.
@@ -497,11 +526,11 @@ def test_ray_batch_keeps_rows_that_it_cannot_ask_and_the_answers_of_earlier_runs
 
 @pytest.mark.scale
 def test_ray_batch_stops_at_wrong_keys(
-    server: PmockServer, ray_env: dict[str, str], tmp_path: Path
+    server: PmockServer, ray_cluster: Cluster, tmp_path: Path
 ) -> None:
     prompts, answers = tmp_path / "prompts.jsonl", tmp_path / "answers"
     write_prompts(prompts, 4)
-    env = {**ray_env, **server.env, "PMOCK_SECRET_KEY": "sk-example"}
+    env = {**ray_cluster.env, **server.env, "PMOCK_SECRET_KEY": "sk-example"}
     complaint = run_ray(prompts, answers, env=env, fails=True)
     *_, last = complaint.splitlines()
     assert last.startswith("Stopped: PmockAuthenticationError: ")
@@ -518,19 +547,19 @@ def test_ray_batch_stops_at_wrong_keys(
     ],
 )
 def test_ray_batch_refuses_other_columns(
-    line: str, why: str, ray_env: dict[str, str], tmp_path: Path
+    line: str, why: str, ray_cluster: Cluster, tmp_path: Path
 ) -> None:
     prompts, answers = tmp_path / "prompts.jsonl", tmp_path / "answers"
     prompts.write_text(f"{line}\n")
-    complaint = run_ray(prompts, answers, env=ray_env, fails=True)
+    complaint = run_ray(prompts, answers, env=ray_cluster.env, fails=True)
     assert why.format(prompts) in complaint
     assert not answers.exists()
 
 
 @pytest.mark.scale
-def test_ray_batch_has_nothing_to_do(ray_env: dict[str, str], tmp_path: Path) -> None:
+def test_ray_batch_has_nothing_to_do(ray_cluster: Cluster, tmp_path: Path) -> None:
     prompts, answers = tmp_path / "prompts.jsonl", tmp_path / "answers"
     prompts.touch()
-    told = run_ray(prompts, answers, env=ray_env)
+    told = run_ray(prompts, answers, env=ray_cluster.env)
     assert f"There is no prompt in {prompts}\n" in told
     assert not answers.exists()

@@ -92,8 +92,8 @@ class Tally:
         assert sum(self.outcomes.values()) == calls
         # The retries save most of what is spoiled.
         assert self.outcomes["right"] > 0.7 * calls
-        # A jump of the clock costs another signature, and hardly a call.
-        assert self.outcomes["PmockAuthenticationError"] < 0.02 * calls
+        # A jump of the clock costs another signature, and seldom a call.
+        assert self.outcomes["PmockAuthenticationError"] < 0.1 * calls
         assert set(self.outcomes) >= {
             "PmockInvalidRequestError",
             "PmockResponseError",

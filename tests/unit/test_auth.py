@@ -225,6 +225,20 @@ def test_a_clock_that_is_off_is_learned_from_one_answer(
     assert len(service.requests) == 3
 
 
+@pytest.mark.parametrize("ahead", [0.3, 0.7, 1.5])
+def test_a_minute_that_was_refused_is_not_tried_again(
+    send: Send, access_key: str, clock: Clock, ahead: float
+) -> None:
+    # Too little to be seen in a date of whole seconds, but the next minute already.
+    clock.now = 1768809960.1
+    service = Service(access_key, lambda: clock.now - ahead)
+    auth = PmockAuth(access_key, SECRET_KEY)
+
+    assert send(service, auth).status_code == 200
+    assert len(service.requests) == 2
+    assert auth.clock_offset == pytest.approx(-ahead, abs=1)
+
+
 def test_what_one_learned_all_with_its_access_key_use(
     access_key: str, clock: Clock
 ) -> None:
