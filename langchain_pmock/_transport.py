@@ -8,10 +8,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import socket
 import sys
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import httpx
@@ -63,6 +65,7 @@ logger = logging.getLogger("langchain_pmock")
 # [DONE] nothing can come, after the finish reason the usage may.
 _PATIENCE_AFTER_DONE = 0.5
 _PATIENCE_AFTER_FINISH = 5.0
+_TICK = 0.05  # seconds between two looks at the reads that are watched
 
 
 @contextlib.contextmanager
@@ -235,11 +238,11 @@ class Body:
             if not self._stream.complete:
                 return next(self.pieces, None)
             if self._stream.done:
-                with _after(_PATIENCE_AFTER_DONE, _hang_up, self._response):
+                with _watch.after(_PATIENCE_AFTER_DONE, _hang_up, self._response):
                     next(self.pieces, None)
                 return None
             began = time.monotonic()
-            with _after(self._patience, _leave, self._response):
+            with _watch.after(self._patience, _leave, self._response):
                 data = next(self.pieces, None)
             self._patience -= time.monotonic() - began
             return data
@@ -326,18 +329,57 @@ async def _in_time(awaitable: Awaitable[ResultT], seconds: float) -> ResultT:
         return await awaitable
 
 
-@contextlib.contextmanager
-def _after(
-    seconds: float, action: Callable[[httpx.Response], None], response: httpx.Response
-) -> Iterator[None]:
-    """Let something be done, in another thread, if the block takes too long."""
-    watch = threading.Timer(seconds, action, [response])
-    watch.daemon = True
-    watch.start()
-    try:
-        yield
-    finally:
-        watch.cancel()
+class _Watch:
+    """Does something where a read takes too long; one thread for all of them.
+
+    It looks at its list a few times a second, and ends when that is empty.
+    """
+
+    def __init__(self) -> None:
+        self.start_anew()
+
+    def start_anew(self) -> None:
+        """Forget all; in a forked child there is no other thread."""
+        self._lock = threading.Lock()
+        self._due: dict[object, tuple[float, Callable[[], None]]] = {}
+        self._is_running = False
+
+    @contextlib.contextmanager
+    def after(
+        self,
+        seconds: float,
+        action: Callable[[httpx.Response], None],
+        response: httpx.Response,
+    ) -> Iterator[None]:
+        key = object()
+        with self._lock:
+            self._due[key] = time.monotonic() + seconds, partial(action, response)
+            if not self._is_running:
+                self._is_running = True
+                threading.Thread(target=self._run, daemon=True).start()
+        try:
+            yield
+        finally:
+            self._due.pop(key, None)
+
+    def _run(self) -> None:
+        while True:
+            time.sleep(_TICK)
+            with self._lock:
+                if not self._due:
+                    self._is_running = False
+                    return
+            now = time.monotonic()
+            for key, (due, action) in list(self._due.items()):
+                # Whose read has ended in the meantime has taken itself off the list.
+                if due <= now and self._due.pop(key, None) is not None:
+                    action()
+
+
+_watch = _Watch()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_watch.start_anew)
 
 
 def _leave(response: httpx.Response) -> None:
@@ -358,5 +400,5 @@ def _hang_up(response: httpx.Response) -> None:
     connection = response.extensions.get("network_stream")
     if connection is None or response.http_version == "HTTP/2":
         return  # there the connection has other streams too
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(AttributeError, OSError):  # there is none any more
         connection.get_extra_info("socket").shutdown(socket.SHUT_RDWR)

@@ -252,3 +252,20 @@ def test_a_connection_with_other_streams_is_not_hung_up() -> None:
     rest = Rest(b"[DONE]", 0.1, http_version=b"HTTP/2")
     assert rest.read() == [b"[DONE]"]
     assert not rest.connection.hung_up.is_set()
+
+
+def test_one_thread_watches_all_reads() -> None:
+    before = threading.active_count()
+    rests = [Rest(b"usage", 0.05, b"[DONE]") for _ in range(20)]
+    threads = [threading.Thread(target=rest.read) for rest in rests]
+    for thread in threads:
+        thread.start()
+    most = threading.active_count() - before
+    for thread in threads:
+        thread.join()
+    assert most <= len(threads) + 1
+    until = time.monotonic() + LONG
+    while threading.active_count() > before:  # it ends when there is none left
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    assert Rest(b"usage", 0.01, b"[DONE]").read() == [b"usage", b"[DONE]"]
