@@ -161,18 +161,12 @@ class PmockAuth(httpx.Auth):
         date = read_date(response.headers.get("date", ""))
         if date is None or signed_at is None:
             return
-        now, offset = time.time(), self.clock_offset
-        least, most = date - now, date + 1 - signed_at
-        if not least <= offset <= most:
-            offset = 0.0 if least <= 0 <= most else (least + most) / 2
-        # A second's error matters at the end of a minute: a minute that was refused is
-        # not tried again if the date is in another one.
-        minute = (now + offset) // _MINUTE
-        refused = (signed_at + self.clock_offset) // _MINUTE
-        if minute == refused != date // _MINUTE:
-            offset = least + 0.5
-        if offset != self.clock_offset:
-            _clock_offsets[self._access_key.get_secret_value()] = offset
+        least, most = date - time.time(), date + 1 - signed_at
+        if not least <= self.clock_offset <= most:
+            is_right = least <= 0 <= most
+            _clock_offsets[self._access_key.get_secret_value()] = (
+                0.0 if is_right else (least + most) / 2
+            )
 
     def hide(self, payload: bytes, request: httpx.Request) -> bytes:
         """Take the credentials out of what a service or a proxy echoed.

@@ -226,10 +226,10 @@ def test_a_clock_that_is_off_is_learned_from_one_answer(
 
 
 @pytest.mark.parametrize("ahead", [0.3, 0.7, 1.5])
-def test_a_minute_that_was_refused_is_not_tried_again(
+def test_a_clock_that_is_a_little_ahead_is_learned_at_the_end_of_a_minute(
     send: Send, access_key: str, clock: Clock, ahead: float
 ) -> None:
-    # Too little to be seen in a date of whole seconds, but the next minute already.
+    # Too little to be noticed at any other time.
     clock.now = 1768809960.1
     service = Service(access_key, lambda: clock.now - ahead)
     auth = PmockAuth(access_key, SECRET_KEY)
