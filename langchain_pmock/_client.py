@@ -15,17 +15,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import httpx
 
 from langchain_pmock import errors
+from langchain_pmock._body import AsyncBody, Body, is_stream
 from langchain_pmock._envelope import read_answer
 from langchain_pmock._events import ChunkT, EventReader
 from langchain_pmock._json import encode
 from langchain_pmock._pools import shared_async_pools, shared_pools
 from langchain_pmock._retry import async_attempt, attempt
-from langchain_pmock._transport import (
-    AsyncBody,
-    Body,
-    is_stream,
-    transport_errors,
-)
+from langchain_pmock._transport import transport_errors
 from langchain_pmock._version import __version__
 
 if TYPE_CHECKING:

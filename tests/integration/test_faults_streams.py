@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from langchain_core import exceptions as core
 
-from langchain_pmock import _transport, errors
+from langchain_pmock import _body, errors
 from langchain_pmock.testing import Fault, Reply
 from tests.integration.odd import Odd, odd_model
 from tests.integration.raw_server import (
@@ -235,7 +235,7 @@ def test_the_finish_reason_is_enough_though_the_service_stalls(
     patience: float,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_transport, "_PATIENCE_AFTER_FINISH", patience)
+    monkeypatch.setattr(_body, "_PATIENCE_AFTER_FINISH", patience)
     stalled = Odd("stalled", [*stream(HEL, LO, FINISH)[:-1], STALL])
     with odd_model(stalled, timeout=timeout) as (model, server):
         outcome = ask_stream(model)

@@ -17,7 +17,7 @@ from langchain_pmock import (
     PmockStreamInterruptedError,
     PmockTimeoutError,
 )
-from langchain_pmock import _transport as module
+from langchain_pmock import _body as module
 from tests.unit.service import (
     Pieces,
     Service,

@@ -21,8 +21,9 @@ from langchain_pmock import (
     PmockStreamInterruptedError,
     PmockTimeoutError,
 )
-from langchain_pmock import _transport as module
-from langchain_pmock._transport import AsyncBody, Body, transport_errors
+from langchain_pmock import _body as module
+from langchain_pmock._body import AsyncBody, Body
+from langchain_pmock._transport import transport_errors
 from langchain_pmock.auth import ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER
 from tests.unit.service import ACCESS_KEY, BASE_URL, SECRET_KEY
 
