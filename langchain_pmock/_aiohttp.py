@@ -2,40 +2,62 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
-from aiohttp import ClientPayloadError
-from httpx_aiohttp import HttpxAiohttpClient
+from aiohttp import ClientPayloadError, ClientSession, DummyCookieJar, TCPConnector
+from httpx_aiohttp import AiohttpTransport
+from typing_extensions import override
+
+from langchain_pmock._pools import NoCookies
 
 if TYPE_CHECKING:
     import asyncio
     import ssl
-    from http.cookiejar import CookieJar
 
 
-def make_client(
-    limits: httpx.Limits, *, verify: ssl.SSLContext, cookies: CookieJar
-) -> httpx.AsyncClient:
+def make_client(limits: httpx.Limits, *, verify: ssl.SSLContext) -> httpx.AsyncClient:
     """Make a client that takes any number of requests at once.
 
     Args:
         limits: The limits of its connections, but for their number.
         verify: The certificates to trust.
-        cookies: Where cookies go.
 
     Returns:
         The client.
     """
-    return HttpxAiohttpClient(
-        verify=verify,
-        limits=httpx.Limits(
-            max_connections=0,  # aiohttp's word for no limit
-            keepalive_expiry=limits.keepalive_expiry,
-        ),
-        cookies=cookies,
-        event_hooks={"response": [fail_with_connection]},
-    )
+    hooks = {"response": [fail_with_connection]}
+    return _Client(verify=verify, limits=limits, event_hooks=hooks)
+
+
+class _Transport(AiohttpTransport):
+    """Any number of connections, and no cookies: aiohttp would keep them itself."""
+
+    @override
+    def get_client(self) -> ClientSession:
+        connector = TCPConnector(
+            limit=0,  # none
+            keepalive_timeout=self.limits.keepalive_expiry,
+            ssl=self.ssl_context,
+        )
+        return ClientSession(connector=connector, cookie_jar=DummyCookieJar())
+
+
+class _Client(httpx.AsyncClient):
+    """Has aiohttp's transport, for the environment's proxies too.
+
+    httpx has no public way to replace both, and no other way than httpx-aiohttp's own.
+    """
+
+    cookies = NoCookies()  # type: ignore[override]
+
+    def _init_transport(self, **options: Any) -> _Transport:  # type: ignore[override]
+        return _Transport(**options)
+
+    def _init_proxy_transport(  # type: ignore[override]
+        self, proxy: httpx.Proxy, **options: Any
+    ) -> _Transport:
+        return _Transport(proxy=proxy, **options)
 
 
 async def fail_with_connection(response: httpx.Response) -> None:

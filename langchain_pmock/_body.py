@@ -11,11 +11,14 @@ import sys
 import threading
 import time
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar, cast
+from itertools import chain
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 import httpx
 
-from langchain_pmock._transport import transport_errors
+from langchain_pmock._events import ChunkT, EventReader
+from langchain_pmock._pools import Client
+from langchain_pmock._transport import StreamErrors
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -28,7 +31,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from langchain_pmock._transport import Progress
+    from langchain_pmock._events import Parser
+    from langchain_pmock._pools import Loan
     from langchain_pmock.auth import PmockAuth
 
 ResultT = TypeVar("ResultT")
@@ -62,55 +66,77 @@ def _is_held_by_httpx(response: httpx.Response) -> bool:
     return "content-encoding" in response.headers or response.is_stream_consumed
 
 
-class _Reading:
-    """How far a body is read, and how long its end is waited for."""
+class _Reading(Generic[ChunkT, Client]):
+    """One attempt at a stream: what it is sent with, and how far it is read.
 
-    def __init__(
-        self, response: httpx.Response, stream: Progress, auth: PmockAuth
-    ) -> None:
-        self._response = response
-        self._stream = stream
+    Attributes:
+        client: What to send the request with.
+        reader: Makes the chunks, once a response is there.
+        begun: What has come by the first chunk.
+    """
+
+    reader: EventReader[ChunkT]
+    begun: Iterator[ChunkT]
+
+    def __init__(self, loan: Loan[Client], auth: PmockAuth) -> None:
+        """Begin before the request is sent.
+
+        Args:
+            loan: The client to send it with, given back at the end.
+            auth: What signs the request.
+        """
+        self.client: Client = loan.client
+        self._loan: Loan[Client] = loan
         self._auth = auth
-        self._patience = _PATIENCE_AFTER_FINISH
+        self._response: httpx.Response | None = None
         self._is_whole = False
+        self._patience = _PATIENCE_AFTER_FINISH
+
+    def _take(self, response: httpx.Response, parser: Parser[ChunkT]) -> None:
+        self._response = response
+        self.reader = EventReader(parser, response, self._auth)
+        self._is_whole = not is_stream(response)
 
 
-class Body(_Reading):
+class Body(_Reading[ChunkT, httpx.Client]):
     """The body of a stream's response: read to its end, and closed.
 
     Attributes:
         pieces: The body, in the pieces in which it comes.
     """
 
-    def __init__(
-        self, response: httpx.Response, stream: Progress, auth: PmockAuth
-    ) -> None:
-        """Read nothing yet.
+    pieces: Iterator[bytes]
+
+    def begin(self, response: httpx.Response, parser: Parser[ChunkT]) -> None:
+        """Read up to the first chunk.
 
         Args:
             response: The response, its body unread.
-            stream: How far its reading has come.
-            auth: What signed the request.
+            parser: Makes the chunks.
+
+        Raises:
+            PmockError: If none comes.
         """
-        super().__init__(response, stream, auth)
+        self._take(response, parser)
         # From as near to the socket as they can be had. Each layer of httpx above its
         # stream costs at every read: `iter_raw` some 3 % of a token, `iter_bytes` more,
         # also where there is nothing to decode.
-        self.pieces: Iterator[bytes] = (
+        self.pieces = (
             response.iter_bytes()
             if _is_held_by_httpx(response)
             else iter(cast("httpx.SyncByteStream", response.stream))
         )
-
-    def whole(self) -> bytes:
-        """Read all of the body.
-
-        Returns:
-            The body.
-        """
-        self._is_whole = True
-        with transport_errors(self._auth, self._stream):
-            return self._response.read()
+        chunks: Iterator[ChunkT] = iter(())
+        first: ChunkT | None = None
+        if self._is_whole:
+            with StreamErrors(self._auth, self.reader):
+                chunks = self.reader.whole(response.read())
+            first = next(chunks, None)
+        while first is None:
+            data = self.read()
+            chunks = self.reader.end() if data is None else self.reader.feed(data)
+            first = next(chunks, None)
+        self.begun = chain((first,), chunks)
 
     def read(self) -> bytes | None:
         """Read the next piece, without waiting long for it if the answer is complete.
@@ -121,21 +147,30 @@ class Body(_Reading):
         Returns:
             The piece, or `None` at the end.
         """
-        with transport_errors(self._auth, self._stream):
+        response = cast("httpx.Response", self._response)
+        with StreamErrors(self._auth, self.reader):
             if self._is_whole:
                 return None
-            if not self._stream.complete:
+            if not self.reader.complete:
                 return next(self.pieces, None)
-            if self._stream.done:
-                with _watch.after(_PATIENCE_AFTER_DONE, _hang_up, self._response):
+            if self.reader.done:
+                with _watch.after(_PATIENCE_AFTER_DONE, _hang_up, response):
                     next(self.pieces, None)
                 return None
             began = time.monotonic()
-            with _watch.after(self._patience, _leave, self._response):
+            with _watch.after(self._patience, _leave, response):
                 data = next(self.pieces, None)
             self._patience -= time.monotonic() - began
             return data
         return None
+
+    def close(self) -> None:
+        """Close the response, and give the client back."""
+        try:
+            if self._response is not None:
+                self._response.close()
+        finally:
+            self._loan.give_back()
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -155,43 +190,48 @@ class Body(_Reading):
         pool elsewhere.
         """
         if exc_type is not GeneratorExit:
-            self._response.close()
+            self.close()
             return
-        _hang_up(self._response)
+        _hang_up(cast("httpx.Response", self._response))
         if sys.is_finalizing():  # no thread starts any more
-            self._response.close()
+            self.close()
         else:
-            threading.Thread(target=self._response.close, daemon=True).start()
+            threading.Thread(target=self.close, daemon=True).start()
 
 
-class AsyncBody(_Reading):
-    """Does as `Body`, for an async client's response; it is the caller's to close."""
+class AsyncBody(_Reading[ChunkT, httpx.AsyncClient]):
+    """Does as `Body`, for an async client's response."""
 
-    def __init__(
-        self, response: httpx.Response, stream: Progress, auth: PmockAuth
-    ) -> None:
-        """Read nothing yet; the arguments are those of `Body`."""
-        super().__init__(response, stream, auth)
-        self.pieces: AsyncIterator[bytes] = (
+    pieces: AsyncIterator[bytes]
+
+    async def begin(self, response: httpx.Response, parser: Parser[ChunkT]) -> None:
+        """Read up to the first chunk, as `Body.begin` does."""
+        self._take(response, parser)
+        self.pieces = (
             response.aiter_bytes()
             if _is_held_by_httpx(response)
             else aiter(cast("httpx.AsyncByteStream", response.stream))
         )
-
-    async def whole(self) -> bytes:
-        """Read all of the body."""
-        self._is_whole = True
-        with transport_errors(self._auth, self._stream):
-            return await self._response.aread()
+        chunks: Iterator[ChunkT] = iter(())
+        first: ChunkT | None = None
+        if self._is_whole:
+            with StreamErrors(self._auth, self.reader):
+                chunks = self.reader.whole(await response.aread())
+            first = next(chunks, None)
+        while first is None:
+            data = await self.read()
+            chunks = self.reader.end() if data is None else self.reader.feed(data)
+            first = next(chunks, None)
+        self.begun = chain((first,), chunks)
 
     async def read(self) -> bytes | None:
         """Read the next piece, as `Body.read` does."""
-        with transport_errors(self._auth, self._stream):
+        with StreamErrors(self._auth, self.reader):
             if self._is_whole:
                 return None
-            if not self._stream.complete:
+            if not self.reader.complete:
                 return await anext(self.pieces, None)
-            done = self._stream.done
+            done = self.reader.done
             began = time.monotonic()
             try:
                 data = await _in_time(
@@ -205,6 +245,14 @@ class AsyncBody(_Reading):
             self._patience -= time.monotonic() - began
             return None if done else data
         return None
+
+    async def aclose(self) -> None:
+        """Close the response, and give the client back."""
+        try:
+            if self._response is not None:
+                await self._response.aclose()
+        finally:
+            self._loan.give_back()
 
 
 async def _in_time(awaitable: Awaitable[ResultT], seconds: float) -> ResultT:

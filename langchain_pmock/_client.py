@@ -6,22 +6,19 @@ the async methods are a few lines around them.
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack, ExitStack, nullcontext
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
-from itertools import chain
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 
 from langchain_pmock import errors
-from langchain_pmock._body import AsyncBody, Body, is_stream
+from langchain_pmock._body import AsyncBody, Body
 from langchain_pmock._envelope import read_answer
-from langchain_pmock._events import ChunkT, EventReader
 from langchain_pmock._json import encode
-from langchain_pmock._pools import shared_async_pools, shared_pools
+from langchain_pmock._pools import Loan, shared_async_pools, shared_pools
 from langchain_pmock._retry import async_attempt, attempt
-from langchain_pmock._transport import transport_errors
+from langchain_pmock._transport import RequestErrors, StreamErrors
 from langchain_pmock._version import __version__
 
 if TYPE_CHECKING:
@@ -30,15 +27,14 @@ if TYPE_CHECKING:
         Awaitable,
         Callable,
         Generator,
-        Iterator,
         Mapping,
     )
-    from contextlib import AbstractContextManager
 
-    from langchain_pmock._events import Parser
+    from langchain_pmock._events import ChunkT, Parser
     from langchain_pmock.auth import PmockAuth
 
 ResultT = TypeVar("ResultT")
+ArgT = TypeVar("ArgT")
 
 # The service's own sample client waits 30 s to connect. It never gives up on a stream;
 # here ten minutes without a byte are enough.
@@ -92,17 +88,20 @@ class PmockClient:
         Raises:
             PmockError: If every attempt failed; the last one's error.
         """
-        post = partial(self._signed_twice, self._post, encode(request), parse)
-        result: ResultT = attempt(self.max_retries, post)
+        content = encode(request)
+        result: ResultT = attempt(
+            self.max_retries, self._signed_twice, self._post, content, parse
+        )
         return result
 
     async def apost(
         self, request: Mapping[str, Any], parse: Callable[[Mapping[str, Any]], ResultT]
     ) -> ResultT:
         """Do as `post`, without blocking the event loop."""
-        post = partial(self._asigned_twice, self._apost, encode(request), parse)
-        result: ResultT = await async_attempt(self.max_retries, post)
-        return result
+        content = encode(request)
+        return await async_attempt(
+            self.max_retries, self._asigned_twice, self._apost, content, parse
+        )
 
     def stream(
         self, request: Mapping[str, Any], make_parser: Callable[[], Parser[ChunkT]]
@@ -120,16 +119,22 @@ class PmockClient:
 
         Raises:
             PmockError: If no attempt gave a chunk, or the stream broke later.
+            ValueError: At once, if JSON has no form for something in the request.
         """
         content = encode({**request, "stream": True})
-        begin = partial(self._signed_twice, self._begin, content, make_parser)
-        chunks: Iterator[ChunkT]
-        reader: EventReader[ChunkT]
-        chunks, reader, body, to_close = attempt(self.max_retries, begin)
-        with to_close:
-            yield from chunks
+        return self._stream(content, make_parser)
+
+    def _stream(
+        self, content: bytes, make_parser: Callable[[], Parser[ChunkT]]
+    ) -> Generator[ChunkT, None, None]:
+        body = attempt(
+            self.max_retries, self._signed_twice, self._begin, content, make_parser
+        )
+        with body:
+            yield from body.begun
+            reader = body.reader
             if not reader.complete:
-                with transport_errors(self.auth, reader):
+                with StreamErrors(self.auth, reader):
                     for data in body.pieces:
                         yield from reader.feed(data)
                         if reader.complete:
@@ -138,24 +143,30 @@ class PmockClient:
                 yield from reader.feed(more)
             yield from reader.end()
 
-    async def astream(
+    def astream(
         self, request: Mapping[str, Any], make_parser: Callable[[], Parser[ChunkT]]
     ) -> AsyncGenerator[ChunkT, None]:
-        """Do as `stream`, without blocking the event loop.
-
-        One generator does it all: a loop that shuts down closes all that were left, in
-        no order, and one that closes another would find it closing already.
-        """
+        """Do as `stream`, without blocking the event loop."""
         content = encode({**request, "stream": True})
-        begin = partial(self._asigned_twice, self._abegin, content, make_parser)
-        chunks: Iterator[ChunkT]
-        reader: EventReader[ChunkT]
-        chunks, reader, body, to_close = await async_attempt(self.max_retries, begin)
-        async with to_close:
-            for chunk in chunks:
+        return self._astream(content, make_parser)
+
+    async def _astream(
+        self, content: bytes, make_parser: Callable[[], Parser[ChunkT]]
+    ) -> AsyncGenerator[ChunkT, None]:
+        """Do it all in one generator.
+
+        A loop that shuts down closes all that were left, in no order, and one that
+        closes another would find it closing already.
+        """
+        body = await async_attempt(
+            self.max_retries, self._asigned_twice, self._abegin, content, make_parser
+        )
+        try:
+            for chunk in body.begun:
                 yield chunk
+            reader = body.reader
             if not reader.complete:
-                with transport_errors(self.auth, reader):
+                with StreamErrors(self.auth, reader):
                     async for data in body.pieces:
                         for chunk in reader.feed(data):
                             yield chunk
@@ -166,26 +177,33 @@ class PmockClient:
                     yield chunk
             for chunk in reader.end():
                 yield chunk
+        finally:
+            await body.aclose()
 
     # One attempt: after a 401, as a status or in an envelope, it is signed once more.
 
-    def _signed_twice(self, send: Callable[..., ResultT], *args: Any) -> ResultT:
-        try:
-            return send(*args)
-        except errors.PmockError as error:
-            if not self._worth_signing_again(error):
-                raise
-        return send(*args)
-
-    async def _asigned_twice(
-        self, send: Callable[..., Awaitable[ResultT]], *args: Any
+    def _signed_twice(
+        self, send: Callable[[bytes, ArgT], ResultT], content: bytes, arg: ArgT
     ) -> ResultT:
         try:
-            return await send(*args)
+            return send(content, arg)
         except errors.PmockError as error:
             if not self._worth_signing_again(error):
                 raise
-        return await send(*args)
+        return send(content, arg)
+
+    async def _asigned_twice(
+        self,
+        send: Callable[[bytes, ArgT], Awaitable[ResultT]],
+        content: bytes,
+        arg: ArgT,
+    ) -> ResultT:
+        try:
+            return await send(content, arg)
+        except errors.PmockError as error:
+            if not self._worth_signing_again(error):
+                raise
+        return await send(content, arg)
 
     def _worth_signing_again(self, error: errors.PmockError) -> bool:
         """Tell whether a second signature may help, and learn the clock for it."""
@@ -211,52 +229,33 @@ class PmockClient:
 
     def _begin(
         self, content: bytes, make_parser: Callable[[], Parser[ChunkT]]
-    ) -> tuple[Iterator[ChunkT], EventReader[ChunkT], Body, ExitStack]:
-        """Begin a stream, and read up to its first chunk.
-
-        Returns:
-            What has come so far, what reads the rest, the rest, and what to close.
-        """
-        with ExitStack() as stack:
-            client = stack.enter_context(self._lend())
-            response = self._send(client, content, streamed=True)
-            reader = EventReader(make_parser(), response, self.auth)
-            body = stack.enter_context(Body(response, reader, self.auth))
-            chunks: Iterator[ChunkT] = iter(())
-            first: ChunkT | None = None
-            if not is_stream(response):
-                chunks = reader.whole(body.whole())
-                first = next(chunks, None)
-            while first is None:
-                data = body.read()
-                chunks = reader.end() if data is None else reader.feed(data)
-                first = next(chunks, None)
-            return chain((first,), chunks), reader, body, stack.pop_all()
+    ) -> Body[ChunkT]:
+        """Begin a stream, and read up to its first chunk."""
+        body: Body[ChunkT] = Body(self._lend(), self.auth)
+        try:
+            response = self._send(body.client, content, streamed=True)
+            body.begin(response, make_parser())
+        except BaseException:
+            body.close()
+            raise
+        return body
 
     async def _abegin(
         self, content: bytes, make_parser: Callable[[], Parser[ChunkT]]
-    ) -> tuple[Iterator[ChunkT], EventReader[ChunkT], AsyncBody, AsyncExitStack]:
-        async with AsyncExitStack() as stack:
-            client = stack.enter_context(await self._alend())
-            response = await self._asend(client, content, streamed=True)
-            reader = EventReader(make_parser(), response, self.auth)
-            body = AsyncBody(response, reader, self.auth)
-            stack.push_async_callback(response.aclose)
-            chunks: Iterator[ChunkT] = iter(())
-            first: ChunkT | None = None
-            if not is_stream(response):
-                chunks = reader.whole(await body.whole())
-                first = next(chunks, None)
-            while first is None:
-                data = await body.read()
-                chunks = reader.end() if data is None else reader.feed(data)
-                first = next(chunks, None)
-            return chain((first,), chunks), reader, body, stack.pop_all()
+    ) -> AsyncBody[ChunkT]:
+        body: AsyncBody[ChunkT] = AsyncBody(await self._alend(), self.auth)
+        try:
+            response = await self._asend(body.client, content, streamed=True)
+            await body.begin(response, make_parser())
+        except BaseException:
+            await body.aclose()
+            raise
+        return body
 
     def _send(
         self, client: httpx.Client, content: bytes, *, streamed: bool = False
     ) -> httpx.Response:
-        with transport_errors(self.auth):
+        with RequestErrors(self.auth):
             return client.send(
                 self._request(client, content, streamed=streamed),
                 auth=None,  # it is signed, and the client's own is not for it
@@ -267,7 +266,7 @@ class PmockClient:
     async def _asend(
         self, client: httpx.AsyncClient, content: bytes, *, streamed: bool = False
     ) -> httpx.Response:
-        with transport_errors(self.auth):
+        with RequestErrors(self.auth):
             return await client.send(
                 self._request(client, content, streamed=streamed),
                 auth=None,  # it is signed, and the client's own is not for it
@@ -304,14 +303,14 @@ class PmockClient:
         is_own = client is self.http_client or client is self.http_async_client
         return client.timeout if is_own and client.timeout != _HTTPX else _DEFAULT
 
-    def _lend(self) -> AbstractContextManager[httpx.Client]:
+    def _lend(self) -> Loan[httpx.Client]:
         if self.http_client is not None:
-            return nullcontext(self.http_client)
+            return Loan(self.http_client)
         return shared_pools().lend()
 
-    async def _alend(self) -> AbstractContextManager[httpx.AsyncClient]:
+    async def _alend(self) -> Loan[httpx.AsyncClient]:
         if self.http_async_client is not None:
-            return nullcontext(self.http_async_client)
+            return Loan(self.http_async_client)
         return (await shared_async_pools()).lend()
 
 

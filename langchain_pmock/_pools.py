@@ -10,24 +10,60 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import contextlib
 import os
 import threading
 from functools import cache, partial
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import httpx
+from typing_extensions import override
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncGenerator, Callable, Iterator
+    from collections.abc import AsyncGenerator, Callable
 
 Client = TypeVar("Client", httpx.Client, httpx.AsyncClient)
 
 _AT_ONCE = 4  # requests that one pool takes at once
 _KEEP_ALIVE_POOLS = 32  # how many pools keep idle connections: 128 in all
 _KEEP_ALIVE_SECONDS = 30.0
+
+
+class Loan(Generic[Client]):
+    """A client for one request. As a context manager it is given back at the end.
+
+    Attributes:
+        client: The client.
+    """
+
+    __slots__ = ("_index", "_pools", "client")
+
+    def __init__(
+        self, client: Client, pools: Pools[Client] | None = None, index: int = 0
+    ) -> None:
+        """Lend a client.
+
+        Args:
+            client: The client.
+            pools: Whose it is; `None` if it is nobody's.
+            index: Which of theirs it is.
+        """
+        self.client: Client = client
+        self._pools: Pools[Client] | None = pools
+        self._index = index
+
+    def give_back(self) -> None:
+        """Give the client back."""
+        if self._pools is not None:
+            self._pools.take_back(self._index)
+
+    def __enter__(self) -> Client:
+        """Give the client."""
+        return self.client
+
+    def __exit__(self, *_: object) -> None:
+        """Give it back."""
+        self.give_back()
 
 
 class Pools(Generic[Client]):
@@ -52,22 +88,25 @@ class Pools(Generic[Client]):
         self._busy: list[int] = []
         self.clients: list[Client] = []
 
-    @contextlib.contextmanager
-    def lend(self) -> Iterator[Client]:
+    def lend(self) -> Loan[Client]:
         """Lend a client for one request.
 
-        Yields:
+        Returns:
             The first client with room for one more.
         """
         with self._lock:
             index = self._with_room()
             self._busy[index] += 1
-            client = self.clients[index]
-        try:
-            yield client
-        finally:
-            with self._lock:
-                self._busy[index] -= 1
+            return Loan(self.clients[index], self, index)
+
+    def take_back(self, index: int) -> None:
+        """Take a client back; a loan does it.
+
+        Args:
+            index: Which of the clients it is.
+        """
+        with self._lock:
+            self._busy[index] -= 1
 
     def _with_room(self) -> int:
         for index, busy in enumerate(self._busy):
@@ -93,19 +132,28 @@ def _ssl_context() -> ssl.SSLContext:
     return httpx.create_ssl_context()
 
 
-def _no_cookies() -> CookieJar:
-    """Keep no cookies: the clients are shared by models with different credentials."""
-    return CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+class NoCookies(httpx.Cookies):
+    """Keeps no cookies: the clients are shared by models with other credentials."""
+
+    @override
+    def extract_cookies(self, response: httpx.Response) -> None:
+        """Leave them, and do not look at them either: that takes a while."""
+
+
+class _SyncClient(httpx.Client):
+    cookies = NoCookies()  # type: ignore[override]
+
+
+class _AsyncClient(httpx.AsyncClient):
+    cookies = NoCookies()  # type: ignore[override]
 
 
 def _make_client(limits: httpx.Limits) -> httpx.Client:
-    return httpx.Client(verify=_ssl_context(), limits=limits, cookies=_no_cookies())
+    return _SyncClient(verify=_ssl_context(), limits=limits)
 
 
 def _make_async_client(limits: httpx.Limits) -> httpx.AsyncClient:
-    return httpx.AsyncClient(
-        verify=_ssl_context(), limits=limits, cookies=_no_cookies()
-    )
+    return _AsyncClient(verify=_ssl_context(), limits=limits)
 
 
 def _new_async_pools() -> Pools[httpx.AsyncClient]:
@@ -116,8 +164,7 @@ def _new_async_pools() -> Pools[httpx.AsyncClient]:
         return Pools(_make_async_client)
     from langchain_pmock import _aiohttp  # noqa: PLC0415 - as above
 
-    make = partial(_aiohttp.make_client, verify=_ssl_context(), cookies=_no_cookies())
-    return Pools(make, at_once=None)
+    return Pools(partial(_aiohttp.make_client, verify=_ssl_context()), at_once=None)
 
 
 class _Shared:

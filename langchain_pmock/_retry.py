@@ -27,12 +27,13 @@ _LONGEST_RETRY_AFTER = 60.0
 _SECONDS = r"-?[0-9]+(\.[0-9]+)?"
 
 
-def attempt(max_retries: int, func: Callable[[], ResultT]) -> ResultT:
+def attempt(max_retries: int, func: Callable[..., ResultT], /, *args: Any) -> ResultT:
     """Attempt something, and again while that may help.
 
     Args:
         max_retries: How many times to try again.
         func: What to attempt.
+        *args: What to call it with.
 
     Returns:
         What it returned.
@@ -41,7 +42,7 @@ def attempt(max_retries: int, func: Callable[[], ResultT]) -> ResultT:
         PmockError: The last attempt's.
     """
     try:
-        return func()
+        return func(*args)
     except PmockError as error:
         failed = [error]
 
@@ -50,24 +51,24 @@ def attempt(max_retries: int, func: Callable[[], ResultT]) -> ResultT:
     def attempt_again() -> ResultT:
         if failed:
             raise failed.pop()
-        return func()
+        return func(*args)
 
     return retrying(max_retries)(attempt_again)
 
 
 async def async_attempt(
-    max_retries: int, func: Callable[[], Awaitable[ResultT]]
+    max_retries: int, func: Callable[..., Awaitable[ResultT]], /, *args: Any
 ) -> ResultT:
     """Do as `attempt`, for what is awaited."""
     try:
-        return await func()
+        return await func(*args)
     except PmockError as error:
         failed = [error]
 
     async def attempt_again() -> ResultT:
         if failed:
             raise failed.pop()
-        return await func()
+        return await func(*args)
 
     return await async_retrying(max_retries)(attempt_again)
 

@@ -13,10 +13,8 @@ from langchain_pmock import errors
 from langchain_pmock._envelope import failure, hidden
 
 if TYPE_CHECKING:
-    from collections.abc import (
-        Iterator,
-        Mapping,
-    )
+    from collections.abc import Mapping
+    from types import TracebackType
 
     from langchain_pmock.auth import PmockAuth
 
@@ -42,49 +40,103 @@ if TYPE_CHECKING:
             ...
 
 
-@contextlib.contextmanager
-def transport_errors(auth: PmockAuth, stream: Progress | None = None) -> Iterator[None]:
-    """Turn what httpx raises into this package's errors.
-
-    Args:
-        auth: What signed the request; it knows what must not be shown.
-        stream: The stream that is read, once it has begun. If its answer is complete,
-            what happens after it is no error.
-
-    Yields:
-        Nothing.
+class RequestErrors:
+    """A context in which what httpx raises becomes this package's errors.
 
     Raises:
         PmockTimeoutError: If nothing came in time.
-        PmockStreamInterruptedError: If a stream broke.
         PmockConnectionError: If the service could not be reached.
         PmockResponseError: If the body could not be decoded.
         PmockError: If a hook of the user's client raised for the status.
     """
-    try:
-        yield
-    except httpx.HTTPStatusError as error:
+
+    __slots__ = ("_auth",)
+
+    def __init__(self, auth: PmockAuth) -> None:
+        """Begin.
+
+        Args:
+            auth: What signed the request; it knows what must not be shown.
+        """
+        self._auth = auth
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Raise the error that it is here."""
+        if error is not None:
+            _raise_ours(error, self._auth, None)
+
+
+class StreamErrors:
+    """Does as `RequestErrors`, for a stream that has begun.
+
+    A class, since it is entered for each read: what contextlib makes of a generator
+    takes three times as long.
+
+    Raises:
+        PmockStreamInterruptedError: If the stream broke. If its answer is complete,
+            what happens after it is no error.
+    """
+
+    __slots__ = ("_auth", "_stream")
+
+    def __init__(self, auth: PmockAuth, stream: Progress) -> None:
+        """Begin.
+
+        Args:
+            auth: What signed the request; it knows what must not be shown.
+            stream: How far its reading has come.
+        """
+        self._auth = auth
+        self._stream = stream
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        """Raise the error that it is here, unless the answer is complete."""
+        if error is None:
+            return False
+        if self._stream.complete and isinstance(error, _transport_exceptions()):
+            return True
+        _raise_ours(error, self._auth, self._stream)
+        return False
+
+
+def _raise_ours(error: BaseException, auth: PmockAuth, stream: Progress | None) -> None:
+    """Raise what an error is here; nothing if it is not the transport's."""
+    if isinstance(error, httpx.HTTPStatusError):
         found = failure(_read_so_far(error.response), error.response, auth)
         error.request.headers = httpx.Headers()
         raise found from None
-    except _transport_exceptions() as error:
-        _forget_secrets(error, auth)
-        if stream is not None and stream.complete:
-            return
-        cls: type[errors.PmockError] = errors.PmockConnectionError
-        origin = _origin(error)
-        if isinstance(origin, (httpx.TimeoutException, asyncio.TimeoutError)):
-            cls = errors.PmockTimeoutError
-        elif isinstance(error, httpx.DecodingError):
-            cls = errors.PmockResponseError
-        elif stream is not None:
-            cls = errors.PmockStreamInterruptedError
-        said = f"{origin} ({type(origin).__name__})" if str(origin) else repr(origin)
-        known: Mapping[str, Any] = {}
-        if stream is not None:
-            said = f"{stream.progress()}; {said}"
-            known = stream.known()
-        raise cls.of(said, **known) from error
+    if not isinstance(error, _transport_exceptions()):
+        return
+    _forget_secrets(error, auth)
+    cls: type[errors.PmockError] = errors.PmockConnectionError
+    origin = _origin(error)
+    if isinstance(origin, (httpx.TimeoutException, asyncio.TimeoutError)):
+        cls = errors.PmockTimeoutError
+    elif isinstance(error, httpx.DecodingError):
+        cls = errors.PmockResponseError
+    elif stream is not None:
+        cls = errors.PmockStreamInterruptedError
+    said = f"{origin} ({type(origin).__name__})" if str(origin) else repr(origin)
+    if stream is None:
+        raise cls.of(said) from error
+    said = f"{stream.progress()}; {said}"
+    raise cls.of(said, **stream.known()) from error
 
 
 def _transport_exceptions() -> tuple[type[Exception], ...]:

@@ -11,7 +11,14 @@ import httpx
 import pytest
 from langchain_core.messages import ChatMessage, HumanMessage, SystemMessage
 
-from langchain_pmock import ChatPmock, PmockInvalidRequestError, __version__, sign
+from langchain_pmock import (
+    ChatPmock,
+    PmockInvalidRequestError,
+    __version__,
+    _pools,
+    sign,
+)
+from tests.integration.raw_server import RawServer, answer, whole
 
 if TYPE_CHECKING:
     from langchain_pmock.testing import PmockServer
@@ -240,3 +247,16 @@ def test_construction_opens_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     model.bind_tools([{"name": "f"}], tool_choice="f")
     model.with_structured_output({"title": "a", "type": "object", "properties": {}})
     assert repr(model)
+
+
+def test_the_environments_proxy_is_used(
+    calls: Calls, make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_pools, "_shared", _pools._Shared())
+    with RawServer(whole(answer("by proxy"))) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
+        model = make_model(base_url="http://gateway.localhost/api")
+        assert calls.invoke(model, "Hello").text == "by proxy"
+        _pools._close()
+    (request,) = proxy.requests
+    assert request.target == "http://gateway.localhost/api/ai/chat/completions"

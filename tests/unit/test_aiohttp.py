@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import ssl
-from http.cookiejar import CookieJar
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -20,16 +19,14 @@ from langchain_pmock import (
     PmockError,
     PmockStreamInterruptedError,
     PmockTimeoutError,
-    _aiohttp,
 )
 from langchain_pmock._aiohttp import fail_with_connection, make_client
-from langchain_pmock._transport import transport_errors
+from langchain_pmock._transport import RequestErrors, StreamErrors
 from tests.unit.test_transport import AUTH, Stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.unit.service import Json
 
 TOKEN = "do-not-show"
 
@@ -60,7 +57,8 @@ def test_its_errors_are_ours(
     if is_wrapped:  # as httpx-aiohttp does, for which all of these are timeouts
         error = httpx.ReadTimeout("timeout")
         error.__cause__ = cause
-    with pytest.raises(PmockError) as caught, transport_errors(AUTH, stream):
+    ours = StreamErrors(AUTH, stream) if stream else RequestErrors(AUTH)
+    with pytest.raises(PmockError) as caught, ours:
         raise error
     assert type(caught.value) is by_progress[stream is not None]
     assert type(cause).__name__ in str(caught.value)
@@ -71,7 +69,7 @@ def test_its_errors_do_not_keep_the_signature() -> None:
     headers = CIMultiDictProxy(CIMultiDict({"wuinai-access-token": TOKEN}))
     info = aiohttp.RequestInfo(URL("https://x.invalid"), "POST", headers)
     error = aiohttp.ClientResponseError(info, (), message="bad")
-    with pytest.raises(PmockConnectionError) as caught, transport_errors(AUTH):
+    with pytest.raises(PmockConnectionError) as caught, RequestErrors(AUTH):
         raise error
     assert TOKEN not in repr(error) + str(error.request_info) + str(caught.value)
     assert error.message == "bad"
@@ -149,21 +147,23 @@ async def test_asyncio_has_nothing_to_complain_of(how: str) -> None:
     assert complaints == []
 
 
-def test_the_client(monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[Json] = []
-    monkeypatch.setattr(
-        _aiohttp, "HttpxAiohttpClient", lambda **given: made.append(given)
-    )
-    context, cookies = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), CookieJar()
-    limits = httpx.Limits(max_connections=None, keepalive_expiry=7)
-    make_client(limits, verify=context, cookies=cookies)
-    (given,) = made
-    assert given.pop("limits") == httpx.Limits(max_connections=0, keepalive_expiry=7)
-    assert given == {
-        "verify": context,
-        "cookies": cookies,
-        "event_hooks": {"response": [fail_with_connection]},
-    }
+async def test_the_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.invalid:8080")
+    monkeypatch.setenv("NO_PROXY", "direct.invalid")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client = make_client(httpx.Limits(keepalive_expiry=7), verify=context)
+    assert client.event_hooks == {"request": [], "response": [fail_with_connection]}
+    for host, proxy in (("direct", None), ("gateway", "http://proxy.invalid:8080")):
+        url = httpx.URL(f"https://{host}.invalid")
+        transport: Any = client._transport_for_url(url)
+        assert transport.ssl_context is context
+        assert proxy == (transport.proxy and str(transport.proxy.url))
+        session = transport.get_client()
+        assert session.connector.limit == 0
+        assert session.connector._keepalive_timeout == 7
+        assert isinstance(session.cookie_jar, aiohttp.DummyCookieJar)
+        await session.close()
+    await client.aclose()
 
 
 async def test_a_body_that_has_come_already_is_left() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,7 @@ from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
 from pydantic import ValidationError
 
-from langchain_pmock._chunks import _text_chunk
+from langchain_pmock._chunks import _TextChunks
 
 
 def made_by_langchain(text: str, id_: str | None) -> ChatGenerationChunk:
@@ -24,7 +25,7 @@ def made_by_langchain(text: str, id_: str | None) -> ChatGenerationChunk:
 
 @given(text=st.text(), id_=st.none() | st.text())
 def test_it_is_the_chunk_that_langchain_makes(text: str, id_: str | None) -> None:
-    chunk, expected = _text_chunk(text, id_), made_by_langchain(text, id_)
+    chunk, expected = _TextChunks(id_).make(text), made_by_langchain(text, id_)
     assert chunk == expected
     assert vars(chunk) == vars(expected)
     assert vars(chunk.message) == vars(expected.message)
@@ -36,15 +37,27 @@ def test_it_is_the_chunk_that_langchain_makes(text: str, id_: str | None) -> Non
     assert pickle.loads(pickle.dumps(chunk)) == expected  # noqa: S301 - our own
 
 
-def test_it_shares_nothing_with_the_next() -> None:
-    one, other = _text_chunk("a", "1").message, _text_chunk("a", "1").message
-    assert isinstance(one, AIMessageChunk)
-    one.additional_kwargs["x"] = one.response_metadata["x"] = 1
-    one.tool_call_chunks.append({"name": "x", "args": "", "id": "1", "index": 0})
-    assert other == made_by_langchain("a", "1").message
+def test_what_is_done_to_one_does_not_show_in_the_next() -> None:
+    texts = _TextChunks("1")
+    one, other = texts.make("a"), texts.make("a")
+    message: Any = one.message
+    for name, value in vars(message).items():
+        if isinstance(value, dict):
+            value["x"] = 1
+        elif isinstance(value, list):
+            value.append({"name": "x", "args": "", "id": "1", "index": 0})
+        else:
+            setattr(message, name, "AIMessageChunk" if name == "type" else None)
+    message.more = one.text = "x"
+    one.generation_info = {"x": 1}
+    expected = made_by_langchain("a", "1")
+    for state in (other.__getstate__(), texts.make("a").__getstate__()):
+        assert state["__dict__"] == expected.__getstate__()["__dict__"]
+    assert other.message.__pydantic_extra__ == {}
+    assert other.message.model_dump() == expected.message.model_dump()
 
 
-@pytest.mark.parametrize(("text", "id_"), [(1, "1"), (None, "1"), ("a", [])])
-def test_it_is_validated(text: str, id_: str) -> None:
+def test_the_first_is_validated() -> None:
+    not_an_id: Any = []
     with pytest.raises(ValidationError):
-        _text_chunk(text, id_)
+        _TextChunks(not_an_id)

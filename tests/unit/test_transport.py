@@ -23,12 +23,13 @@ from langchain_pmock import (
 )
 from langchain_pmock import _body as module
 from langchain_pmock._body import AsyncBody, Body
-from langchain_pmock._transport import transport_errors
+from langchain_pmock._pools import Loan
+from langchain_pmock._transport import RequestErrors, StreamErrors
 from langchain_pmock.auth import ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER
 from tests.unit.service import ACCESS_KEY, BASE_URL, SECRET_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterator, Mapping
 
 
 AUTH = PmockAuth(ACCESS_KEY, SECRET_KEY)
@@ -71,8 +72,8 @@ def test_transport_errors(
     error.request = httpx.Request("POST", BASE_URL)
     AUTH.sign_request(error.request)
     assert ACCESS_TOKEN_HEADER in error.request.headers
-    stream = Stream() if has_begun else None
-    with pytest.raises(PmockError) as caught, transport_errors(AUTH, stream):
+    ours = StreamErrors(AUTH, Stream()) if has_begun else RequestErrors(AUTH)
+    with pytest.raises(PmockError) as caught, ours:
         raise error
     assert type(caught.value) is cls
     assert f"{error} ({type(error).__name__})" in str(caught.value)
@@ -91,7 +92,7 @@ def test_no_secret_in_what_a_transport_quotes() -> None:
     token = request.headers[ACCESS_TOKEN_HEADER]
     cause = ValueError(f"illegal header line: b'{token} {ACCESS_KEY}'")
     error = httpx.RemoteProtocolError(str(cause), request=request)
-    with pytest.raises(PmockConnectionError) as caught, transport_errors(AUTH):
+    with pytest.raises(PmockConnectionError) as caught, RequestErrors(AUTH):
         raise error from cause
     text = "".join(traceback.format_exception(caught.value))
     assert "illegal header line: b'*** ***'" in text
@@ -103,7 +104,7 @@ def test_a_hook_of_the_users_may_raise_for_the_status() -> None:
     request = httpx.Request("POST", BASE_URL)
     AUTH.sign_request(request)
     response = httpx.Response(429, json={"message": "slow"}, request=request)
-    with pytest.raises(PmockRateLimitError) as caught, transport_errors(AUTH):
+    with pytest.raises(PmockRateLimitError) as caught, RequestErrors(AUTH):
         response.raise_for_status()
     assert "slow" in str(caught.value)
     assert caught.value.__suppress_context__
@@ -111,17 +112,20 @@ def test_a_hook_of_the_users_may_raise_for_the_status() -> None:
 
 
 def test_transport_errors_without_a_request() -> None:
-    with pytest.raises(PmockConnectionError), transport_errors(AUTH):
+    with pytest.raises(PmockConnectionError), RequestErrors(AUTH):
         raise httpx.ConnectError("")
 
 
 def test_a_broken_end_of_a_complete_answer_is_no_error() -> None:
-    with transport_errors(AUTH, Stream(complete=True)):
+    with StreamErrors(AUTH, Stream(complete=True)):
         raise httpx.ReadError("reset")
 
 
-def test_other_errors_pass() -> None:
-    with pytest.raises(KeyError), transport_errors(AUTH):
+@pytest.mark.parametrize(
+    "ours", [RequestErrors(AUTH), StreamErrors(AUTH, Stream(complete=True))]
+)
+def test_other_errors_pass(ours: RequestErrors | StreamErrors) -> None:
+    with pytest.raises(KeyError), ours:
         raise KeyError
 
 
@@ -142,15 +146,36 @@ class Connection:
         self.hung_up.set()
 
 
+def event(data: str) -> bytes:
+    return b'data: {"code": 200, "data": {"is": "%s"}}\n\n' % data.encode()
+
+
+DONE = b"data: [DONE]\n\n"
+
+
+class Parser:
+    """Takes each event for the one with the finish reason."""
+
+    finished = False
+    trace_id = None
+
+    def event(self, envelope: Mapping[str, Any]) -> str:
+        self.finished = True
+        return str(envelope["data"]["is"])
+
+    def end(self) -> str:
+        return "end"
+
+
 class Rest(httpx.SyncByteStream, httpx.AsyncByteStream):
     """A body that goes on after its answer: pieces to give, seconds to wait before."""
 
     def __init__(
         self, *pieces: bytes | float, http_version: bytes = b"HTTP/1.1"
     ) -> None:
-        self.pieces = pieces
-        self.stream = Stream(complete=True)
+        self.pieces = (event("answer"), *pieces)
         self.connection = Connection()
+        self.is_closed = False
         self.response = httpx.Response(
             200,
             stream=self,
@@ -158,6 +183,7 @@ class Rest(httpx.SyncByteStream, httpx.AsyncByteStream):
                 "network_stream": self.connection,
                 "http_version": http_version,
             },
+            request=httpx.Request("POST", BASE_URL),
         )
 
     def __iter__(self) -> Iterator[bytes]:
@@ -174,21 +200,38 @@ class Rest(httpx.SyncByteStream, httpx.AsyncByteStream):
             else:
                 await asyncio.sleep(piece)
 
+    def close(self) -> None:
+        self.is_closed = True
+
+    async def aclose(self) -> None:
+        self.is_closed = True
+
     def read(self) -> list[bytes]:
+        """Read what comes after the answer."""
         read = []
-        with Body(self.response, self.stream, AUTH) as body:
+        with httpx.Client() as client, Body[str](Loan(client), AUTH) as body:
+            body.begin(self.response, Parser())
+            assert list(body.begun) == ["answer"]
             while (piece := body.read()) is not None:
                 read.append(piece)
-                self.stream.done = piece == b"[DONE]"
+                list(body.reader.feed(piece))
+        assert self.is_closed
         return read
 
     def aread(self) -> list[bytes]:
+        """Read what comes after the answer, asynchronously."""
+
         async def read_async() -> list[bytes]:
             read = []
-            body = AsyncBody(self.response, self.stream, AUTH)
-            while (piece := await body.read()) is not None:
-                read.append(piece)
-                self.stream.done = piece == b"[DONE]"
+            async with httpx.AsyncClient() as client:
+                body: AsyncBody[str] = AsyncBody(Loan(client), AUTH)
+                await body.begin(self.response, Parser())
+                assert list(body.begun) == ["answer"]
+                while (piece := await body.read()) is not None:
+                    read.append(piece)
+                    list(body.reader.feed(piece))
+                await body.aclose()
+            assert self.is_closed
             return read
 
         return asyncio.run(read_async())
@@ -209,8 +252,9 @@ def test_what_comes_after_the_finish_reason_is_read(
     read: Any,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    assert read(Rest(b"usage", 0.01, b"more")) == [b"usage", b"more"]
-    assert read(Rest(b"usage", 0.01, b"[DONE]", b"!")) == [b"usage", b"[DONE]"]
+    usage, more = event("usage"), event("more")
+    assert read(Rest(usage, 0.01, more)) == [usage, more]
+    assert read(Rest(usage, 0.01, DONE, b"!")) == [usage, DONE]
     assert read(Rest()) == []
     assert not caplog.records
 
@@ -218,7 +262,9 @@ def test_what_comes_after_the_finish_reason_is_read(
 @pytest.mark.usefixtures("_short_patience")
 @pytest.mark.parametrize("read", READS)
 @pytest.mark.parametrize(
-    "pieces", [(LONG,), (b"usage", LONG), (b"ping", 0.02) * 200], ids=str
+    "pieces",
+    [(LONG,), (event("usage"), LONG), (b": ping\n\n", 0.02) * 200],
+    ids=["nothing", "usage", "pings"],
 )
 def test_a_stream_left_open_after_the_finish_reason_is_ended(
     read: Any,
@@ -242,22 +288,22 @@ def test_a_body_left_open_after_done_is_left_without_a_word(
     read: Any,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    rest = Rest(b"[DONE]", LONG)
-    assert read(rest) == [b"[DONE]"]
+    rest = Rest(DONE, LONG)
+    assert read(rest) == [DONE]
     assert rest.connection.hung_up.is_set() == (read is Rest.read)
     assert not caplog.records
 
 
 @pytest.mark.usefixtures("_short_patience")
 def test_a_connection_with_other_streams_is_not_hung_up() -> None:
-    rest = Rest(b"[DONE]", 0.1, http_version=b"HTTP/2")
-    assert rest.read() == [b"[DONE]"]
+    rest = Rest(DONE, 0.1, http_version=b"HTTP/2")
+    assert rest.read() == [DONE]
     assert not rest.connection.hung_up.is_set()
 
 
 def test_one_thread_watches_all_reads() -> None:
     before = threading.active_count()
-    rests = [Rest(b"usage", 0.05, b"[DONE]") for _ in range(20)]
+    rests = [Rest(event("usage"), 0.05, DONE) for _ in range(20)]
     threads = [threading.Thread(target=rest.read) for rest in rests]
     for thread in threads:
         thread.start()
@@ -269,4 +315,4 @@ def test_one_thread_watches_all_reads() -> None:
     while threading.active_count() > before:  # it ends when there is none left
         assert time.monotonic() < until
         time.sleep(0.01)
-    assert Rest(b"usage", 0.01, b"[DONE]").read() == [b"usage", b"[DONE]"]
+    assert Rest(event("usage"), 0.01, DONE).read() == [event("usage"), DONE]
