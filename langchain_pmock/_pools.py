@@ -83,7 +83,8 @@ class Pools(Generic[Client]):
         """
         self._make: Callable[[httpx.Limits], Client] = make
         self._at_once = at_once
-        # Reentrant: the garbage collector may end a stream while this thread holds it.
+        # Reentrant: when the process ends, the garbage collector may close a stream
+        # while this thread holds it.
         self._lock = threading.RLock()
         self._busy: list[int] = []
         self.clients: list[Client] = []
