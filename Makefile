@@ -21,8 +21,8 @@ GROUPS := --group dev --group bench --group scale
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo agent batch ray-batch notebook test test-lowest lint format bench
-.PHONY: build audit clean
+.PHONY: help demo agent batch ray-batch notebook test test-package test-around
+.PHONY: test-lowest lint format bench build audit clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z -]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,13 +41,19 @@ ray-batch: $(VENV)/.dev ## Run the example on a local Ray cluster
 notebook: $(VENV)/.dev ## Run the notebook, and write its outputs into it
 	@$(BIN)/python examples/_run_notebook.py examples/chat.ipynb
 
-test: $(VENV)/.dev ## Run all tests, with the coverage gate
-	@$(BIN)/pytest --cov
+# What is around the package is tested by itself: the longest of it waits a lot.
+AROUND := $(patsubst %,tests/integration/test_%.py,benchmarks examples notebook packaging typing)
 
-# The examples and the type checks are for the newest of everything.
-test-lowest: $(VENV_LOWEST)/.installed ## Run the tests on the oldest supported dependencies
-	@$(VENV_LOWEST)/bin/pytest -m "not bench and not packaging and not scale" \
-		$(patsubst %,--ignore tests/integration/test_%.py,examples notebook typing)
+test: test-package test-around ## Run all tests, with the coverage gate
+
+test-package: $(VENV)/.dev ## Run the tests of the package
+	@$(BIN)/pytest --cov $(addprefix --ignore=,$(AROUND))
+
+test-around: $(VENV)/.dev ## Run the tests of examples, benchmarks, packaging, types
+	@$(BIN)/pytest $(AROUND)
+
+test-lowest: $(VENV_LOWEST)/.installed ## Run the package's tests on its oldest dependencies
+	@$(VENV_LOWEST)/bin/pytest $(addprefix --ignore=,$(AROUND))
 
 lint: $(VENV)/.dev ## Check style, formatting and types
 	@$(BIN)/ruff check
