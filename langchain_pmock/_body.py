@@ -67,7 +67,7 @@ def _is_held_by_httpx(response: httpx.Response) -> bool:
 
 
 class _Reading(Generic[ChunkT, Client]):
-    """One attempt at a stream: what it is sent with, and how far it is read.
+    """One attempt at a stream: the client, the response, how far it is read.
 
     Attributes:
         client: What to send the request with.
@@ -99,7 +99,7 @@ class _Reading(Generic[ChunkT, Client]):
 
 
 class Body(_Reading[ChunkT, httpx.Client]):
-    """The body of a stream's response: read to its end, and closed.
+    """One attempt at a stream: its body is read to its end, and closed.
 
     Attributes:
         pieces: The body, in the pieces in which it comes.
