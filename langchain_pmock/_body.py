@@ -18,7 +18,7 @@ import httpx
 
 from langchain_pmock._events import ChunkT, EventReader
 from langchain_pmock._pools import Client
-from langchain_pmock._transport import StreamErrors
+from langchain_pmock._transport import StreamErrors, let_go
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -169,6 +169,7 @@ class Body(_Reading[ChunkT, httpx.Client]):
         try:
             if self._response is not None:
                 self._response.close()
+                let_go(self._response)
         finally:
             self._loan.give_back()
 
@@ -251,6 +252,7 @@ class AsyncBody(_Reading[ChunkT, httpx.AsyncClient]):
         try:
             if self._response is not None:
                 await self._response.aclose()
+                let_go(self._response)
         finally:
             self._loan.give_back()
 

@@ -59,7 +59,7 @@ class ChunkParser:
         # Handed on whole: LangChain's events know no pieces of a refusal.
         self._refusal = ""
         self._tool_calls = _ToolCalls()
-        self._texts: _TextChunks | None = None
+        self._texts = _TextChunks()
 
     def event(self, envelope: Mapping[str, Any]) -> ChatGenerationChunk | None:
         """Take in one event.
@@ -83,7 +83,7 @@ class ChunkParser:
             if delta and len(delta) == 1 and is_plain:
                 text = delta.get("content")
                 if text and type(text) is str:
-                    return (self._texts or self._new_texts()).make(text)
+                    return self._texts.make(text, self._id)
                 if calls := delta.get("toolCalls"):
                     return self._tool_call_chunk(calls)
         return self._any_event(envelope, data, choices or ())
@@ -123,8 +123,10 @@ class ChunkParser:
         choices: list[Mapping[str, Any]] | tuple[()],
     ) -> ChatGenerationChunk | None:
         if not self._id and (id_ := data.get("id")):
+            if not isinstance(id_, str):
+                msg = "its id is no text"
+                raise UnreadableError(msg)
             self._id = id_
-            self._texts = None
         self.trace_id = self.trace_id or get(envelope, "trace_id")
         self._last.update(answer_metadata(data, self.trace_id))
         # Some services count up in each event: only the last count is the whole.
@@ -160,10 +162,6 @@ class ChunkParser:
             },
         )
 
-    def _new_texts(self) -> _TextChunks:
-        self._texts = _TextChunks(self._id)
-        return self._texts
-
     def _tool_call_chunk(self, calls: list[Mapping[str, Any]]) -> ChatGenerationChunk:
         return _calls_chunk(
             self._tool_calls.deltas(calls),
@@ -184,45 +182,56 @@ def _take(fields: dict[str, Any], name: str) -> dict[str, Any]:
     return {name: fields.pop(name)} if name in fields else {}
 
 
+# What LangChain's constructors make of a text.
+_CHUNK = ChatGenerationChunk(
+    message=AIMessageChunk(
+        content="", id=None, response_metadata={"model_provider": PROVIDER}
+    )
+)
+
+
 class _TextChunks:
     """Makes the chunks of a stream's text: copies of one, with lists of their own.
 
-    LangChain's constructors make the first, and see to its id and its metadata. The
-    others differ in their text alone, and are made as unpickling makes them: to
-    construct and validate each anew would be a tenth of all that a token costs. They
-    share the record of which fields were set, a quarter of what a chunk takes up.
+    They are made as unpickling makes them: to construct and validate each anew would be
+    a tenth of all that a token costs. Those of one stream share pydantic's record of
+    which fields were set, a quarter of what a chunk takes up.
     """
 
-    def __init__(self, id_: str | None) -> None:
-        message = AIMessageChunk(
-            content="", id=id_, response_metadata={"model_provider": PROVIDER}
-        )
-        chunk = ChatGenerationChunk(message=message)
-        self._message, self._chunk = message.__getstate__(), chunk.__getstate__()
-        self._of_message, self._of_chunk = message.__dict__, chunk.__dict__
+    def __init__(self) -> None:
+        self._set_in_chunk = set(_CHUNK.model_fields_set)
+        self._set_in_message = set(_CHUNK.message.model_fields_set)
 
-    def make(self, text: str) -> ChatGenerationChunk:
+    def make(self, text: str, id_: str | None) -> ChatGenerationChunk:
         message = AIMessageChunk.__new__(AIMessageChunk)
         message.__setstate__(
             {
-                **self._message,
-                "__pydantic_extra__": {},
                 "__dict__": {
-                    **self._of_message,
+                    **_CHUNK.message.__dict__,
                     "content": text,
+                    "id": id_,
                     "additional_kwargs": {},
                     "response_metadata": {"model_provider": PROVIDER},
                     "tool_calls": [],
                     "invalid_tool_calls": [],
                     "tool_call_chunks": [],
                 },
+                "__pydantic_extra__": {},
+                "__pydantic_fields_set__": self._set_in_message,
+                "__pydantic_private__": None,
             }
         )
         chunk = ChatGenerationChunk.__new__(ChatGenerationChunk)
-        # LangChain keeps the chunks of a stream to its end. Its constructor puts a
-        # string here that the garbage collector looks at; the text itself is not.
-        of_chunk = {**self._of_chunk, "text": text, "message": message}
-        chunk.__setstate__({**self._chunk, "__dict__": of_chunk})
+        chunk.__setstate__(
+            {
+                # LangChain keeps the chunks of a stream to its end. Its constructor's
+                # text is one that the garbage collector looks at; a plain one is not.
+                "__dict__": {**_CHUNK.__dict__, "text": text, "message": message},
+                "__pydantic_extra__": None,
+                "__pydantic_fields_set__": self._set_in_chunk,
+                "__pydantic_private__": None,
+            }
+        )
         return chunk
 
 
@@ -261,6 +270,17 @@ def _is_mended(arguments: str) -> bool:
         return False
 
 
+class _Call:
+    """One tool call of a stream, as far as it has come."""
+
+    __slots__ = ("arguments", "id", "is_named")
+
+    def __init__(self) -> None:
+        self.id: str | None = None
+        self.is_named = False
+        self.arguments: list[str] = []
+
+
 class _ToolCalls:
     """Tells apart the tool calls of a stream.
 
@@ -269,9 +289,7 @@ class _ToolCalls:
     """
 
     def __init__(self) -> None:
-        self._ids: list[str | None] = []
-        self._named: list[bool] = []
-        self._arguments: list[list[str]] = []
+        self._calls: list[_Call] = []
         self._by_wire_index: dict[Any, int] = {}
 
     def deltas(self, calls: list[Mapping[str, Any]] | tuple[()]) -> list[ToolCallChunk]:
@@ -280,44 +298,42 @@ class _ToolCalls:
     def last_deltas(self) -> list[ToolCallChunk]:
         """Give what calls lack: an id to those without, a seal to those cut short."""
         deltas = []
-        for index, (id_, pieces) in enumerate(
-            zip(self._ids, self._arguments, strict=True)
-        ):
-            seal = _seal("".join(pieces)) or None
-            if not id_ or seal:
-                new_id = None if id_ else new_tool_call_id()
+        for index, call in enumerate(self._calls):
+            seal = _seal("".join(call.arguments)) or None
+            if not call.id or seal:
+                new_id = None if call.id else new_tool_call_id()
                 deltas.append(
                     tool_call_chunk(index=index, id=new_id, name=None, args=seal)
                 )
         return deltas
 
-    def _delta(self, call: Mapping[str, Any]) -> ToolCallChunk:
-        function = call.get("function") or {}
-        id_, name = call.get("id") or None, function.get("name") or None
-        index = self._index(call.get("index"), id_, name)
-        new_id = id_ if self._ids[index] is None else None
-        new_name = None if self._named[index] else name
-        self._ids[index] = self._ids[index] or id_
-        self._named[index] = self._named[index] or name is not None
+    def _delta(self, delta: Mapping[str, Any]) -> ToolCallChunk:
+        function = delta.get("function") or {}
+        id_, name = delta.get("id") or None, function.get("name") or None
+        index = self._index(delta.get("index"), id_, name)
+        call = self._calls[index]
+        new_id = id_ if call.id is None else None
+        new_name = None if call.is_named else name
+        call.id = call.id or id_
+        call.is_named = call.is_named or name is not None
         args = arguments_text(function)
-        if args == "null" and not self._arguments[index]:
+        if args == "null" and not call.arguments:
             args = ""  # some models' way to give none
-        self._arguments[index].append(args)
+        call.arguments.append(args)
         return tool_call_chunk(index=index, id=new_id, name=new_name, args=args)
 
     def _index(self, wire_index: Any, id_: str | None, name: str | None) -> int:
         index = self._by_wire_index.get(wire_index)
         if index is not None:
-            known = self._ids[index]
-            other_id = id_ is not None and known is not None and id_ != known
+            known = self._calls[index]
+            other_id = id_ is not None and known.id is not None and id_ != known.id
             unnumbered = wire_index is None and id_ is None and name is not None
-            if not other_id and not (unnumbered and self._named[index]):
+            if not other_id and not (unnumbered and known.is_named):
                 return index
-            if other_id and id_ in self._ids:  # back to a call before this one
-                index = self._by_wire_index[wire_index] = self._ids.index(id_)
+            ids = [call.id for call in self._calls]
+            if other_id and id_ in ids:  # back to a call before this one
+                index = self._by_wire_index[wire_index] = ids.index(id_)
                 return index
-        self._ids.append(None)
-        self._named.append(False)
-        self._arguments.append([])
-        self._by_wire_index[wire_index] = len(self._ids) - 1
-        return len(self._ids) - 1
+        self._calls.append(_Call())
+        self._by_wire_index[wire_index] = len(self._calls) - 1
+        return len(self._calls) - 1

@@ -12,29 +12,27 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 
-from langchain_pmock import errors
 from langchain_pmock._body import AsyncBody, Body
 from langchain_pmock._envelope import read_answer
 from langchain_pmock._json import encode
 from langchain_pmock._pools import Loan, shared_async_pools, shared_pools
 from langchain_pmock._retry import async_attempt, attempt
-from langchain_pmock._transport import RequestErrors, StreamErrors
+from langchain_pmock._transport import RequestErrors, StreamErrors, let_go
 from langchain_pmock._version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import (
         AsyncGenerator,
-        Awaitable,
         Callable,
         Generator,
         Mapping,
     )
 
+    from langchain_pmock import errors
     from langchain_pmock._events import ChunkT, Parser
     from langchain_pmock.auth import PmockAuth
 
 ResultT = TypeVar("ResultT")
-ArgT = TypeVar("ArgT")
 
 # The service's own sample client waits 30 s to connect. It never gives up on a stream;
 # here ten minutes without a byte are enough.
@@ -90,7 +88,7 @@ class PmockClient:
         """
         content = encode(request)
         result: ResultT = attempt(
-            self.max_retries, self._signed_twice, self._post, content, parse
+            self.max_retries, self._worth_signing_again, self._post, content, parse
         )
         return result
 
@@ -100,7 +98,7 @@ class PmockClient:
         """Do as `post`, without blocking the event loop."""
         content = encode(request)
         return await async_attempt(
-            self.max_retries, self._asigned_twice, self._apost, content, parse
+            self.max_retries, self._worth_signing_again, self._apost, content, parse
         )
 
     def stream(
@@ -128,7 +126,11 @@ class PmockClient:
         self, content: bytes, make_parser: Callable[[], Parser[ChunkT]]
     ) -> Generator[ChunkT, None, None]:
         body = attempt(
-            self.max_retries, self._signed_twice, self._begin, content, make_parser
+            self.max_retries,
+            self._worth_signing_again,
+            self._begin,
+            content,
+            make_parser,
         )
         with body:
             yield from body.begun
@@ -159,7 +161,11 @@ class PmockClient:
         closes another would find it closing already.
         """
         body = await async_attempt(
-            self.max_retries, self._asigned_twice, self._abegin, content, make_parser
+            self.max_retries,
+            self._worth_signing_again,
+            self._abegin,
+            content,
+            make_parser,
         )
         try:
             for chunk in body.begun:
@@ -180,31 +186,6 @@ class PmockClient:
         finally:
             await body.aclose()
 
-    # One attempt: after a 401, as a status or in an envelope, it is signed once more.
-
-    def _signed_twice(
-        self, send: Callable[[bytes, ArgT], ResultT], content: bytes, arg: ArgT
-    ) -> ResultT:
-        try:
-            return send(content, arg)
-        except errors.PmockError as error:
-            if not self._worth_signing_again(error):
-                raise
-        return send(content, arg)
-
-    async def _asigned_twice(
-        self,
-        send: Callable[[bytes, ArgT], Awaitable[ResultT]],
-        content: bytes,
-        arg: ArgT,
-    ) -> ResultT:
-        try:
-            return await send(content, arg)
-        except errors.PmockError as error:
-            if not self._worth_signing_again(error):
-                raise
-        return await send(content, arg)
-
     def _worth_signing_again(self, error: errors.PmockError) -> bool:
         """Tell whether a second signature may help, and learn the clock for it."""
         if _UNAUTHORIZED not in (error.code, error.status_code):
@@ -218,6 +199,7 @@ class PmockClient:
     ) -> ResultT:
         with self._lend() as client:
             response = self._send(client, content)
+        let_go(response)
         return read_answer(response, self.auth, parse)
 
     async def _apost(
@@ -225,6 +207,7 @@ class PmockClient:
     ) -> ResultT:
         with await self._alend() as client:
             response = await self._asend(client, content)
+        let_go(response)
         return read_answer(response, self.auth, parse)
 
     def _begin(

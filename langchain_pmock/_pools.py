@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 Client = TypeVar("Client", httpx.Client, httpx.AsyncClient)
 
-_AT_ONCE = 4  # requests that one pool takes at once
-_KEEP_ALIVE_POOLS = 32  # how many pools keep idle connections: 128 in all
+_AT_ONCE = 6  # requests that one pool takes at once
+_KEEP_ALIVE_POOLS = 20  # how many pools keep idle connections: 120 in all
 _KEEP_ALIVE_SECONDS = 30.0
 
 
@@ -87,6 +87,7 @@ class Pools(Generic[Client]):
         # while this thread holds it.
         self._lock = threading.RLock()
         self._busy: list[int] = []
+        self._full = 0  # how many of the first have no room
         self.clients: list[Client] = []
 
     def lend(self) -> Loan[Client]:
@@ -108,11 +109,13 @@ class Pools(Generic[Client]):
         """
         with self._lock:
             self._busy[index] -= 1
+            self._full = min(self._full, index)
 
     def _with_room(self) -> int:
-        for index, busy in enumerate(self._busy):
-            if self._at_once is None or busy < self._at_once:
+        for index in range(self._full, len(self._busy)):
+            if self._at_once is None or self._busy[index] < self._at_once:
                 return index
+            self._full = index + 1
         keep_alive = self._at_once if len(self.clients) < _KEEP_ALIVE_POOLS else 0
         self.clients.append(
             self._make(

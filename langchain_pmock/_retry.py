@@ -27,11 +27,18 @@ _LONGEST_RETRY_AFTER = 60.0
 _SECONDS = r"-?[0-9]+(\.[0-9]+)?"
 
 
-def attempt(max_retries: int, func: Callable[..., ResultT], /, *args: Any) -> ResultT:
+def attempt(
+    max_retries: int,
+    refused: Callable[[PmockError], bool],
+    func: Callable[..., ResultT],
+    *args: Any,
+) -> ResultT:
     """Attempt something, and again while that may help.
 
     Args:
         max_retries: How many times to try again.
+        refused: Whether an error is one after which to try at once, once more in the
+            same attempt.
         func: What to attempt.
         *args: What to call it with.
 
@@ -48,16 +55,24 @@ def attempt(max_retries: int, func: Callable[..., ResultT], /, *args: Any) -> Re
 
     # Inside tenacity's loop even an attempt that succeeds costs a tenth more. So the
     # loop is only entered with a failure, which it is handed as its first attempt's.
-    def attempt_again() -> ResultT:
-        if failed:
-            raise failed.pop()
+    def one_attempt() -> ResultT:
+        try:
+            if failed:
+                raise failed.pop()
+            return func(*args)
+        except PmockError as error:
+            if not refused(error):
+                raise
         return func(*args)
 
-    return retrying(max_retries)(attempt_again)
+    return retrying(max_retries)(one_attempt)
 
 
 async def async_attempt(
-    max_retries: int, func: Callable[..., Awaitable[ResultT]], /, *args: Any
+    max_retries: int,
+    refused: Callable[[PmockError], bool],
+    func: Callable[..., Awaitable[ResultT]],
+    *args: Any,
 ) -> ResultT:
     """Do as `attempt`, for what is awaited."""
     try:
@@ -65,12 +80,17 @@ async def async_attempt(
     except PmockError as error:
         failed = [error]
 
-    async def attempt_again() -> ResultT:
-        if failed:
-            raise failed.pop()
+    async def one_attempt() -> ResultT:
+        try:
+            if failed:
+                raise failed.pop()
+            return await func(*args)
+        except PmockError as error:
+            if not refused(error):
+                raise
         return await func(*args)
 
-    return await async_retrying(max_retries)(attempt_again)
+    return await async_retrying(max_retries)(one_attempt)
 
 
 def retrying(max_retries: int) -> Retrying:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import ssl
 import time
@@ -22,6 +23,7 @@ from tests.integration.raw_server import RawServer, answer, whole
 
 if TYPE_CHECKING:
     from langchain_pmock.testing import PmockServer
+    from tests.integration.asking import Ask
     from tests.integration.calls import Calls
     from tests.integration.conftest import MakeModel
 
@@ -247,6 +249,28 @@ def test_construction_opens_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     model.bind_tools([{"name": "f"}], tool_choice="f")
     model.with_structured_output({"title": "a", "type": "object", "properties": {}})
     assert repr(model)
+
+
+def test_memory_is_freed_without_the_garbage_collector(
+    ask: Ask, model: ChatPmock
+) -> None:
+    image = "data:image/png;base64," + "A" * 1_000_000
+    block = {"type": "image_url", "image_url": {"url": image}}
+
+    def alive() -> int:
+        return sum(
+            isinstance(one, (httpx.Request, httpx.Response)) for one in gc.get_objects()
+        )
+
+    gc.collect()
+    gc.disable()
+    try:
+        before = alive()
+        for _ in range(3):
+            assert ask(model, [HumanMessage([block])]).text
+        assert alive() == before
+    finally:
+        gc.enable()
 
 
 def test_the_environments_proxy_is_used(

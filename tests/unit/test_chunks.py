@@ -221,6 +221,11 @@ def test_several_choices_cannot_be_streamed(choices: list[Json]) -> None:
         parser.event(envelope({**data_of(), "choices": choices}))
 
 
+def test_an_id_is_text() -> None:
+    with pytest.raises(UnreadableError, match="its id is no text"):
+        ChunkParser().event(envelope({**said("a")[0], "id": 5}))
+
+
 def test_what_each_event_repeats_comes_once() -> None:
     # Azure does so with its content filter. LangChain adds up what chunks say.
     filters = {"contentFilterResults": {"hate": {"severity": "safe", "score": 0.1}}}

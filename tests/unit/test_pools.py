@@ -70,9 +70,9 @@ def test_without_a_limit_one_client_takes_all() -> None:
 def test_the_first_pools_keep_their_connections() -> None:
     pools, made = pools_of(3)
     with contextlib.ExitStack() as stack:
-        for _ in range(3 * 34):
+        for _ in range(3 * 22):
             stack.enter_context(pools.lend())
-    assert [limits.max_keepalive_connections for limits in made] == [3] * 32 + [0] * 2
+    assert [limits.max_keepalive_connections for limits in made] == [3] * 20 + [0] * 2
     assert {limits.max_connections for limits in made} == {None}
     assert {limits.keepalive_expiry for limits in made} == {30}
 

@@ -16,7 +16,12 @@ from tenacity import RetryCallState, Retrying
 
 from langchain_pmock import _retry, errors
 from langchain_pmock._retry import async_attempt, attempt, retry_after, wait
-from langchain_pmock.errors import PmockAPIError, PmockError, PmockRateLimitError
+from langchain_pmock.errors import (
+    PmockAPIError,
+    PmockAuthenticationError,
+    PmockError,
+    PmockRateLimitError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,17 +40,25 @@ def error_with(headers: dict[str, str]) -> PmockRateLimitError:
     return PmockRateLimitError("slow down", status_code=429, response=response)
 
 
+def is_refused(error: PmockError) -> bool:
+    return error.code == 401
+
+
+def run_sync(max_retries: int, func: Attempt) -> str:
+    return attempt(max_retries, is_refused, func)
+
+
 def run_async(max_retries: int, func: Attempt) -> str:
     async def async_func() -> str:
         return func()
 
     async def run() -> str:
-        return await async_attempt(max_retries, async_func)
+        return await async_attempt(max_retries, is_refused, async_func)
 
     return asyncio.run(run())
 
 
-@pytest.fixture(params=[attempt, run_async], ids=["sync", "async"])
+@pytest.fixture(params=[run_sync, run_async], ids=["sync", "async"])
 def run(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setattr(_retry, "_FIRST_WAIT", 0.0)
     chosen: Run = request.param
@@ -197,6 +210,41 @@ def test_max_retries(max_retries: int, run: Run) -> None:
         return f"attempt {attempts}"
 
     assert run(max_retries, func) == f"attempt {max_retries + 1}"
+
+
+@pytest.mark.parametrize(
+    ("max_retries", "failures", "outcome"),
+    [
+        (0, ["refused"], "done"),
+        (0, ["refused", "refused"], PmockAuthenticationError),
+        (5, ["refused", "refused"], PmockAuthenticationError),
+        (0, ["refused", "broken"], PmockAPIError),
+        (1, ["refused", "broken", "refused"], "done"),
+        (1, ["broken", "refused", "broken"], PmockAPIError),
+    ],
+)
+def test_after_a_refusal_each_attempt_is_sent_once_more(
+    max_retries: int,
+    failures: list[str],
+    outcome: str | type[PmockError],
+    run: Run,
+) -> None:
+    left = list(failures)
+
+    def func() -> str:
+        match left.pop(0) if left else "":
+            case "refused":
+                raise PmockAuthenticationError("text", code=401)
+            case "broken":
+                raise PmockAPIError("text")
+        return "done"
+
+    if isinstance(outcome, str):
+        assert run(max_retries, func) == outcome
+    else:
+        with pytest.raises(outcome):
+            run(max_retries, func)
+    assert left == []
 
 
 def test_other_errors_are_not_tried_again(run: Run) -> None:
