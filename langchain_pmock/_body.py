@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import os
-import socket
 import sys
 import threading
 import time
-from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
@@ -19,12 +15,12 @@ import httpx
 from langchain_pmock._events import ChunkT, EventReader
 from langchain_pmock._pools import Client
 from langchain_pmock._transport import StreamErrors, let_go
+from langchain_pmock._watch import hang_up, watch
 
 if TYPE_CHECKING:
     from collections.abc import (
         AsyncIterator,
         Awaitable,
-        Callable,
         Iterator,
     )
     from types import TracebackType
@@ -43,7 +39,6 @@ logger = logging.getLogger("langchain_pmock")
 # [DONE] nothing can come, after the finish reason the usage may.
 _PATIENCE_AFTER_DONE = 0.5
 _PATIENCE_AFTER_FINISH = 5.0
-_TICK = 0.05  # seconds between two looks at the reads that are watched
 
 
 def is_stream(response: httpx.Response) -> bool:
@@ -154,11 +149,11 @@ class Body(_Reading[ChunkT, httpx.Client]):
             if not self.reader.complete:
                 return next(self.pieces, None)
             if self.reader.done:
-                with _watch.after(_PATIENCE_AFTER_DONE, _hang_up, response):
+                with watch.after(_PATIENCE_AFTER_DONE, hang_up, response):
                     next(self.pieces, None)
                 return None
             began = time.monotonic()
-            with _watch.after(self._patience, _leave, response):
+            with watch.after(self._patience, _leave, response):
                 data = next(self.pieces, None)
             self._patience -= time.monotonic() - began
             return data
@@ -193,7 +188,7 @@ class Body(_Reading[ChunkT, httpx.Client]):
         if exc_type is not GeneratorExit:
             self.close()
             return
-        _hang_up(cast("httpx.Response", self._response))
+        hang_up(cast("httpx.Response", self._response))
         if sys.is_finalizing():  # no thread starts any more
             self.close()
         else:
@@ -264,62 +259,9 @@ async def _in_time(awaitable: Awaitable[ResultT], seconds: float) -> ResultT:
         return await awaitable
 
 
-class _Watch:
-    """Does something where a read takes too long; one thread for all of them.
-
-    It looks at its list a few times a second, and ends when that is empty.
-    """
-
-    def __init__(self) -> None:
-        self.start_anew()
-
-    def start_anew(self) -> None:
-        """Forget all; in a forked child there is no other thread."""
-        self._lock = threading.Lock()
-        self._due: dict[object, tuple[float, Callable[[], None]]] = {}
-        self._is_running = False
-
-    @contextlib.contextmanager
-    def after(
-        self,
-        seconds: float,
-        action: Callable[[httpx.Response], None],
-        response: httpx.Response,
-    ) -> Iterator[None]:
-        key = object()
-        with self._lock:
-            self._due[key] = time.monotonic() + seconds, partial(action, response)
-            if not self._is_running:
-                self._is_running = True
-                threading.Thread(target=self._run, daemon=True).start()
-        try:
-            yield
-        finally:
-            self._due.pop(key, None)
-
-    def _run(self) -> None:
-        while True:
-            time.sleep(_TICK)
-            with self._lock:
-                if not self._due:
-                    self._is_running = False
-                    return
-            now = time.monotonic()
-            for key, (due, action) in list(self._due.items()):
-                # Whose read has ended in the meantime has taken itself off the list.
-                if due <= now and self._due.pop(key, None) is not None:
-                    action()
-
-
-_watch = _Watch()
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_watch.start_anew)
-
-
 def _leave(response: httpx.Response) -> None:
     _say_left_open()
-    _hang_up(response)
+    hang_up(response)
 
 
 def _say_left_open() -> None:
@@ -328,12 +270,3 @@ def _say_left_open() -> None:
         "ended without [DONE]; the token usage may be missing.",
         _PATIENCE_AFTER_FINISH,
     )
-
-
-def _hang_up(response: httpx.Response) -> None:
-    """End the connection, also under a read that waits for it in another thread."""
-    connection = response.extensions.get("network_stream")
-    if connection is None or response.http_version == "HTTP/2":
-        return  # there the connection has other streams too
-    with contextlib.suppress(AttributeError, OSError):  # there is none any more
-        connection.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
