@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 import threading
 import time
@@ -86,6 +87,7 @@ class _Reading(Generic[ChunkT, Client]):
         self._response: httpx.Response | None = None
         self._is_whole = False
         self._patience = _PATIENCE_AFTER_FINISH
+        self._process = os.getpid()
 
     def _take(self, response: httpx.Response, parser: Parser[ChunkT]) -> None:
         self._response = response
@@ -183,16 +185,22 @@ class Body(_Reading[ChunkT, httpx.Client]):
         What leaves a stream may be Python's garbage collector, at any moment: also
         while this thread holds the lock of httpcore's pool, for which closing would
         then wait without end. So the connection is hung up here, and taken out of the
-        pool elsewhere.
+        pool elsewhere. In a forked child, all of it is the parent's.
         """
+        if os.getpid() != self._process:
+            return
         if exc_type is not GeneratorExit:
             self.close()
             return
         hang_up(cast("httpx.Response", self._response))
         if sys.is_finalizing():  # no thread starts any more
             self.close()
-        else:
+            return
+        try:
             threading.Thread(target=self.close, daemon=True).start()
+        except RuntimeError:  # there may be no more threads
+            self._loan.give_back()
+            raise
 
 
 class AsyncBody(_Reading[ChunkT, httpx.AsyncClient]):

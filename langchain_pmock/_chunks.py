@@ -119,10 +119,7 @@ class ChunkParser:
         choices: list[Mapping[str, Any]] | tuple[()],
     ) -> ChatGenerationChunk | None:
         if not self._id and (id_ := data.get("id")):
-            if not isinstance(id_, str):
-                msg = "its id is no text"
-                raise UnreadableError(msg)
-            self._id = id_
+            self._id = _text_of(id_)
         self.trace_id = self.trace_id or get(envelope, "trace_id")
         self._last.update(answer_metadata(data, self.trace_id))
         # Some services count up in each event: only the last count is the whole.
@@ -171,6 +168,16 @@ class ChunkParser:
         new = {k: v for k, v in metadata.items() if k not in self._said}
         self._said.update(new)
         return new
+
+
+def _text_of(id_: object) -> str:
+    """Read an id as LangChain's constructors do, which the fast way does not call."""
+    if isinstance(id_, str):
+        return id_
+    if type(id_) not in (int, float):
+        msg = "its id is no text"
+        raise UnreadableError(msg)
+    return str(id_)
 
 
 def _take(fields: dict[str, Any], name: str) -> dict[str, Any]:

@@ -73,6 +73,7 @@ class RequestErrors:
         traceback: TracebackType | None,
     ) -> None:
         """Raise the error that it is here."""
+        del traceback  # its frames have the signature, and this one's may be kept
         if error is not None:
             _raise_ours(error, self._auth, None)
 
@@ -110,6 +111,7 @@ class StreamErrors:
         traceback: TracebackType | None,
     ) -> bool:
         """Raise the error that it is here, unless the answer is complete."""
+        del traceback  # as above
         if error is None:
             return False
         if self._stream.complete and isinstance(error, _transport_exceptions()):

@@ -15,8 +15,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from langchain_pmock import ChatPmock, errors
+from tests.integration import raw_server
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from langchain_pmock.testing import PmockServer
     from tests.integration.conftest import MakeModel
 
@@ -58,6 +61,22 @@ IN_A_FORK = """
     asyncio.run(fork_inside())
 """
 
+A_STREAM_IN_A_FORK = """
+    import os
+    from langchain_pmock import ChatPmock
+
+    stream = ChatPmock(model="gpt-5.1").stream("Hello")
+    assert next(stream).text == "Hel"
+    child = os.fork()
+    if child == 0:
+        del stream
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert status == 0, status
+    # The child has let go of the stream, and has not hung up on us.
+    assert "".join(chunk.text for chunk in stream) == "lo"
+"""
+
 AT_EXIT = """
     import asyncio
     from langchain_pmock import ChatPmock
@@ -71,10 +90,10 @@ AT_EXIT = """
 """
 
 
-def run_script(script: str, server: PmockServer) -> None:
+def run_script(script: str, env: Mapping[str, str]) -> None:
     done = subprocess.run(  # noqa: S603 - our own script
         [*PYTHON, "-c", textwrap.dedent(script)],
-        env={**os.environ, **server.env},
+        env={**os.environ, **env},
         capture_output=True,
         text=True,
         check=False,
@@ -85,13 +104,23 @@ def run_script(script: str, server: PmockServer) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_forked_process(server: PmockServer) -> None:
-    run_script(IN_A_FORK, server)
+    run_script(IN_A_FORK, server.env)
     assert len(server.requests) == 3 * 21 + 3
     assert {request.status for request in server.requests} == {200}
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_stream_survives_a_fork() -> None:
+    first, *rest = raw_server.HELLO
+    steps = raw_server.stream(first, 0.5, *rest)
+    with raw_server.RawServer(steps) as server:
+        credentials = ("ak-example", "sk-example", server.url)
+        names = ("PMOCK_ACCESS_KEY", "PMOCK_SECRET_KEY", "PMOCK_BASE_URL")
+        run_script(A_STREAM_IN_A_FORK, dict(zip(names, credentials, strict=True)))
+
+
 def test_a_process_ends_quietly(server: PmockServer) -> None:
-    run_script(AT_EXIT, server)
+    run_script(AT_EXIT, server.env)
     assert len(server.requests) == 3
 
 

@@ -221,9 +221,17 @@ def test_several_choices_cannot_be_streamed(choices: list[Json]) -> None:
         parser.event(envelope({**data_of(), "choices": choices}))
 
 
-def test_an_id_is_text() -> None:
+@pytest.mark.parametrize("id_", [5, 1.5, "1", "é"])
+def test_an_id_is_read_as_that_of_a_whole_answer(id_: Any) -> None:
+    chunks = chunks_of([{**chunk, "id": id_} for chunk in [*said("a", "b"), FINISH]])
+    assert {chunk.message.id for chunk in chunks} == {str(id_)}
+    assert whole({"content": "ab"}, id=id_).id == str(id_)
+
+
+@pytest.mark.parametrize("id_", [["a"], {"a": 1}, True])
+def test_an_id_that_is_no_text(id_: Any) -> None:
     with pytest.raises(UnreadableError, match="its id is no text"):
-        ChunkParser().event(envelope({**said("a")[0], "id": 5}))
+        ChunkParser().event(envelope({**said("a")[0], "id": id_}))
 
 
 def test_what_each_event_repeats_comes_once() -> None:

@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 import traceback
+import types
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -23,7 +24,7 @@ from langchain_pmock import (
 )
 from langchain_pmock import _body as module
 from langchain_pmock._body import AsyncBody, Body
-from langchain_pmock._pools import Loan
+from langchain_pmock._pools import Loan, Pools
 from langchain_pmock._transport import RequestErrors, StreamErrors
 from langchain_pmock.auth import ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER
 from tests.unit.service import ACCESS_KEY, BASE_URL, SECRET_KEY
@@ -316,3 +317,39 @@ def test_one_thread_watches_all_reads() -> None:
         assert time.monotonic() < until
         time.sleep(0.01)
     assert Rest(event("usage"), 0.01, DONE).read() == [event("usage"), DONE]
+
+
+def test_a_client_is_given_back_where_no_thread_can_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def start(_: threading.Thread) -> None:
+        msg = "can't start new thread"
+        raise RuntimeError(msg)
+
+    def leave(pools: Pools[httpx.Client], rest: Rest) -> None:
+        with Body[str](pools.lend(), AUTH) as body:
+            body.begin(rest.response, Parser())
+            assert pools._busy == [1]
+            raise GeneratorExit
+
+    rest = Rest(LONG)
+    pools = Pools(lambda limits: httpx.Client(limits=limits))
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        leave(pools, rest)
+    assert rest.connection.hung_up.is_set()
+    assert pools._busy == [0]
+
+
+def test_no_frame_keeps_the_traceback_of_a_transport() -> None:
+    for ours in (RequestErrors(AUTH), StreamErrors(AUTH, Stream())):
+        with pytest.raises(PmockError) as caught, ours:
+            raise httpx.ReadError("reset")
+        frames = [frame for frame, _ in traceback.walk_tb(caught.value.__traceback__)]
+        ours_only = [
+            f for f in frames if f.f_code.co_name in {"__exit__", "_raise_ours"}
+        ]
+        assert len(ours_only) == 2
+        for frame in ours_only:
+            kept = frame.f_locals.values()
+            assert not any(isinstance(value, types.TracebackType) for value in kept)
