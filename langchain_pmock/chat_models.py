@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, cast
 
 import httpx
-from langchain_core.runnables import RunnableMap
 from pydantic import ConfigDict
 from typing_extensions import override
 
 from langchain_pmock import _params, _tools, _translator
 from langchain_pmock._answers import PROVIDER, chat_result
+from langchain_pmock._binding import PmockBinding
 from langchain_pmock._chunks import ChunkParser
 from langchain_pmock._client import PmockClient
 from langchain_pmock._messages import to_wire
@@ -19,7 +19,7 @@ from langchain_pmock._settings import PmockSettings
 from langchain_pmock.auth import PmockAuth
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
     from langchain_core.callbacks import (
         AsyncCallbackManagerForLLMRun,
@@ -27,18 +27,12 @@ if TYPE_CHECKING:
     )
     from langchain_core.language_models import (
         LangSmithParams,
-        LanguageModelInput,
         ModelProfile,
     )
-    from langchain_core.messages import AIMessage, BaseMessage
+    from langchain_core.messages import BaseMessage
     from langchain_core.outputs import ChatGenerationChunk, ChatResult
-    from langchain_core.runnables import Runnable
-    from langchain_core.tools import BaseTool
-    from pydantic import BaseModel
 
 _translator.register()
-
-ModelT = TypeVar("ModelT", bound="BaseModel")
 
 # The parameters that the constructor takes. pydantic is slow to say that it has no such
 # field, and this is asked three times in each call.
@@ -47,7 +41,7 @@ _SETTABLE = [
 ]
 
 
-class ChatPmock(PmockSettings):
+class ChatPmock(PmockBinding):
     """Chat models of the pmock gateway: GPT, Gemini and Claude behind one endpoint.
 
     Setup:
@@ -264,129 +258,6 @@ class ChatPmock(PmockSettings):
 
             given["response_format"] = _structured.response_format(schema, strict=None)
         return _params.merge(params, given)
-
-    # --- Tools and structured output -------------------------------------------------
-
-    @override
-    def bind_tools(
-        self,
-        tools: Sequence[Mapping[str, Any] | type | Callable[..., Any] | BaseTool],
-        *,
-        tool_choice: str | bool | Mapping[str, Any] | None = None,
-        strict: bool | None = None,
-        parallel_tool_calls: bool | None = None,
-        **kwargs: Any,
-    ) -> Runnable[LanguageModelInput, AIMessage]:
-        """Let the model call tools.
-
-        Args:
-            tools: Functions, `BaseTool`s, pydantic classes, TypedDicts, JSON schemas,
-                or tools as OpenAI or Anthropic write them.
-            tool_choice: `"auto"` or `"none"`; `"any"`, `"required"` or `True` for at
-                least one call; a tool's name, or a dict as OpenAI or Anthropic write
-                it, for a call of that tool. `None` and `False` send nothing.
-            strict: Whether calls must keep to the tools' schemas.
-            parallel_tool_calls: Whether the model may call several tools at once.
-            **kwargs: More parameters to bind.
-
-        Returns:
-            The model with the tools bound to it.
-
-        Raises:
-            ValueError: If something is no tool, or `tool_choice` is none of the above.
-        """
-        bound = _tools.tools_to_wire(tools, strict=strict)
-        if tool_choice is not None:
-            choice = _tools.choice_to_wire(tool_choice, bound)
-            if choice is not None:
-                kwargs["tool_choice"] = choice
-        if parallel_tool_calls is None:
-            parallel_tool_calls = _tools.parallel_tool_calls(tool_choice)
-        if parallel_tool_calls is not None:
-            kwargs["parallel_tool_calls"] = parallel_tool_calls
-        return self.bind(tools=bound, **kwargs)
-
-    @overload
-    def with_structured_output(
-        self,
-        schema: type[ModelT],
-        *,
-        method: Literal["json_schema", "function_calling", "json_mode"] = ...,
-        include_raw: Literal[False] = ...,
-        strict: bool | None = ...,
-        tools: None = ...,
-        **kwargs: Any,
-    ) -> Runnable[LanguageModelInput, ModelT]: ...
-
-    @overload
-    def with_structured_output(
-        self,
-        schema: dict[str, Any] | type | None = ...,
-        *,
-        method: Literal["json_schema", "function_calling", "json_mode"] = ...,
-        include_raw: Literal[True],
-        strict: bool | None = ...,
-        tools: Sequence[Mapping[str, Any] | type | Callable[..., Any] | BaseTool]
-        | None = ...,
-        **kwargs: Any,
-    ) -> Runnable[LanguageModelInput, dict[str, Any]]: ...
-
-    @overload
-    def with_structured_output(
-        self,
-        schema: dict[str, Any] | type | None = ...,
-        *,
-        method: Literal["json_schema", "function_calling", "json_mode"] = ...,
-        include_raw: bool = ...,
-        strict: bool | None = ...,
-        tools: Sequence[Mapping[str, Any] | type | Callable[..., Any] | BaseTool]
-        | None = ...,
-        **kwargs: Any,
-    ) -> Runnable[LanguageModelInput, dict[str, Any] | BaseModel]: ...
-
-    @override
-    def with_structured_output(
-        self,
-        schema: dict[str, Any] | type | None = None,
-        *,
-        method: Literal["json_schema", "function_calling", "json_mode"] = "json_schema",
-        include_raw: bool = False,
-        strict: bool | None = None,
-        tools: Sequence[Mapping[str, Any] | type | Callable[..., Any] | BaseTool]
-        | None = None,
-        **kwargs: Any,
-    ) -> Runnable[LanguageModelInput, dict[str, Any] | BaseModel]:
-        """Let the model answer in the form of a schema.
-
-        Args:
-            schema: A pydantic class, a TypedDict, a JSON schema, or a function or tool
-                as OpenAI writes it. May only be left out with `"json_mode"`.
-            method: `"json_schema"` sends the schema as `responseFormat`;
-                `"function_calling"` as a tool that must be called, for models whose
-                profile has no `structured_output`; `"json_mode"` asks for any JSON, so
-                the prompt must say which.
-            include_raw: Whether to return a dict of `raw` (the message), `parsed` and
-                `parsing_error` instead of raising if the answer cannot be parsed.
-            strict: Whether the model must keep to the schema; not for `"json_mode"`.
-            tools: Tools that the model may call before it answers; only with
-                `"json_schema"`. If it does, `parsed` is `None`.
-            **kwargs: More parameters to bind.
-
-        Returns:
-            A runnable that gives an object of the pydantic class, or else a dict. It
-            streams partial dicts. A refusal raises `PmockRefusalError`; an answer that
-            is cut or does not fit the schema, `OutputParserException`.
-
-        Raises:
-            ValueError: If an argument is not one of the above.
-        """
-        from langchain_pmock import _structured  # noqa: PLC0415 - slow to load
-
-        plan = _structured.plan(schema, method=method, strict=strict, tools=tools)
-        llm = self.bind(**{**plan.bind, **kwargs})
-        if include_raw:
-            return RunnableMap(raw=llm) | _structured.beside_raw(plan.parser)
-        return llm | plan.parser
 
     # --- What LangChain asks of a model ----------------------------------------------
 
