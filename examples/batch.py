@@ -143,7 +143,7 @@ def run(model: ChatPmock, prompts: Path, answers: Path, concurrency: int) -> Non
     answered = read_answered(answers)
     count = len(ids - answered)
     print(f"{len(ids) - count} prompts are answered already, {count} are to be asked.")
-    todo = (p for p in read_prompts(prompts) if p["id"] not in answered)
+    unanswered = (p for p in read_prompts(prompts) if p["id"] not in answered)
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     counts: Counter[str] = Counter()
     with answers.open("a", encoding="utf-8") as file, Progress(*columns) as progress:
@@ -155,7 +155,7 @@ def run(model: ChatPmock, prompts: Path, answers: Path, concurrency: int) -> Non
             counts["failed" if "error" in record else "answered"] += 1
             progress.advance(task)
 
-        asyncio.run(answer_all(model, todo, write, concurrency))
+        asyncio.run(answer_all(model, unanswered, write, concurrency))
     print(f"{counts['answered']} answered, {counts['failed']} failed: see {answers}")
     if count and not counts["answered"]:
         sys.exit("Nothing was answered.")

@@ -15,7 +15,7 @@ import httpx
 
 from langchain_pmock._events import ChunkT, EventReader
 from langchain_pmock._pools import Client
-from langchain_pmock._transport import StreamErrors, let_go
+from langchain_pmock._transport import TransportErrors, let_go
 from langchain_pmock._watch import hang_up, watch
 
 if TYPE_CHECKING:
@@ -42,15 +42,8 @@ _PATIENCE_AFTER_DONE = 0.5
 _PATIENCE_AFTER_FINISH = 5.0
 
 
-def is_stream(response: httpx.Response) -> bool:
-    """Tell an event stream, labelled or not, from a whole body sent in its place.
-
-    Args:
-        response: The response, its body unread.
-
-    Returns:
-        Whether to read it event by event.
-    """
+def _is_stream(response: httpx.Response) -> bool:
+    """Tell an event stream, labelled or not, from a whole body sent in its place."""
     content_type = response.headers.get("content-type", "").lower()
     return response.status_code == httpx.codes.OK and not (
         "json" in content_type or "html" in content_type
@@ -92,7 +85,17 @@ class _Reading(Generic[ChunkT, Client]):
     def _take(self, response: httpx.Response, parser: Parser[ChunkT]) -> None:
         self._response = response
         self.reader = EventReader(parser, response, self._auth)
-        self._is_whole = not is_stream(response)
+        self._is_whole = not _is_stream(response)
+
+    def _begins(self, chunks: Iterator[ChunkT]) -> bool:
+        """Tell whether there are any chunks, and keep them if so."""
+        for first in chunks:
+            self.begun = chain((first,), chunks)
+            return True
+        return False
+
+    def _chunks(self, data: bytes | None) -> Iterator[ChunkT]:
+        return self.reader.end() if data is None else self.reader.feed(data)
 
 
 class Body(_Reading[ChunkT, httpx.Client]):
@@ -123,17 +126,13 @@ class Body(_Reading[ChunkT, httpx.Client]):
             if _is_held_by_httpx(response)
             else iter(cast("httpx.SyncByteStream", response.stream))
         )
-        chunks: Iterator[ChunkT] = iter(())
-        first: ChunkT | None = None
+        begun = False
         if self._is_whole:
-            with StreamErrors(self._auth, self.reader):
-                chunks = self.reader.whole(response.read())
-            first = next(chunks, None)
-        while first is None:
-            data = self.read()
-            chunks = self.reader.end() if data is None else self.reader.feed(data)
-            first = next(chunks, None)
-        self.begun = chain((first,), chunks)
+            with TransportErrors(self._auth, self.reader):
+                body = response.read()
+            begun = self._begins(self.reader.whole(body))
+        while not begun:
+            begun = self._begins(self._chunks(self.read()))
 
     def read(self) -> bytes | None:
         """Read the next piece, without waiting long for it if the answer is complete.
@@ -145,7 +144,7 @@ class Body(_Reading[ChunkT, httpx.Client]):
             The piece, or `None` at the end.
         """
         response = cast("httpx.Response", self._response)
-        with StreamErrors(self._auth, self.reader):
+        with TransportErrors(self._auth, self.reader):
             if self._is_whole:
                 return None
             if not self.reader.complete:
@@ -216,21 +215,17 @@ class AsyncBody(_Reading[ChunkT, httpx.AsyncClient]):
             if _is_held_by_httpx(response)
             else aiter(cast("httpx.AsyncByteStream", response.stream))
         )
-        chunks: Iterator[ChunkT] = iter(())
-        first: ChunkT | None = None
+        begun = False
         if self._is_whole:
-            with StreamErrors(self._auth, self.reader):
-                chunks = self.reader.whole(await response.aread())
-            first = next(chunks, None)
-        while first is None:
-            data = await self.read()
-            chunks = self.reader.end() if data is None else self.reader.feed(data)
-            first = next(chunks, None)
-        self.begun = chain((first,), chunks)
+            with TransportErrors(self._auth, self.reader):
+                body = await response.aread()
+            begun = self._begins(self.reader.whole(body))
+        while not begun:
+            begun = self._begins(self._chunks(await self.read()))
 
     async def read(self) -> bytes | None:
         """Read the next piece, as `Body.read` does."""
-        with StreamErrors(self._auth, self.reader):
+        with TransportErrors(self._auth, self.reader):
             if self._is_whole:
                 return None
             if not self.reader.complete:

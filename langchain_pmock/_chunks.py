@@ -191,6 +191,7 @@ _CHUNK = ChatGenerationChunk(
         content="", id=None, response_metadata={"model_provider": PROVIDER}
     )
 )
+_OF_CHUNK, _OF_MESSAGE = vars(_CHUNK), vars(_CHUNK.message)
 
 
 class _TextChunks:
@@ -210,7 +211,7 @@ class _TextChunks:
         message.__setstate__(
             {
                 "__dict__": {
-                    **_CHUNK.message.__dict__,
+                    **_OF_MESSAGE,
                     "content": text,
                     "id": id_,
                     "additional_kwargs": {},
@@ -229,7 +230,7 @@ class _TextChunks:
             {
                 # LangChain keeps the chunks of a stream to its end. Its constructor's
                 # text is one that the garbage collector looks at; a plain one is not.
-                "__dict__": {**_CHUNK.__dict__, "text": text, "message": message},
+                "__dict__": {**_OF_CHUNK, "text": text, "message": message},
                 "__pydantic_extra__": None,
                 "__pydantic_fields_set__": self._set_in_chunk,
                 "__pydantic_private__": None,

@@ -17,7 +17,7 @@ from langchain_pmock._envelope import read_answer
 from langchain_pmock._json import encode
 from langchain_pmock._pools import Loan, shared_async_pools, shared_pools
 from langchain_pmock._retry import async_attempt, attempt
-from langchain_pmock._transport import RequestErrors, StreamErrors, let_go
+from langchain_pmock._transport import TransportErrors, let_go
 from langchain_pmock._version import __version__
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ class PmockClient:
             yield from body.begun
             reader = body.reader
             if not reader.complete:
-                with StreamErrors(self.auth, reader):
+                with TransportErrors(self.auth, reader):
                     for data in body.pieces:
                         yield from reader.feed(data)
                         if reader.complete:
@@ -172,7 +172,7 @@ class PmockClient:
                 yield chunk
             reader = body.reader
             if not reader.complete:
-                with StreamErrors(self.auth, reader):
+                with TransportErrors(self.auth, reader):
                     async for data in body.pieces:
                         for chunk in reader.feed(data):
                             yield chunk
@@ -199,7 +199,6 @@ class PmockClient:
     ) -> ResultT:
         with self._lend() as client:
             response = self._send(client, content)
-        let_go(response)
         return read_answer(response, self.auth, parse)
 
     async def _apost(
@@ -207,7 +206,6 @@ class PmockClient:
     ) -> ResultT:
         with await self._alend() as client:
             response = await self._asend(client, content)
-        let_go(response)
         return read_answer(response, self.auth, parse)
 
     def _begin(
@@ -238,24 +236,30 @@ class PmockClient:
     def _send(
         self, client: httpx.Client, content: bytes, *, streamed: bool = False
     ) -> httpx.Response:
-        with RequestErrors(self.auth):
-            return client.send(
+        with TransportErrors(self.auth):
+            response = client.send(
                 self._request(client, content, streamed=streamed),
                 auth=None,  # it is signed, and the client's own is not for it
                 follow_redirects=False,
                 stream=streamed,
             )
+        if not streamed:
+            let_go(response)
+        return response
 
     async def _asend(
         self, client: httpx.AsyncClient, content: bytes, *, streamed: bool = False
     ) -> httpx.Response:
-        with RequestErrors(self.auth):
-            return await client.send(
+        with TransportErrors(self.auth):
+            response = await client.send(
                 self._request(client, content, streamed=streamed),
                 auth=None,  # it is signed, and the client's own is not for it
                 follow_redirects=False,
                 stream=streamed,
             )
+        if not streamed:
+            let_go(response)
+        return response
 
     def _request(
         self,

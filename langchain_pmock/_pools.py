@@ -83,8 +83,8 @@ class Pools(Generic[Client]):
         """
         self._make: Callable[[httpx.Limits], Client] = make
         self._at_once = at_once
-        # Reentrant: when the process ends, the garbage collector may close a stream
-        # while this thread holds it.
+        # Reentrant: the garbage collector may end a stream while this thread holds it,
+        # and where no thread can start, its client is given back in this one.
         self._lock = threading.RLock()
         self._busy: list[int] = []
         self._full = 0  # how many of the first have no room

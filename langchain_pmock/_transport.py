@@ -43,60 +43,29 @@ if TYPE_CHECKING:
 _NOTHING = httpx.ByteStream(b"")
 
 
-class RequestErrors:
+class TransportErrors:
     """A context in which what httpx raises becomes this package's errors.
-
-    Raises:
-        PmockTimeoutError: If nothing came in time.
-        PmockConnectionError: If the service could not be reached.
-        PmockResponseError: If the body could not be decoded.
-        PmockError: If a hook of the user's client raised for the status.
-    """
-
-    __slots__ = ("_auth",)
-
-    def __init__(self, auth: PmockAuth) -> None:
-        """Begin.
-
-        Args:
-            auth: What signed the request; it knows what must not be shown.
-        """
-        self._auth = auth
-
-    def __enter__(self) -> None:
-        """Begin."""
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Raise the error that it is here."""
-        del traceback  # its frames have the signature, and this one's may be kept
-        if error is not None:
-            _raise_ours(error, self._auth, None)
-
-
-class StreamErrors:
-    """Does as `RequestErrors`, for a stream that has begun.
 
     A class, since it is entered for each read: what contextlib makes of a generator
     takes three times as long.
 
     Raises:
-        PmockStreamInterruptedError: If the stream broke. If its answer is complete,
-            what happens after it is no error.
+        PmockTimeoutError: If nothing came in time.
+        PmockStreamInterruptedError: If a stream broke.
+        PmockConnectionError: If the service could not be reached.
+        PmockResponseError: If the body could not be decoded.
+        PmockError: If a hook of the user's client raised for the status.
     """
 
     __slots__ = ("_auth", "_stream")
 
-    def __init__(self, auth: PmockAuth, stream: Progress) -> None:
+    def __init__(self, auth: PmockAuth, stream: Progress | None = None) -> None:
         """Begin.
 
         Args:
             auth: What signed the request; it knows what must not be shown.
-            stream: How far its reading has come.
+            stream: The stream that is read, once it has begun. If its answer is
+                complete, what happens after it is no error.
         """
         self._auth = auth
         self._stream = stream
@@ -111,13 +80,19 @@ class StreamErrors:
         traceback: TracebackType | None,
     ) -> bool:
         """Raise the error that it is here, unless the answer is complete."""
-        del traceback  # as above
+        del traceback  # its frames have the signature, and this one's may be kept
         if error is None:
             return False
-        if self._stream.complete and isinstance(error, _transport_exceptions()):
+        if isinstance(error, httpx.HTTPStatusError):
+            found = failure(_read_so_far(error.response), error.response, self._auth)
+            error.request.headers = httpx.Headers()
+            raise found from None
+        if not isinstance(error, _transport_exceptions()):
+            return False
+        if self._stream is not None and self._stream.complete:
             return True
-        _raise_ours(error, self._auth, self._stream)
-        return False
+        _forget_secrets(error, self._auth)
+        raise _ours(error, self._stream) from error
 
 
 def let_go(response: httpx.Response) -> None:
@@ -132,15 +107,7 @@ def let_go(response: httpx.Response) -> None:
     response.stream = _NOTHING
 
 
-def _raise_ours(error: BaseException, auth: PmockAuth, stream: Progress | None) -> None:
-    """Raise what an error is here; nothing if it is not the transport's."""
-    if isinstance(error, httpx.HTTPStatusError):
-        found = failure(_read_so_far(error.response), error.response, auth)
-        error.request.headers = httpx.Headers()
-        raise found from None
-    if not isinstance(error, _transport_exceptions()):
-        return
-    _forget_secrets(error, auth)
+def _ours(error: Exception, stream: Progress | None) -> errors.PmockError:
     cls: type[errors.PmockError] = errors.PmockConnectionError
     origin = _origin(error)
     if isinstance(origin, (httpx.TimeoutException, asyncio.TimeoutError)):
@@ -151,9 +118,8 @@ def _raise_ours(error: BaseException, auth: PmockAuth, stream: Progress | None) 
         cls = errors.PmockStreamInterruptedError
     said = f"{origin} ({type(origin).__name__})" if str(origin) else repr(origin)
     if stream is None:
-        raise cls.of(said) from error
-    said = f"{stream.progress()}; {said}"
-    raise cls.of(said, **stream.known()) from error
+        return cls.of(said)
+    return cls.of(f"{stream.progress()}; {said}", **stream.known())
 
 
 def _transport_exceptions() -> tuple[type[Exception], ...]:

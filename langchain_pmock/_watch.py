@@ -67,10 +67,10 @@ class Watch:
         """
         key = object()
         with self._lock:
-            self._due[key] = time.monotonic() + seconds, partial(action, response)
             if not self._is_running:
-                self._is_running = True
                 threading.Thread(target=self._run, daemon=True).start()
+                self._is_running = True  # if there may be one more thread
+            self._due[key] = time.monotonic() + seconds, partial(action, response)
         try:
             yield
         finally:

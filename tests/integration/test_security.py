@@ -85,13 +85,13 @@ def assert_none_in(text: str, secrets: set[str]) -> None:
 
 
 def chain_of(error: BaseException) -> Iterator[BaseException]:
-    todo: list[BaseException | None] = [error]
+    links: list[BaseException | None] = [error]
     seen: set[int] = set()
-    while todo:
-        link = todo.pop()
+    while links:
+        link = links.pop()
         if link is not None and id(link) not in seen:
             seen.add(id(link))
-            todo += [link.__cause__, link.__context__]
+            links += [link.__cause__, link.__context__]
             yield link
 
 

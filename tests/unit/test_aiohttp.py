@@ -21,7 +21,7 @@ from langchain_pmock import (
     PmockTimeoutError,
 )
 from langchain_pmock._aiohttp import fail_with_connection, make_client
-from langchain_pmock._transport import RequestErrors, StreamErrors
+from langchain_pmock._transport import TransportErrors
 from tests.unit.test_transport import AUTH, Stream
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def test_its_errors_are_ours(
     if is_wrapped:  # as httpx-aiohttp does, for which all of these are timeouts
         error = httpx.ReadTimeout("timeout")
         error.__cause__ = cause
-    ours = StreamErrors(AUTH, stream) if stream else RequestErrors(AUTH)
+    ours = TransportErrors(AUTH, stream)
     with pytest.raises(PmockError) as caught, ours:
         raise error
     assert type(caught.value) is by_progress[stream is not None]
@@ -69,7 +69,7 @@ def test_its_errors_do_not_keep_the_signature() -> None:
     headers = CIMultiDictProxy(CIMultiDict({"wuinai-access-token": TOKEN}))
     info = aiohttp.RequestInfo(URL("https://x.invalid"), "POST", headers)
     error = aiohttp.ClientResponseError(info, (), message="bad")
-    with pytest.raises(PmockConnectionError) as caught, RequestErrors(AUTH):
+    with pytest.raises(PmockConnectionError) as caught, TransportErrors(AUTH):
         raise error
     assert TOKEN not in repr(error) + str(error.request_info) + str(caught.value)
     assert error.message == "bad"

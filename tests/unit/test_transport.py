@@ -25,7 +25,8 @@ from langchain_pmock import (
 from langchain_pmock import _body as module
 from langchain_pmock._body import AsyncBody, Body
 from langchain_pmock._pools import Loan, Pools
-from langchain_pmock._transport import RequestErrors, StreamErrors
+from langchain_pmock._transport import TransportErrors
+from langchain_pmock._watch import Watch, hang_up
 from langchain_pmock.auth import ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER
 from tests.unit.service import ACCESS_KEY, BASE_URL, SECRET_KEY
 
@@ -73,7 +74,7 @@ def test_transport_errors(
     error.request = httpx.Request("POST", BASE_URL)
     AUTH.sign_request(error.request)
     assert ACCESS_TOKEN_HEADER in error.request.headers
-    ours = StreamErrors(AUTH, Stream()) if has_begun else RequestErrors(AUTH)
+    ours = TransportErrors(AUTH, Stream() if has_begun else None)
     with pytest.raises(PmockError) as caught, ours:
         raise error
     assert type(caught.value) is cls
@@ -93,7 +94,7 @@ def test_no_secret_in_what_a_transport_quotes() -> None:
     token = request.headers[ACCESS_TOKEN_HEADER]
     cause = ValueError(f"illegal header line: b'{token} {ACCESS_KEY}'")
     error = httpx.RemoteProtocolError(str(cause), request=request)
-    with pytest.raises(PmockConnectionError) as caught, RequestErrors(AUTH):
+    with pytest.raises(PmockConnectionError) as caught, TransportErrors(AUTH):
         raise error from cause
     text = "".join(traceback.format_exception(caught.value))
     assert "illegal header line: b'*** ***'" in text
@@ -105,7 +106,7 @@ def test_a_hook_of_the_users_may_raise_for_the_status() -> None:
     request = httpx.Request("POST", BASE_URL)
     AUTH.sign_request(request)
     response = httpx.Response(429, json={"message": "slow"}, request=request)
-    with pytest.raises(PmockRateLimitError) as caught, RequestErrors(AUTH):
+    with pytest.raises(PmockRateLimitError) as caught, TransportErrors(AUTH):
         response.raise_for_status()
     assert "slow" in str(caught.value)
     assert caught.value.__suppress_context__
@@ -113,19 +114,19 @@ def test_a_hook_of_the_users_may_raise_for_the_status() -> None:
 
 
 def test_transport_errors_without_a_request() -> None:
-    with pytest.raises(PmockConnectionError), RequestErrors(AUTH):
+    with pytest.raises(PmockConnectionError), TransportErrors(AUTH):
         raise httpx.ConnectError("")
 
 
 def test_a_broken_end_of_a_complete_answer_is_no_error() -> None:
-    with StreamErrors(AUTH, Stream(complete=True)):
+    with TransportErrors(AUTH, Stream(complete=True)):
         raise httpx.ReadError("reset")
 
 
 @pytest.mark.parametrize(
-    "ours", [RequestErrors(AUTH), StreamErrors(AUTH, Stream(complete=True))]
+    "ours", [TransportErrors(AUTH), TransportErrors(AUTH, Stream(complete=True))]
 )
-def test_other_errors_pass(ours: RequestErrors | StreamErrors) -> None:
+def test_other_errors_pass(ours: TransportErrors) -> None:
     with pytest.raises(KeyError), ours:
         raise KeyError
 
@@ -342,14 +343,29 @@ def test_a_client_is_given_back_where_no_thread_can_start(
 
 
 def test_no_frame_keeps_the_traceback_of_a_transport() -> None:
-    for ours in (RequestErrors(AUTH), StreamErrors(AUTH, Stream())):
+    for ours in (TransportErrors(AUTH), TransportErrors(AUTH, Stream())):
         with pytest.raises(PmockError) as caught, ours:
             raise httpx.ReadError("reset")
         frames = [frame for frame, _ in traceback.walk_tb(caught.value.__traceback__)]
-        ours_only = [
-            f for f in frames if f.f_code.co_name in {"__exit__", "_raise_ours"}
-        ]
-        assert len(ours_only) == 2
-        for frame in ours_only:
-            kept = frame.f_locals.values()
-            assert not any(isinstance(value, types.TracebackType) for value in kept)
+        [exit_] = [frame for frame in frames if frame.f_code.co_name == "__exit__"]
+        kept = exit_.f_locals.values()
+        assert not any(isinstance(value, types.TracebackType) for value in kept)
+
+
+def test_reads_are_watched_again_once_a_thread_can_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def start(_: threading.Thread) -> None:
+        msg = "can't start new thread"
+        raise RuntimeError(msg)
+
+    watch, rest = Watch(), Rest()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        with (
+            pytest.raises(RuntimeError, match="can't start"),
+            watch.after(0, hang_up, rest.response),
+        ):
+            pass
+    with watch.after(0, hang_up, rest.response):
+        assert rest.connection.hung_up.wait(LONG)
