@@ -2,6 +2,7 @@
 
 from langchain_pmock._params import ModelName
 from langchain_pmock._version import __version__
+from langchain_pmock._wire import Wire
 from langchain_pmock.auth import PmockAuth, sign
 from langchain_pmock.chat_models import ChatPmock
 from langchain_pmock.errors import (
@@ -39,6 +40,7 @@ __all__ = [
     "PmockResponseError",
     "PmockStreamInterruptedError",
     "PmockTimeoutError",
+    "Wire",
     "__version__",
     "sign",
 ]
