@@ -187,7 +187,7 @@ def hidden(text: str, auth: PmockAuth, request: httpx.Request | None) -> str:
         The text.
     """
     payload = text.encode("utf-8", "backslashreplace")
-    return auth.hide(payload, request or _NO_REQUEST).decode()
+    return auth.redact(payload, request or _NO_REQUEST).decode()
 
 
 def _error_class(code: int | None, status: int, said: str) -> type[errors.PmockError]:
@@ -240,11 +240,11 @@ def safe_copy(
         The copy.
     """
     request = response.request
-    payload = auth.hide(payload[:_LONGEST_BODY], request)
+    payload = auth.redact(payload[:_LONGEST_BODY], request)
     return httpx.Response(
         response.status_code,
         headers=[
-            (name, auth.hide(value, request))
+            (name, auth.redact(value, request))
             for name, value in response.headers.raw
             if name.lower() not in _ENCODING
         ],

@@ -11,7 +11,6 @@ import traceback
 import warnings
 from html import escape
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 import httpx
 import pytest
@@ -76,11 +75,7 @@ def secrets_of(server: RawServer) -> set[str]:
 
 
 def assert_none_in(text: str, secrets: set[str]) -> None:
-    spellings = {
-        spelling
-        for secret in secrets
-        for spelling in (secret, quote(secret, safe=""), secret.replace("/", "\\/"))
-    }
+    spellings = {s for secret in secrets for s in (secret, json.dumps(secret)[1:-1])}
     assert [found for found in spellings if found in text] == []
 
 
@@ -152,27 +147,14 @@ def told(request: RawRequest) -> str:
     return f"{request.headers} {ACCESS_KEY} {SECRET_KEY}"
 
 
-def in_unicode_escapes(text: str) -> str:
-    return "".join(f"\\u{ord(character):04x}" for character in text)
-
-
 ECHOES: dict[str, Callable[[RawRequest], Sequence[Step]]] = {
     "401": lambda r: whole(envelope(None, 401, told(r)), "401 No"),
     "403 in 200": lambda r: whole(envelope(None, 403, told(r))),
     "trace id": lambda r: whole(
         {"code": 500, "message": "", "data": None, "traceId": told(r)}
     ),
-    "slashes escaped": lambda r: whole(
-        json.dumps(envelope(None, 400, told(r))).replace("/", "\\/").encode()
-    ),
-    "all escaped": lambda r: whole(
-        b'{"code": 400, "message": "%s"}' % in_unicode_escapes(told(r)).encode()
-    ),
-    "quoted": lambda r: whole(quote(told(r), safe="").encode(), "500 Oh"),
     "web page": lambda r: whole(
-        f"<html><body>{escape(told(r))}</body></html>".replace("/", "&#x2F;")
-        .replace("=", "&#61;")
-        .encode(),
+        f"<html><body>{escape(told(r))}</body></html>".encode(),
         "502 Bad Gateway",
         {"Content-Type": "text/html"},
     ),
@@ -200,14 +182,14 @@ def test_what_a_server_echoes(ask: Ask, echo: Answer) -> None:
 
 
 @pytest.mark.parametrize("asks", ["GET", "POST"])
-def test_what_auth_hides_stays_readable(asks: str) -> None:
+def test_what_is_redacted_stays_readable(asks: str) -> None:
     auth = PmockAuth(ACCESS_KEY, SECRET_KEY)
     request = httpx.Request(asks, "https://gateway.invalid")
     auth.sign_request(request)
     said = f"no such key: {ACCESS_KEY} ({request.headers[ACCESS_TOKEN_HEADER]})"
-    assert auth.hide(said.encode(), request) == b"no such key: *** (***)"
-    plain = "Nothing to hide: 你好 \\u4f60 %2F &amp;".encode()
-    assert auth.hide(plain, request) == plain
+    assert auth.redact(said.encode(), request) == b"no such key: *** (***)"
+    plain = "Nothing to redact: 你好 \\u4f60 %2F &amp;".encode()
+    assert auth.redact(plain, request) == plain
 
 
 # --- Redirects -----------------------------------------------------------------------
