@@ -83,16 +83,23 @@ class TransportErrors:
         del traceback  # its frames have the signature, and this one's may be kept
         if error is None:
             return False
+        cause: Exception | None = None
         if isinstance(error, httpx.HTTPStatusError):
             found = failure(_read_so_far(error.response), error.response, self._auth)
-            error.request.headers = httpx.Headers()
-            raise found from None
-        if not isinstance(error, _transport_exceptions()):
+        elif not isinstance(error, _transport_exceptions()):
             return False
-        if self._stream is not None and self._stream.complete:
+        elif self._stream is not None and self._stream.complete:
             return True
-        _forget_secrets(error, self._auth)
-        raise _ours(error, self._stream) from error
+        else:
+            cause = _safe_cause(error, self._auth)
+            found = _ours(error, self._stream, self._auth)
+        try:
+            raise found from cause
+        finally:
+            # Python sets it to the transport's error, whose frames and request have
+            # the signature. Nor may a variable of this frame keep that error.
+            found.__context__ = cause
+            del error
 
 
 def let_go(response: httpx.Response) -> None:
@@ -107,7 +114,9 @@ def let_go(response: httpx.Response) -> None:
     response.stream = _NOTHING
 
 
-def _ours(error: Exception, stream: Progress | None) -> errors.PmockError:
+def _ours(
+    error: Exception, stream: Progress | None, auth: PmockAuth
+) -> errors.PmockError:
     cls: type[errors.PmockError] = errors.PmockConnectionError
     origin = _origin(error)
     if isinstance(origin, (httpx.TimeoutException, asyncio.TimeoutError)):
@@ -116,10 +125,31 @@ def _ours(error: Exception, stream: Progress | None) -> errors.PmockError:
         cls = errors.PmockResponseError
     elif stream is not None:
         cls = errors.PmockStreamInterruptedError
-    said = f"{origin} ({type(origin).__name__})" if str(origin) else repr(origin)
+    name = type(origin).__name__
+    said = f"{text} ({name})" if (text := _text(origin, auth)) else f"{name}()"
     if stream is None:
         return cls.of(said)
     return cls.of(f"{stream.progress()}; {said}", **stream.known())
+
+
+def _safe_cause(error: Exception, auth: PmockAuth) -> Exception:
+    """Copy an error without its request, its traceback, its chain and any secret.
+
+    The error itself is the transport's or the caller's, and is left as it is.
+    """
+    for cls in type(error).__mro__:
+        if cls.__module__ == "httpx" and issubclass(cls, httpx.RequestError):
+            return cls(_text(error, auth))
+    return httpx.TransportError(f"{type(error).__name__}: {_text(error, auth)}")
+
+
+def _text(error: BaseException, auth: PmockAuth) -> str:
+    """Give an error's text without secrets; the peer may have echoed the request."""
+    request: httpx.Request | None = None
+    if isinstance(error, httpx.RequestError):
+        with contextlib.suppress(RuntimeError):  # there is no request
+            request = error.request
+    return hidden(str(error), auth, request)
 
 
 def _transport_exceptions() -> tuple[type[Exception], ...]:
@@ -141,31 +171,3 @@ def _read_so_far(response: httpx.Response) -> bytes:
         return response.content
     except httpx.ResponseNotRead:  # httpx has closed it already
         return b""
-
-
-def _forget_secrets(error: Exception, auth: PmockAuth) -> None:
-    """Take the signature out of what a transport's error keeps, here and in its text.
-
-    Who speaks no HTTP may still echo what it was sent.
-    """
-    request: httpx.Request | None = None
-    with contextlib.suppress(RuntimeError):  # there is no request
-        if isinstance(error, httpx.RequestError):
-            request = error.request
-    if hasattr(error, "request_info"):  # aiohttp's
-        error.request_info = error.request_info._replace(headers={})
-        error.args = (error.request_info, *error.args[1:])
-    link: BaseException | None = error
-    while link is not None:
-        # The transport's frames have the headers among their variables, which services
-        # that collect errors collect too.
-        link.__traceback__ = None
-        link.args = tuple(
-            hidden(arg, auth, request) if isinstance(arg, str) else arg
-            for arg in link.args
-        )
-        if isinstance(message := getattr(link, "message", None), str):  # aiohttp's
-            link.message = hidden(message, auth, request)  # type: ignore[attr-defined]
-        link = link.__cause__ or link.__context__
-    if request is not None:
-        request.headers = httpx.Headers()

@@ -27,7 +27,7 @@ from langchain_pmock._body import AsyncBody, Body
 from langchain_pmock._pools import Loan, Pools
 from langchain_pmock._transport import TransportErrors
 from langchain_pmock._watch import Watch, hang_up
-from langchain_pmock.auth import ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER
+from langchain_pmock.auth import ACCESS_TOKEN_HEADER
 from tests.unit.service import ACCESS_KEY, BASE_URL, SECRET_KEY
 
 if TYPE_CHECKING:
@@ -83,9 +83,10 @@ def test_transport_errors(
     assert caught.value.trace_id == ("trace-1" if has_begun else None)
     assert caught.value.status_code == (200 if has_begun else None)
     assert ("Trace id: trace-1." in str(caught.value)) == has_begun
-    assert caught.value.__cause__ is error
-    assert ACCESS_TOKEN_HEADER not in error.request.headers
-    assert ACCESS_KEY_HEADER not in error.request.headers
+    cause = caught.value.__cause__
+    assert isinstance(cause, type(error))
+    assert str(cause) == str(error)
+    assert caught.value.__context__ is cause
 
 
 def test_no_secret_in_what_a_transport_quotes() -> None:
@@ -109,8 +110,38 @@ def test_a_hook_of_the_users_may_raise_for_the_status() -> None:
     with pytest.raises(PmockRateLimitError) as caught, TransportErrors(AUTH):
         response.raise_for_status()
     assert "slow" in str(caught.value)
-    assert caught.value.__suppress_context__
-    assert ACCESS_TOKEN_HEADER not in request.headers
+    assert caught.value.__context__ is None
+
+
+def test_the_callers_own_exception_is_left_as_it_is() -> None:
+    mine, other = KeyError("mine"), RuntimeError("other")
+    mine.__cause__, other.__context__ = other, mine  # a cycle
+
+    def ask() -> None:
+        with TransportErrors(AUTH):
+            raise httpx.ConnectError(ACCESS_KEY)
+
+    try:
+        raise mine
+    except KeyError:
+        before = mine.__traceback__
+        with pytest.raises(PmockConnectionError) as caught:
+            ask()
+    assert mine.__traceback__ is before is not None
+    assert mine.args == ("mine",)
+    assert ACCESS_KEY not in str(caught.value)
+    assert ACCESS_KEY not in repr(caught.value.__cause__)
+
+
+def test_an_exception_that_cannot_be_changed() -> None:
+    class FrozenError(httpx.ConnectError):
+        @property
+        def args(self) -> tuple[str]:  # type: ignore[override]
+            return ("refused",)
+
+    with pytest.raises(PmockConnectionError) as caught, TransportErrors(AUTH):
+        raise FrozenError("refused")
+    assert type(caught.value.__cause__) is httpx.ConnectError
 
 
 def test_transport_errors_without_a_request() -> None:
