@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from benchmarks import _wire
 from langchain_pmock import ChatPmock
-from langchain_pmock._pools import shared_async_pools
+from langchain_pmock._gateway.pools import shared_async_pools
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator

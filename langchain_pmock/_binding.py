@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 from langchain_core.runnables import RunnableMap
 from typing_extensions import override
 
-from langchain_pmock import _tools
+from langchain_pmock._request import tools as _tools
 from langchain_pmock._settings import PmockSettings
 
 if TYPE_CHECKING:
@@ -138,10 +138,39 @@ class PmockBinding(PmockSettings):
         Raises:
             ValueError: If an argument is not one of the above.
         """
-        from langchain_pmock import _structured  # noqa: PLC0415 - slow to load
+        # Slow to load, and not every program needs them.
+        from langchain_pmock._request import schemas  # noqa: PLC0415
+        from langchain_pmock._response import parsers  # noqa: PLC0415
 
-        plan = _structured.plan(schema, method=method, strict=strict, tools=tools)
-        llm = self.bind(**{**plan.bind, **kwargs})
+        schemas.check_arguments(schema, method=method, strict=strict, tools=tools)
+        bind: dict[str, Any] = {}
+        if schema is not None:
+            schema = schemas.named(schema)
+        if method == "function_calling" and schema is not None:
+            schema = schemas.tool_schema(schema)
+            tool = schemas.answer_tool(schema, strict=strict)
+            function = {"name": tool["function"]["name"]}
+            bind["tools"] = [tool]
+            bind["tool_choice"] = {"type": "function", "function": function}
+            bind["parallel_tool_calls"] = False  # one answer was asked for
+            parser = parsers.from_call(schema, function["name"])
+        else:
+            bind["response_format"] = (
+                {"type": "json_object"}
+                if method == "json_mode" or schema is None
+                else schemas.response_format(schema, strict=strict)
+            )
+            parser = parsers.from_text(schema)
+        if tools:
+            bind["tools"] = _tools.tools_to_wire(tools, strict=strict)
+        if schema is not None:
+            options = {
+                "method": method,
+                **({} if strict is None else {"strict": strict}),
+            }
+            # LangSmith shows it beside the answer; langchain-core takes it out again.
+            bind["ls_structured_output_format"] = {"kwargs": options, "schema": schema}
+        llm = self.bind(**{**bind, **kwargs})
         if include_raw:
-            return RunnableMap(raw=llm) | _structured.beside_raw(plan.parser)
-        return llm | plan.parser
+            return RunnableMap(raw=llm) | parsers.beside_raw(parser)
+        return llm | parser

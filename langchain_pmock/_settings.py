@@ -22,12 +22,12 @@ from pydantic import (
 )
 from typing_extensions import Self
 
-from langchain_pmock import _params
-from langchain_pmock._endpoint import (
+from langchain_pmock._gateway.endpoint import (
     DEFAULT_BASE_URL,
     check_base_url,
     check_headers,
 )
+from langchain_pmock._request import params as _params
 from langchain_pmock._version import __version__
 
 _ALIASES = {

@@ -8,15 +8,17 @@ import httpx
 from pydantic import ConfigDict
 from typing_extensions import override
 
-from langchain_pmock import _params, _tools, _translator
-from langchain_pmock._answers import PROVIDER, chat_result
 from langchain_pmock._binding import PmockBinding
-from langchain_pmock._chunks import ChunkParser
-from langchain_pmock._client import PmockClient
-from langchain_pmock._messages import to_wire
-from langchain_pmock._profiles import get_profile
+from langchain_pmock._gateway.client import PmockClient
+from langchain_pmock._request import params as _params
+from langchain_pmock._request import tools as _tools
+from langchain_pmock._request.messages import to_wire
+from langchain_pmock._response import content_blocks as _translator
+from langchain_pmock._response.chunks import ChunkParser
+from langchain_pmock._response.messages import PROVIDER, chat_result
 from langchain_pmock._settings import PmockSettings
 from langchain_pmock.auth import PmockAuth
+from langchain_pmock.data._profiles import get_profile
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -254,9 +256,9 @@ class ChatPmock(PmockBinding):
                 choice, given.get("tools") or []
             )
         if (schema := given.get("response_format")) is not None:
-            from langchain_pmock import _structured  # noqa: PLC0415 - slow to load
+            from langchain_pmock._request import schemas  # noqa: PLC0415 - slow to load
 
-            given["response_format"] = _structured.response_format(schema, strict=None)
+            given["response_format"] = schemas.response_format(schema, strict=None)
         return _params.merge(params, given)
 
     # --- What LangChain asks of a model ----------------------------------------------
@@ -304,7 +306,7 @@ class ChatPmock(PmockBinding):
         """
         if self.custom_get_token_ids is not None:
             return super().get_num_tokens(text)
-        from langchain_pmock import _tokens  # noqa: PLC0415 - slow to load
+        from langchain_pmock._request import tokens as _tokens  # noqa: PLC0415 - slow to load
 
         return _tokens.count_text_tokens(text)
 
@@ -323,6 +325,6 @@ class ChatPmock(PmockBinding):
         """
         if self.custom_get_token_ids is not None:
             return super().get_num_tokens_from_messages(list(messages), tools)
-        from langchain_pmock import _tokens  # noqa: PLC0415 - slow to load
+        from langchain_pmock._request import tokens as _tokens  # noqa: PLC0415 - slow to load
 
         return _tokens.count_message_tokens(list(messages), tools)

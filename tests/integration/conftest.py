@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from langchain_pmock import ChatPmock, _retry
+from langchain_pmock import ChatPmock
+from langchain_pmock._gateway import retry as _retry
 from langchain_pmock.testing import PmockServer
 from tests.integration.asking import WAYS, Ask
 from tests.integration.calls import AsyncCalls, Calls, SyncCalls

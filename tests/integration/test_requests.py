@@ -16,9 +16,9 @@ from langchain_pmock import (
     ChatPmock,
     PmockInvalidRequestError,
     __version__,
-    _pools,
     sign,
 )
+from langchain_pmock._gateway import pools as _pools
 from tests.integration.raw_server import RawServer, answer, whole
 
 if TYPE_CHECKING:

@@ -19,7 +19,8 @@ from langchain_core.load import dumpd, dumps
 from langchain_core.tracers import BaseTracer
 from pydantic import ValidationError
 
-from langchain_pmock import ChatPmock, _pools, errors
+from langchain_pmock import ChatPmock, errors
+from langchain_pmock._gateway import pools as _pools
 from langchain_pmock.auth import ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER, PmockAuth
 from tests.integration.odd import Odd
 from tests.integration.raw_server import (

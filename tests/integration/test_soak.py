@@ -20,7 +20,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from langchain_core.messages import HumanMessage
 
-from langchain_pmock import ChatPmock, _pools, _retry, errors
+from langchain_pmock import ChatPmock, errors
+from langchain_pmock._gateway import pools as _pools
+from langchain_pmock._gateway import retry as _retry
 from langchain_pmock.testing import PmockServer
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from langchain_pmock._answers import arguments_text, parse_tool_call
+from langchain_pmock._response.messages import arguments_text, parse_tool_call
 from tests.unit.test_answers import message_of
 
 if TYPE_CHECKING:

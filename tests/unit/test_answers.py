@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage
 
 from langchain_pmock import PmockAuth, PmockResponseError
-from langchain_pmock._answers import (
+from langchain_pmock._gateway.envelope import read_answer
+from langchain_pmock._json import UNREADABLE
+from langchain_pmock._response.messages import (
     chat_result,
     get,
     usage_metadata,
 )
-from langchain_pmock._envelope import read_answer
-from langchain_pmock._json import UNREADABLE
 from tests.unit.service import (
     ACCESS_KEY,
     BASE_URL,

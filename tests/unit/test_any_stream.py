@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from langchain_pmock import PmockError, PmockResponseError
-from langchain_pmock._chunks import ChunkParser
+from langchain_pmock._response.chunks import ChunkParser
 from tests.unit.service import Json, chunk_of, dump, envelope, event
 from tests.unit.test_events import COMPLETE, ERROR, TEXT, TEXTS, read, reader_of
 from tests.unit.test_sse import in_pieces

@@ -13,8 +13,8 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_core.runnables import ConfigurableField
 
 from langchain_pmock import PmockAPIError, __version__
-from langchain_pmock._profiles import get_profile
-from langchain_pmock._tokens import count_message_tokens, count_text_tokens
+from langchain_pmock._request.tokens import count_message_tokens, count_text_tokens
+from langchain_pmock.data._profiles import get_profile
 from tests.unit.service import (
     ACCESS_KEY,
     SECRET_KEY,
@@ -159,7 +159,7 @@ def test_no_messages(streaming: bool) -> None:
 
 
 def test_max_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("langchain_pmock._retry._FIRST_WAIT", 0.0)
+    monkeypatch.setattr("langchain_pmock._gateway.retry._FIRST_WAIT", 0.0)
     service = Service(fails(500), fails(500), says())
     assert service.model(max_retries=2).invoke("Hi").text == "Hello"
     service = Service(fails(500), fails(500), says())

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, AIMessageChunk, message_chunk_to_message
 
-from langchain_pmock._answers import chat_result
-from langchain_pmock._chunks import ChunkParser
 from langchain_pmock._json import UnreadableError
+from langchain_pmock._response.chunks import ChunkParser
+from langchain_pmock._response.messages import chat_result
 from tests.unit.service import choice_of, chunk_of, cuts, data_of, envelope
 
 if TYPE_CHECKING:

@@ -21,9 +21,9 @@ from langchain_pmock import (
     PmockTimeoutError,
     __version__,
 )
-from langchain_pmock import _client as module
-from langchain_pmock._client import PmockClient
-from langchain_pmock._pools import Pools
+from langchain_pmock._gateway import client as module
+from langchain_pmock._gateway.client import PmockClient
+from langchain_pmock._gateway.pools import Pools
 from tests.unit.service import (
     ACCESS_KEY,
     BASE_URL,
@@ -95,7 +95,7 @@ def way(request: pytest.FixtureRequest) -> Way:
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("langchain_pmock._retry._FIRST_WAIT", 0.0)
+    monkeypatch.setattr("langchain_pmock._gateway.retry._FIRST_WAIT", 0.0)
 
 
 def good(way: Way) -> Answer:

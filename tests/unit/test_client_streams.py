@@ -17,7 +17,7 @@ from langchain_pmock import (
     PmockStreamInterruptedError,
     PmockTimeoutError,
 )
-from langchain_pmock import _body as module
+from langchain_pmock._gateway import stream as module
 from tests.unit.service import (
     Pieces,
     Service,
@@ -47,7 +47,7 @@ def streaming(request: pytest.FixtureRequest) -> Way:
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("langchain_pmock._retry._FIRST_WAIT", 0.0)
+    monkeypatch.setattr("langchain_pmock._gateway.retry._FIRST_WAIT", 0.0)
 
 
 BEFORE = {

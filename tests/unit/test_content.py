@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from langchain_pmock._content import content_part
+from langchain_pmock._request.content import content_part
 from langchain_pmock.testing import _messages as validator
 
 PNG = base64.b64encode(b"\x89PNG").decode()

@@ -18,7 +18,7 @@ from langchain_core.messages import (
 )
 from langchain_core.messages.tool import invalid_tool_call, tool_call
 
-from langchain_pmock._messages import to_wire
+from langchain_pmock._request.messages import to_wire
 from langchain_pmock.testing._body import validate
 from tests.unit.test_content import BLOCKS
 

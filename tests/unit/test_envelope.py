@@ -23,7 +23,7 @@ from langchain_pmock import (
     PmockResponseError,
 )
 from langchain_pmock import auth as auth_module
-from langchain_pmock._envelope import (
+from langchain_pmock._gateway.envelope import (
     failure,
     is_success,
     read_envelope,

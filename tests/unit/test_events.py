@@ -16,7 +16,7 @@ from langchain_pmock import (
     PmockResponseError,
     PmockStreamInterruptedError,
 )
-from langchain_pmock._events import EventReader
+from langchain_pmock._gateway.events import EventReader
 from tests.unit.service import (
     ACCESS_KEY,
     BASE_URL,
@@ -32,7 +32,7 @@ from tests.unit.service import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from langchain_pmock._events import Parser
+    from langchain_pmock._gateway.events import Parser
 
 TEXT = [chunk_of({"content": text}) for text in ("Hel", "lo ", "你好 👋🏽")]
 FINISH = chunk_of({}, "stop", usage={"promptTokens": 3})

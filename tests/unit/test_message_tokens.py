@@ -20,8 +20,8 @@ from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.tools import tool
 from pydantic import BaseModel, Field
 
-from langchain_pmock._messages import to_wire
-from langchain_pmock._tokens import count_message_tokens, count_text_tokens
+from langchain_pmock._request.messages import to_wire
+from langchain_pmock._request.tokens import count_message_tokens, count_text_tokens
 
 
 def test_a_message_is_its_text_and_a_frame() -> None:

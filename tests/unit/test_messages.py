@@ -13,7 +13,7 @@ from langchain_core.messages import (
     SystemMessage,
 )
 
-from langchain_pmock._messages import to_wire
+from langchain_pmock._request.messages import to_wire
 from tests.unit.message_cases import CALL, MESSAGES, ai, anthropic_result, tool
 from tests.unit.test_content import UNSENDABLE, text
 

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any, get_args
 import pytest
 from langchain_core.language_models import BaseChatModel
 
-from langchain_pmock import ChatPmock, _params, _profiles
-from langchain_pmock._params import (
+from langchain_pmock import ChatPmock
+from langchain_pmock._request import params as _params
+from langchain_pmock._request.params import (
     CALL_ONLY,
     CONSTRUCTOR_ONLY,
     Params,
     check,
     to_wire,
 )
+from langchain_pmock.data import _profiles
 from tests.unit.service import Service, make_model, says
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from langchain_pmock import _pools
-from langchain_pmock._pools import Pools, shared_async_pools, shared_pools
+from langchain_pmock._gateway import pools as _pools
+from langchain_pmock._gateway.pools import Pools, shared_async_pools, shared_pools
 from tests.unit.service import Service, says
 
 

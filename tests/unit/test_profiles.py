@@ -9,8 +9,8 @@ import pytest
 from langchain_core.language_models import ModelProfile
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
 
-from langchain_pmock import _profiles
-from langchain_pmock._profiles import get_profile
+from langchain_pmock.data import _profiles
+from langchain_pmock.data._profiles import get_profile
 
 DOCUMENTED = [
     "gpt-5.1",

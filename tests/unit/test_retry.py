@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tenacity import RetryCallState, Retrying
 
-from langchain_pmock import _retry, errors
-from langchain_pmock._retry import async_attempt, attempt, retry_after, wait
+from langchain_pmock import errors
+from langchain_pmock._gateway import retry as _retry
+from langchain_pmock._gateway.retry import async_attempt, attempt, retry_after, wait
 from langchain_pmock.errors import (
     PmockAPIError,
     PmockAuthenticationError,

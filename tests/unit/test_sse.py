@@ -9,7 +9,7 @@ from httpx_sse._decoders import SSEDecoder as HttpxSSEDecoder
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_pmock._sse import SSEDecoder
+from langchain_pmock._gateway.sse import SSEDecoder
 from tests.unit.service import cuts
 
 BOM = b"\xef\xbb\xbf"

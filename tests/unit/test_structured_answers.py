@@ -13,7 +13,7 @@ from langchain_core.outputs import Generation
 from pydantic import BaseModel
 
 from langchain_pmock import PmockRefusalError
-from langchain_pmock._structured import TextToDict
+from langchain_pmock._response.parsers import TextToDict
 from tests.unit.service import (
     Service,
     choice_of,

@@ -11,7 +11,7 @@ from langchain_core.load import dumpd
 from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
 
-from langchain_pmock._chunks import _TextChunks
+from langchain_pmock._response.chunks import _TextChunks
 
 
 def made_by_langchain(text: str, id_: str | None) -> ChatGenerationChunk:

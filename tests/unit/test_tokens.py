@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_pmock._tokens import count_text_tokens
+from langchain_pmock._request.tokens import count_text_tokens
 
 SAMPLES = {
     "English": (

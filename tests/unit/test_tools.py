@@ -12,7 +12,7 @@ from langchain_core.tools import BaseTool, StructuredTool, tool
 from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
-from langchain_pmock._tools import choice_to_wire, tools_to_wire
+from langchain_pmock._request.tools import choice_to_wire, tools_to_wire
 from langchain_pmock.testing._body import validate
 from tests.unit.service import (
     Service,

@@ -12,7 +12,10 @@ from langchain_core.messages.block_translators import get_translator
 from langchain_core.messages.content import KNOWN_BLOCK_TYPES
 from langchain_core.messages.tool import invalid_tool_call, tool_call, tool_call_chunk
 
-from langchain_pmock._translator import translate_content, translate_content_chunk
+from langchain_pmock._response.content_blocks import (
+    translate_content,
+    translate_content_chunk,
+)
 from tests.unit.service import (
     Service,
     choice_of,

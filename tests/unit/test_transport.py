@@ -22,11 +22,11 @@ from langchain_pmock import (
     PmockStreamInterruptedError,
     PmockTimeoutError,
 )
-from langchain_pmock import _body as module
-from langchain_pmock._body import AsyncBody, Body
-from langchain_pmock._pools import Loan, Pools
-from langchain_pmock._transport import TransportErrors
-from langchain_pmock._watch import Watch, hang_up
+from langchain_pmock._gateway import stream as module
+from langchain_pmock._gateway.deadline import Watch, hang_up
+from langchain_pmock._gateway.exceptions import TransportErrors
+from langchain_pmock._gateway.pools import Loan, Pools
+from langchain_pmock._gateway.stream import AsyncBody, Body
 from langchain_pmock.auth import ACCESS_TOKEN_HEADER
 from tests.unit.service import ACCESS_KEY, BASE_URL, SECRET_KEY
 

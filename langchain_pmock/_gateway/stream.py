@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 import httpx
 
-from langchain_pmock._events import ChunkT, EventReader
-from langchain_pmock._pools import Client
-from langchain_pmock._transport import TransportErrors, let_go
-from langchain_pmock._watch import hang_up, watch
+from langchain_pmock._gateway.deadline import hang_up, watch
+from langchain_pmock._gateway.events import ChunkT, EventReader
+from langchain_pmock._gateway.exceptions import TransportErrors, let_go
+from langchain_pmock._gateway.pools import Client
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from langchain_pmock._events import Parser
-    from langchain_pmock._pools import Loan
+    from langchain_pmock._gateway.events import Parser
+    from langchain_pmock._gateway.pools import Loan
     from langchain_pmock.auth import PmockAuth
 
 ResultT = TypeVar("ResultT")

@@ -9,7 +9,7 @@ from aiohttp import ClientPayloadError, ClientSession, DummyCookieJar, TCPConnec
 from httpx_aiohttp import AiohttpTransport
 from typing_extensions import override
 
-from langchain_pmock._pools import NoCookies
+from langchain_pmock._gateway.pools import NoCookies
 
 if TYPE_CHECKING:
     import asyncio

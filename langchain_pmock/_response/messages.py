@@ -16,7 +16,7 @@ from langchain_core.messages.tool import invalid_tool_call, tool_call
 from langchain_core.outputs import ChatGeneration, ChatResult
 
 from langchain_pmock._json import UnreadableError
-from langchain_pmock._names import camel_case, snake_case
+from langchain_pmock._wire import camel_case, snake_case
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

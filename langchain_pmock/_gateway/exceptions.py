@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import httpx
 
 from langchain_pmock import errors
-from langchain_pmock._envelope import failure, hidden
+from langchain_pmock._gateway.envelope import failure, hidden
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

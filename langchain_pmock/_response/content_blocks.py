@@ -12,7 +12,7 @@ from langchain_core.messages import BaseMessage
 from langchain_core.messages import content as types
 from langchain_core.messages.block_translators import register_translator
 
-from langchain_pmock._answers import PROVIDER
+from langchain_pmock._response.messages import PROVIDER
 
 if TYPE_CHECKING:
     from langchain_core.messages import AIMessage, AIMessageChunk

@@ -20,7 +20,7 @@ from pydantic import (
 )
 from typing_extensions import TypedDict
 
-from langchain_pmock._names import camel_case, snake_case
+from langchain_pmock._wire import camel_case, snake_case
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.utils.json import parse_partial_json
 
-from langchain_pmock._answers import arguments_text, new_tool_call_id
+from langchain_pmock._response.messages import arguments_text, new_tool_call_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

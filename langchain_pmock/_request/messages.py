@@ -16,12 +16,12 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
-from langchain_pmock._content import content_part, required, unwrap
+from langchain_pmock._request.content import content_part, required, unwrap
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from langchain_pmock._content import Part
+    from langchain_pmock._request.content import Part
 
 WireMessage = dict[str, Any]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from pydantic_core import from_json
 
 from langchain_pmock import errors
-from langchain_pmock._envelope import (
+from langchain_pmock._gateway.envelope import (
     failure,
     hidden,
     is_empty,
@@ -17,8 +17,8 @@ from langchain_pmock._envelope import (
     read_envelope,
     safe_copy,
 )
+from langchain_pmock._gateway.sse import SSEDecoder
 from langchain_pmock._json import UNREADABLE, decode
-from langchain_pmock._sse import SSEDecoder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

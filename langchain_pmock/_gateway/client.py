@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 
-from langchain_pmock._body import AsyncBody, Body
-from langchain_pmock._envelope import read_answer
+from langchain_pmock._gateway.envelope import read_answer
+from langchain_pmock._gateway.exceptions import TransportErrors, let_go
+from langchain_pmock._gateway.pools import Loan, shared_async_pools, shared_pools
+from langchain_pmock._gateway.retry import async_attempt, attempt
+from langchain_pmock._gateway.stream import AsyncBody, Body
 from langchain_pmock._json import encode
-from langchain_pmock._pools import Loan, shared_async_pools, shared_pools
-from langchain_pmock._retry import async_attempt, attempt
-from langchain_pmock._transport import TransportErrors, let_go
 from langchain_pmock._version import __version__
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     )
 
     from langchain_pmock import errors
-    from langchain_pmock._events import ChunkT, Parser
+    from langchain_pmock._gateway.events import ChunkT, Parser
     from langchain_pmock.auth import PmockAuth
 
 ResultT = TypeVar("ResultT")

@@ -166,9 +166,11 @@ def _new_async_pools() -> Pools[httpx.AsyncClient]:
         import httpx_aiohttp  # noqa: F401, PLC0415 - an extra, slow to load
     except ImportError:
         return Pools(_make_async_client)
-    from langchain_pmock import _aiohttp  # noqa: PLC0415 - as above
+    from langchain_pmock._gateway import aiohttp_transport  # noqa: PLC0415 - as above
 
-    return Pools(partial(_aiohttp.make_client, verify=_ssl_context()), at_once=None)
+    return Pools(
+        partial(aiohttp_transport.make_client, verify=_ssl_context()), at_once=None
+    )
 
 
 class _Shared:

@@ -33,15 +33,15 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
-from langchain_pmock._messages import to_wire
+from langchain_pmock._request.messages import to_wire
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from langchain_core.messages import BaseMessage
 
-    from langchain_pmock._content import Part
-    from langchain_pmock._messages import WireMessage
+    from langchain_pmock._request.content import Part
+    from langchain_pmock._request.messages import WireMessage
 
 # In the order in which they are tried. A single space costs nothing: it is part of the
 # word after it. Digits take no space with them, so there it is a gap of its own.

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
 
-from langchain_pmock._answers import (
+from langchain_pmock._json import UnreadableError
+from langchain_pmock._response.messages import (
     NO_CHOICES,
     PROVIDER,
     answer_metadata,
@@ -20,8 +21,7 @@ from langchain_pmock._answers import (
     message_extras,
     usage_metadata,
 )
-from langchain_pmock._json import UnreadableError
-from langchain_pmock._streamed_calls import StreamedCalls
+from langchain_pmock._response.tool_calls import StreamedCalls
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

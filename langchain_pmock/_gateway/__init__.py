@@ -1,0 +1,1 @@
+"""Bytes out, bytes in: the only folder that knows httpx."""

@@ -1,0 +1,1 @@
+"""A prompt goes down: LangChain's messages, tools and schemas become JSON."""

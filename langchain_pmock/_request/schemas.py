@@ -1,0 +1,192 @@
+"""Schemas of structured answers, as the request has them."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.utils.function_calling import convert_to_openai_function
+from pydantic import BaseModel
+
+from langchain_pmock._request.tools import tools_to_wire
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from langchain_pmock._request.tools import ToolLike
+
+Schema = dict[str, Any] | type
+
+_LONGEST_NAME = 64  # characters, on OpenAI's wire
+METHODS = ("json_schema", "function_calling", "json_mode")
+
+
+def response_format(schema: Schema, *, strict: bool | None) -> dict[str, Any]:
+    """Write a schema as `responseFormat` has it.
+
+    Args:
+        schema: A pydantic class, a TypedDict, a JSON schema, an OpenAI function or
+            tool, or a response format that is written already.
+        strict: Whether the model must keep to it; `None` leaves that to the service.
+
+    Returns:
+        The response format, in OpenAI's shape.
+
+    Raises:
+        ValueError: If it is none of these, or already says otherwise of `strict`.
+    """
+    if isinstance(schema, dict):
+        kind = schema.get("type")
+        if kind in {"text", "json_object"} and len(schema) == 1:
+            return schema
+        if kind == "json_schema" and isinstance(schema.get("json_schema"), dict):
+            return _format(dict(schema["json_schema"]), strict=strict)
+        if kind == "function" and isinstance(schema.get("function"), dict):
+            schema = schema["function"]
+    return _format(_named_schema(schema), strict=strict)
+
+
+def named(schema: Schema) -> Schema:
+    """Give a JSON schema a root with a title: langchain-core wants a name for each.
+
+    Args:
+        schema: Any schema.
+
+    Returns:
+        The schema, or a copy of it with such a root.
+    """
+    if not isinstance(schema, dict):
+        return schema
+    schema = _rooted(schema)
+    if not schema.keys() & {"title", "name", "function"}:
+        return {"title": "answer", **schema}
+    return schema
+
+
+def _rooted(schema: dict[str, Any]) -> dict[str, Any]:
+    """Put in its place what the root of a recursive schema refers to."""
+    name = str(schema.get("$ref")).removeprefix("#/$defs/")
+    target = schema.get("$defs", {}).get(name)
+    if target is None:
+        return schema
+    return {**target, **{k: v for k, v in schema.items() if k != "$ref"}}
+
+
+def _named_schema(schema: Schema) -> dict[str, Any]:
+    if isinstance(schema, dict) and isinstance(schema.get("schema"), dict):
+        return dict(schema)
+    if isinstance(schema, type) and issubclass(schema, BaseModel):
+        # Not by way of langchain-core, which writes references out: a recursive schema
+        # has no such form, and the wire knows $defs.
+        json_schema = _rooted(schema.model_json_schema())
+        description = json_schema.get("description")
+        return {
+            "name": _name(json_schema.pop("title", schema.__name__)),
+            **({"description": description} if description else {}),
+            "schema": json_schema,
+        }
+    function = convert_to_openai_function(named(schema))
+    function["schema"] = function.pop("parameters", {"type": "object"})
+    return {**function, "name": _name(function["name"])}
+
+
+def _name(title: str) -> str:
+    """Keep to the letters that a name may have on OpenAI's wire."""
+    return re.sub(r"[^a-zA-Z0-9_-]", "_", title)[:_LONGEST_NAME]
+
+
+def _format(json_schema: dict[str, Any], *, strict: bool | None) -> dict[str, Any]:
+    said = json_schema.get("strict")
+    if strict is not None and said is not None and said is not strict:
+        msg = f"strict={strict} is not valid: the schema itself says strict={said}."
+        raise ValueError(msg)
+    if strict is not None:
+        json_schema["strict"] = strict
+    if json_schema.get("strict"):
+        json_schema["schema"] = _closed(json_schema.get("schema", {}))
+    return {"type": "json_schema", "json_schema": json_schema}
+
+
+def _closed(schema: Any) -> Any:
+    """Close each object, as strict mode demands: all of its fields, and no others."""
+    if isinstance(schema, list):
+        return [_closed(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    closed = {
+        key: {name: _closed(sub) for name, sub in value.items()}
+        if key in {"properties", "$defs", "definitions"}
+        else _closed(value)
+        for key, value in schema.items()
+        if key != "default"
+    }
+    if "$ref" in closed and len(closed) > 1:
+        # Strict mode takes no other keyword beside a reference.
+        closed["anyOf"] = [{"$ref": closed.pop("$ref")}]
+    if isinstance(closed.get("properties"), dict):
+        closed["additionalProperties"] = False
+        closed["required"] = list(closed["properties"])
+    return closed
+
+
+def check_arguments(
+    schema: Schema | None,
+    *,
+    method: str,
+    strict: bool | None,
+    tools: Iterable[ToolLike] | None,
+) -> None:
+    """Check that the arguments of `with_structured_output` fit each other.
+
+    Args:
+        schema: The schema; may be `None` for `"json_mode"`.
+        method: `"json_schema"`, `"function_calling"` or `"json_mode"`.
+        strict: Whether the model must keep to the schema.
+        tools: Tools that the model may call before it answers.
+
+    Raises:
+        ValueError: If they do not.
+    """
+    if method not in METHODS:
+        msg = f"method={method!r} is not valid: it can be one of {', '.join(METHODS)}."
+        raise ValueError(msg)
+    if strict is not None and method == "json_mode":
+        msg = f"strict={strict} is not valid with method='json_mode': it has no schema."
+        raise ValueError(msg)
+    if tools and method != "json_schema":
+        msg = f"tools are not valid with method={method!r}, only with 'json_schema'."
+        raise ValueError(msg)
+    if schema is None and method != "json_mode":
+        msg = f"schema=None is not valid with method={method!r}: it needs a schema."
+        raise ValueError(msg)
+
+
+def answer_tool(schema: Schema, *, strict: bool | None) -> dict[str, Any]:
+    """Write a schema as the one tool that the model has to call.
+
+    Args:
+        schema: The schema, as `tool_schema` returns it.
+        strict: Whether the model must keep to it.
+
+    Returns:
+        The tool. Its name has only the letters that a tool's name may have.
+    """
+    (tool,) = tools_to_wire([schema], strict=strict)
+    name = _name(tool["function"]["name"])
+    return {**tool, "function": {**tool["function"], "name": name}}
+
+
+def tool_schema(schema: Schema) -> Schema:
+    """Let a class such as `Answer[int]` have a name that a tool may have.
+
+    LangChain's parser finds the class by the name of the tool that was called.
+    """
+    if not (isinstance(schema, type) and issubclass(schema, BaseModel)):
+        return schema
+    title = schema.model_config.get("title") or schema.__name__
+    if (name := _name(title)) == title:
+        return schema
+    fields = {"__doc__": schema.__doc__, "__module__": schema.__module__}
+    make: Any = type(schema)
+    renamed: type = make(name, (schema,), {**fields, "model_config": {"title": name}})
+    return renamed

@@ -1,0 +1,1 @@
+"""Tokens come up: JSON becomes LangChain's messages and chunks."""

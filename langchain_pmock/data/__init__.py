@@ -1,0 +1,1 @@
+"""Data about the models of the service."""
