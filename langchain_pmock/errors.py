@@ -4,7 +4,7 @@
   · PmockAuthenticationError          401
   · PmockPermissionDeniedError        403
     x PmockPaymentRequiredError       402
-  · PmockInvalidRequestError          400, 422 and every other 4xx
+  · PmockInvalidRequestError          400, 422, every other 4xx; refused unsent
     x PmockContextOverflowError       the input is longer than the model's context
   · PmockNotFoundError                404
   · PmockRateLimitError               429
@@ -158,8 +158,12 @@ class PmockPaymentRequiredError(PmockPermissionDeniedError):
     _advice = "Check the account's balance."
 
 
-class PmockInvalidRequestError(PmockError, core.ModelInvalidRequestError):
-    """The service does not accept the request as it is (400, 422, other 4xx)."""
+class PmockInvalidRequestError(PmockError, core.ModelInvalidRequestError, ValueError):
+    """The request is not valid: refused before it is sent, or by the service (4xx).
+
+    What is refused before it is sent has neither `status_code` nor `response`. It is a
+    `ValueError` too, as Python's own functions raise for such arguments.
+    """
 
     _what = "pmock did not accept the request"
     _advice = "Change the request: sent again as it is, it will fail again."

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import httpx
 
@@ -58,6 +58,10 @@ class PmockClient:
         timeout: Seconds to connect, and between two reads; `None` for the default, or
             for that of the user's own client, if it has one of its own.
         max_retries: How many times to try again.
+        stream_chunk_timeout: Seconds that a stream may go without a chunk; `None` for
+            no limit.
+        max_response_bytes: Largest decoded size of an answer, in bytes.
+        async_transport: What async requests go over; aiohttp is an extra.
         headers: More headers for each request.
         http_client: The client to use instead of the shared ones.
         http_async_client: The same for async calls.
@@ -67,6 +71,9 @@ class PmockClient:
     base_url: str
     timeout: httpx.Timeout | None
     max_retries: int
+    stream_chunk_timeout: float | None = 600.0
+    max_response_bytes: int = 64 * 2**20
+    async_transport: Literal["httpx", "aiohttp"] = "httpx"
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     http_client: httpx.Client | None = None
     http_async_client: httpx.AsyncClient | None = None
