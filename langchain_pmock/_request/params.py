@@ -1,30 +1,25 @@
-"""The parameters of a request: their types and ranges, and their names on the wire.
+"""The parameters of a request: how they are declared, checked and named on the wire.
 
-The constructor and each call check what they are given here, so that both accept the
-same and say the same of what they do not.
+Each is declared once, as a field of `ChatPmock` of the type `Param[...]`. The names on
+the wire and the check of what a call is given are derived from these fields.
 """
 
 from __future__ import annotations
 
 import difflib
-from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
-from pydantic import (
-    AfterValidator,
-    ConfigDict,
-    Field,
-    FiniteFloat,
-    TypeAdapter,
-    ValidationError,
-)
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from langchain_pmock._wire import camel_case, snake_case
+from langchain_pmock.errors import PmockInvalidRequestError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from pydantic.fields import FieldInfo
     from pydantic_core import ErrorDetails
 
 ModelName = Literal[
@@ -41,151 +36,154 @@ ModelName = Literal[
 ]
 """The models that the service documents. It may know more: any name can be sent."""
 
-# Documented: temperature and the two penalties. Assumed: the other ranges.
-Model = ModelName | Annotated[str, Field(min_length=1)]
-Temperature = Annotated[float, Field(ge=0, le=2)]
-Penalty = Annotated[float, Field(ge=-2, le=2)]
-Probability = Annotated[float, Field(ge=0, le=1)]
-AtLeastOne = Annotated[int, Field(ge=1)]
-TopLogprobs = Annotated[int, Field(ge=0, le=20)]
-Stop = str | list[str]
-LogitBias = dict[str | int, FiniteFloat]
+T = TypeVar("T")
 
+SENT = "sent in the request"
+"""Marks a field as a parameter of the request. On the wire its name is in camelCase."""
 
-def _check_model_kwargs(value: dict[str, Any]) -> dict[str, Any]:
-    if taken := sorted(value.keys() & _TAKEN):
-        msg = f"model_kwargs must not have {taken}: pass them by themselves."
-        raise ValueError(msg)
-    return value
+Param = Annotated[T | None, SENT]
+"""Type of a parameter of the request; `None`, the default, sends nothing."""
 
-
-ModelKwargs = Annotated[dict[str, Any], AfterValidator(_check_model_kwargs)]
-
-
-class Params(TypedDict, total=False):
-    """What a call may be given, each as in `ChatPmock`; `None` means not given."""
-
-    __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]
-
-    model: Model
-    temperature: Temperature
-    max_tokens: AtLeastOne
-    max_completion_tokens: AtLeastOne
-    top_p: Probability
-    frequency_penalty: Penalty
-    presence_penalty: Penalty
-    stop: Stop
-    n: AtLeastOne
-    seed: int
-    user: str
-    logprobs: bool
-    top_logprobs: TopLogprobs
-    logit_bias: LogitBias
-    parallel_tool_calls: bool
-    tools: list[dict[str, Any]]
-    tool_choice: Literal["none", "auto", "required"] | dict[str, Any]
-    response_format: dict[str, Any]
-    model_kwargs: ModelKwargs
-
-
-CALL_ONLY = {"tools", "tool_choice", "response_format"}
-"""Parameters that a call may be given and the constructor may not."""
-
-CONSTRUCTOR_ONLY = {
-    "access_key",
-    "secret_key",
-    "base_url",
-    "timeout",
-    "max_retries",
-    "streaming",
-    "default_headers",
-    "http_client",
-    "http_async_client",
+CALL_ONLY: dict[str, Any] = {
+    "tools": list[dict[str, Any]],
+    "tool_choice": Literal["none", "auto", "required"] | dict[str, Any],
+    "response_format": dict[str, Any],
 }
-"""Parameters that the constructor takes and a call may not be given."""
+"""Type by name of the parameters that only a call takes."""
 
 ALIASES = {"model_name": "model", "stop_sequences": "stop"}
-"""Other names that LangChain's users know a parameter by."""
+"""Other names of parameters that LangChain's users know."""
 
-WIRE_NAMES = {
-    name: camel_case(name) for name in Params.__annotations__ if name != "model_kwargs"
-}
-"""Name on the wire by name in Python: the service's are camelCase."""
-
-# What model_kwargs cannot be used for: each has a place of its own.
-_TAKEN = {"messages", "stream", *WIRE_NAMES, *WIRE_NAMES.values()}
-
-_CLOSE = 0.75  # how alike a name must be to be proposed; typos are at 0.9
+_CLOSE = 0.75  # least similarity of a name that is proposed; typos are at 0.9
 _SHOWN = 80  # characters of a bad value in an error
 
+# Type checkers know them only with literal arguments.
+_Annotated: Any = Annotated
+_TypedDict: Any = TypedDict
 
-@cache
-def _adapter() -> TypeAdapter[Params]:
-    return TypeAdapter(Params)
+
+class Params:
+    """The parameters of a request, derived from the fields of a model class.
+
+    Attributes:
+        settable: Names of the parameters that the constructor takes.
+        wire_names: Name on the wire by name in Python, without `model_kwargs`, whose
+            items are sent under their own names.
+    """
+
+    def __init__(self, fields: Mapping[str, FieldInfo]) -> None:
+        """Find the parameters among the fields.
+
+        Args:
+            fields: The fields of the model class, some of them of the type `Param`.
+        """
+        sent = {name: field for name, field in fields.items() if SENT in field.metadata}
+        self.settable = tuple(sent)
+        self.wire_names = {
+            name: camel_case(name)
+            for name in (*sent, *CALL_ONLY)
+            if name != "model_kwargs"
+        }
+        self._constructor_only = fields.keys() - sent.keys()
+        self._types = dict(CALL_ONLY)
+        for name, field in sent.items():
+            hint = (field.annotation, *field.metadata)
+            self._types[name] = _Annotated[hint]
+
+    @cached_property
+    def _adapter(self) -> TypeAdapter[dict[str, Any]]:
+        call = _TypedDict("Call", self._types, total=False)
+        call.__pydantic_config__ = ConfigDict(extra="forbid")
+        return TypeAdapter(call)
+
+    def merge(
+        self, set_: Mapping[str, Any], given: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Put what a call was given over what the constructor set.
+
+        Args:
+            set_: Checked parameters.
+            given: Parameters to check; `None` takes back what was set.
+
+        Returns:
+            The parameters of the call.
+
+        Raises:
+            PmockInvalidRequestError: If a name is not known, or a value is of the wrong
+                type or out of range. The text names the parameter, the value and what
+                is allowed.
+        """
+        merged = dict(set_)
+        named = {ALIASES.get(name, name): value for name, value in given.items()}
+        for name, value in named.items():
+            if value is None and name != "model":  # no request is sent without one
+                merged.pop(name, None)
+        # An unknown name is an error with any value.
+        named = {
+            k: v for k, v in named.items() if v is not None or k not in self._types
+        }
+        try:
+            checked = self._adapter.validate_python(named)
+        except ValidationError as error:
+            problems = error.errors()
+        else:
+            if "model_kwargs" in checked and "model_kwargs" in merged:
+                kwargs = {**merged["model_kwargs"], **checked["model_kwargs"]}
+                checked["model_kwargs"] = kwargs
+            return {**merged, **checked}
+        raise PmockInvalidRequestError(self._explain(problems, named))
+
+    def to_wire(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Give parameters their names on the wire.
+
+        Args:
+            params: Checked parameters, by their names in Python.
+
+        Returns:
+            The fields of a request's body.
+        """
+        body = {
+            self.wire_names[name]: value
+            for name, value in params.items()
+            if name in self.wire_names and value is not None and value not in ([], {})
+        }
+        return {**body, **(params.get("model_kwargs") or {})}
+
+    def _explain(
+        self, problems: Iterable[ErrorDetails], given: Mapping[str, Any]
+    ) -> str:
+        texts = []
+        for problem in problems:
+            name = str(problem["loc"][0])
+            if problem["type"] != "extra_forbidden":
+                texts.append(invalid(name, given[name], problem["msg"]))
+            elif name in self._constructor_only:
+                texts.append(
+                    f"{name!r} cannot be given to a call: set it in the constructor."
+                )
+            else:
+                texts.append(unknown(name, self._types))
+        return "; ".join(dict.fromkeys(texts))
 
 
-def check(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Check parameters before anything is sent.
+def invalid(name: str, value: object, problem: str) -> str:
+    """Say what is wrong with a parameter.
 
     Args:
-        params: Value by name, in snake_case. `None` means not given.
+        name: The parameter's name.
+        value: Its value; must be safe to show.
+        problem: What is allowed.
 
     Returns:
-        The parameters that were given.
-
-    Raises:
-        ValueError: If a name is not known, or a value is of the wrong type or out of
-            range. The text names the parameter, the value and what is allowed.
+        The text of an error.
     """
-    named = {ALIASES.get(k, k): v for k, v in params.items()}
-    known = Params.__annotations__
-    given = {k: v for k, v in named.items() if v is not None or k not in known}
-    try:
-        return dict(_adapter().validate_python(given))
-    except ValidationError as error:
-        raise ValueError(explain(error.errors(), given)) from None
+    shown = repr(value)
+    if len(shown) > _SHOWN:
+        shown = shown[:_SHOWN] + "..."
+    return f"{name}={shown} is not valid: {problem}"
 
 
-def merge(set_: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Put what a call was given over what the constructor set.
-
-    Args:
-        set_: Checked parameters.
-        given: Parameters to check; `None` takes back what was set.
-
-    Returns:
-        The parameters of the call.
-
-    Raises:
-        ValueError: As `check` does.
-    """
-    merged = dict(set_)
-    for name, value in given.items():
-        field = ALIASES.get(name, name)
-        if value is None and field != "model":  # there is no request without one
-            merged.pop(field, None)
-    checked = check(given)
-    if "model_kwargs" in checked and "model_kwargs" in merged:
-        checked["model_kwargs"] = {**merged["model_kwargs"], **checked["model_kwargs"]}
-    return {**merged, **checked}
-
-
-def explain(
-    problems: Iterable[Mapping[str, Any] | ErrorDetails], given: Mapping[str, Any]
-) -> str:
-    """Say what is wrong with parameters: which one, its value, what is allowed.
-
-    Args:
-        problems: What pydantic says of each; the first of its `loc` is the name.
-        given: The parameters.
-
-    Returns:
-        The text.
-    """
-    return "; ".join(dict.fromkeys(_describe(each, given) for each in problems))
-
-
-def unknown_name(name: str, known: Iterable[str]) -> str:
+def unknown(name: str, known: Iterable[str]) -> str:
     """Say that there is no such parameter, and which one may have been meant.
 
     Args:
@@ -193,12 +191,10 @@ def unknown_name(name: str, known: Iterable[str]) -> str:
         known: The names that there are.
 
     Returns:
-        What to do.
+        The text of an error.
     """
     if name in CALL_ONLY:
         return f"{name!r} cannot be set here: use bind_tools, bind or the call."
-    if name in CONSTRUCTOR_ONLY:
-        return f"{name!r} cannot be given to a call: set it in the constructor."
     close = difflib.get_close_matches(
         snake_case(name), [*known, *ALIASES], n=1, cutoff=_CLOSE
     )
@@ -209,32 +205,3 @@ def unknown_name(name: str, known: Iterable[str]) -> str:
         f"Unknown parameter {name!r}: {hint} A field of the service that this version "
         "does not know can be sent with model_kwargs."
     )
-
-
-def to_wire(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Give parameters their names on the wire.
-
-    Args:
-        params: Checked parameters, by their names in snake_case.
-
-    Returns:
-        The fields of a request's body. Those of `model_kwargs` are sent as they are.
-    """
-    body = {
-        WIRE_NAMES[name]: value
-        for name, value in params.items()
-        if name in WIRE_NAMES and value is not None and value not in ([], {})
-    }
-    return {**body, **(params.get("model_kwargs") or {})}
-
-
-def _describe(
-    problem: Mapping[str, Any] | ErrorDetails, given: Mapping[str, Any]
-) -> str:
-    name = str(problem["loc"][0])
-    if problem["type"] == "extra_forbidden":
-        return unknown_name(name, Params.__annotations__)
-    value = repr(given[name])
-    if len(value) > _SHOWN:
-        value = value[:_SHOWN] + "..."
-    return f"{name}={value} is not valid: {problem['msg']}"

@@ -7,15 +7,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import pytest
 from langchain_core.language_models import BaseChatModel
 
-from langchain_pmock import ChatPmock
-from langchain_pmock._request import params as _params
-from langchain_pmock._request.params import (
-    CALL_ONLY,
-    CONSTRUCTOR_ONLY,
-    Params,
-    check,
-    to_wire,
-)
+from langchain_pmock import ChatPmock, ModelName
 from langchain_pmock.data import _profiles
 from tests.unit.service import Service, make_model, says
 
@@ -50,6 +42,22 @@ AT_THE_CALL: dict[str, tuple[str, list[Any], list[Any]]] = {
     "tools": ("tools", [[TOOL]], [5, "x"]),
     "tool_choice": ("toolChoice", ["none", "auto", "required"], ["look_up", 5]),
     "response_format": ("responseFormat", [{"type": "json_object"}], [5, "x"]),
+}
+# Fields that are not sent.
+CLIENT = {
+    "access_key",
+    "secret_key",
+    "base_url",
+    "timeout",
+    "stream_chunk_timeout",
+    "max_response_bytes",
+    "max_retries",
+    "streaming",
+    "async_transport",
+    "wire",
+    "default_headers",
+    "http_client",
+    "http_async_client",
 }
 
 GOOD = [
@@ -86,13 +94,12 @@ ALONE = WAYS[:3]
 
 
 def test_the_documented_models() -> None:
-    assert get_args(_params.ModelName) == tuple(_profiles._PROFILES)
+    assert get_args(ModelName) == tuple(_profiles._PROFILES)
 
 
-def test_the_table_above_is_complete() -> None:
-    names = {*PARAMETERS, *AT_THE_CALL}
-    assert names == set(_params.WIRE_NAMES)
-    assert set(AT_THE_CALL) == _params.CALL_ONLY
+def test_the_tables_above_are_complete() -> None:
+    ours = ChatPmock.model_fields.keys() - BaseChatModel.model_fields.keys()
+    assert ours == {*PARAMETERS, "model_kwargs", *CLIENT}
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -135,15 +142,10 @@ def test_tools_and_the_like_are_not_for_the_constructor(name: str) -> None:
 
 
 @pytest.mark.parametrize("way", [by_bind, at_call])
-@pytest.mark.parametrize("name", sorted(CONSTRUCTOR_ONLY))
+@pytest.mark.parametrize("name", sorted(CLIENT))
 def test_what_is_for_the_constructor_alone(way: Callable[..., None], name: str) -> None:
     with pytest.raises(ValueError, match=f"'{name}' cannot be given to a call"):
         way(Service(says()), **{name: 1})
-
-
-def test_every_field_is_for_a_call_or_for_the_constructor_alone() -> None:
-    ours = ChatPmock.model_fields.keys() - BaseChatModel.model_fields.keys()
-    assert ours == CONSTRUCTOR_ONLY | (Params.__annotations__.keys() - CALL_ONLY)
 
 
 def test_no_far_fetched_proposal() -> None:
@@ -219,12 +221,12 @@ def test_an_unknown_name(way: Callable[..., None]) -> None:
 
 def test_several_problems_are_told_at_once() -> None:
     with pytest.raises(ValueError, match=r"temperature=3 .*; n=0 .*'x': ChatPmock"):
-        check({"temperature": 3, "n": 0, "x": 1})
+        make_model().invoke("Hi", temperature=3, n=0, x=1)
 
 
 def test_a_long_value_is_cut() -> None:
     with pytest.raises(ValueError, match="is not valid") as caught:
-        check({"temperature": "x" * 1000})
+        make_model().invoke("Hi", temperature="x" * 1000)
     assert len(str(caught.value)) < 200
 
 
@@ -301,10 +303,3 @@ def test_model_kwargs_are_no_way_around_the_checks(
     with pytest.raises(ValueError, match=f"model_kwargs must not have .*'{name}'"):
         way(service, model_kwargs={name: 9})
     assert not service.requests
-
-
-def test_to_wire_is_pure() -> None:
-    params = {"max_tokens": 1, "stop": None, "model_kwargs": {"x": 1}, "other": 1}
-    assert to_wire(params) == {"maxTokens": 1, "x": 1}
-    assert params["model_kwargs"] == {"x": 1}
-    assert to_wire({}) == {}

@@ -10,9 +10,9 @@ from typing import Any
 
 import httpx
 import pytest
-from pydantic import SecretStr, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 
-from langchain_pmock import ChatPmock, PmockError, _settings
+from langchain_pmock import ChatPmock, PmockError
 from tests.unit.service import (
     ACCESS_KEY,
     SECRET_KEY,
@@ -51,42 +51,57 @@ def test_other_names() -> None:
     assert keys_of(ChatPmock(model="gpt-5.1", **keys)) == ("ak-other", "sk-other")
 
 
-def test_other_names_can_be_read_too() -> None:
+ALIASES = {
+    "model_name": "model",
+    "stop_sequences": "stop",
+    "api_key": "access_key",
+    "api_secret": "secret_key",
+    "request_timeout": "timeout",
+}
+
+
+def test_other_names_can_be_read_and_set_too() -> None:
     model = make_model(stop=["a"], timeout=5)
-    for alias, name in _settings._ALIASES.items():
+    for alias, name in ALIASES.items():
         assert getattr(model, alias) is getattr(model, name)
-    assert model.stop_sequences == ["a"]
-    assert model.request_timeout == 5
+    model.stop_sequences = ["b"]
+    model.request_timeout = 6
+    assert (model.stop, model.timeout) == (["b"], 6)
 
 
 def test_type_checkers_know_the_other_names() -> None:
-    (settings,) = (
-        node
-        for node in ast.parse(inspect.getsource(_settings)).body
-        if isinstance(node, ast.ClassDef)
-    )
-    (only_checked,) = (node for node in settings.body if isinstance(node, ast.If))
+    class_ = ast.parse(inspect.getsource(ChatPmock)).body[0]
+    assert isinstance(class_, ast.ClassDef)
+    (only_checked,) = (node for node in class_.body if isinstance(node, ast.If))
     fields, aliases = (
         {
             ast.unparse(n.target): n.annotation
             for n in body
             if isinstance(n, ast.AnnAssign)
         }
-        for body in (settings.body, only_checked.body)
+        for body in (class_.body, only_checked.body)
     )
     # `model` has to be given there.
-    assert aliases.keys() == _settings._ALIASES.keys() - {"model_name"}
+    assert aliases.keys() == ALIASES.keys() - {"model_name"}
     for alias, annotation in aliases.items():
-        name = _settings._ALIASES[alias]
-        assert ast.unparse(annotation) == ast.unparse(fields[name])
+        assert ast.unparse(annotation) == ast.unparse(fields[ALIASES[alias]])
 
 
 @pytest.mark.parametrize(
     ("name", "alias"), [("model", "model_name"), ("access_key", "api_key")]
 )
 def test_two_names_of_one_field(name: str, alias: str) -> None:
-    with pytest.raises(ValueError, match=f"'{name}' is given twice"):
+    both = f"'{name}' and '{alias}' are the same parameter"
+    with pytest.raises(ValueError, match=both):
         make_model(**{name: "x", alias: "y", "model": "x"})
+
+
+def test_a_field_of_another_model() -> None:
+    class Holder(BaseModel):
+        model: ChatPmock
+
+    model = make_model()
+    assert Holder(model=model).model is model
 
 
 def test_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
