@@ -231,7 +231,7 @@ class HttpInPools(HttpAlone):
 
     @override
     async def aevents(self) -> AsyncIterator[Any]:
-        with (await shared_async_pools()).lend() as client:
+        with (await shared_async_pools()).acquire() as client:
             async for event in self._aevents(client):
                 yield event
 

@@ -27,14 +27,27 @@ ACCESS_KEY_HEADER = "wuinai-access-key"
 ACCESS_TOKEN_HEADER = "wuinai-access-token"  # noqa: S105 - the name of a header
 
 SIGNED_AT = "pmock_signed_at"
-"""The request extension that tells when a request was signed (Unix time, seconds)."""
+"""The request extension with the time of the signature (Unix time, seconds)."""
 
 _MINUTE = 60
-_SHORTEST_SECRET = 4  # shorter ones would be found in any text
+_UNAUTHORIZED = 401
+_LARGEST_OFFSET = 86_400.0  # seconds; no endpoint gets a token for another day
+_SHORTEST_SECRET = 4  # characters; shorter ones would be found in any text
+_SHORTEST_HEADER = 8
+# The values of these headers are no secrets.
+_PUBLIC_HEADERS = {
+    "accept",
+    "accept-encoding",
+    "connection",
+    "content-length",
+    "content-type",
+    "host",
+    "user-agent",
+}
 
-# Seconds to add to this machine's clock to get the service's, by access key. Every
-# request that shares the credentials shares what was learned.
-_clock_offsets: dict[str, float] = {}
+# Seconds to add to this machine's clock to get the service's, by the service's origin
+# and the access key: an endpoint cannot set the clock for another one.
+_clock_offsets: dict[tuple[str, SecretStr], float] = {}
 
 
 def sign(access_key: str, secret_key: str, timestamp: float) -> str:
@@ -75,9 +88,9 @@ class PmockAuth(httpx.Auth):
     wherever a response redirects.
 
     On HTTP 401 the request is signed again and sent once more: the minute may have
-    ended on the way, or this machine's clock may be off. The response's `Date` header
-    tells the service's time; the offset is learned and used from then on by every
-    `PmockAuth` with the same access key.
+    ended on the way, or this machine's clock may be off. The `Date` header of the
+    response has the service's time. If the request is accepted by that clock, the
+    offset, at most a day, is used from then on for the same origin and access key.
 
     Example:
         ```python
@@ -91,11 +104,11 @@ class PmockAuth(httpx.Auth):
     def __init__(
         self, access_key: str | SecretStr, secret_key: str | SecretStr
     ) -> None:
-        """Keep the credentials; nothing is signed yet.
+        """Store the credentials; nothing is signed yet.
 
         Args:
             access_key: The access key, sent as it is in a header.
-            secret_key: The secret key; it only ever goes into the HMAC.
+            secret_key: The secret key. It is only used as the key of the HMAC.
         """
         self._access_key = _as_secret(access_key)
         self._secret_key = _as_secret(secret_key)
@@ -104,15 +117,10 @@ class PmockAuth(httpx.Auth):
         """Show the class alone: both keys stay out of logs."""
         return f"{type(self).__name__}()"
 
-    @property
-    def clock_offset(self) -> float:
-        """Seconds added to this machine's clock; 0 until a response told otherwise."""
-        return _clock_offsets.get(self._access_key.get_secret_value(), 0.0)
-
     def auth_flow(
         self, request: httpx.Request
     ) -> Generator[httpx.Request, httpx.Response, None]:
-        """Sign the request; on HTTP 401 learn the clock's offset and sign once more.
+        """Sign the request; on HTTP 401 sign and send it once more.
 
         Args:
             request: The request about to be sent.
@@ -120,74 +128,171 @@ class PmockAuth(httpx.Auth):
         Yields:
             The signed request, at most twice.
         """
-        self.sign_request(request)
+        signature = Signature(self)
+        signature.put_on(request)
         response = yield request
-        if response.status_code == httpx.codes.UNAUTHORIZED:
-            self.learn_clock(response)
-            self.sign_request(request)
-            yield request
+        if signature.needs_another(response, response.status_code):
+            signature.put_on(request)
+            response = yield request
+            signature.needs_another(response, response.status_code)
 
-    def sign_request(self, request: httpx.Request) -> None:
+    def sign_request(
+        self, request: httpx.Request, *, clock_offset: float | None = None
+    ) -> None:
         """Put the access key and a fresh token on a request.
 
         Args:
             request: The request. Its two headers are set in place, and the time of the
-                signing is noted in its extensions.
+                signature is noted in its extensions.
+            clock_offset: Seconds to add to this machine's clock; by default what an
+                earlier refusal of the same origin taught.
         """
         now = time.time()
         access_key = self._access_key.get_secret_value()
+        if clock_offset is None:
+            clock_offset = self.clock_offset(request.url)
         token = sign(
-            access_key, self._secret_key.get_secret_value(), now + self.clock_offset
+            access_key, self._secret_key.get_secret_value(), now + clock_offset
         )
         request.headers.encoding = "utf-8"  # httpx would take the keys for ASCII
         request.headers[ACCESS_KEY_HEADER] = access_key
         request.headers[ACCESS_TOKEN_HEADER] = token
         request.extensions[SIGNED_AT] = now
 
-    def learn_clock(self, response: httpx.Response) -> None:
-        """Learn how far this machine's clock is off from a refusal's `Date`.
-
-        The service made the date, in whole seconds, after the request was signed and
-        before now. Only if that cannot be is the clock off; the network's delay alone
-        teaches nothing.
+    def clock_offset(self, url: httpx.URL | str) -> float:
+        """Look up the offset of this machine's clock.
 
         Args:
-            response: A response that refuses what was signed here.
+            url: Any URL of the service.
+
+        Returns:
+            Seconds to add to this machine's clock to get the service's; 0 until a
+            request was accepted with another offset.
         """
-        signed_at = response.request.extensions.get(SIGNED_AT)
-        date = read_date(response.headers.get("date", ""))
-        if date is None or signed_at is None:
-            return
-        least, most = date - time.time(), date + 1 - signed_at
-        if not least <= self.clock_offset <= most:
-            is_right = least <= 0 <= most
-            _clock_offsets[self._access_key.get_secret_value()] = (
-                0.0 if is_right else (least + most) / 2
-            )
+        return _clock_offsets.get((_origin(url), self._access_key), 0.0)
+
+    def keep_clock_offset(self, url: httpx.URL | str, offset: float) -> None:
+        """Use an offset from now on.
+
+        Args:
+            url: Any URL of the service.
+            offset: Seconds to add to this machine's clock; 0 forgets the offset.
+        """
+        key = _origin(url), self._access_key
+        if offset:
+            _clock_offsets[key] = offset
+        else:
+            _clock_offsets.pop(key, None)
 
     def redact(self, payload: bytes, request: httpx.Request) -> bytes:
         """Replace the credentials in what a service or a proxy echoed.
 
-        The time it takes is linear in the payload. Each key and token is found as it
-        is, and as JSON escapes it.
+        The time it takes is linear in the payload. Each of them is found as it is, and
+        as JSON escapes it.
 
         Args:
             payload: Any bytes.
-            request: The signed request; its token is replaced too.
+            request: The signed request; its token and the values of the user's own
+                headers are replaced too.
 
         Returns:
-            The payload with `***` in place of each key and token.
+            The payload with `***` in place of each key, token and header's value.
         """
-        secrets = (
-            self._access_key.get_secret_value(),
-            self._secret_key.get_secret_value(),
-            request.headers.get(ACCESS_TOKEN_HEADER, ""),
-        )
-        for secret in secrets:
-            if len(secret) >= _SHORTEST_SECRET:
-                payload = payload.replace(secret.encode(), b"***")
-                payload = payload.replace(json.dumps(secret)[1:-1].encode(), b"***")
+        secrets = [
+            secret
+            for secret in (
+                self._access_key.get_secret_value(),
+                self._secret_key.get_secret_value(),
+                request.headers.get(ACCESS_TOKEN_HEADER, ""),
+            )
+            if len(secret) >= _SHORTEST_SECRET
+        ]
+        secrets += [
+            value
+            for name, value in request.headers.items()
+            if name not in _PUBLIC_HEADERS and len(value) >= _SHORTEST_HEADER
+        ]
+        for secret in dict.fromkeys(secrets):
+            payload = payload.replace(secret.encode(), b"***")
+            payload = payload.replace(json.dumps(secret)[1:-1].encode(), b"***")
         return payload
+
+
+class Signature:
+    """The signatures of one call: a second one if the first is refused.
+
+    Attributes:
+        clock_offset: Seconds to add to this machine's clock for the next signature;
+            `None` for what is known of the service's clock.
+    """
+
+    def __init__(self, auth: PmockAuth) -> None:
+        """Start before the first signature.
+
+        Args:
+            auth: Signs the requests.
+        """
+        self.clock_offset: float | None = None
+        self._auth = auth
+        self._is_second = False
+
+    def put_on(self, request: httpx.Request) -> None:
+        """Sign a request.
+
+        Args:
+            request: The request, signed in place.
+        """
+        self._auth.sign_request(request, clock_offset=self.clock_offset)
+
+    def needs_another(self, response: httpx.Response, *codes: int | None) -> bool:
+        """Look at the answer, and learn from it.
+
+        Args:
+            response: The response to the signed request.
+            *codes: Its HTTP status, and the code of its envelope.
+
+        Returns:
+            Whether to sign and send the request once more, at once.
+        """
+        url = response.request.url
+        if _UNAUTHORIZED not in codes:
+            if self.clock_offset is not None:
+                self._auth.keep_clock_offset(url, self.clock_offset)
+            return False
+        if self._is_second:
+            # Whatever is wrong, it is not the clock.
+            self._auth.keep_clock_offset(url, 0.0)
+            return False
+        self._is_second = True
+        self.clock_offset = measure_clock(response, self._auth.clock_offset(url))
+        return True
+
+
+def measure_clock(response: httpx.Response, expected: float = 0.0) -> float:
+    """Measure this machine's clock by the `Date` of the response to a signed request.
+
+    The service made the date, in whole seconds, after the request was signed and before
+    now. Only if that cannot be is the clock off: the network's delay alone does not
+    tell.
+
+    Args:
+        response: The response.
+        expected: The offset to return if the date does not contradict it.
+
+    Returns:
+        Seconds to add to this machine's clock to get the service's; 0 if there is no
+        usable date, or if it is more than a day away.
+    """
+    signed_at = response.request.extensions.get(SIGNED_AT)
+    date = read_date(response.headers.get("date", ""))
+    if date is None or signed_at is None:
+        return expected
+    least, most = date - time.time(), date + 1 - signed_at
+    for offset in (expected, 0.0):
+        if least <= offset <= most:
+            return offset
+    measured = (least + most) / 2
+    return measured if abs(measured) <= _LARGEST_OFFSET else 0.0
 
 
 def read_date(value: str) -> float | None:
@@ -206,6 +311,11 @@ def read_date(value: str) -> float | None:
         return date.timestamp()
     except (OverflowError, ValueError):
         return None
+
+
+def _origin(url: httpx.URL | str) -> str:
+    url = httpx.URL(url)
+    return f"{url.scheme}://{url.netloc.decode('ascii')}"
 
 
 def _as_secret(value: str | SecretStr) -> SecretStr:

@@ -67,6 +67,11 @@ class PmockError(core.ModelError):
         is_retryable: Whether the same request may succeed if it is sent again.
     """
 
+    @property
+    def request_id(self) -> str | None:
+        """The trace id, by the name under which langchain-core puts it into traces."""
+        return self.trace_id
+
     _what: ClassVar[str] = "pmock reported an error"
     _advice: ClassVar[str] = "If it persists, give the trace id to pmock's support."
 
@@ -198,9 +203,9 @@ class PmockAPIError(PmockError, core.ModelAPIError):
 
 
 class PmockConnectionError(PmockError, core.ModelConnectionError):
-    """The service could not be reached, or hung up before it answered."""
+    """The service could not be reached, or the connection broke."""
 
-    _what = "pmock could not be reached"
+    _what = "The connection to pmock failed"
     _advice = "Check the network, the proxy settings and base_url."
 
 
@@ -266,8 +271,9 @@ _SERVER_ERRORS = range(500, 600)
 
 # Assumed: the service passes on what the models' makers say of an input too long.
 _CONTEXT_OVERFLOW = (
-    r"(?i)context.?(length|window|limit)|maximum context|prompt is too long"
-    r"|input token count .*exceeds|too many (input )?tokens|input is too long"
+    r"(?i)context.?(length|window|limit|size)|maximum (context|model) "
+    r"|prompt is too long|input token count .{0,80}exceeds|too many (input )?tokens"
+    r"|input is too long|inputs? tokens .{0,80}must be <="
 )
 
 

@@ -1,92 +1,170 @@
-"""aiohttp as the transport of async calls: the extra `aiohttp`."""
+"""aiohttp as the transport of async requests: the extra `aiohttp`.
+
+Of one request it takes about half the CPU time that httpcore does. Only public names of
+httpx and aiohttp are used.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import asyncio
+import contextlib
+import io
+import urllib.request
+from typing import TYPE_CHECKING
 
+import aiohttp
 import httpx
-from aiohttp import ClientPayloadError, ClientSession, DummyCookieJar, TCPConnector
-from httpx_aiohttp import AiohttpTransport
 from typing_extensions import override
 
-from langchain_pmock._gateway.pools import NoCookies
-
 if TYPE_CHECKING:
-    import asyncio
     import ssl
+    from collections.abc import AsyncIterator, Iterator
+
+_LARGEST_HEADER = 65_536  # bytes; aiohttp's default is 8,190, httpx's 100 kB in all
+_READ_SIZE = 65_536  # bytes
 
 
-def make_client(limits: httpx.Limits, *, verify: ssl.SSLContext) -> httpx.AsyncClient:
-    """Make a client that takes any number of requests at once.
+class AiohttpTransport(httpx.AsyncBaseTransport):
+    """Sends the requests of an `httpx.AsyncClient` over aiohttp.
 
-    Args:
-        limits: The limits of its connections, but for their number.
-        verify: The certificates to trust.
-
-    Returns:
-        The client.
+    It has any number of connections, keeps no cookies, and uses the proxies that the
+    environment had when it was made.
     """
-    hooks = {"response": [fail_with_connection]}
-    return _Client(verify=verify, limits=limits, event_hooks=hooks)
 
+    def __init__(self, verify: ssl.SSLContext, keepalive_expiry: float) -> None:
+        """Make the transport; nothing is opened yet.
 
-class _Transport(AiohttpTransport):
-    """Any number of connections, and no cookies: aiohttp would keep them itself."""
+        Args:
+            verify: The certificates to trust.
+            keepalive_expiry: Seconds that an idle connection is kept.
+        """
+        self._verify = verify
+        self._keepalive_expiry = keepalive_expiry
+        self._proxies = {
+            scheme: httpx.URL(proxy if "://" in proxy else f"http://{proxy}")
+            for scheme, proxy in urllib.request.getproxies().items()
+            if scheme in ("http", "https", "all")
+        }
+        if {proxy.scheme for proxy in self._proxies.values()} - {"http", "https"}:
+            msg = "aiohttp only knows the proxies http:// and https://"
+            raise ValueError(msg)
+        self._session: aiohttp.ClientSession | None = None
 
     @override
-    def get_client(self) -> ClientSession:
-        connector = TCPConnector(
-            limit=0,  # none
-            keepalive_timeout=self.limits.keepalive_expiry,
-            ssl=self.ssl_context,
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(
+                    limit=0, keepalive_timeout=self._keepalive_expiry, ssl=self._verify
+                ),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                max_line_size=_LARGEST_HEADER,
+                max_field_size=_LARGEST_HEADER,
+            )
+        timeout = request.extensions.get("timeout", {})
+        with _translated():
+            response = await self._session.request(
+                request.method,
+                str(request.url),
+                headers=list(request.headers.multi_items()),
+                data=io.BytesIO(request.content),  # not copied
+                allow_redirects=False,
+                proxy=self._proxy(request.url),
+                timeout=aiohttp.ClientTimeout(
+                    total=None,
+                    sock_connect=timeout.get("connect"),
+                    sock_read=timeout.get("read"),
+                ),
+            )
+        _fail_with_connection(response)
+        return httpx.Response(
+            response.status,
+            headers=response.raw_headers,
+            stream=_Body(response),
+            extensions={
+                "http_version": b"HTTP/1.1",
+                "reason_phrase": (response.reason or "").encode("latin-1", "replace"),
+            },
         )
-        return ClientSession(connector=connector, cookie_jar=DummyCookieJar())
+
+    @override
+    async def aclose(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    def _proxy(self, url: httpx.URL) -> str | None:
+        proxy = self._proxies.get(url.scheme) or self._proxies.get("all")
+        if proxy is None or urllib.request.proxy_bypass(url.host):
+            return None
+        return str(proxy)
 
 
-class _Client(httpx.AsyncClient):
-    """Has aiohttp's transport, for the environment's proxies too.
+class _Body(httpx.AsyncByteStream):
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
 
-    httpx has no public way to replace both, and no other way than httpx-aiohttp's own.
+    @override
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        with _translated():
+            async for piece in self._response.content.iter_chunked(_READ_SIZE):
+                yield piece
+
+    @override
+    async def aclose(self) -> None:
+        connection = self._response.connection  # none once the body was read
+        if connection is not None and connection.transport is not None:
+            # Closing waits for the peer's end of TLS, which may never come.
+            connection.transport.abort()
+        self._response.close()
+
+
+def _fail_with_connection(response: aiohttp.ClientResponse) -> None:
+    """Let the body fail if its connection is closed.
+
+    If the chunks of a body are framed badly, aiohttp 3.14 closes the connection, but
+    who waits for the body would wait forever, whatever the timeout.
     """
-
-    cookies = NoCookies()  # type: ignore[override]
-
-    def _init_transport(self, **options: Any) -> _Transport:  # type: ignore[override]
-        return _Transport(**options)
-
-    def _init_proxy_transport(  # type: ignore[override]
-        self, proxy: httpx.Proxy, **options: Any
-    ) -> _Transport:
-        return _Transport(proxy=proxy, **options)
-
-
-async def fail_with_connection(response: httpx.Response) -> None:
-    """Let a body fail if its connection ends.
-
-    If the chunks of a body are framed wrongly, aiohttp hangs up but does not tell who
-    waits for the body: they would wait without end, whatever the timeout.
-    """
-    # There is no public way from httpx's response to aiohttp's.
-    stream = getattr(response.stream, "_stream", None)
-    answer = getattr(stream, "_aiohttp_response", None)
-    connection = getattr(answer, "connection", None)  # none if all has come already
-    closed = getattr(getattr(connection, "protocol", None), "closed", None)
-    if answer is None or closed is None:
+    connection = response.connection  # none if the body was received already
+    protocol = None if connection is None else connection.protocol
+    closed = None if protocol is None else protocol.closed
+    if closed is None:
         return
-    content = answer.content
+    content = response.content
 
     def fail(_: object) -> None:
         if content.exception() is None and not content.is_eof():
-            content.set_exception(ClientPayloadError("the connection was lost"))
+            content.set_exception(aiohttp.ClientPayloadError("the connection was lost"))
+
+    def stop() -> None:
+        closed.remove_done_callback(fail)
 
     closed.add_done_callback(fail)
-    content.on_eof(lambda: closed.remove_done_callback(fail))
+    content.on_eof(stop)
     # Once for each connection, however many responses it brings.
-    closed.remove_done_callback(_look_at)
-    closed.add_done_callback(_look_at)
+    closed.remove_done_callback(_retrieve)
+    closed.add_done_callback(_retrieve)
 
 
-def _look_at(closed: asyncio.Future[None]) -> None:
-    """Look at how a connection ended: asyncio complains of errors nobody looks at."""
+def _retrieve(closed: asyncio.Future[None]) -> None:
+    """Retrieve the exception: asyncio logs those that nobody retrieves."""
     if not closed.cancelled():
         closed.exception()
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    """Raise what aiohttp raises as httpx's exception of the same meaning."""
+    try:
+        yield
+    except asyncio.TimeoutError as error:
+        is_connect = isinstance(error, aiohttp.ConnectionTimeoutError)
+        cls = httpx.ConnectTimeout if is_connect else httpx.ReadTimeout
+        raise cls(str(error)) from error
+    except aiohttp.ClientConnectorError as error:
+        raise httpx.ConnectError(str(error)) from error
+    except aiohttp.InvalidURL as error:
+        raise httpx.UnsupportedProtocol(str(error)) from error
+    except (aiohttp.ClientError, aiohttp.http.HttpProcessingError) as error:
+        msg = f"{error} ({type(error).__name__})"
+        raise httpx.RemoteProtocolError(msg) from error

@@ -1,51 +1,41 @@
-"""One request and its answer: signed, sent, tried again, taken out of its envelope.
-
-What an answer means and when to try again do no I/O and are written once; the sync and
-the async methods are a few lines around them.
-"""
+"""One request and its answer: signed, sent, tried again, taken out of its envelope."""
 
 from __future__ import annotations
 
+import traceback
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import httpx
 
+from langchain_pmock._gateway.body import (
+    ACCEPT_ENCODING,
+    WholeBody,
+    async_pieces,
+    pieces,
+)
 from langchain_pmock._gateway.envelope import read_answer
-from langchain_pmock._gateway.exceptions import TransportErrors, let_go
-from langchain_pmock._gateway.pools import Loan, shared_async_pools, shared_pools
+from langchain_pmock._gateway.exceptions import TransportErrors
+from langchain_pmock._gateway.pools import Lease, shared_async_pools, shared_pools
 from langchain_pmock._gateway.retry import async_attempt, attempt
-from langchain_pmock._gateway.stream import AsyncBody, Body
+from langchain_pmock._gateway.stream import Stream, break_reference_cycle
 from langchain_pmock._json import encode
 from langchain_pmock._version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import (
-        AsyncGenerator,
-        Callable,
-        Generator,
-        Mapping,
-    )
+    from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 
-    from langchain_pmock import errors
-    from langchain_pmock._gateway.events import ChunkT, Parser
-    from langchain_pmock.auth import PmockAuth
+    from langchain_pmock._gateway.stream import ChunkT, Parser
+    from langchain_pmock.auth import PmockAuth, Signature
 
 ResultT = TypeVar("ResultT")
 
-# The service's own sample client waits 30 s to connect. It never gives up on a stream;
-# here ten minutes without a byte are enough.
+# The service's own sample client connects within 30 s, and has no limit on reads.
 _DEFAULT = httpx.Timeout(600.0, connect=30.0)
 _HTTPX = httpx.Timeout(5.0)  # httpx's own default: too short for a model
 
-_STREAM_HEADERS = {
-    "Accept": "text/event-stream",
-    # A proxy that compresses is a proxy that holds events back.
-    "Accept-Encoding": "identity",
-}
 _PATH = "/ai/chat/completions"
-_UNAUTHORIZED = 401
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +50,8 @@ class PmockClient:
         max_retries: How many times to try again.
         stream_chunk_timeout: Seconds that a stream may go without a chunk; `None` for
             no limit.
-        max_response_bytes: Largest decoded size of an answer, in bytes.
+        max_response_bytes: Largest decoded size of an answer, or of an event of a
+            stream, in bytes.
         async_transport: What async requests go over; aiohttp is an extra.
         headers: More headers for each request.
         http_client: The client to use instead of the shared ones.
@@ -94,26 +85,34 @@ class PmockClient:
             PmockError: If every attempt failed; the last one's error.
         """
         content = encode(request)
-        result: ResultT = attempt(
-            self.max_retries, self._worth_signing_again, self._post, content, parse
-        )
+        try:
+            result: ResultT = attempt(
+                self.max_retries, self.auth, self._post, content, parse
+            )
+        except BaseException as error:
+            _clear_frames(error)
+            raise
         return result
 
     async def apost(
         self, request: Mapping[str, Any], parse: Callable[[Mapping[str, Any]], ResultT]
     ) -> ResultT:
-        """Do as `post`, without blocking the event loop."""
+        """Async version of `post`."""
         content = encode(request)
-        return await async_attempt(
-            self.max_retries, self._worth_signing_again, self._apost, content, parse
-        )
+        try:
+            return await async_attempt(
+                self.max_retries, self.auth, self._apost, content, parse
+            )
+        except BaseException as error:
+            _clear_frames(error)
+            raise
 
     def stream(
         self, request: Mapping[str, Any], make_parser: Callable[[], Parser[ChunkT]]
     ) -> Generator[ChunkT, None, None]:
-        """Send a request and hand on the chunks of its answer as they come.
+        """Send a request and yield the chunks of its answer as they arrive.
 
-        It is tried again as long as nothing was handed on, and never after.
+        It is tried again until the first chunk, and never after.
 
         Args:
             request: The request's body.
@@ -123,8 +122,8 @@ class PmockClient:
             What the parser makes of the events.
 
         Raises:
-            PmockError: If no attempt gave a chunk, or the stream broke later.
-            ValueError: At once, if JSON has no form for something in the request.
+            PmockError: If no attempt had a chunk, or the stream broke later; at once,
+                if JSON has no form for something in the request.
         """
         content = encode({**request, "stream": True})
         return self._stream(content, make_parser)
@@ -132,163 +131,188 @@ class PmockClient:
     def _stream(
         self, content: bytes, make_parser: Callable[[], Parser[ChunkT]]
     ) -> Generator[ChunkT, None, None]:
-        body = attempt(
-            self.max_retries,
-            self._worth_signing_again,
-            self._begin,
-            content,
-            make_parser,
-        )
-        with body:
-            yield from body.begun
-            reader = body.reader
-            if not reader.complete:
-                with TransportErrors(self.auth, reader):
-                    for data in body.pieces:
-                        yield from reader.feed(data)
-                        if reader.complete:
-                            break
-            while (more := body.read()) is not None:
-                yield from reader.feed(more)
-            yield from reader.end()
+        stream: Stream[ChunkT] | None = None
+        try:
+            stream = attempt(
+                self.max_retries, self.auth, self._start, content, make_parser
+            )
+            yield from stream.chunks()
+        except BaseException as error:
+            _clear_frames(error)
+            raise
+        finally:
+            if stream is not None:
+                stream.close()
 
     def astream(
         self, request: Mapping[str, Any], make_parser: Callable[[], Parser[ChunkT]]
     ) -> AsyncGenerator[ChunkT, None]:
-        """Do as `stream`, without blocking the event loop."""
+        """Async version of `stream`."""
         content = encode({**request, "stream": True})
         return self._astream(content, make_parser)
 
     async def _astream(
         self, content: bytes, make_parser: Callable[[], Parser[ChunkT]]
     ) -> AsyncGenerator[ChunkT, None]:
-        """Do it all in one generator.
-
-        A loop that shuts down closes all that were left, in no order, and one that
-        closes another would find it closing already.
-        """
-        body = await async_attempt(
-            self.max_retries,
-            self._worth_signing_again,
-            self._abegin,
-            content,
-            make_parser,
-        )
+        stream: Stream[ChunkT] | None = None
         try:
-            for chunk in body.begun:
+            started: Stream[ChunkT] = await async_attempt(
+                self.max_retries, self.auth, self._astart, content, make_parser
+            )
+            stream = started
+            async for chunk in started.achunks():
                 yield chunk
-            reader = body.reader
-            if not reader.complete:
-                with TransportErrors(self.auth, reader):
-                    async for data in body.pieces:
-                        for chunk in reader.feed(data):
-                            yield chunk
-                        if reader.complete:
-                            break
-            while (more := await body.read()) is not None:
-                for chunk in reader.feed(more):
-                    yield chunk
-            for chunk in reader.end():
-                yield chunk
+        except BaseException as error:
+            _clear_frames(error)
+            raise
         finally:
-            await body.aclose()
-
-    def _worth_signing_again(self, error: errors.PmockError) -> bool:
-        """Tell whether a second signature may help, and learn the clock for it."""
-        if _UNAUTHORIZED not in (error.code, error.status_code):
-            return False
-        if error.response is not None:
-            self.auth.learn_clock(error.response)
-        return True
+            if stream is not None:
+                await stream.aclose()
 
     def _post(
-        self, content: bytes, parse: Callable[[Mapping[str, Any]], ResultT]
+        self,
+        signature: Signature,
+        content: bytes,
+        parse: Callable[[Mapping[str, Any]], ResultT],
     ) -> ResultT:
-        with self._lend() as client:
-            response = self._send(client, content)
-        return read_answer(response, self.auth, parse)
+        with self._acquire() as client:
+            request = self._request(client, signature, content, streamed=False)
+            with TransportErrors(self.auth, request):
+                response = client.send(
+                    request, auth=None, follow_redirects=False, stream=True
+                )
+            try:
+                body = WholeBody(response, self.auth, self.max_response_bytes)
+                with TransportErrors(self.auth, request, body):
+                    for piece in pieces(response):
+                        if not body.add(piece):
+                            break
+            finally:
+                response.close()
+                break_reference_cycle(response)
+        return self._result(signature, body, response, parse)
 
     async def _apost(
-        self, content: bytes, parse: Callable[[Mapping[str, Any]], ResultT]
+        self,
+        signature: Signature,
+        content: bytes,
+        parse: Callable[[Mapping[str, Any]], ResultT],
     ) -> ResultT:
-        with await self._alend() as client:
-            response = await self._asend(client, content)
-        return read_answer(response, self.auth, parse)
+        with await self._aacquire() as client:
+            request = self._request(client, signature, content, streamed=False)
+            with TransportErrors(self.auth, request):
+                response = await client.send(
+                    request, auth=None, follow_redirects=False, stream=True
+                )
+            try:
+                body = WholeBody(response, self.auth, self.max_response_bytes)
+                with TransportErrors(self.auth, request, body):
+                    async for piece in async_pieces(response):
+                        if not body.add(piece):
+                            break
+            finally:
+                await response.aclose()
+                break_reference_cycle(response)
+        return self._result(signature, body, response, parse)
 
-    def _begin(
-        self, content: bytes, make_parser: Callable[[], Parser[ChunkT]]
-    ) -> Body[ChunkT]:
-        """Begin a stream, and read up to its first chunk."""
-        body: Body[ChunkT] = Body(self._lend(), self.auth)
+    def _result(
+        self,
+        signature: Signature,
+        body: WholeBody,
+        response: httpx.Response,
+        parse: Callable[[Mapping[str, Any]], ResultT],
+    ) -> ResultT:
+        result = read_answer(body.content(), response, self.auth, parse)
+        signature.needs_another(response)
+        return result
+
+    def _start(
+        self,
+        signature: Signature,
+        content: bytes,
+        make_parser: Callable[[], Parser[ChunkT]],
+    ) -> Stream[ChunkT]:
+        """Start a stream, and read up to its first chunk."""
+        lease = self._acquire()
+        stream: Stream[ChunkT] | None = None
         try:
-            response = self._send(body.client, content, streamed=True)
-            body.begin(response, make_parser())
+            request = self._request(lease.client, signature, content, streamed=True)
+            with TransportErrors(self.auth, request):
+                response = lease.client.send(
+                    request, auth=None, follow_redirects=False, stream=True
+                )
+            stream = self._open(response, lease, make_parser())
+            stream.start()
         except BaseException:
-            body.close()
+            lease.release() if stream is None else stream.close()
             raise
-        return body
+        signature.needs_another(response)
+        return stream
 
-    async def _abegin(
-        self, content: bytes, make_parser: Callable[[], Parser[ChunkT]]
-    ) -> AsyncBody[ChunkT]:
-        body: AsyncBody[ChunkT] = AsyncBody(await self._alend(), self.auth)
+    async def _astart(
+        self,
+        signature: Signature,
+        content: bytes,
+        make_parser: Callable[[], Parser[ChunkT]],
+    ) -> Stream[ChunkT]:
+        """Async version of `_start`."""
+        lease = await self._aacquire()
+        stream: Stream[ChunkT] | None = None
         try:
-            response = await self._asend(body.client, content, streamed=True)
-            await body.begin(response, make_parser())
+            request = self._request(lease.client, signature, content, streamed=True)
+            with TransportErrors(self.auth, request):
+                response = await lease.client.send(
+                    request, auth=None, follow_redirects=False, stream=True
+                )
+            stream = self._open(response, lease, make_parser())
+            await stream.astart()
         except BaseException:
-            await body.aclose()
+            if stream is None:
+                lease.release()
+            else:
+                await stream.aclose()
             raise
-        return body
+        signature.needs_another(response)
+        return stream
 
-    def _send(
-        self, client: httpx.Client, content: bytes, *, streamed: bool = False
-    ) -> httpx.Response:
-        with TransportErrors(self.auth):
-            response = client.send(
-                self._request(client, content, streamed=streamed),
-                auth=None,  # it is signed, and the client's own is not for it
-                follow_redirects=False,
-                stream=streamed,
-            )
-        if not streamed:
-            let_go(response)
-        return response
-
-    async def _asend(
-        self, client: httpx.AsyncClient, content: bytes, *, streamed: bool = False
-    ) -> httpx.Response:
-        with TransportErrors(self.auth):
-            response = await client.send(
-                self._request(client, content, streamed=streamed),
-                auth=None,  # it is signed, and the client's own is not for it
-                follow_redirects=False,
-                stream=streamed,
-            )
-        if not streamed:
-            let_go(response)
-        return response
+    def _open(
+        self, response: httpx.Response, lease: Lease[Any], parser: Parser[ChunkT]
+    ) -> Stream[ChunkT]:
+        return Stream(
+            response,
+            lease,
+            self.auth,
+            parser,
+            chunk_timeout=self.stream_chunk_timeout,
+            max_bytes=self.max_response_bytes,
+        )
 
     def _request(
         self,
         client: httpx.Client | httpx.AsyncClient,
+        signature: Signature,
         content: bytes,
         *,
         streamed: bool,
     ) -> httpx.Request:
         # By name in any case: the user's Accept is not to be sent beside ours.
-        all_headers = httpx.Headers({"User-Agent": f"langchain-pmock/{__version__}"})
-        all_headers.update(self.headers)
-        all_headers["Content-Type"] = "application/json"
+        headers = httpx.Headers({"User-Agent": f"langchain-pmock/{__version__}"})
+        headers.update(self.headers)
+        headers["Content-Type"] = "application/json"
+        # A proxy that compresses a stream holds its events back.
+        headers["Accept-Encoding"] = "identity" if streamed else ACCEPT_ENCODING
+        timeout = self.timeout or self._default_timeout(client)
         if streamed:
-            all_headers.update(_STREAM_HEADERS)
+            headers["Accept"] = "text/event-stream"
+            timeout = self._stream_timeout(timeout)
         request = client.build_request(
             "POST",
             _url(self.base_url),
             content=content,
-            headers=all_headers,
-            timeout=self.timeout or self._default_timeout(client),
+            headers=headers,
+            timeout=timeout,
         )
-        self.auth.sign_request(request)
+        signature.put_on(request)
         return request
 
     def _default_timeout(
@@ -297,18 +321,34 @@ class PmockClient:
         is_own = client is self.http_client or client is self.http_async_client
         return client.timeout if is_own and client.timeout != _HTTPX else _DEFAULT
 
-    def _lend(self) -> Loan[httpx.Client]:
-        if self.http_client is not None:
-            return Loan(self.http_client)
-        return shared_pools().lend()
+    def _stream_timeout(self, timeout: httpx.Timeout) -> httpx.Timeout:
+        """Wait for bytes no longer than for a chunk."""
+        limit = self.stream_chunk_timeout
+        if limit is None or (timeout.read is not None and timeout.read <= limit):
+            return timeout
+        return httpx.Timeout(**{**timeout.as_dict(), "read": limit})
 
-    async def _alend(self) -> Loan[httpx.AsyncClient]:
+    def _acquire(self) -> Lease[httpx.Client]:
+        if self.http_client is not None:
+            return Lease(self.http_client)
+        return shared_pools().acquire()
+
+    async def _aacquire(self) -> Lease[httpx.AsyncClient]:
         if self.http_async_client is not None:
-            return Loan(self.http_async_client)
-        return (await shared_async_pools()).lend()
+            return Lease(self.http_async_client)
+        return (await shared_async_pools(self.async_transport)).acquire()
 
 
 @lru_cache
 def _url(base_url: str) -> httpx.URL:
-    """Take the URL apart once: that costs httpx as much as the rest of a request."""
+    # To parse a URL costs httpx as much as the rest of a request.
     return httpx.URL(base_url + _PATH)
+
+
+def _clear_frames(error: BaseException) -> None:
+    """Clear the variables of the frames that an exception left on its way here.
+
+    They hold the signed request and what the peer sent, and services that collect
+    errors collect them.
+    """
+    traceback.clear_frames(error.__traceback__)

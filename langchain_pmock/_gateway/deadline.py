@@ -1,96 +1,150 @@
-"""Reads that take too long, and the way to end them: hang up under them."""
+"""Deadlines for blocking reads."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import queue
 import socket
 import threading
 import time
-from functools import partial
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import httpx
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    import httpx
-
-_TICK = 0.05  # seconds between two looks at the reads that are watched
+_TICK = 0.05  # seconds between two looks at the reads under way
 
 
-def hang_up(response: httpx.Response) -> None:
-    """End the connection, also under a read that waits for it in another thread.
+def can_abort(response: httpx.Response) -> bool:
+    """Tell whether the connection of a response can be aborted.
 
     Args:
-        response: The response whose connection it is. One that it shares with others,
-            as HTTP/2 has them, is left.
+        response: The response.
+
+    Returns:
+        Whether it has a socket that it shares with no other response, as over HTTP/2.
     """
-    connection = response.extensions.get("network_stream")
-    if connection is None or response.http_version == "HTTP/2":
-        return
-    with contextlib.suppress(AttributeError, OSError):  # there is none any more
-        connection.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+    stream = response.extensions.get("network_stream")
+    return stream is not None and response.http_version != "HTTP/2"
 
 
-class Watch:
-    """Does something where a read takes too long; one thread for all of them.
+def abort(response: httpx.Response) -> None:
+    """Abort the connection, also under a read that waits for it in another thread.
 
-    It looks at its list a few times a second, and ends when that is empty.
+    Args:
+        response: The response whose connection it is. A connection that it shares with
+            others is left.
+    """
+    if can_abort(response):
+        with contextlib.suppress(AttributeError, OSError):  # it is closed already
+            stream = response.extensions["network_stream"]
+            stream.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+
+
+def read_within(
+    seconds: float, source: Iterator[bytes], response: httpx.Response
+) -> bytes | None:
+    """Read the next bytes of a body, and give up on a read that takes too long.
+
+    Args:
+        seconds: How long the read may take.
+        source: The body.
+        response: The response. Its connection is aborted at the deadline.
+
+    Returns:
+        The bytes, empty at the end of the body; `None` at the deadline.
+    """
+    if not can_abort(response):
+        return _read_in_thread(seconds, source)
+    deadline = _Deadline(time.monotonic() + seconds, response)
+    try:
+        _watch.add(deadline)
+    except RuntimeError:  # there can be no more threads
+        return None
+    try:
+        data = next(source, b"")
+    except httpx.TransportError:
+        if not deadline.has_passed:
+            raise
+        return None
+    finally:
+        _watch.remove(deadline)
+    return None if deadline.has_passed else data
+
+
+def _read_in_thread(seconds: float, source: Iterator[bytes]) -> bytes | None:
+    """Read in another thread, which is left alone at the deadline."""
+    results: queue.SimpleQueue[bytes | BaseException] = queue.SimpleQueue()
+
+    def read() -> None:
+        try:
+            results.put(next(source, b""))
+        except BaseException as error:  # noqa: BLE001 - raised in the calling thread
+            results.put(error)
+
+    try:
+        threading.Thread(target=read, daemon=True).start()
+        result = results.get(timeout=seconds)
+    except (RuntimeError, queue.Empty):
+        return None
+    if isinstance(result, BaseException):
+        raise result
+    return result
+
+
+@dataclass(eq=False)
+class _Deadline:
+    due: float
+    response: httpx.Response
+    has_passed: bool = False
+
+
+class _Watch:
+    """One thread that aborts the connections of all reads that take too long.
+
+    It looks at them a few times a second, and ends when there are none.
     """
 
     def __init__(self) -> None:
-        """Watch nothing yet."""
-        self.start_anew()
+        self.reset()
 
-    def start_anew(self) -> None:
-        """Forget all; in a forked child there is no other thread."""
+    def reset(self) -> None:
+        """Start anew, as a forked child has to: it has no other thread."""
         self._lock = threading.Lock()
-        self._due: dict[object, tuple[float, Callable[[], None]]] = {}
+        self._deadlines: set[_Deadline] = set()
         self._is_running = False
 
-    @contextlib.contextmanager
-    def after(
-        self,
-        seconds: float,
-        action: Callable[[httpx.Response], None],
-        response: httpx.Response,
-    ) -> Iterator[None]:
-        """Act if what is done in this context takes too long.
-
-        Args:
-            seconds: How long it may take.
-            action: What to do then, in another thread.
-            response: What to do it with.
-
-        Yields:
-            Nothing.
-        """
-        key = object()
+    def add(self, deadline: _Deadline) -> None:
         with self._lock:
             if not self._is_running:
                 threading.Thread(target=self._run, daemon=True).start()
-                self._is_running = True  # if there may be one more thread
-            self._due[key] = time.monotonic() + seconds, partial(action, response)
-        try:
-            yield
-        finally:
-            self._due.pop(key, None)
+                self._is_running = True
+            self._deadlines.add(deadline)
+
+    def remove(self, deadline: _Deadline) -> None:
+        with self._lock:
+            self._deadlines.discard(deadline)
 
     def _run(self) -> None:
         while True:
             time.sleep(_TICK)
+            now = time.monotonic()
             with self._lock:
-                if not self._due:
+                if not self._deadlines:
                     self._is_running = False
                     return
-            now = time.monotonic()
-            for key, (due, action) in list(self._due.items()):
-                # Whose read has ended in the meantime has taken itself off the list.
-                if due <= now and self._due.pop(key, None) is not None:
-                    action()
+                for deadline in self._deadlines:
+                    if deadline.due <= now and not deadline.has_passed:
+                        # Within the lock: the read has not returned yet.
+                        deadline.has_passed = True
+                        abort(deadline.response)
 
 
-watch = Watch()
+_watch = _Watch()
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=watch.start_anew)
+    os.register_at_fork(after_in_child=_watch.reset)

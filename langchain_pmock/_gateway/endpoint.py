@@ -1,4 +1,4 @@
-"""Where requests go, and which headers of the user's they have: what can be sent."""
+"""Checks of the base URL and of the user's headers."""
 
 from __future__ import annotations
 
@@ -19,11 +19,19 @@ DEFAULT_BASE_URL = "https://ai.pmock.com/api"
 # The underscore is in no DNS name, but in those that containers give each other.
 _HOST = r"([a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}\.?"
 _PORTS = range(1, 65536)
+# Set by this package, or by HTTP itself.
+_RESERVED = {
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "transfer-encoding",
+}
 _HEADER_NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # RFC 9110's token
 
 
 def check_base_url(value: str) -> str:
-    """Check the service's URL, and take off what is around it.
+    """Check the service's URL, and strip it.
 
     Args:
         value: The URL; empty for the default.
@@ -56,25 +64,28 @@ def check_base_url(value: str) -> str:
         raise ValueError(msg)
     # httpx has looked at an IPv6 address itself; no other host has a colon.
     if not (":" in raw_host or re.fullmatch(_HOST, raw_host)):
-        msg = f"{shown} has a host that there cannot be"
+        msg = f"{shown} has an invalid host"
         raise ValueError(msg)
     if url.port is not None and url.port not in _PORTS:
-        msg = f"{shown} has a port that there cannot be: it must be 1 to 65535"
+        msg = f"{shown} has an invalid port: it must be 1 to 65535"
         raise ValueError(msg)
     if url.scheme == "http" and not _is_loopback(host):
         msg = (
             f"{shown} is not encrypted: prompts, answers and the access key can be "
-            "read on the way. Use https://."
+            "read by others on the network. Use https://."
         )
         warnings.warn(msg, stacklevel=3)
     return value
 
 
-def check_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Check the user's headers, and take off the space around their values.
+def check_headers(
+    headers: Mapping[str, str], field: str = "default_headers"
+) -> dict[str, str]:
+    """Check the user's headers, and strip their values.
 
     Args:
         headers: Value by name.
+        field: The name of the parameter, for errors.
 
     Returns:
         The headers as they can be sent.
@@ -86,16 +97,19 @@ def check_headers(headers: Mapping[str, str]) -> dict[str, str]:
         if not re.fullmatch(_HEADER_NAME, name):
             # It may be a whole line, with the value in it.
             msg = (
-                f"default_headers: the name at place {position} is no header's name: "
+                f"{field}: the name at place {position} is not a header's name: "
                 "use letters, digits and hyphens"
             )
             raise ValueError(msg)
         if name.lower() in {ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER}:
-            msg = f"default_headers must not have {name!r}: each request is signed"
+            msg = f"{field} must not have {name!r}: each request is signed"
+            raise ValueError(msg)
+        if name.lower() in _RESERVED:
+            msg = f"{field} must not have {name!r}: it is set for each request"
             raise ValueError(msg)
         if not (value.strip().isascii() and value.strip().isprintable()):
             msg = (
-                f"default_headers[{name!r}] must be ASCII, without control characters "
+                f"{field}[{name!r}] must be ASCII, without control characters "
                 "or line breaks"
             )
             raise ValueError(msg)

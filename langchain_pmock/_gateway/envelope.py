@@ -1,4 +1,4 @@
-"""Out of the envelope: its data, or the error that it or the HTTP answer stands for."""
+"""An envelope becomes its data, or the error that it or the HTTP status stands for."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic_core import from_json
 
 from langchain_pmock import errors
 from langchain_pmock._json import UNREADABLE, UnreadableError, decode
-from langchain_pmock.auth import SIGNED_AT
+from langchain_pmock.auth import SIGNED_AT, measure_clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,42 +23,20 @@ ResultT = TypeVar("ResultT")
 
 _OK = 200
 _OKS = (_OK, str(_OK))
+_CLOCK_IS_OFF = 30  # seconds from which on an error says so
 _EXCERPT = 200  # characters of a body that is no envelope
-_LOOKED_AT = 4_000  # characters to look for tags or reasons in, which takes long
-_LONGEST_SAYING = 2_000  # characters of a message; more of it is in the response
+_LOOKED_AT = 10_000  # characters of a message to look for its meaning in
+_LONGEST_REASON = 2_000  # characters of a message; more of it is in the response
+_LONGEST_TRACE_ID = 200
 _LONGEST_BODY = 200_000  # bytes of a body that an error keeps
-_NO_REQUEST = httpx.Request("POST", "")
-_TAGS = r"(?si)<(style|script|head)\b.*?</\1>|<[^>]*>"
-# Said of the body as it was sent; the copy's is decoded.
+# Linear in the text, unlike a pattern that looks for the end of an element.
+_TAGS = r"<[^<>]*>"
+# They describe the body as it was sent; the copy's is decoded.
 _ENCODING = (b"content-encoding", b"content-length", b"transfer-encoding")
 
 
-def read_envelope(
-    payload: bytes, response: httpx.Response, auth: PmockAuth
-) -> Mapping[str, Any]:
-    """Read a whole answer, or the whole answer that came in place of a stream.
-
-    Args:
-        payload: The body.
-        response: The response that it came with.
-        auth: What signed the request; it knows what must not be shown.
-
-    Returns:
-        The envelope of a success; its `data` is an object.
-
-    Raises:
-        PmockError: If the status, the envelope's code or its shape is not that of a
-            success.
-    """
-    if response.status_code == _OK:
-        with contextlib.suppress(ValueError):
-            envelope = _parse(payload)
-            if is_success(envelope):
-                return envelope
-    raise failure(payload, response, auth)
-
-
 def read_answer(
+    payload: bytes,
     response: httpx.Response,
     auth: PmockAuth,
     parse: Callable[[Mapping[str, Any]], ResultT],
@@ -66,25 +44,42 @@ def read_answer(
     """Read a whole answer.
 
     Args:
-        response: The response, its body read.
-        auth: What signed the request; it knows what must not be shown.
-        parse: Makes the result from the envelope.
+        payload: The body.
+        response: The response that it came with.
+        auth: What signed the request.
+        parse: Makes the result from the envelope of a success.
 
     Returns:
         The result.
 
     Raises:
-        PmockError: If it is not the envelope of a success, or cannot be parsed.
+        PmockError: If the status, the envelope's code or its shape is not that of a
+            success, or the answer cannot be parsed.
     """
-    payload = response.content
-    envelope = read_envelope(payload, response, auth)
-    try:
-        return parse(envelope)
-    except UNREADABLE as error:
-        raise failure(payload, response, auth, error) from error
+    reason = None
+    if response.status_code == _OK:
+        with contextlib.suppress(ValueError):
+            envelope = parse_json(payload)
+            if is_success(envelope):
+                try:
+                    return parse(envelope)
+                except UNREADABLE as error:
+                    reason = describe(error)
+    raise failure(payload, response, auth, reason=reason)
 
 
-def _parse(payload: bytes) -> object:
+def parse_json(payload: bytes) -> object:
+    """Parse JSON, also as models write it.
+
+    Args:
+        payload: The JSON text's bytes.
+
+    Returns:
+        The value.
+
+    Raises:
+        ValueError: If it is no JSON.
+    """
     try:
         return from_json(payload)
     except ValueError:
@@ -108,7 +103,7 @@ def is_success(envelope: object) -> TypeGuard[dict[str, Any]]:
 
 
 def is_empty(envelope: object) -> bool:
-    """Tell whether a JSON value is the envelope of an event that says nothing.
+    """Tell whether a JSON value is the envelope of an event without data.
 
     Args:
         envelope: The value.
@@ -123,11 +118,24 @@ def is_empty(envelope: object) -> bool:
     )
 
 
+def describe(error: Exception) -> str | None:
+    """Say why an answer cannot be parsed.
+
+    Args:
+        error: What parsing it raised.
+
+    Returns:
+        The reason; `None` if the error's text is of no use to a reader.
+    """
+    return str(error) if isinstance(error, UnreadableError) else None
+
+
 def failure(
     payload: bytes,
     response: httpx.Response,
     auth: PmockAuth,
-    unreadable: Exception | None = None,
+    *,
+    reason: str | None = None,
     trace_id: str | None = None,
 ) -> errors.PmockError:
     """Make the error that an answer stands for.
@@ -135,69 +143,143 @@ def failure(
     Args:
         payload: The body, or the data of one event.
         response: The response that it came with.
-        auth: What signed the request; it knows what must not be shown.
-        unreadable: What reading it raised.
-        trace_id: The id that came before, in another event.
+        auth: What signed the request.
+        reason: Why a successful answer is an error, if it is one.
+        trace_id: The trace id of an earlier event.
 
     Returns:
         The error, with a copy of the response that holds no secret.
     """
+    payload = auth.redact(payload, response.request)
     safe_response = safe_copy(response, payload, auth)
-    payload = safe_response.content
-    status = response.status_code
     envelope: dict[str, Any] = {}
-    said = ""
     with contextlib.suppress(ValueError):
-        parsed = _parse(payload)
+        parsed = parse_json(payload)
         envelope = parsed if isinstance(parsed, dict) else {}
-        said = _message(envelope)[:_LOOKED_AT]
+    message = redacted(_message(envelope), response.request, auth)[:_LOOKED_AT]
     code = _code(envelope)
     trace_id = envelope.get("traceId") or envelope.get("trace_id") or trace_id
-    cls = _error_class(code, status, said)
-    if isinstance(unreadable, UnreadableError):
-        said = str(unreadable)
-    elif cls is errors.PmockResponseError:
-        location = safe_response.headers.get("location")
-        said = f"redirected to {location}" if location else _excerpt(payload)
-    elif not envelope:
-        said = _excerpt(payload) or response.reason_phrase
-    if cls is errors.PmockAuthenticationError and (offset := round(auth.clock_offset)):
-        where = "behind" if offset > 0 else "ahead of"
-        said += f" (this machine's clock is {abs(offset)} s {where} the service's)"
-    if len(said) > _LONGEST_SAYING:
-        said = f"{said[:_LONGEST_SAYING]}..."
+    cls = _error_class(code, response.status_code, message)
+    if reason is None:
+        reason = message
+        if cls is errors.PmockResponseError:
+            location = safe_response.headers.get("location")
+            reason = f"redirected to {location}" if location else _excerpt(payload)
+        elif not envelope:
+            reason = _excerpt(payload) or redacted(
+                response.reason_phrase, response.request, auth
+            )
+    reason = readable(reason, _LONGEST_REASON)
+    if cls is errors.PmockAuthenticationError:
+        reason += _clock_hint(response)
     return cls.of(
-        hidden(said.strip(), auth, response.request),
+        reason,
         code=code,
-        status_code=status,
-        trace_id=hidden(str(trace_id), auth, response.request) if trace_id else None,
+        status_code=response.status_code,
+        trace_id=safe_trace_id(trace_id, response.request, auth),
         response=safe_response,
     )
 
 
-def hidden(text: str, auth: PmockAuth, request: httpx.Request | None) -> str:
-    """Take the credentials out of a text.
+def redacted(text: str, request: httpx.Request, auth: PmockAuth) -> str:
+    """Redact the credentials in a text.
 
     Args:
         text: The text.
-        auth: What signed the request.
-        request: The request, if it is known.
+        request: The request that was signed.
+        auth: What signed it.
 
     Returns:
         The text.
     """
     payload = text.encode("utf-8", "backslashreplace")
-    return auth.redact(payload, request or _NO_REQUEST).decode()
+    return auth.redact(payload, request).decode()
 
 
-def _error_class(code: int | None, status: int, said: str) -> type[errors.PmockError]:
-    """Let the envelope's code decide, unless only the HTTP status tells of an error."""
+def readable(text: str, longest: int = _LONGEST_REASON) -> str:
+    """Make a text of the peer's fit for a log.
+
+    Args:
+        text: The text.
+        longest: How many characters to keep.
+
+    Returns:
+        The text without line breaks; control characters are escaped.
+    """
+    cut = " ".join(text[: longest + 1].split())
+    if not cut.isprintable():
+        cut = "".join(
+            c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut
+        )
+    return cut if len(text) <= longest else f"{cut[:longest]}..."
+
+
+def safe_trace_id(
+    trace_id: object, request: httpx.Request, auth: PmockAuth
+) -> str | None:
+    """Make a trace id of the peer's fit for an error.
+
+    Args:
+        trace_id: The trace id.
+        request: The request that was signed.
+        auth: What signed it.
+
+    Returns:
+        The trace id, or `None` if there is none.
+    """
+    if not trace_id:
+        return None
+    return readable(redacted(str(trace_id), request, auth), _LONGEST_TRACE_ID)
+
+
+def safe_copy(
+    response: httpx.Response, payload: bytes, auth: PmockAuth
+) -> httpx.Response:
+    """Copy a response without its request's headers, and without keys it echoes.
+
+    Args:
+        response: The response.
+        payload: Its body, redacted; or what is known of it.
+        auth: What signed the request.
+
+    Returns:
+        The copy, with the first 200,000 bytes of the body.
+    """
+    request = response.request
+    return httpx.Response(
+        response.status_code,
+        headers=[
+            (name, auth.redact(value, request))
+            for name, value in response.headers.raw
+            if name.lower() not in _ENCODING
+        ],
+        content=payload[:_LONGEST_BODY],
+        request=httpx.Request(
+            request.method,
+            request.url,
+            extensions={SIGNED_AT: request.extensions.get(SIGNED_AT)},
+        ),
+    )
+
+
+def _clock_hint(response: httpx.Response) -> str:
+    offset = round(measure_clock(response))
+    if abs(offset) < _CLOCK_IS_OFF:
+        return ""
+    where = "behind" if offset > 0 else "ahead of"
+    return f" (this machine's clock is {abs(offset)} s {where} the service's)"
+
+
+def _error_class(
+    code: int | None, status: int, message: str
+) -> type[errors.PmockError]:
+    """Decide by the envelope's code, unless only the HTTP status is an error's."""
     if code is not None and code != _OK:
-        by_code = errors.error_class(code, said)
+        by_code = errors.error_class(code, message)
         if by_code is not errors.PmockError:
             return by_code
     if status >= httpx.codes.BAD_REQUEST:
-        return errors.error_class(status, said)
+        return errors.error_class(status, message)
     if status >= httpx.codes.MULTIPLE_CHOICES:
         return errors.PmockResponseError
     if code is not None and code != _OK:
@@ -213,7 +295,7 @@ def _code(envelope: Mapping[str, Any]) -> int | None:
 
 
 def _message(envelope: Mapping[str, Any]) -> str:
-    """Find what the service said; a proxy before it may speak OpenAI's dialect."""
+    """Find the service's message; a proxy in front of it may answer as OpenAI does."""
     message = envelope.get("message") or envelope.get("error")
     if isinstance(message, dict):
         message = message.get("message") or message
@@ -221,37 +303,6 @@ def _message(envelope: Mapping[str, Any]) -> str:
 
 
 def _excerpt(payload: bytes) -> str:
-    text = payload[:_LOOKED_AT].decode("utf-8", "replace")
-    text = " ".join(re.sub(_TAGS, " ", text).split())
-    return text if len(text) <= _EXCERPT else f"{text[:_EXCERPT]}..."
-
-
-def safe_copy(
-    response: httpx.Response, payload: bytes, auth: PmockAuth
-) -> httpx.Response:
-    """Copy a response without its request's headers, and without keys it echoes.
-
-    Args:
-        response: The response.
-        payload: What its body is, or what is known of it.
-        auth: What signed the request; it knows what must not be shown.
-
-    Returns:
-        The copy.
-    """
-    request = response.request
-    payload = auth.redact(payload[:_LONGEST_BODY], request)
-    return httpx.Response(
-        response.status_code,
-        headers=[
-            (name, auth.redact(value, request))
-            for name, value in response.headers.raw
-            if name.lower() not in _ENCODING
-        ],
-        content=payload,
-        request=httpx.Request(
-            request.method,
-            request.url,
-            extensions={SIGNED_AT: request.extensions.get(SIGNED_AT)},
-        ),
-    )
+    text = payload[:_LONGEST_BODY].decode("utf-8", "replace")
+    text = text[max(0, text.find("<body")) :]  # a web page's head has styles
+    return readable(re.sub(_TAGS, " ", text).strip(), _EXCERPT)

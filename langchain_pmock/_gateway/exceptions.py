@@ -2,76 +2,80 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import sys
+import re
 from typing import TYPE_CHECKING, Any, Protocol
 
 import httpx
 
 from langchain_pmock import errors
-from langchain_pmock._gateway.envelope import failure, hidden
+from langchain_pmock._gateway.envelope import failure, readable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from types import TracebackType
+    from typing import TypeGuard
 
     from langchain_pmock.auth import PmockAuth
 
     class Progress(Protocol):
-        """How far the reading of a stream has come."""
+        """How far the reading of a body has come."""
 
         @property
-        def complete(self) -> bool:
-            """Whether the finish reason or [DONE] has come."""
+        def is_decided(self) -> bool:
+            """Whether the outcome is known, so that a broken end does not matter."""
             ...
 
         @property
-        def done(self) -> bool:
-            """Whether [DONE] has come."""
+        def interruption(self) -> type[errors.PmockError]:
+            """The class of the error if the body is cut off."""
             ...
 
         def progress(self) -> str:
-            """Say how much had come."""
+            """Say how much was received."""
             ...
 
-        def known(self) -> Mapping[str, Any]:
-            """Give what an error can tell of the response."""
+        def error_context(self) -> dict[str, Any]:
+            """Return the keyword arguments for an error about the response."""
             ...
 
 
-_NOTHING = httpx.ByteStream(b"")
+_USERINFO = r"(?<=//)[^/@\s]+(?=@)"
 
 
 class TransportErrors:
-    """A context in which what httpx raises becomes this package's errors.
+    """A context in which what transports raise becomes this package's errors.
 
-    A class, since it is entered for each read: what contextlib makes of a generator
-    takes three times as long.
+    The error has a copy of the transport's error as its cause: the transport's own
+    holds the signed request, and belongs to somebody else.
 
     Raises:
         PmockTimeoutError: If nothing came in time.
         PmockStreamInterruptedError: If a stream broke.
-        PmockConnectionError: If the service could not be reached.
+        PmockConnectionError: If the service could not be reached, or an answer broke.
         PmockResponseError: If the body could not be decoded.
         PmockError: If a hook of the user's client raised for the status.
     """
 
-    __slots__ = ("_auth", "_stream")
+    __slots__ = ("_auth", "_progress", "_request")
 
-    def __init__(self, auth: PmockAuth, stream: Progress | None = None) -> None:
-        """Begin.
+    def __init__(
+        self,
+        auth: PmockAuth,
+        request: httpx.Request,
+        progress: Progress | None = None,
+    ) -> None:
+        """Set the context up.
 
         Args:
-            auth: What signed the request; it knows what must not be shown.
-            stream: The stream that is read, once it has begun. If its answer is
-                complete, what happens after it is no error.
+            auth: What signed the request.
+            request: The request.
+            progress: The body that is read; `None` before there is a response.
         """
         self._auth = auth
-        self._stream = stream
+        self._request = request
+        self._progress = progress
 
     def __enter__(self) -> None:
-        """Begin."""
+        """Enter the context."""
 
     def __exit__(
         self,
@@ -79,95 +83,68 @@ class TransportErrors:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool:
-        """Raise the error that it is here, unless the answer is complete."""
-        del traceback  # its frames have the signature, and this one's may be kept
+        """Raise this package's error, unless the outcome is known already."""
+        del traceback  # its frames hold the signature
         if error is None:
             return False
         cause: Exception | None = None
         if isinstance(error, httpx.HTTPStatusError):
             found = failure(_read_so_far(error.response), error.response, self._auth)
-        elif not isinstance(error, _transport_exceptions()):
+        elif not _is_of_transport(error):
             return False
-        elif self._stream is not None and self._stream.complete:
+        elif self._progress is not None and self._progress.is_decided:
             return True
         else:
-            cause = _safe_cause(error, self._auth)
-            found = _ours(error, self._stream, self._auth)
+            text = self._text(error)
+            cause = _copy(error, text)
+            found = self._translated(error, text)
         try:
             raise found from cause
         finally:
-            # Python sets it to the transport's error, whose frames and request have
-            # the signature. Nor may a variable of this frame keep that error.
+            # Python sets it to the transport's error.
             found.__context__ = cause
             del error
 
+    def _translated(self, error: Exception, text: str) -> errors.PmockError:
+        progress = self._progress
+        cls = errors.PmockConnectionError if progress is None else progress.interruption
+        if isinstance(error, httpx.TimeoutException):
+            cls = errors.PmockTimeoutError
+        elif isinstance(error, httpx.DecodingError):
+            cls = errors.PmockResponseError
+        name = type(error).__name__
+        reason = f"{text} ({name})" if text else name
+        if isinstance(error, httpx.PoolTimeout):
+            reason += ": all connections of your own client were in use"
+        if progress is None:
+            return cls.of(reason)
+        return cls.of(f"{progress.progress()}; {reason}", **progress.error_context())
 
-def let_go(response: httpx.Response) -> None:
-    """Have memory freed at once for a response that is closed, and for its request.
-
-    httpx ties each response to its stream and back: all of it, and images that were
-    sent, would wait for Python's garbage collector.
-
-    Args:
-        response: The response.
-    """
-    response.stream = _NOTHING
-
-
-def _ours(
-    error: Exception, stream: Progress | None, auth: PmockAuth
-) -> errors.PmockError:
-    cls: type[errors.PmockError] = errors.PmockConnectionError
-    origin = _origin(error)
-    if isinstance(origin, (httpx.TimeoutException, asyncio.TimeoutError)):
-        cls = errors.PmockTimeoutError
-    elif isinstance(error, httpx.DecodingError):
-        cls = errors.PmockResponseError
-    elif stream is not None:
-        cls = errors.PmockStreamInterruptedError
-    name = type(origin).__name__
-    said = f"{text} ({name})" if (text := _text(origin, auth)) else f"{name}()"
-    if stream is None:
-        return cls.of(said)
-    return cls.of(f"{stream.progress()}; {said}", **stream.known())
+    def _text(self, error: Exception) -> str:
+        """Return the error's text; a peer that does not speak HTTP may echo."""
+        payload = str(error).encode("utf-8", "backslashreplace")
+        text = self._auth.redact(payload, self._request).decode()
+        return readable(re.sub(_USERINFO, "***", text))
 
 
-def _safe_cause(error: Exception, auth: PmockAuth) -> Exception:
-    """Copy an error without its request, its traceback, its chain and any secret.
+def _is_of_transport(error: BaseException) -> TypeGuard[Exception]:
+    # A client of the user's own may be of httpx-aiohttp, which lets some pass.
+    root = type(error).__module__.partition(".")[0]
+    return isinstance(error, Exception) and (
+        isinstance(error, httpx.RequestError) or root == "aiohttp"
+    )
 
-    The error itself is the transport's or the caller's, and is left as it is.
-    """
+
+def _copy(error: Exception, text: str) -> Exception:
+    """Copy an error without its request, traceback and chain."""
     for cls in type(error).__mro__:
         if cls.__module__ == "httpx" and issubclass(cls, httpx.RequestError):
-            return cls(_text(error, auth))
-    return httpx.TransportError(f"{type(error).__name__}: {_text(error, auth)}")
-
-
-def _text(error: BaseException, auth: PmockAuth) -> str:
-    """Give an error's text without secrets; the peer may have echoed the request."""
-    request: httpx.Request | None = None
-    if isinstance(error, httpx.RequestError):
-        with contextlib.suppress(RuntimeError):  # there is no request
-            request = error.request
-    return hidden(str(error), auth, request)
-
-
-def _transport_exceptions() -> tuple[type[Exception], ...]:
-    """List what transports raise: httpx-aiohttp lets some of aiohttp's own through."""
-    aiohttp = sys.modules.get("aiohttp")
-    return (httpx.RequestError, *([aiohttp.ClientError] if aiohttp else []))
-
-
-def _origin(error: Exception) -> BaseException:
-    """Find what happened: httpx-aiohttp takes a lost connection for a timeout."""
-    cause = error.__cause__
-    if cause is not None and type(cause).__module__.startswith("aiohttp."):
-        return cause
-    return error
+            return cls(text)
+    return httpx.TransportError(f"{type(error).__name__}: {text}")
 
 
 def _read_so_far(response: httpx.Response) -> bytes:
     try:
         return response.content
-    except httpx.ResponseNotRead:  # httpx has closed it already
+    except httpx.ResponseNotRead:
         return b""

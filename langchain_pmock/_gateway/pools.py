@@ -2,7 +2,7 @@
 
 httpx's pool looks at each of its connections for each request, so that a thousand at
 once cost far more than ten times what a hundred cost. Here each pool takes a few
-requests at a time and the next pool is made when all are full: the cost of a request
+requests at a time, and the next pool is made when all are busy: the cost of a request
 stays the same however many are under way, and a single caller uses a single pool.
 """
 
@@ -11,26 +11,34 @@ from __future__ import annotations
 import asyncio
 import atexit
 import os
+import ssl
 import threading
 from functools import cache, partial
-from typing import TYPE_CHECKING, Generic, TypeVar
+from http.cookiejar import CookieJar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 import httpx
 from typing_extensions import override
 
+from langchain_pmock.errors import PmockConnectionError
+
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import AsyncGenerator, Callable
 
 Client = TypeVar("Client", httpx.Client, httpx.AsyncClient)
+Transport = Literal["httpx", "aiohttp"]
 
 _AT_ONCE = 6  # requests that one pool takes at once
 _KEEP_ALIVE_POOLS = 20  # how many pools keep idle connections: 120 in all
 _KEEP_ALIVE_SECONDS = 30.0
 
+# What httpx reads from the environment when a client is made.
+_PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY")
+_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", *_PROXIES, *map(str.lower, _PROXIES))
 
-class Loan(Generic[Client]):
-    """A client for one request. As a context manager it is given back at the end.
+
+class Lease(Generic[Client]):
+    """A client for one request. As a context manager it is released at the end.
 
     Attributes:
         client: The client.
@@ -41,29 +49,29 @@ class Loan(Generic[Client]):
     def __init__(
         self, client: Client, pools: Pools[Client] | None = None, index: int = 0
     ) -> None:
-        """Lend a client.
+        """Make a lease.
 
         Args:
             client: The client.
-            pools: Whose it is; `None` if it is nobody's.
-            index: Which of theirs it is.
+            pools: The pools that it belongs to; `None` for a user's own client.
+            index: Its place among them.
         """
         self.client: Client = client
         self._pools: Pools[Client] | None = pools
         self._index = index
 
-    def give_back(self) -> None:
-        """Give the client back."""
+    def release(self) -> None:
+        """Release the client."""
         if self._pools is not None:
-            self._pools.take_back(self._index)
+            self._pools.release(self._index)
 
     def __enter__(self) -> Client:
-        """Give the client."""
+        """Return the client."""
         return self.client
 
     def __exit__(self, *_: object) -> None:
-        """Give it back."""
-        self.give_back()
+        """Release it."""
+        self.release()
 
 
 class Pools(Generic[Client]):
@@ -78,20 +86,19 @@ class Pools(Generic[Client]):
         """Start without a client.
 
         Args:
-            make: Makes a client whose connections are limited so.
+            make: Makes a client with these limits of its connections.
             at_once: How many requests a client takes at once; `None` for any number.
         """
         self._make: Callable[[httpx.Limits], Client] = make
         self._at_once = at_once
-        # Reentrant: the garbage collector may end a stream while this thread holds it,
-        # and where no thread can start, its client is given back in this one.
+        # Reentrant: the garbage collector may end a stream while this thread holds it.
         self._lock = threading.RLock()
         self._busy: list[int] = []
         self._full = 0  # how many of the first have no room
         self.clients: list[Client] = []
 
-    def lend(self) -> Loan[Client]:
-        """Lend a client for one request.
+    def acquire(self) -> Lease[Client]:
+        """Acquire a client for one request.
 
         Returns:
             The first client with room for one more.
@@ -99,13 +106,13 @@ class Pools(Generic[Client]):
         with self._lock:
             index = self._with_room()
             self._busy[index] += 1
-            return Loan(self.clients[index], self, index)
+            return Lease(self.clients[index], self, index)
 
-    def take_back(self, index: int) -> None:
-        """Take a client back; a loan does it.
+    def release(self, index: int) -> None:
+        """Release a client; a lease does it.
 
         Args:
-            index: Which of the clients it is.
+            index: The client's place.
         """
         with self._lock:
             self._busy[index] -= 1
@@ -117,128 +124,171 @@ class Pools(Generic[Client]):
                 return index
             self._full = index + 1
         keep_alive = self._at_once if len(self.clients) < _KEEP_ALIVE_POOLS else 0
-        self.clients.append(
-            self._make(
-                httpx.Limits(
-                    max_connections=None,
-                    max_keepalive_connections=keep_alive,
-                    keepalive_expiry=_KEEP_ALIVE_SECONDS,
-                )
-            )
+        limits = httpx.Limits(
+            max_connections=None,
+            max_keepalive_connections=keep_alive,
+            keepalive_expiry=_KEEP_ALIVE_SECONDS,
         )
+        self.clients.append(self._make(limits))
         self._busy.append(0)
         return len(self.clients) - 1
 
 
+class _NoCookies(CookieJar):
+    """Keeps no cookies: models with other credentials share the clients."""
+
+    @override
+    def extract_cookies(self, response: Any, request: Any) -> None:
+        pass
+
+
 @cache
-def _ssl_context() -> ssl.SSLContext:
-    """Load the certificate store once: it takes tens of milliseconds."""
+def _ssl_context(environment: tuple[str | None, ...]) -> ssl.SSLContext:
+    """Load the certificates once for each environment: it takes tens of ms."""
+    del environment
     return httpx.create_ssl_context()
 
 
-class NoCookies(httpx.Cookies):
-    """Keeps no cookies: the clients are shared by models with other credentials."""
-
-    @override
-    def extract_cookies(self, response: httpx.Response) -> None:
-        """Leave them, and do not look at them either: that takes a while."""
-
-
-class _SyncClient(httpx.Client):
-    cookies = NoCookies()  # type: ignore[override]
+def _make_client(
+    limits: httpx.Limits, *, environment: tuple[str | None, ...]
+) -> httpx.Client:
+    verify = _ssl_context(environment)
+    return httpx.Client(verify=verify, limits=limits, cookies=_NoCookies())
 
 
-class _AsyncClient(httpx.AsyncClient):
-    cookies = NoCookies()  # type: ignore[override]
+def _make_async_client(
+    limits: httpx.Limits, *, environment: tuple[str | None, ...], transport: Transport
+) -> httpx.AsyncClient:
+    verify = _ssl_context(environment)
+    if transport == "httpx":
+        return httpx.AsyncClient(verify=verify, limits=limits, cookies=_NoCookies())
+    from langchain_pmock._gateway.aiohttp_transport import (  # noqa: PLC0415 - an extra
+        AiohttpTransport,
+    )
 
-
-def _make_client(limits: httpx.Limits) -> httpx.Client:
-    return _SyncClient(verify=_ssl_context(), limits=limits)
-
-
-def _make_async_client(limits: httpx.Limits) -> httpx.AsyncClient:
-    return _AsyncClient(verify=_ssl_context(), limits=limits)
-
-
-def _new_async_pools() -> Pools[httpx.AsyncClient]:
-    """Use aiohttp as the transport where the extra `aiohttp` is installed."""
-    try:
-        import httpx_aiohttp  # noqa: F401, PLC0415 - an extra, slow to load
-    except ImportError:
-        return Pools(_make_async_client)
-    from langchain_pmock._gateway import aiohttp_transport  # noqa: PLC0415 - as above
-
-    return Pools(
-        partial(aiohttp_transport.make_client, verify=_ssl_context()), at_once=None
+    return httpx.AsyncClient(
+        transport=AiohttpTransport(verify, _KEEP_ALIVE_SECONDS), cookies=_NoCookies()
     )
 
 
 class _Shared:
-    """The process's pools: one for threads, one for each running event loop."""
+    """The pools of the process: for threads, and for each running event loop."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.pools: Pools[httpx.Client] | None = None
-        self.by_loop: dict[
-            asyncio.AbstractEventLoop,
-            tuple[Pools[httpx.AsyncClient], AsyncGenerator[None, None]],
-        ] = {}
+        self.pools: dict[tuple[str | None, ...], Pools[httpx.Client]] = {}
+        self.by_loop: dict[asyncio.AbstractEventLoop, _OfLoop] = {}
 
     def close(self) -> None:
-        for client in self.pools.clients if self.pools else ():
-            client.close()
+        # Another exit handler may use a model later.
+        pools, self.pools = self.pools, {}
+        for each in pools.values():
+            for client in each.clients:
+                client.close()
+
+
+class _OfLoop:
+    """The pools of one event loop, closed when it is shut down."""
+
+    def __init__(self) -> None:
+        self.pools: dict[
+            tuple[Transport, tuple[str | None, ...]], Pools[httpx.AsyncClient]
+        ] = {}
+        self.keeper: AsyncGenerator[None, None] = self._close_with_loop()
+
+    async def _close_with_loop(self) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            with _shared.lock:
+                _shared.by_loop.pop(asyncio.get_running_loop(), None)
+            for pools in self.pools.values():
+                for client in pools.clients:
+                    await client.aclose()
 
 
 _shared = _Shared()
 
 
+def _environment() -> tuple[str | None, ...]:
+    """Read the variables that clients depend on: a notebook may set them later."""
+    return tuple(map(os.environ.get, _VARIABLES))
+
+
 def shared_pools() -> Pools[httpx.Client]:
-    """Give the pools that all threads share.
+    """Return the pools that all threads share.
 
     Returns:
-        The pools. They are closed when the process exits.
+        The pools for the certificates and proxies of the environment as it is now. They
+        are closed when the process exits.
     """
+    environment = _environment()
     with _shared.lock:
-        if _shared.pools is None:
-            _shared.pools = Pools(_make_client)
-        return _shared.pools
+        if (pools := _shared.pools.get(environment)) is None:
+            make = partial(_make_client, environment=environment)
+            pools = _shared.pools[environment] = Pools(_configured(make))
+        return pools
 
 
-async def shared_async_pools() -> Pools[httpx.AsyncClient]:
-    """Give the pools of the running event loop: connections cannot change loops.
+async def shared_async_pools(
+    transport: Transport = "httpx",
+) -> Pools[httpx.AsyncClient]:
+    """Return the pools of the running event loop: connections cannot change loops.
+
+    Args:
+        transport: What the connections are of.
 
     Returns:
-        The pools. They are closed when the loop is shut down, as `asyncio.run` does;
-        who runs a loop by hand calls `loop.shutdown_asyncgens` before `loop.close`.
+        The pools. They are closed when the loop is shut down, as `asyncio.run` does. A
+        loop that is run by hand needs `loop.shutdown_asyncgens` before `loop.close`.
     """
     loop = asyncio.get_running_loop()
-    if (found := _shared.by_loop.get(loop)) is not None:
-        return found[0]
-    pools = _new_async_pools()
-    keeper = _close_with_loop(pools)
-    # The loop closes every asynchronous generator that was started on it and is not
-    # done when it is shut down: the one moment at which connections can be closed.
-    await keeper.__anext__()
-    with _shared.lock:
-        for closed in [loop for loop in _shared.by_loop if loop.is_closed()]:
-            del _shared.by_loop[closed]
-        _shared.by_loop[loop] = pools, keeper
+    if (of_loop := _shared.by_loop.get(loop)) is None:
+        of_loop = _OfLoop()
+        # A loop that is shut down closes each asynchronous generator that was started
+        # on it: the one moment at which its connections can be closed.
+        await anext(of_loop.keeper)
+        with _shared.lock:
+            for closed in [loop for loop in _shared.by_loop if loop.is_closed()]:
+                del _shared.by_loop[closed]
+            _shared.by_loop[loop] = of_loop
+    key = transport, _environment()
+    if (pools := of_loop.pools.get(key)) is None:
+        make = partial(_make_async_client, transport=transport, environment=key[1])
+        at_once = None if transport == "aiohttp" else _AT_ONCE
+        pools = of_loop.pools[key] = Pools(_configured(make), at_once)
     return pools
 
 
-async def _close_with_loop(
-    pools: Pools[httpx.AsyncClient],
-) -> AsyncGenerator[None, None]:
-    try:
-        yield
-    finally:
-        with _shared.lock:
-            _shared.by_loop.pop(asyncio.get_running_loop(), None)
-        for client in pools.clients:
-            await client.aclose()
+def _configured(
+    make: Callable[[httpx.Limits], Client],
+) -> Callable[[httpx.Limits], Client]:
+    """Raise this package's error where the environment is at fault."""
+
+    def make_client(limits: httpx.Limits) -> Client:
+        problem = ""
+        try:
+            return make(limits)
+        except (OSError, ssl.SSLError) as error:
+            problem = (
+                f"the certificates of SSL_CERT_FILE={os.environ.get('SSL_CERT_FILE')!r}"
+                f" or SSL_CERT_DIR={os.environ.get('SSL_CERT_DIR')!r} cannot be loaded:"
+                f" {error}"
+            )
+        except (ValueError, httpx.InvalidURL, ImportError) as error:
+            # The URL is not shown: it may have a password.
+            problem = (
+                "HTTPS_PROXY, HTTP_PROXY or ALL_PROXY cannot be used "
+                f"({type(error).__name__})"
+            )
+        found = PmockConnectionError.of(problem)
+        found.is_retryable = False
+        raise found
+
+    return make_client
 
 
-def _forget() -> None:
+def _reset_after_fork() -> None:
     """Start anew in a forked child: connections cannot be shared with the parent."""
     global _shared, _parents
     _parents, _shared = _shared, _Shared()
@@ -249,6 +299,6 @@ def _close() -> None:
     _shared.close()
 
 
-_parents: _Shared | None = None  # kept, so that a child does not hang up on its parent
+_parents: _Shared | None = None  # kept, so that a child does not close its parent's
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
+    os.register_at_fork(after_in_child=_reset_after_fork)

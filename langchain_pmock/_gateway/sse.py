@@ -1,6 +1,6 @@
-"""From bytes to the data of each server-sent event, as the WHATWG standard has it.
+"""From bytes to the data of each server-sent event, as in the WHATWG standard.
 
-No I/O: feed bytes as they come, get the payloads of the events that they complete. See
+No I/O. See
 https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream.
 """
 
@@ -9,16 +9,24 @@ from __future__ import annotations
 _BOM = b"\xef\xbb\xbf"
 
 
-class SSEDecoder:
-    """Cuts a byte stream into events, whatever the boundaries between two reads.
+class OtherEvent(bytes):
+    """The data of an event whose type is not `message`, the default."""
 
-    Only `data` matters to this package: comments and the fields `event`, `id` and
-    `retry` are read over, and an event without data is none.
+
+class SSEDecoder:
+    """Splits a byte stream into events, whatever the boundaries between two reads.
+
+    Comments and the fields `id` and `retry` are ignored, and so is an event without
+    data, as the standard says.
+
+    Attributes:
+        pending: Size of the incomplete event so far, in bytes.
     """
 
     def __init__(self) -> None:
         """Start at the beginning of a stream."""
-        self._pieces: list[bytes] = []  # what has come since the last blank line
+        self.pending = 0
+        self._pieces: list[bytes] = []  # what was received since the last blank line
         self._at_start = True
         self._after_cr = False
 
@@ -29,7 +37,8 @@ class SSEDecoder:
             chunk: The next bytes of the stream, cut anywhere.
 
         Returns:
-            The data of each event that is now complete, UTF-8, in order.
+            The data of each event that is now complete, UTF-8, in order; an
+            `OtherEvent` if its type is not `message`.
         """
         if (
             chunk[:6] == b"data: "
@@ -38,7 +47,7 @@ class SSEDecoder:
             and not (self._pieces or self._at_start or self._after_cr)
             and b"\r" not in chunk
         ):
-            # Most reads are one event, whole. Seeing that is half the work of cutting.
+            # Most reads are one whole event; to see that is half the work of splitting.
             return [chunk[6:-2]]
         if self._at_start:
             chunk = self._skip_bom(chunk)
@@ -50,15 +59,17 @@ class SSEDecoder:
         ):
             if chunk:
                 pieces.append(chunk)
+                self.pending += len(chunk)
             return []
         if pieces:
             pieces.append(chunk)
             chunk = b"".join(pieces)
         *events, rest = chunk.split(b"\n\n")
         self._pieces = [rest] if rest else []
+        self.pending = len(rest)
         payloads = []
         for event in events:
-            # Nearly every event is one line of data: no need to look at it by lines.
+            # Nearly every event is one line of data.
             if event[:6] == b"data: " and b"\n" not in event:
                 payloads.append(event[6:])
             elif (data := _data(event)) is not None:
@@ -66,13 +77,12 @@ class SSEDecoder:
         return payloads
 
     def unfinished(self) -> bytes | None:
-        """Look at the last event, if the stream ended before its blank line.
+        """Return the last event, if the stream ended before its blank line.
 
-        The standard drops such an event. It is given here, so that a caller who knows
-        better than the standard what is complete can use it.
+        The standard drops such an event.
 
         Returns:
-            The data in it, its last line perhaps cut, or `None`.
+            Its data, with the last line possibly cut off, or `None`.
         """
         return _data(b"".join(self._pieces))
 
@@ -97,8 +107,14 @@ class SSEDecoder:
 def _data(event: bytes) -> bytes | None:
     """Join the values of an event's `data` lines; `None` if it has none."""
     values = []
+    kind = b""
     for line in event.split(b"\n"):
         name, _, value = line.partition(b":")
         if name == b"data":
             values.append(value.removeprefix(b" "))
-    return b"\n".join(values) if values else None
+        elif name == b"event":
+            kind = value.removeprefix(b" ")
+    if not values:
+        return None
+    data = b"\n".join(values)
+    return data if kind in (b"", b"message") else OtherEvent(data)

@@ -1,275 +1,505 @@
-"""The body of a stream's response: read to its end, and closed."""
+"""One streamed answer: bytes become events, events become chunks, up to the end.
+
+`Stream` has the state and all that does no I/O. Its methods that read come in pairs,
+sync and async, a few lines each.
+
+How a stream ends:
+
+* `[DONE]`, or the finish reason and the end of the body: the answer is complete.
+* the end of the body before either: `PmockStreamInterruptedError`.
+* an event that is the envelope of an error: that error.
+* no chunk for `stream_chunk_timeout` seconds: `PmockTimeoutError`.
+* the consumer leaves, by `break`, an exception or cancellation: the response is closed.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import inspect
 import logging
 import os
+import re
 import sys
 import threading
 import time
+from enum import IntEnum
 from itertools import chain
-from typing import TYPE_CHECKING, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import httpx
+from pydantic_core import from_json
 
-from langchain_pmock._gateway.deadline import hang_up, watch
-from langchain_pmock._gateway.events import ChunkT, EventReader
-from langchain_pmock._gateway.exceptions import TransportErrors, let_go
-from langchain_pmock._gateway.pools import Client
+from langchain_pmock import errors
+from langchain_pmock._gateway import deadline
+from langchain_pmock._gateway.body import WholeBody, async_pieces, pieces
+from langchain_pmock._gateway.envelope import (
+    describe,
+    failure,
+    is_empty,
+    is_success,
+    parse_json,
+    read_answer,
+    safe_copy,
+    safe_trace_id,
+)
+from langchain_pmock._gateway.exceptions import TransportErrors
+from langchain_pmock._gateway.sse import OtherEvent, SSEDecoder
+from langchain_pmock._json import UNREADABLE
 
 if TYPE_CHECKING:
     from collections.abc import (
+        AsyncGenerator,
         AsyncIterator,
-        Awaitable,
+        Generator,
+        Iterable,
         Iterator,
+        Mapping,
     )
-    from types import TracebackType
 
-    from typing_extensions import Self
-
-    from langchain_pmock._gateway.events import Parser
-    from langchain_pmock._gateway.pools import Loan
+    from langchain_pmock._gateway.pools import Lease
     from langchain_pmock.auth import PmockAuth
 
-ResultT = TypeVar("ResultT")
+    ChunkT_co = TypeVar("ChunkT_co", covariant=True)
+
+    class Parser(Protocol[ChunkT_co]):
+        """Makes chunks from the events of one stream; `_response` has it."""
+
+        @property
+        def finished(self) -> bool:
+            """Whether an event had the finish reason."""
+            ...
+
+        @property
+        def trace_id(self) -> str | None:
+            """The service's id of the request, once an event had it."""
+            ...
+
+        def event(self, envelope: Mapping[str, Any], /) -> ChunkT_co | None:
+            """Take in an event's envelope; return the chunk that it makes, if any."""
+            ...
+
+        def end(self) -> ChunkT_co:
+            """Take in the end of the answer; return the last chunk."""
+            ...
+
+
+ChunkT = TypeVar("ChunkT")
 
 logger = logging.getLogger("langchain_pmock")
 
-# Seconds that the end of a body is waited for once the answer is complete: after
-# [DONE] nothing can come, after the finish reason the usage may.
-_PATIENCE_AFTER_DONE = 0.5
-_PATIENCE_AFTER_FINISH = 5.0
+# Seconds to wait for the end of the body. It has to be read, or the connection cannot
+# be used again; after the finish reason the token usage may still come.
+_AFTER_DONE = 0.5
+_AFTER_FINISH = 5.0
+
+_DONE = b"[DONE]"
+_HEAD = 10_000  # bytes of a body without events that an error shows
+# A line that only an event stream has: a comment, or one of the fields.
+_FIELD = rb"(?:^|[\r\n])(?::|(?:data|event|id|retry)(?:[:\r\n]|$))"
+_TRANSPORTS = ("httpx", "httpcore")
 
 
-def _is_stream(response: httpx.Response) -> bool:
-    """Tell an event stream, labelled or not, from a whole body sent in its place."""
-    content_type = response.headers.get("content-type", "").lower()
-    return response.status_code == httpx.codes.OK and not (
-        "json" in content_type or "html" in content_type
-    )
+class _State(IntEnum):
+    OPEN = 0
+    FINISHED = 1  # the finish reason was received
+    DONE = 2  # [DONE] was received, and the last chunk was made
+    ENDED = 3
 
 
-def _is_held_by_httpx(response: httpx.Response) -> bool:
-    """Tell whether only httpx can give the body: decoded, or read by a user's hook."""
-    return "content-encoding" in response.headers or response.is_stream_consumed
-
-
-class _Reading(Generic[ChunkT, Client]):
-    """One attempt at a stream: the client, the response, how far it is read.
-
-    Attributes:
-        client: What to send the request with.
-        reader: Makes the chunks, once a response is there.
-        begun: What has come by the first chunk.
-    """
-
-    reader: EventReader[ChunkT]
-    begun: Iterator[ChunkT]
-
-    def __init__(self, loan: Loan[Client], auth: PmockAuth) -> None:
-        """Begin before the request is sent.
-
-        Args:
-            loan: The client to send it with, given back at the end.
-            auth: What signs the request.
-        """
-        self.client: Client = loan.client
-        self._loan: Loan[Client] = loan
-        self._auth = auth
-        self._response: httpx.Response | None = None
-        self._is_whole = False
-        self._patience = _PATIENCE_AFTER_FINISH
-        self._process = os.getpid()
-
-    def _take(self, response: httpx.Response, parser: Parser[ChunkT]) -> None:
-        self._response = response
-        self.reader = EventReader(parser, response, self._auth)
-        self._is_whole = not _is_stream(response)
-
-    def _begins(self, chunks: Iterator[ChunkT]) -> bool:
-        """Tell whether there are any chunks, and keep them if so."""
-        for first in chunks:
-            self.begun = chain((first,), chunks)
-            return True
-        return False
-
-    def _chunks(self, data: bytes | None) -> Iterator[ChunkT]:
-        return self.reader.end() if data is None else self.reader.feed(data)
-
-
-class Body(_Reading[ChunkT, httpx.Client]):
-    """One attempt at a stream: its body is read to its end, and closed.
+class Stream(Generic[ChunkT]):
+    """One attempt at a streamed answer.
 
     Attributes:
-        pieces: The body, in the pieces in which it comes.
+        interruption: The class of the error if the body is cut off.
     """
 
-    pieces: Iterator[bytes]
+    interruption = errors.PmockStreamInterruptedError
 
-    def begin(self, response: httpx.Response, parser: Parser[ChunkT]) -> None:
-        """Read up to the first chunk.
+    def __init__(  # noqa: PLR0913 - the settings of a call
+        self,
+        response: httpx.Response,
+        lease: Lease[Any],
+        auth: PmockAuth,
+        parser: Parser[ChunkT],
+        *,
+        chunk_timeout: float | None,
+        max_bytes: int,
+    ) -> None:
+        """Start before the first byte of the body.
 
         Args:
             response: The response, its body unread.
+            lease: The client that sent the request; released when the stream is closed.
+            auth: What signed the request.
             parser: Makes the chunks.
+            chunk_timeout: Seconds that reading may go on without a chunk.
+            max_bytes: Largest size of an event, in bytes.
+        """
+        self._response = response
+        self._lease = lease
+        self._auth = auth
+        self._parser = parser
+        self._chunk_timeout = chunk_timeout
+        self._max_bytes = max_bytes
+        self._state = _State.OPEN
+        self._decoder = SSEDecoder()
+        self._events = 0
+        self._head = b""
+        self._first: Iterator[ChunkT] = iter(())
+        self._idle_since: float | None = None
+        self._patience = _AFTER_FINISH
+        self._process = os.getpid()
+        self._errors = TransportErrors(auth, response.request, self)
+        content_type = response.headers.get("content-type", "").lower()
+        self._is_whole = response.status_code != httpx.codes.OK or (
+            "json" in content_type or "html" in content_type
+        )
+
+    # --- Sync ------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Read up to the first chunk.
 
         Raises:
-            PmockError: If none comes.
+            PmockError: If there is none.
         """
-        self._take(response, parser)
-        # From as near to the socket as they can be had. Each layer of httpx above its
-        # stream costs at every read: `iter_raw` some 3 % of a token, `iter_bytes` more,
-        # also where there is nothing to decode.
-        self.pieces = (
-            response.iter_bytes()
-            if _is_held_by_httpx(response)
-            else iter(cast("httpx.SyncByteStream", response.stream))
-        )
-        begun = False
         if self._is_whole:
-            with TransportErrors(self._auth, self.reader):
-                body = response.read()
-            begun = self._begins(self.reader.whole(body))
-        while not begun:
-            begun = self._begins(self._chunks(self.read()))
+            body = self._whole_body()
+            with TransportErrors(self._auth, self._response.request, body):
+                for piece in pieces(self._response):
+                    if not body.add(piece):
+                        break
+            self._first = self._whole(body.content())
+            return
+        self._source = pieces(self._response)
+        while not self._starts(self._feed(self._read())):
+            pass
 
-    def read(self) -> bytes | None:
-        """Read the next piece, without waiting long for it if the answer is complete.
+    def chunks(self) -> Generator[ChunkT, None, None]:
+        """Yield the chunks, reading as they are asked for.
 
-        The usage may still come, and the end of the body has to be read, or the
-        connection cannot be used again. A service that leaves the body open is left.
+        Yields:
+            What the parser makes of the events.
 
-        Returns:
-            The piece, or `None` at the end.
+        Raises:
+            PmockError: If the stream breaks.
         """
-        response = cast("httpx.Response", self._response)
-        with TransportErrors(self._auth, self.reader):
-            if self._is_whole:
-                return None
-            if not self.reader.complete:
-                return next(self.pieces, None)
-            if self.reader.done:
-                with watch.after(_PATIENCE_AFTER_DONE, hang_up, response):
-                    next(self.pieces, None)
-                return None
+        yield from self._first
+        while self._state is not _State.ENDED:
+            yield from self._feed(self._read())
+
+    def _read(self) -> bytes:
+        """Read the next bytes; none at the end of the body, or of the patience."""
+        with self._errors:
+            if self._state is _State.OPEN:
+                return next(self._source, b"")
+            seconds = self._time_left()
+            if self._state is _State.DONE and not deadline.can_abort(self._response):
+                return b""
             began = time.monotonic()
-            with watch.after(self._patience, _leave, response):
-                data = next(self.pieces, None)
+            data = deadline.read_within(seconds, self._source, self._response)
             self._patience -= time.monotonic() - began
-            return data
-        return None
+            if data is not None:
+                return data
+            self._warn()
+        return b""
 
     def close(self) -> None:
-        """Close the response, and give the client back."""
-        try:
-            if self._response is not None:
-                self._response.close()
-                let_go(self._response)
-        finally:
-            self._loan.give_back()
+        """Close the response and release the client.
 
-    def __enter__(self) -> Self:
-        """Begin."""
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close the response at the end, or when its stream is left.
-
-        What leaves a stream may be Python's garbage collector, at any moment: also
+        A stream may be closed by the cyclic garbage collector, at any moment: also
         while this thread holds the lock of httpcore's pool, for which closing would
-        then wait without end. So the connection is hung up here, and taken out of the
-        pool elsewhere. In a forked child, all of it is the parent's.
+        wait forever. Only then it is closed in another thread. In a forked child, the
+        connection is the parent's.
         """
         if os.getpid() != self._process:
             return
-        if exc_type is not GeneratorExit:
-            self.close()
+        if self._state is _State.ENDED or not _is_inside_transport():
+            self._close()
             return
-        hang_up(cast("httpx.Response", self._response))
-        if sys.is_finalizing():  # no thread starts any more
-            self.close()
-            return
+        deadline.abort(self._response)
         try:
-            threading.Thread(target=self.close, daemon=True).start()
-        except RuntimeError:  # there may be no more threads
-            self._loan.give_back()
-            raise
+            threading.Thread(target=self._close, daemon=True).start()
+        except RuntimeError:  # there can be no more threads
+            self._lease.release()
 
+    def _close(self) -> None:
+        try:
+            self._response.close()
+            break_reference_cycle(self._response)
+        finally:
+            self._lease.release()
 
-class AsyncBody(_Reading[ChunkT, httpx.AsyncClient]):
-    """Does as `Body`, for an async client's response."""
+    # --- Async -----------------------------------------------------------------------
 
-    pieces: AsyncIterator[bytes]
-
-    async def begin(self, response: httpx.Response, parser: Parser[ChunkT]) -> None:
-        """Read up to the first chunk, as `Body.begin` does."""
-        self._take(response, parser)
-        self.pieces = (
-            response.aiter_bytes()
-            if _is_held_by_httpx(response)
-            else aiter(cast("httpx.AsyncByteStream", response.stream))
-        )
-        begun = False
+    async def astart(self) -> None:
+        """Async version of `start`."""
         if self._is_whole:
-            with TransportErrors(self._auth, self.reader):
-                body = await response.aread()
-            begun = self._begins(self.reader.whole(body))
-        while not begun:
-            begun = self._begins(self._chunks(await self.read()))
+            body = self._whole_body()
+            with TransportErrors(self._auth, self._response.request, body):
+                async for piece in async_pieces(self._response):
+                    if not body.add(piece):
+                        break
+            self._first = self._whole(body.content())
+            return
+        self._asource = async_pieces(self._response)
+        while not self._starts(self._feed(await self._aread())):
+            pass
 
-    async def read(self) -> bytes | None:
-        """Read the next piece, as `Body.read` does."""
-        with TransportErrors(self._auth, self.reader):
-            if self._is_whole:
-                return None
-            if not self.reader.complete:
-                return await anext(self.pieces, None)
-            done = self.reader.done
+    async def achunks(self) -> AsyncGenerator[ChunkT, None]:
+        """Async version of `chunks`."""
+        for chunk in self._first:
+            yield chunk
+        while self._state is not _State.ENDED:
+            for chunk in self._feed(await self._aread()):
+                yield chunk
+
+    async def _aread(self) -> bytes:
+        with self._errors:
+            if self._state is _State.OPEN:
+                return await anext(self._asource, b"")
             began = time.monotonic()
             try:
-                data = await _in_time(
-                    anext(self.pieces, None),
-                    _PATIENCE_AFTER_DONE if done else self._patience,
-                )
+                data = await _within(self._time_left(), self._asource)
             except asyncio.TimeoutError:
-                if not done:
-                    _say_left_open()
-                return None
+                self._warn()
+                return b""
             self._patience -= time.monotonic() - began
-            return None if done else data
-        return None
+            return data
+        return b""
 
     async def aclose(self) -> None:
-        """Close the response, and give the client back."""
+        """Async version of `close`."""
         try:
-            if self._response is not None:
-                await self._response.aclose()
-                let_go(self._response)
+            await self._response.aclose()
+            break_reference_cycle(self._response)
         finally:
-            self._loan.give_back()
+            self._lease.release()
+
+    # --- What does no I/O ------------------------------------------------------------
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether the answer is complete, so that a broken end does not matter."""
+        return self._state is not _State.OPEN
+
+    def progress(self) -> str:
+        """Say how much was received.
+
+        Returns:
+            A few words for the text of an error.
+        """
+        return f"it ended after {self._events} events"
+
+    def error_context(self) -> dict[str, Any]:
+        """Return what is known of the answer.
+
+        Returns:
+            Keyword arguments for an error.
+        """
+        response = self._response
+        return {
+            "status_code": response.status_code,
+            "trace_id": safe_trace_id(
+                self._parser.trace_id, response.request, self._auth
+            ),
+            "response": safe_copy(response, b"", self._auth),
+        }
+
+    def _starts(self, chunks: Iterator[ChunkT]) -> bool:
+        """Keep the chunks if there are any."""
+        for first in chunks:
+            self._first = chain((first,), chunks)
+            return True
+        return self._state is _State.ENDED
+
+    def _time_left(self) -> float:
+        """Return the seconds to wait for the end of the body."""
+        return _AFTER_DONE if self._state is _State.DONE else self._patience
+
+    def _warn(self) -> None:
+        if self._state is _State.FINISHED:
+            logger.warning(
+                "The service left the stream open for %g s after the finish reason. It "
+                "was ended without [DONE]; the token usage may be missing.",
+                _AFTER_FINISH,
+            )
+
+    def _feed(self, data: bytes) -> Iterator[ChunkT]:
+        """Take in the next bytes, or the end, and yield the chunks that they make."""
+        if self._is_done():
+            self._state = _State.ENDED  # nothing can come after [DONE]
+            return
+        if not data:
+            yield from self._end()
+            return
+        if not self._events and len(self._head) < _HEAD:
+            self._head += data[:_HEAD]
+        is_idle = True
+        for payload in self._decoder.feed(data):
+            self._events += 1
+            for chunk in self._event(payload):
+                is_idle = False
+                yield chunk
+            if self._is_done():
+                return
+        if self._parser.finished:
+            self._state = _State.FINISHED
+        elif is_idle:
+            self._check_limits()
+        else:
+            self._idle_since = None
+
+    def _event(self, payload: bytes) -> Iterable[ChunkT]:
+        """Take in the data of an event, and return the chunks that it makes."""
+        try:
+            envelope = from_json(payload)
+        except ValueError:
+            return self._lines(payload)
+        chunk = self._chunk(envelope, payload)
+        return () if chunk is None else (chunk,)
+
+    def _is_done(self) -> bool:
+        return self._state is _State.DONE
+
+    def _check_limits(self) -> None:
+        """Raise if the bytes never make a chunk: keep-alives, an endless event."""
+        if self._decoder.pending > self._max_bytes:
+            msg = f"an event is larger than max_response_bytes={self._max_bytes}"
+            raise errors.PmockResponseError.of(msg, **self.error_context())
+        if self._chunk_timeout is None:
+            return
+        now = time.monotonic()
+        # Only the time spent reading counts, not the consumer's between two chunks.
+        self._idle_since = self._idle_since or now
+        if now - self._idle_since > self._chunk_timeout:
+            msg = (
+                f"no chunk for stream_chunk_timeout={self._chunk_timeout:g} s, though "
+                "the connection is alive"
+            )
+            raise errors.PmockTimeoutError.of(msg, **self.error_context())
+
+    def _whole_body(self) -> WholeBody:
+        body = WholeBody(self._response, self._auth, self._max_bytes)
+        body.interruption = self.interruption
+        return body
+
+    def _whole(self, payload: bytes) -> Iterator[ChunkT]:
+        """Yield the chunks of a body that is no event stream: a whole answer."""
+        self._head = payload
+        first = read_answer(payload, self._response, self._auth, self._parser.event)
+        self._state = _State.ENDED
+        chunks = () if first is None else (first,)
+        return chain(chunks, self._last())
+
+    def _end(self) -> Iterator[ChunkT]:
+        """Take in the end of the body."""
+        rest = self._decoder.unfinished()
+        if rest and not self._parser.finished:
+            try:
+                yield from self._lines(rest)
+            except errors.PmockResponseError:
+                # If the event itself is cut off, that is the error to report.
+                if self._is_done():
+                    raise
+        if self._state is _State.OPEN and self._parser.finished:
+            self._state = _State.FINISHED
+        if self._state is _State.FINISHED:
+            yield from self._last()
+        elif self._state is _State.OPEN:
+            is_stream = self._events or re.search(_FIELD, self._head)
+            if self._head.strip() and not is_stream:
+                raise self._failure(self._head)
+            raise errors.PmockStreamInterruptedError.of(
+                self.progress(), **self.error_context()
+            )
+        self._state = _State.ENDED
+
+    def _lines(self, payload: bytes) -> Iterator[ChunkT]:
+        """Read the data of an event that is not JSON as it stands.
+
+        It is `[DONE]`, or several lines: the service's page shows its events without
+        blank lines between them, which to the standard is one event with a `data` line
+        for each.
+        """
+        for line in payload.split(b"\n"):
+            if line.strip() == _DONE:
+                self._state = _State.DONE
+                yield from self._last()
+                return
+            if not line or isinstance(payload, OtherEvent):
+                continue
+            envelope = None
+            with contextlib.suppress(ValueError):
+                envelope = parse_json(line)
+            chunk = self._chunk(envelope, line)
+            if chunk is not None:
+                yield chunk
+
+    def _chunk(self, envelope: object, payload: bytes) -> ChunkT | None:
+        reason = None
+        if is_success(envelope):
+            try:
+                return self._parser.event(envelope)
+            except UNREADABLE as error:
+                reason = describe(error)
+        elif is_empty(envelope):
+            return None
+        elif isinstance(payload, OtherEvent) and not (
+            isinstance(envelope, dict) and "code" in envelope
+        ):
+            return None  # such as `event: ping`
+        raise self._failure(payload, reason)
+
+    def _last(self) -> Iterator[ChunkT]:
+        try:
+            last = self._parser.end()
+        except UNREADABLE as error:
+            reason = describe(error)
+        else:
+            yield last
+            return
+        raise self._failure(self._head, reason)
+
+    def _failure(self, payload: bytes, reason: str | None = None) -> errors.PmockError:
+        return failure(
+            payload,
+            self._response,
+            self._auth,
+            reason=reason,
+            trace_id=self._parser.trace_id,
+        )
 
 
-async def _in_time(awaitable: Awaitable[ResultT], seconds: float) -> ResultT:
+def break_reference_cycle(response: httpx.Response) -> None:
+    """Let a closed response be freed at once, and its request with the images in it.
+
+    httpx ties each response to its stream and back, so that both would wait for the
+    cyclic garbage collector.
+
+    Args:
+        response: The response.
+    """
+    response.stream = _NOTHING
+
+
+_NOTHING = httpx.ByteStream(b"")
+
+
+def _is_inside_transport() -> bool:
+    """Tell whether this thread is in the middle of a transport's function."""
+    frame = inspect.currentframe()
+    while frame is not None:
+        if str(frame.f_globals.get("__name__")).partition(".")[0] in _TRANSPORTS:
+            return True
+        frame = frame.f_back
+    return False
+
+
+async def _within(seconds: float, source: AsyncIterator[bytes]) -> bytes:
+    read = anext(source, b"")
     if sys.version_info < (3, 11):
-        return await asyncio.wait_for(awaitable, seconds)
+        return await asyncio.wait_for(read, seconds)
     async with asyncio.timeout(seconds):  # without a task of its own
-        return await awaitable
-
-
-def _leave(response: httpx.Response) -> None:
-    _say_left_open()
-    hang_up(response)
-
-
-def _say_left_open() -> None:
-    logger.warning(
-        "The service left the stream open for %g s after the finish reason. It was "
-        "ended without [DONE]; the token usage may be missing.",
-        _PATIENCE_AFTER_FINISH,
-    )
+        return await read

@@ -7,12 +7,9 @@ over each transport; with `ask_stream`, for the streams among them.
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
-import pytest
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from langchain_core.language_models import LanguageModelInput
@@ -43,7 +40,7 @@ class Ask:
     """A way to ask a model."""
 
     method: str
-    transport: str = "httpx"
+    transport: Literal["httpx", "aiohttp"] = "httpx"
 
     def __str__(self) -> str:
         return self.method if self.transport == "httpx" else f"{self.method}-aiohttp"
@@ -52,16 +49,10 @@ class Ask:
     def streams(self) -> bool:
         return self.method.endswith("stream")
 
-    def choose_transport(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        if self.transport == "aiohttp":
-            pytest.importorskip("httpx_aiohttp")
-        else:
-            # As if the extra were not installed.
-            monkeypatch.setitem(sys.modules, "httpx_aiohttp", None)
-
     def __call__(
         self, model: ChatPmock, question: LanguageModelInput = "Hello"
     ) -> Outcome:
+        model = model.model_copy(update={"async_transport": self.transport})
         outcome = Outcome()
         started = time.monotonic()
         try:

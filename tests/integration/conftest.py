@@ -7,7 +7,6 @@ against the service itself; see `test_standard.py`. All else always stays on loo
 from __future__ import annotations
 
 import os
-import sys
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -64,7 +63,13 @@ def server() -> Iterator[PmockServer]:
 
 
 @pytest.fixture
-def make_model(server: PmockServer) -> MakeModel:
+def make_model(server: PmockServer, request: pytest.FixtureRequest) -> MakeModel:
+    transport = "httpx"
+    if "calls" in request.fixturenames:
+        transport = request.getfixturevalue("calls").transport
+    elif "transport" in request.fixturenames:
+        transport = request.getfixturevalue("transport")
+
     def make(**fields: Any) -> ChatPmock:
         ours = {
             "model": "gpt-5.1",
@@ -72,6 +77,7 @@ def make_model(server: PmockServer) -> MakeModel:
             "access_key": server.access_key,
             "secret_key": server.secret_key,
             "max_retries": 0,
+            "async_transport": transport,
         }
         return ChatPmock(**{**ours, **fields})
 
@@ -84,26 +90,21 @@ def model(make_model: MakeModel) -> ChatPmock:
 
 
 @pytest.fixture(params=["sync", "async", "aiohttp"])
-def calls(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Calls:
-    if request.param == "aiohttp":
-        pytest.importorskip("httpx_aiohttp")
-    else:
-        # As if the extra were not installed.
-        monkeypatch.setitem(sys.modules, "httpx_aiohttp", None)
-    return SyncCalls() if request.param == "sync" else AsyncCalls()
+def calls(request: pytest.FixtureRequest) -> Calls:
+    if request.param == "sync":
+        return SyncCalls()
+    return AsyncCalls("aiohttp" if request.param == "aiohttp" else "httpx")
 
 
 @pytest.fixture(params=WAYS, ids=str)
-def ask(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ask:
+def ask(request: pytest.FixtureRequest) -> Ask:
     way: Ask = request.param
-    way.choose_transport(monkeypatch)
     return way
 
 
 @pytest.fixture(params=[way for way in WAYS if way.streams], ids=str)
-def ask_stream(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ask:
+def ask_stream(request: pytest.FixtureRequest) -> Ask:
     way: Ask = request.param
-    way.choose_transport(monkeypatch)
     return way
 
 

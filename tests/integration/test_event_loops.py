@@ -21,6 +21,7 @@ from tests.integration.raw_server import CLOSE, RESET, Close, RawServer, answer,
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from types import FrameType
 
     from tests.integration.conftest import MakeModel
 
@@ -31,12 +32,7 @@ each_setting = pytest.mark.parametrize("max_retries", [0, 2])
 
 
 @pytest.fixture(params=["httpx", "aiohttp"])
-def transport(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    if request.param == "aiohttp":
-        pytest.importorskip("httpx_aiohttp")
-    else:
-        # As if the extra were not installed.
-        monkeypatch.setitem(sys.modules, "httpx_aiohttp", None)
+def transport(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
@@ -357,31 +353,39 @@ def test_streams_that_are_left_open_close_with_the_loop(
 def test_leaving_a_stream_closes_its_connection() -> None:
     with PmockServer(delay=0.01) as server:
         server.script(LONG)
+        threads = threading.active_count()
         for chunk in model_of(server).stream("Hello"):
             if chunk.text:
                 break
+        assert threading.active_count() == threads  # closed in this one
         assert wait_until(lambda: server.open_connections == 0) < 1
 
 
 @leaves_nothing
 def test_a_stream_may_be_collected_while_httpcores_pool_is_locked() -> None:
-    def collect() -> None:
-        # Python's collector runs whenever an object is made: under this lock too.
-        with pool._optional_thread_lock:
+    # Python's collector runs whenever an object is made: under this lock too.
+    locked = "_assign_requests_to_connections"
+
+    def collect(frame: FrameType, *_: object) -> None:
+        if frame.f_code.co_name == locked:
             streams.clear()
-        collected.set()
+
+    def ask() -> None:
+        sys.setprofile(collect)
+        answers.append(model.invoke("Hello").text)
 
     with PmockServer(delay=0.01) as server:
-        server.script(LONG)
-        streams = [model_of(server).stream("Hello")]
+        model = model_of(server)
+        server.script(LONG, HELLO)
+        streams = [model.stream("Hello")]
         next(streams[0])
-        [client] = _pools.shared_pools().clients
-        pool: Any = client._transport._pool  # type: ignore[attr-defined]
-        collected = threading.Event()
-        threading.Thread(target=collect, daemon=True).start()
-        assert collected.wait(5)
-        assert wait_until(lambda: server.open_connections == 0) < 1
-        wait_until(lambda: pool.connections == [])
+        answers: list[str] = []
+        asking = threading.Thread(target=ask, daemon=True)
+        asking.start()
+        asking.join(5)
+        assert answers == [HELLO]
+        assert streams == []
+        wait_until(lambda: server.open_connections == 1)
 
 
 @leaves_nothing

@@ -111,7 +111,10 @@ def test_a_minute_that_ends_on_the_way(
         assert ask(model).text == HELLO
         assert [request.status for request in server.requests] == [401, 200]
         # The network's delay alone says nothing about the clock.
-        assert PmockAuth(server.access_key, server.secret_key).clock_offset == 0
+        assert (
+            PmockAuth(server.access_key, server.secret_key).clock_offset(server.url)
+            == 0
+        )
 
 
 # --- Clocks that are off -------------------------------------------------------------

@@ -236,7 +236,7 @@ def test_the_finish_reason_is_enough_though_the_service_stalls(
     patience: float,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_body, "_PATIENCE_AFTER_FINISH", patience)
+    monkeypatch.setattr(_body, "_AFTER_FINISH", patience)
     stalled = Odd("stalled", [*stream(HEL, LO, FINISH)[:-1], STALL])
     with odd_model(stalled, timeout=timeout) as (model, server):
         outcome = ask_stream(model)

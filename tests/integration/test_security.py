@@ -225,7 +225,7 @@ def test_shared_clients_keep_no_cookies(calls: Calls) -> None:
     with RawServer(whole(answer("Hello"), headers=cookie)) as server:
         # By name: aiohttp keeps cookies of names alone, never of addresses.
         by_name = server.url.replace("127.0.0.1", "localhost")
-        model = raw_model(server, base_url=by_name)
+        model = raw_model(server, base_url=by_name, async_transport=calls.transport)
         in_turn = {"max_concurrency": 1}
         answers = calls.batch(model, ["Hello", "Hello"], config=in_turn)
     assert [message.text for message in answers] == ["Hello", "Hello"]

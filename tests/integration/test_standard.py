@@ -7,7 +7,6 @@ They run against a local server; with `PMOCK_LIVE=1`, `PMOCK_ACCESS_KEY` and
 from __future__ import annotations
 
 import struct
-import sys
 import wave
 import zlib
 from io import BytesIO
@@ -97,7 +96,7 @@ DOWNLOADS = {".pdf": pdf, ".wav": wav, ".png": png}
 
 class Standard(ChatModelIntegrationTests):
     server: PmockServer | None
-    aiohttp: bool
+    transport: Literal["httpx", "aiohttp"]
 
     @pytest.fixture(autouse=True)
     def _local_files(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,12 +108,6 @@ class Standard(ChatModelIntegrationTests):
             return httpx.Response(200, content=DOWNLOADS[ending]())
 
         monkeypatch.setattr(httpx, "get", get)
-
-    @pytest.fixture(autouse=True)
-    def _transport(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Run once with the extra `aiohttp` and once without."""
-        if not self.aiohttp:
-            monkeypatch.setitem(sys.modules, "httpx_aiohttp", None)
 
     @pytest.fixture(autouse=True)
     def _service(self, request: pytest.FixtureRequest) -> Iterator[None]:
@@ -233,7 +226,7 @@ class Standard(ChatModelIntegrationTests):
 
 
 class TestJsonSchema(Standard):
-    aiohttp = False
+    transport = "httpx"
 
     @property
     def structured_output_kwargs(self) -> dict[str, Any]:
@@ -241,7 +234,7 @@ class TestJsonSchema(Standard):
 
 
 class TestFunctionCalling(Standard):
-    aiohttp = True
+    transport = "aiohttp"
 
     @property
     def structured_output_kwargs(self) -> dict[str, Any]:

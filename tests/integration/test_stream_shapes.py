@@ -169,13 +169,14 @@ def test_a_whole_answer_in_place_of_a_stream(
 GZIP = {"Content-Encoding": "gzip"}
 
 
-def model_of(service: RawServer) -> ChatPmock:
+def model_of(service: RawServer, calls: Calls | None = None) -> ChatPmock:
     return ChatPmock(
         model="gpt-5.1",
         base_url=service.url,
         access_key="ak-example",
         secret_key="sk-example",
         max_retries=0,
+        async_transport=calls.transport if calls else "httpx",
     )
 
 
@@ -188,13 +189,13 @@ def compressed(*events: bytes) -> list[bytes]:
 def test_a_compressed_answer(calls: Calls) -> None:
     body = gzip.compress(json.dumps(WHOLE).encode())
     with RawServer(whole(body, headers=GZIP)) as service:
-        assert calls.invoke(model_of(service), "Hi").content == TEXT
+        assert calls.invoke(model_of(service, calls), "Hi").content == TEXT
 
 
 def test_a_compressed_stream(calls: Calls) -> None:
     events = sse(chunk(delta("你好")), chunk(delta(" 👋")), chunk(END))
     with RawServer(stream(*compressed(*events), headers=GZIP)) as service:
-        chunks = calls.stream(model_of(service), "Hi")
+        chunks = calls.stream(model_of(service, calls), "Hi")
         assert [c.content for c in chunks] == ["你好", " 👋", ""]
 
 

@@ -12,10 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from langchain_pmock import ChatPmock
+from langchain_pmock import ChatPmock, PmockAuth
+from langchain_pmock._gateway.client import PmockClient
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+    from collections.abc import (
+        AsyncIterator,
+        Callable,
+        Iterable,
+        Iterator,
+        Mapping,
+    )
 
     Answer = Callable[[], httpx.Response] | Exception
 
@@ -171,6 +178,46 @@ def make_model(**kwargs: Any) -> ChatPmock:
     if "model_name" not in kwargs:
         kwargs = {"model": "gpt-5.1", **kwargs}
     return ChatPmock(**{"access_key": ACCESS_KEY, "secret_key": SECRET_KEY, **kwargs})
+
+
+BODY: Json = {"model": "gpt-5.1", "messages": [{"role": "user", "content": "你好"}]}
+
+
+class Texts:
+    """A parser that yields the text of each delta, and `end` at the end."""
+
+    def __init__(self) -> None:
+        self.finished = False
+        self.trace_id = "trace-1"
+
+    def event(self, envelope: Mapping[str, Any]) -> str | None:
+        for choice in envelope["data"]["choices"]:
+            self.finished = self.finished or "finishReason" in choice
+            text: str | None = choice["delta"].get("content")
+            return text
+        return None
+
+    def end(self) -> str:
+        return "end"
+
+
+def client_of(service: Service, **kwargs: Any) -> PmockClient:
+    """A client of the gateway that talks to this service; it does not try again."""
+    transport = httpx.MockTransport(service)
+    defaults = {
+        "auth": PmockAuth(ACCESS_KEY, SECRET_KEY),
+        "base_url": BASE_URL,
+        "timeout": httpx.Timeout(5),
+        "max_retries": 0,
+        "http_client": httpx.Client(transport=transport),
+        "http_async_client": httpx.AsyncClient(transport=transport),
+    }
+    return PmockClient(**{**defaults, **kwargs})
+
+
+def read_stream(*pieces: bytes | Exception, parser: Any = Texts) -> list[Any]:
+    """What the gateway makes of a stream that comes in these pieces."""
+    return list(client_of(Service(streams(*pieces))).stream(BODY, parser))
 
 
 def cuts(data: bytes, places: Iterable[int]) -> list[bytes]:

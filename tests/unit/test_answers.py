@@ -283,9 +283,8 @@ def test_an_answer_of_another_shape(data: Json) -> None:
     request = httpx.Request("POST", BASE_URL)
     response = httpx.Response(200, content=body, request=request)
     with pytest.raises(PmockResponseError, match="Trace id: trace-1") as caught:
-        read_answer(response, PmockAuth(ACCESS_KEY, SECRET_KEY), chat_result)
+        read_answer(body, response, PmockAuth(ACCESS_KEY, SECRET_KEY), chat_result)
     assert (caught.value.code, caught.value.status_code) == (200, 200)
     assert caught.value.trace_id == "trace-1"
     assert caught.value.response is not None
     assert caught.value.response.content == body
-    assert isinstance(caught.value.__cause__, UNREADABLE)

@@ -16,6 +16,7 @@ from langchain_pmock.auth import (
     ACCESS_KEY_HEADER,
     ACCESS_TOKEN_HEADER,
     PmockAuth,
+    measure_clock,
     sign,
 )
 
@@ -207,7 +208,7 @@ def test_a_minute_that_ends_on_the_way_is_signed_again(
     assert first.headers[ACCESS_TOKEN_HEADER] != second.headers[ACCESS_TOKEN_HEADER]
     assert first.content == second.content == b'{"model":"gpt-5.1"}'
     # The clock was right all along; only the network was slow.
-    assert auth.clock_offset == 0
+    assert auth.clock_offset(URL) == 0
 
 
 @pytest.mark.parametrize("offset", [-86400, -61, 61, 3600])
@@ -219,7 +220,7 @@ def test_a_clock_that_is_off_is_learned_from_one_answer(
 
     assert send(service, auth).status_code == 200
     assert len(service.requests) == 2
-    assert auth.clock_offset == pytest.approx(offset, abs=1)
+    assert auth.clock_offset(URL) == pytest.approx(offset, abs=1)
 
     assert send(service, auth).status_code == 200
     assert len(service.requests) == 3
@@ -236,7 +237,7 @@ def test_a_clock_that_is_a_little_ahead_is_learned_at_the_end_of_a_minute(
 
     assert send(service, auth).status_code == 200
     assert len(service.requests) == 2
-    assert auth.clock_offset == pytest.approx(-ahead, abs=1)
+    assert auth.clock_offset(URL) == pytest.approx(-ahead, abs=1)
 
 
 def test_what_one_learned_all_with_its_access_key_use(
@@ -248,7 +249,7 @@ def test_what_one_learned_all_with_its_access_key_use(
     other = PmockAuth(access_key, SECRET_KEY)
     assert send_async(service, other).status_code == 200
     assert len(service.requests) == 3
-    assert PmockAuth(f"{access_key}-2", SECRET_KEY).clock_offset == 0
+    assert PmockAuth(f"{access_key}-2", SECRET_KEY).clock_offset(URL) == 0
 
 
 def test_a_clock_that_was_set_right_is_unlearned(access_key: str, clock: Clock) -> None:
@@ -258,7 +259,7 @@ def test_a_clock_that_was_set_right_is_unlearned(access_key: str, clock: Clock) 
 
     service.now = clock
     assert send_sync(service, auth).status_code == 200
-    assert auth.clock_offset == 0
+    assert auth.clock_offset(URL) == 0
 
 
 @pytest.mark.parametrize(
@@ -279,7 +280,7 @@ def test_without_a_usable_date_nothing_is_learned(
 
     response = send(lambda _: httpx.Response(401, headers=headers), auth)
     assert response.status_code == 401
-    assert auth.clock_offset == 0
+    assert auth.clock_offset(URL) == 0
 
 
 @pytest.mark.parametrize("zone", ["GMT", "-0000", "+0000", ""])
@@ -295,14 +296,15 @@ def test_a_date_is_in_utc_whatever_this_machines_zone(
         time.tzset()
         send_sync(lambda _: httpx.Response(401, headers={"Date": date}), auth)
     time.tzset()
-    assert auth.clock_offset == 0
+    assert auth.clock_offset(URL) == 0
 
 
 def test_what_was_not_signed_here_teaches_nothing(access_key: str) -> None:
     auth = PmockAuth(access_key, SECRET_KEY)
     request = httpx.Request("POST", URL)
-    auth.learn_clock(httpx.Response(401, headers={"Date": DATE}, request=request))
-    assert auth.clock_offset == 0
+    response = httpx.Response(401, headers={"Date": DATE}, request=request)
+    assert measure_clock(response) == 0
+    assert auth.clock_offset(URL) == 0
 
 
 def test_a_wrong_secret_costs_two_requests(
@@ -328,7 +330,7 @@ def test_other_errors_are_not_sent_again(
     auth = PmockAuth(access_key, SECRET_KEY)
     assert send(handler, auth).status_code == status
     assert len(requests) == 1
-    assert auth.clock_offset == 0
+    assert auth.clock_offset(URL) == 0
 
 
 def test_neither_key_is_shown(access_key: str) -> None:

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from langchain_pmock import PmockAuth, PmockAuthenticationError, sign
-from tests.unit.service import SECRET_KEY, Service, event, fails, streams
-from tests.unit.test_client import (
-    CHUNK,
-    apost,
-    astream,
+from tests.unit.service import (
+    BASE_URL,
+    SECRET_KEY,
+    Service,
     client_of,
-    good,
-    post,
-    stream,
+    event,
+    fails,
+    streams,
 )
+from tests.unit.test_client import CHUNK, apost, astream, good, post, stream
 
 if TYPE_CHECKING:
     from tests.unit.service import Answer
@@ -121,6 +121,45 @@ def test_the_clock_is_learned_from_the_refusal(
     access_key = service.requests[0].headers["wuinai-access-key"]
     wrong, right = (sign(access_key, SECRET_KEY, now + o) for o in (0, offset))
     assert tokens == [wrong, right, right]
+
+
+@pytest.mark.parametrize("form", FORMS[:2])
+def test_a_clock_that_is_refused_too_is_not_learned(
+    way: Way, form: str, auth: PmockAuth, now: float
+) -> None:
+    date = formatdate(now + 3600, usegmt=True)
+    with pytest.raises(PmockAuthenticationError):
+        way(client_of(Service(refusals(way, date=date)[form]), auth=auth))
+    assert auth.clock_offset(BASE_URL) == 0
+    # What was learned before is forgotten once it is refused.
+    auth.keep_clock_offset(BASE_URL, 500.0)
+    with pytest.raises(PmockAuthenticationError):
+        way(client_of(Service(refusals(way, date=date)[form]), auth=auth))
+    assert auth.clock_offset(BASE_URL) == 0
+
+
+def test_the_clock_of_one_origin_is_not_that_of_another(
+    way: Way, auth: PmockAuth, now: float
+) -> None:
+    date = formatdate(now + 3600, usegmt=True)
+    service = Service(refusals(way, date=date)["as an envelope"], good(way))
+    way(client_of(service, auth=auth))
+    assert auth.clock_offset(BASE_URL) == pytest.approx(3600, abs=1)
+    assert auth.clock_offset("https://elsewhere.invalid/api") == 0
+    assert auth.clock_offset(BASE_URL.replace("https", "http")) == 0
+
+
+@pytest.mark.parametrize("days", [-400, -2, 2, 400])
+def test_no_token_is_made_for_another_day(
+    way: Way, days: int, auth: PmockAuth, now: float
+) -> None:
+    date = formatdate(now + days * 86400, usegmt=True)
+    service = Service(refusals(way, date=date)["as an envelope"], good(way))
+    way(client_of(service, auth=auth))
+    tokens = {request.headers["wuinai-access-token"] for request in service.requests}
+    access_key = service.requests[0].headers["wuinai-access-key"]
+    assert tokens == {sign(access_key, SECRET_KEY, now)}
+    assert auth.clock_offset(BASE_URL) == 0
 
 
 def test_the_hint_at_the_clock(way: Way, auth: PmockAuth, now: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from email.utils import formatdate
 from typing import Any
 
 import httpx
@@ -22,11 +23,10 @@ from langchain_pmock import (
     PmockRateLimitError,
     PmockResponseError,
 )
-from langchain_pmock import auth as auth_module
 from langchain_pmock._gateway.envelope import (
     failure,
     is_success,
-    read_envelope,
+    read_answer,
 )
 from langchain_pmock.auth import ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER
 from tests.unit.service import ACCESS_KEY, BASE_URL, SECRET_KEY, dump, envelope
@@ -50,7 +50,7 @@ def fail(payload: Any, status: int = 200, **headers: str) -> PmockError:
 def test_success(code: object, data: dict[str, Any]) -> None:
     answer = {**envelope(data), "code": code}
     assert is_success(answer)
-    assert read_envelope(dump(answer), response_of(), AUTH) == answer
+    assert read_answer(dump(answer), response_of(), AUTH, dict) == answer
 
 
 @pytest.mark.parametrize(
@@ -74,14 +74,14 @@ def test_success(code: object, data: dict[str, Any]) -> None:
 def test_no_success(value: object) -> None:
     assert not is_success(value)
     with pytest.raises(PmockError):
-        read_envelope(dump(value), response_of(), AUTH)
+        read_answer(dump(value), response_of(), AUTH, dict)
 
 
 def test_no_success_of_another_http_status() -> None:
     with pytest.raises(PmockAPIError):
-        read_envelope(dump(envelope({})), response_of(500), AUTH)
+        read_answer(dump(envelope({})), response_of(500), AUTH, dict)
     with pytest.raises(PmockResponseError):
-        read_envelope(dump(envelope({})), response_of(201), AUTH)
+        read_answer(dump(envelope({})), response_of(201), AUTH, dict)
 
 
 @pytest.mark.parametrize(
@@ -127,8 +127,9 @@ def test_class_by_status_and_code(
         ({}, "(400): {}."),
         ([1, 2], "(400): [1,2]."),
         (b"", "(400): Bad Request."),
-        (b"<h1>Bad   Request</h1><script>x()</script>", "(400): Bad Request."),
-        (b"<style>\nh1 {}\n</style><HEAD><title>t</title></HEAD><p>a<br>b", ": a b."),
+        (b"<h1>Bad   Request</h1>", "(400): Bad Request."),
+        (b"<head><style>\nh1 {}\n</style></head><body><p>a<br>b", ": a b."),
+        ({"code": 400, "message": "a\nFAKE: b\x1b[31m\x00"}, "a FAKE: b\\x1b[31m\\x00"),
         (b"x" * 1000, "x" * 200 + "..."),
         (b"\xff", "\ufffd"),
     ],
@@ -195,22 +196,33 @@ def test_a_redirect_is_an_error_that_says_where_to() -> None:
 
 
 @pytest.mark.parametrize(
-    ("offset", "said"),
+    ("offset", "hint"),
     [
-        (0.0, ""),
-        (0.4, ""),
-        (90.2, "clock is 90 s behind the service's"),
-        (-90.2, "clock is 90 s ahead of the service's"),
+        (0, ""),
+        (5, ""),
+        (90, "clock is 90 s behind the service's"),
+        (-90, "clock is 90 s ahead of the service's"),
     ],
 )
 def test_a_wrong_clock_is_hinted_at(
-    offset: float, said: str, monkeypatch: pytest.MonkeyPatch
+    offset: int, hint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(auth_module._clock_offsets, ACCESS_KEY, offset)
-    text = str(fail({"code": 401, "message": "no"}))
-    assert said in text
-    assert ("s clock is 9" in text) == bool(said)
-    assert "clock is 9" not in str(fail({"code": 403, "message": "no"}))
+    monkeypatch.setattr(time, "time", lambda: 1768809934.5)
+    date = formatdate(1768809934 + offset, usegmt=True)
+    text = str(fail({"code": 401, "message": "no"}, date=date))
+    assert hint in text
+    assert ("s clock is 9" in text) == bool(hint)
+    assert "clock is 9" not in str(fail({"code": 403, "message": "no"}, date=date))
+
+
+def test_a_trace_id_cannot_forge_a_log() -> None:
+    error = fail(
+        {"code": 500, "message": "no", "traceId": "t\nERROR forged" + "x" * 999}
+    )
+    assert error.trace_id is not None
+    assert error.trace_id.startswith("t ERROR forged")
+    assert len(error.trace_id) < 210
+    assert error.request_id == error.trace_id
 
 
 @pytest.mark.parametrize("status", [200, 401])

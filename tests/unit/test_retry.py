@@ -12,11 +12,10 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tenacity import RetryCallState, Retrying
 
-from langchain_pmock import errors
+from langchain_pmock import PmockAuth, errors
 from langchain_pmock._gateway import retry as _retry
-from langchain_pmock._gateway.retry import async_attempt, attempt, retry_after, wait
+from langchain_pmock._gateway.retry import async_attempt, attempt, retry_after
 from langchain_pmock.errors import (
     PmockAPIError,
     PmockAuthenticationError,
@@ -37,24 +36,24 @@ IN_20_S = formatdate(NOW + 20, usegmt=True)
 
 def error_with(headers: dict[str, str]) -> PmockRateLimitError:
     encoded = httpx.Headers(headers, encoding="utf-8")
-    response = httpx.Response(429, headers=encoded)
+    request = httpx.Request("POST", "https://gateway.invalid")
+    response = httpx.Response(429, headers=encoded, request=request)
     return PmockRateLimitError("slow down", status_code=429, response=response)
 
 
-def is_refused(error: PmockError) -> bool:
-    return error.code == 401
+AUTH = PmockAuth("ak-example", "sk-example")
 
 
 def run_sync(max_retries: int, func: Attempt) -> str:
-    return attempt(max_retries, is_refused, func)
+    return attempt(max_retries, AUTH, lambda _: func())
 
 
 def run_async(max_retries: int, func: Attempt) -> str:
-    async def async_func() -> str:
+    async def async_func(_: object) -> str:
         return func()
 
     async def run() -> str:
-        return await async_attempt(max_retries, is_refused, async_func)
+        return await async_attempt(max_retries, AUTH, async_func)
 
     return asyncio.run(run())
 
@@ -143,36 +142,63 @@ def test_any_retry_after_is_a_wait_or_none(value: str, date: str | None) -> None
     assert seconds is None or seconds >= 0
 
 
-@pytest.mark.parametrize("error", [None, ValueError(), PmockError("no response")])
-def test_no_retry_after_without_a_response(error: Exception | None) -> None:
-    assert retry_after(error) is None
+def test_no_retry_after_without_a_response() -> None:
+    assert retry_after(PmockError("no response")) is None
 
 
-def state_of(error: Exception, attempt: int) -> RetryCallState:
-    state = RetryCallState(Retrying(), None, (), {})
-    state.attempt_number = attempt
-    state.set_exception((type(error), error, None))
-    return state
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long it waited; it does not really wait."""
+    waits: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    monkeypatch.setattr(time, "sleep", waits.append)
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    return waits
 
 
-@pytest.mark.parametrize(
-    ("attempt", "longest"),
-    [(1, 0.5), (2, 1), (3, 2), (4, 4), (5, 8), (6, 8), (5000, 8)],
-)
-def test_waits_are_random_and_grow(attempt: int, longest: float) -> None:
-    state = state_of(PmockAPIError("text"), attempt)
-    waits = [wait(state) for _ in range(500)]
-    assert all(0 <= seconds <= longest for seconds in waits)
-    # Full jitter: all of the range, from the shortest on.
-    assert min(waits) < longest * 0.1
-    assert max(waits) > longest * 0.9
+@pytest.mark.parametrize("run", [run_sync, run_async])
+def test_waits_are_random_and_grow(run: Run, waits: list[float]) -> None:
+    def fail() -> str:
+        raise PmockAPIError("text")
+
+    rounds, longest = 300, [0.5, 1, 2, 4, 8, 8]
+    for _ in range(rounds):
+        with pytest.raises(PmockAPIError):
+            run(len(longest), fail)
+    for place, most in enumerate(longest):
+        of_place = waits[place :: len(longest)]
+        assert len(of_place) == rounds
+        assert max(of_place) <= most
+        # Full jitter: all of the range, from the shortest on.
+        assert min(of_place) < most * 0.1
+        assert max(of_place) > most * 0.9
+
+
+def test_many_retries_do_not_overflow(waits: list[float]) -> None:
+    def fail() -> str:
+        raise PmockAPIError("text")
+
+    with pytest.raises(PmockAPIError):
+        run_sync(5000, fail)
+    assert len(waits) == 5000
+    assert max(waits) <= 8
 
 
 @pytest.mark.parametrize(
     ("value", "seconds"), [("0", 0), ("3", 3), ("60", 60), ("61", 60), ("9" * 400, 60)]
 )
-def test_the_service_may_ask_for_up_to_a_minute(value: str, seconds: float) -> None:
-    assert wait(state_of(error_with({"retry-after": value}), 1)) == seconds
+def test_the_service_may_ask_for_up_to_a_minute(
+    value: str, seconds: float, waits: list[float]
+) -> None:
+    def fail() -> str:
+        raise error_with({"retry-after": value})
+
+    with pytest.raises(PmockRateLimitError):
+        run_sync(1, fail)
+    assert waits == [seconds]
 
 
 RETRYABLE = {
@@ -197,6 +223,12 @@ def test_which_errors_are_tried_again(name: str, run: Run) -> None:
     with pytest.raises(PmockError, match=f"attempt {3 if name in RETRYABLE else 1}"):
         run(2, fail)
     assert attempts == (3 if name in RETRYABLE else 1)
+
+
+def refusal() -> PmockError:
+    request = httpx.Request("POST", "https://gateway.invalid")
+    response = httpx.Response(401, request=request)
+    return PmockAuthenticationError("text", code=401, response=response)
 
 
 @pytest.mark.parametrize("max_retries", [0, 1, 5])
@@ -235,7 +267,7 @@ def test_after_a_refusal_each_attempt_is_sent_once_more(
     def func() -> str:
         match left.pop(0) if left else "":
             case "refused":
-                raise PmockAuthenticationError("text", code=401)
+                raise refusal()
             case "broken":
                 raise PmockAPIError("text")
         return "done"

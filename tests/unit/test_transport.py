@@ -7,14 +7,12 @@ import logging
 import threading
 import time
 import traceback
-import types
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
 from langchain_pmock import (
-    PmockAuth,
     PmockConnectionError,
     PmockError,
     PmockRateLimitError,
@@ -23,208 +21,267 @@ from langchain_pmock import (
     PmockTimeoutError,
 )
 from langchain_pmock._gateway import stream as module
-from langchain_pmock._gateway.deadline import Watch, hang_up
-from langchain_pmock._gateway.exceptions import TransportErrors
-from langchain_pmock._gateway.pools import Loan, Pools
-from langchain_pmock._gateway.stream import AsyncBody, Body
 from langchain_pmock.auth import ACCESS_TOKEN_HEADER
-from tests.unit.service import ACCESS_KEY, BASE_URL, SECRET_KEY
+from tests.unit.service import (
+    ACCESS_KEY,
+    BODY,
+    Json,
+    Service,
+    Texts,
+    chunk_of,
+    client_of,
+    envelope,
+    event,
+    events,
+    streams,
+    whole,
+)
+from tests.unit.test_client import apost, astream, good, post, stream
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping
+    from collections.abc import AsyncIterator, Iterator
+
+    from tests.unit.test_client import Way
+
+EVERY_WAY = [post, apost, stream, astream]
+every_way = pytest.mark.parametrize("way", EVERY_WAY)
+each_stream = pytest.mark.parametrize("way", [stream, astream])
+
+# --- Errors of transports ------------------------------------------------------------
 
 
-AUTH = PmockAuth(ACCESS_KEY, SECRET_KEY)
-
-
-class Stream:
-    """How far the reading of a stream has come."""
-
-    def __init__(self, *, complete: bool = False) -> None:
-        self.complete = complete
-        self.done = False
-
-    def progress(self) -> str:
-        return "it ended after 3 events"
-
-    def known(self) -> dict[str, Any]:
-        return {"status_code": 200, "trace_id": "trace-1"}
-
-
+@every_way
 @pytest.mark.parametrize(
-    ("error", "has_begun", "cls"),
+    ("error", "cls"),
     [
-        (httpx.ConnectError("refused"), False, PmockConnectionError),
-        (httpx.ConnectError("refused"), True, PmockStreamInterruptedError),
-        (httpx.RemoteProtocolError("bye"), False, PmockConnectionError),
-        (httpx.ReadError("reset"), True, PmockStreamInterruptedError),
-        (httpx.ConnectTimeout("slow"), False, PmockTimeoutError),
-        (httpx.ReadTimeout("slow"), True, PmockTimeoutError),
-        (httpx.PoolTimeout("slow"), False, PmockTimeoutError),
-        (httpx.DecodingError("gzip"), False, PmockResponseError),
-        (httpx.DecodingError("gzip"), True, PmockResponseError),
-        (httpx.UnsupportedProtocol("x"), False, PmockConnectionError),
+        (httpx.ConnectError("refused"), PmockConnectionError),
+        (httpx.RemoteProtocolError("bye"), PmockConnectionError),
+        (httpx.ConnectTimeout("slow"), PmockTimeoutError),
+        (httpx.PoolTimeout("slow"), PmockTimeoutError),
+        (httpx.DecodingError("gzip"), PmockResponseError),
+        (httpx.UnsupportedProtocol("x"), PmockConnectionError),
+        (httpx.ConnectError(""), PmockConnectionError),
     ],
 )
-def test_transport_errors(
-    error: httpx.RequestError,
-    has_begun: bool,
-    cls: type[PmockError],
+def test_errors_before_the_answer(
+    way: Way, error: httpx.RequestError, cls: type[PmockError]
 ) -> None:
-    error.request = httpx.Request("POST", BASE_URL)
-    AUTH.sign_request(error.request)
-    assert ACCESS_TOKEN_HEADER in error.request.headers
-    ours = TransportErrors(AUTH, Stream() if has_begun else None)
-    with pytest.raises(PmockError) as caught, ours:
-        raise error
+    with pytest.raises(cls) as caught:
+        way(client_of(Service(error)))
     assert type(caught.value) is cls
-    assert f"{error} ({type(error).__name__})" in str(caught.value)
-    assert ("it ended after 3 events" in str(caught.value)) == has_begun
-    assert caught.value.trace_id == ("trace-1" if has_begun else None)
-    assert caught.value.status_code == (200 if has_begun else None)
-    assert ("Trace id: trace-1." in str(caught.value)) == has_begun
+    assert type(error).__name__ in str(caught.value)
     cause = caught.value.__cause__
-    assert isinstance(cause, type(error))
+    assert type(cause) is type(error)
     assert str(cause) == str(error)
     assert caught.value.__context__ is cause
 
 
-def test_no_secret_in_what_a_transport_quotes() -> None:
-    request = httpx.Request("POST", BASE_URL)
-    AUTH.sign_request(request)
-    token = request.headers[ACCESS_TOKEN_HEADER]
-    cause = ValueError(f"illegal header line: b'{token} {ACCESS_KEY}'")
-    error = httpx.RemoteProtocolError(str(cause), request=request)
-    with pytest.raises(PmockConnectionError) as caught, TransportErrors(AUTH):
-        raise error from cause
-    text = "".join(traceback.format_exception(caught.value))
-    assert "illegal header line: b'*** ***'" in text
-    assert token not in text
-    assert ACCESS_KEY not in text
+@each_stream
+@pytest.mark.parametrize(
+    ("error", "cls"),
+    [
+        (httpx.ReadError("reset"), PmockStreamInterruptedError),
+        (httpx.ReadTimeout("slow"), PmockTimeoutError),
+        (httpx.DecodingError("gzip"), PmockResponseError),
+    ],
+)
+def test_errors_in_a_stream(
+    way: Way, error: httpx.RequestError, cls: type[PmockError]
+) -> None:
+    service = Service(streams(event(envelope(chunk_of({"content": "a"}))), error))
+    with pytest.raises(cls, match="it ended after 1 events") as caught:
+        way(client_of(service))
+    assert caught.value.trace_id == "trace-1"
+    assert caught.value.status_code == 200
+    assert "Trace id: trace-1." in str(caught.value)
 
 
-def test_a_hook_of_the_users_may_raise_for_the_status() -> None:
-    request = httpx.Request("POST", BASE_URL)
-    AUTH.sign_request(request)
-    response = httpx.Response(429, json={"message": "slow"}, request=request)
-    with pytest.raises(PmockRateLimitError) as caught, TransportErrors(AUTH):
-        response.raise_for_status()
-    assert "slow" in str(caught.value)
-    assert caught.value.__context__ is None
+@pytest.mark.parametrize("way", [post, apost])
+def test_errors_in_a_whole_answer(way: Way) -> None:
+    service = Service(streams(b'{"code": 200', httpx.ReadError("reset")))
+    with pytest.raises(PmockConnectionError, match="cut off after 12 bytes") as caught:
+        way(client_of(service))
+    assert caught.value.status_code == 200
 
 
-def test_the_callers_own_exception_is_left_as_it_is() -> None:
+@every_way
+def test_the_status_of_an_error_counts_though_its_body_is_cut(way: Way) -> None:
+    def answer() -> httpx.Response:
+        cut = streams(b'{"code": 402, "mess', httpx.ReadError("reset"))
+        assert not isinstance(cut, Exception)
+        response = cut()
+        response.status_code = 402
+        return response
+
+    with pytest.raises(PmockError) as caught:
+        way(client_of(Service(answer), max_retries=3))
+    assert type(caught.value).__name__ == "PmockPaymentRequiredError"
+
+
+class Tokens(list[str]):
+    """Keeps tokens out of the variables of the test."""
+
+    __repr__ = object.__repr__
+
+
+@every_way
+def test_no_secret_in_what_a_transport_quotes(way: Way) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        tokens.append(request.headers[ACCESS_TOKEN_HEADER])
+        cause = ValueError(f"illegal header line: b'{tokens[-1]} {ACCESS_KEY}'")
+        text = f"{cause} via http://user:password@proxy"
+        raise httpx.RemoteProtocolError(text, request=request) from cause
+
+    tokens = Tokens()
+    transport = httpx.MockTransport(answer)
+    client = client_of(
+        Service(),
+        http_client=httpx.Client(transport=transport),
+        http_async_client=httpx.AsyncClient(transport=transport),
+    )
+    with pytest.raises(PmockConnectionError) as caught:
+        way(client)
+    lines = traceback.TracebackException.from_exception(
+        caught.value, capture_locals=True
+    )
+    text = "".join(lines.format())
+    assert "illegal header line: b'*** ***' via http://***@proxy" in text
+    assert tokens[-1] not in text
+
+
+@every_way
+def test_the_callers_own_exception_is_left_as_it_is(way: Way) -> None:
     mine, other = KeyError("mine"), RuntimeError("other")
     mine.__cause__, other.__context__ = other, mine  # a cycle
-
-    def ask() -> None:
-        with TransportErrors(AUTH):
-            raise httpx.ConnectError(ACCESS_KEY)
-
     try:
         raise mine
     except KeyError:
         before = mine.__traceback__
         with pytest.raises(PmockConnectionError) as caught:
-            ask()
+            way(client_of(Service(httpx.ConnectError(ACCESS_KEY))))
     assert mine.__traceback__ is before is not None
     assert mine.args == ("mine",)
     assert ACCESS_KEY not in str(caught.value)
     assert ACCESS_KEY not in repr(caught.value.__cause__)
 
 
-def test_an_exception_that_cannot_be_changed() -> None:
+@every_way
+def test_an_exception_that_cannot_be_changed(way: Way) -> None:
     class FrozenError(httpx.ConnectError):
         @property
         def args(self) -> tuple[str]:  # type: ignore[override]
             return ("refused",)
 
-    with pytest.raises(PmockConnectionError) as caught, TransportErrors(AUTH):
-        raise FrozenError("refused")
+    with pytest.raises(PmockConnectionError) as caught:
+        way(client_of(Service(FrozenError("refused"))))
     assert type(caught.value.__cause__) is httpx.ConnectError
 
 
-def test_transport_errors_without_a_request() -> None:
-    with pytest.raises(PmockConnectionError), TransportErrors(AUTH):
-        raise httpx.ConnectError("")
+def test_a_hook_of_the_users_may_raise_for_the_status() -> None:
+    def hook(response: httpx.Response) -> None:
+        response.read()
+        response.raise_for_status()
+
+    service = Service(whole({"message": "slow"}, 429))
+    http_client = httpx.Client(
+        transport=httpx.MockTransport(service), event_hooks={"response": [hook]}
+    )
+    with pytest.raises(PmockRateLimitError, match="slow") as caught:
+        post(client_of(service, http_client=http_client))
+    assert caught.value.__context__ is None
 
 
-def test_a_broken_end_of_a_complete_answer_is_no_error() -> None:
-    with TransportErrors(AUTH, Stream(complete=True)):
-        raise httpx.ReadError("reset")
+@every_way
+def test_other_exceptions_pass(way: Way) -> None:
+    error = KeyError("x")
+    with pytest.raises(KeyError) as caught:
+        way(client_of(Service(error)))
+    assert caught.value is error
 
 
-@pytest.mark.parametrize(
-    "ours", [TransportErrors(AUTH), TransportErrors(AUTH, Stream(complete=True))]
-)
-def test_other_errors_pass(ours: TransportErrors) -> None:
-    with pytest.raises(KeyError), ours:
-        raise KeyError
+# --- Bounds --------------------------------------------------------------------------
 
 
-# --- The rest of a body --------------------------------------------------------------
+@pytest.mark.parametrize("way", [post, apost])
+def test_an_answer_is_read_up_to_a_limit(way: Way) -> None:
+    piece = b" " * 1000
+    with pytest.raises(PmockResponseError, match="max_response_bytes=5000"):
+        way(client_of(Service(streams(*[piece] * 6)), max_response_bytes=5_000))
+    body = whole(envelope(chunk_of({"content": "Hello"})))
+    assert way(client_of(Service(body), max_response_bytes=5_000)) == ["Hello"]
 
 
-class Connection:
-    """Stands for httpx's connection: its socket can be shut down."""
-
-    def __init__(self) -> None:
-        self.hung_up = threading.Event()
-
-    def get_extra_info(self, name: str) -> Connection:
-        assert name == "socket"
-        return self
-
-    def shutdown(self, _how: int) -> None:
-        self.hung_up.set()
-
-
-def event(data: str) -> bytes:
-    return b'data: {"code": 200, "data": {"is": "%s"}}\n\n' % data.encode()
-
-
-DONE = b"data: [DONE]\n\n"
-
-
-class Parser:
-    """Takes each event for the one with the finish reason."""
-
-    finished = False
-    trace_id = None
-
-    def event(self, envelope: Mapping[str, Any]) -> str:
-        self.finished = True
-        return str(envelope["data"]["is"])
-
-    def end(self) -> str:
-        return "end"
-
-
-class Rest(httpx.SyncByteStream, httpx.AsyncByteStream):
-    """A body that goes on after its answer: pieces to give, seconds to wait before."""
-
-    def __init__(
-        self, *pieces: bytes | float, http_version: bytes = b"HTTP/1.1"
-    ) -> None:
-        self.pieces = (event("answer"), *pieces)
-        self.connection = Connection()
-        self.is_closed = False
-        self.response = httpx.Response(
-            200,
-            stream=self,
-            extensions={
-                "network_stream": self.connection,
-                "http_version": http_version,
-            },
-            request=httpx.Request("POST", BASE_URL),
+@each_stream
+def test_an_event_is_read_up_to_a_limit(way: Way) -> None:
+    piece = b"x" * 1000
+    with pytest.raises(PmockResponseError, match="max_response_bytes=5000"):
+        way(
+            client_of(
+                Service(streams(b"data: ", *[piece] * 9)), max_response_bytes=5_000
+            )
         )
+    # There is no limit on the stream itself.
+    many = events(*[chunk_of({"content": "a"})] * 100)
+    assert len(way(client_of(Service(streams(many)), max_response_bytes=5_000))) == 101
+
+
+@every_way
+def test_the_body_of_an_error_is_read_up_to_a_megabyte(way: Way) -> None:
+    read = 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal read
+        yield b'{"code": 503, "message": "'
+        while True:
+            read += 100_000
+            yield b"x" * 100_000
+
+    class Endless(httpx.SyncByteStream, httpx.AsyncByteStream):
+        def __iter__(self) -> Iterator[bytes]:
+            return endless()
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            for piece in endless():
+                yield piece
+
+    with pytest.raises(PmockError) as caught:
+        way(client_of(Service(lambda: httpx.Response(503, stream=Endless()))))
+    assert type(caught.value).__name__ == "PmockAPIError"
+    assert read < 2_000_000
+
+
+@every_way
+@pytest.mark.parametrize("encoding", ["br", "zstd", "gzip, gzip"])
+def test_an_encoding_without_a_bound_is_refused(way: Way, encoding: str) -> None:
+    service = Service(whole(b"{}", headers={"content-encoding": encoding}))
+    with pytest.raises(PmockResponseError, match="only gzip, deflate is accepted"):
+        way(client_of(service))
+
+
+# --- The time without a chunk --------------------------------------------------------
+
+ROLE = event(envelope(chunk_of({"role": "assistant"})))
+KEEP_ALIVES = {
+    "comments": b": ping\n\n",
+    "events without data": event({"code": 200}),
+    "chunks without choices": event(envelope(chunk_of(None))),
+    "other events": b"event: ping\ndata: {}\n\n",
+    "half an event": b"data: ",
+}
+
+
+class Slow(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """A body of pieces, with seconds to wait between them."""
+
+    def __init__(self, *pieces: bytes | float) -> None:
+        self.pieces: tuple[bytes | float, ...] = pieces
 
     def __iter__(self) -> Iterator[bytes]:
         for piece in self.pieces:
             if isinstance(piece, bytes):
                 yield piece
-            elif self.connection.hung_up.wait(piece):
-                return
+            else:
+                time.sleep(piece)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         for piece in self.pieces:
@@ -233,82 +290,166 @@ class Rest(httpx.SyncByteStream, httpx.AsyncByteStream):
             else:
                 await asyncio.sleep(piece)
 
+
+def answers(body: httpx.SyncByteStream) -> Service:
+    return Service(lambda: httpx.Response(200, stream=body))
+
+
+@each_stream
+@pytest.mark.parametrize("first", [[], [event(envelope(chunk_of({"content": "a"})))]])
+@pytest.mark.parametrize("kind", KEEP_ALIVES)
+def test_keep_alives_are_no_progress(way: Way, kind: str, first: list[bytes]) -> None:
+    pings: list[bytes | float] = [0.02, KEEP_ALIVES[kind]]
+    body = Slow(*first, *pings * 500)
+    client = client_of(answers(body), stream_chunk_timeout=0.2)
+    began = time.monotonic()
+    with pytest.raises(PmockTimeoutError, match=r"stream_chunk_timeout=0\.2 s"):
+        way(client)
+    assert time.monotonic() - began < 5
+
+
+@each_stream
+def test_slow_chunks_are_progress(way: Way) -> None:
+    chunk = event(envelope(chunk_of({"content": "a"})))
+    pieces: list[bytes | float] = [0.05, b": ping\n\n", 0.05, chunk]
+    body = Slow(*pieces * 4, event(b"[DONE]"))
+    client = client_of(answers(body), stream_chunk_timeout=0.3)
+    assert "".join(way(client)) == "aaaaend"
+
+
+@each_stream
+def test_without_a_limit_keep_alives_may_go_on(way: Way) -> None:
+    pings: list[bytes | float] = [0.01, b": ping\n\n"]
+    body = Slow(*pings * 30, events(chunk_of({"content": "a"})))
+    assert way(client_of(answers(body), stream_chunk_timeout=None)) == ["a", "end"]
+
+
+def test_the_time_of_the_consumer_does_not_count() -> None:
+    chunk = event(envelope(chunk_of({"content": "a"})))
+    body = Slow(chunk, b": ping\n\n", chunk, b": ping\n\n", event(b"[DONE]"))
+    client = client_of(answers(body), stream_chunk_timeout=0.05)
+    for _ in client.stream(BODY, Texts):
+        time.sleep(0.1)
+
+
+@each_stream
+def test_bytes_are_waited_for_no_longer_than_a_chunk(way: Way) -> None:
+    service = Service(good(way))
+    way(client_of(service, stream_chunk_timeout=3.0))
+    way(client_of(service, stream_chunk_timeout=None))
+    way(client_of(service, stream_chunk_timeout=50.0))
+    reads = [timeout["read"] for timeout in service.timeouts]  # type: ignore[index]
+    assert reads == [3.0, 5, 5]
+
+
+# --- The rest of a body --------------------------------------------------------------
+
+
+def finish(**fields: Any) -> bytes:
+    return event(envelope(chunk_of({"content": "answer"}, "stop", **fields)))
+
+
+def usage(number: int = 1) -> bytes:
+    return event(envelope(chunk_of(None, usage={"totalTokens": number})))
+
+
+DONE = event(b"[DONE]")
+LONG = 5.0
+
+
+class Connection:
+    """Stands for httpx's connection: its socket can be shut down."""
+
+    def __init__(self) -> None:
+        self.aborted = threading.Event()
+
+    def get_extra_info(self, name: str) -> Connection:
+        assert name == "socket"
+        return self
+
+    def shutdown(self, _how: int) -> None:
+        self.aborted.set()
+
+
+class Rest(Slow):
+    """A body that goes on after its answer."""
+
+    def __init__(
+        self, *pieces: bytes | float, http_version: bytes = b"HTTP/1.1"
+    ) -> None:
+        super().__init__(finish(), *pieces)
+        self.connection = Connection()
+        self.is_closed = False
+        self.read = 0
+        self.extensions: Json = {
+            "network_stream": self.connection,
+            "http_version": http_version,
+        }
+
+    def __iter__(self) -> Iterator[bytes]:
+        for piece in self.pieces:
+            if isinstance(piece, bytes):
+                self.read += 1
+                yield piece
+            elif self.connection.aborted.wait(piece):
+                return
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for piece in super().__aiter__():
+            self.read += 1
+            yield piece
+
     def close(self) -> None:
         self.is_closed = True
 
     async def aclose(self) -> None:
         self.is_closed = True
 
-    def read(self) -> list[bytes]:
-        """Read what comes after the answer."""
-        read = []
-        with httpx.Client() as client, Body[str](Loan(client), AUTH) as body:
-            body.begin(self.response, Parser())
-            assert list(body.begun) == ["answer"]
-            while (piece := body.read()) is not None:
-                read.append(piece)
-                list(body.reader.feed(piece))
+    def ask(self, way: Way) -> float:
+        """Read the answer; return how long that took."""
+        began = time.monotonic()
+        service = Service(
+            lambda: httpx.Response(200, stream=self, extensions=self.extensions)
+        )
+        assert way(client_of(service)) == ["answer", "end"]
         assert self.is_closed
-        return read
-
-    def aread(self) -> list[bytes]:
-        """Read what comes after the answer, asynchronously."""
-
-        async def read_async() -> list[bytes]:
-            read = []
-            async with httpx.AsyncClient() as client:
-                body: AsyncBody[str] = AsyncBody(Loan(client), AUTH)
-                await body.begin(self.response, Parser())
-                assert list(body.begun) == ["answer"]
-                while (piece := await body.read()) is not None:
-                    read.append(piece)
-                    list(body.reader.feed(piece))
-                await body.aclose()
-            assert self.is_closed
-            return read
-
-        return asyncio.run(read_async())
-
-
-READS = [Rest.read, Rest.aread]
-LONG = 5.0
+        return time.monotonic() - began
 
 
 @pytest.fixture
 def _short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_PATIENCE_AFTER_DONE", 0.02)
-    monkeypatch.setattr(module, "_PATIENCE_AFTER_FINISH", 0.1)
+    monkeypatch.setattr(module, "_AFTER_DONE", 0.02)
+    monkeypatch.setattr(module, "_AFTER_FINISH", 0.1)
 
 
-@pytest.mark.parametrize("read", READS)
+@each_stream
 def test_what_comes_after_the_finish_reason_is_read(
-    read: Any,
-    caplog: pytest.LogCaptureFixture,
+    way: Way, caplog: pytest.LogCaptureFixture
 ) -> None:
-    usage, more = event("usage"), event("more")
-    assert read(Rest(usage, 0.01, more)) == [usage, more]
-    assert read(Rest(usage, 0.01, DONE, b"!")) == [usage, DONE]
-    assert read(Rest()) == []
+    for pieces, read in (
+        ((usage(), 0.01, usage(2)), 3),
+        ((usage(), 0.01, DONE, b"!"), 4),
+        ((), 1),
+    ):
+        rest = Rest(*pieces)
+        rest.ask(way)
+        assert rest.read == read
     assert not caplog.records
 
 
 @pytest.mark.usefixtures("_short_patience")
-@pytest.mark.parametrize("read", READS)
+@each_stream
 @pytest.mark.parametrize(
     "pieces",
-    [(LONG,), (event("usage"), LONG), (b": ping\n\n", 0.02) * 200],
+    [(LONG,), (usage(), LONG), (b": ping\n\n", 0.02) * 200],
     ids=["nothing", "usage", "pings"],
 )
 def test_a_stream_left_open_after_the_finish_reason_is_ended(
-    read: Any,
-    pieces: tuple[bytes | float, ...],
-    caplog: pytest.LogCaptureFixture,
+    way: Way, pieces: tuple[bytes | float, ...], caplog: pytest.LogCaptureFixture
 ) -> None:
     rest = Rest(*pieces)
-    began = time.monotonic()
-    assert len(read(rest)) <= 10
-    assert time.monotonic() - began < LONG / 2
-    assert rest.connection.hung_up.is_set() == (read is Rest.read)
+    assert rest.ask(way) < LONG / 2
+    assert rest.connection.aborted.is_set() == (way is stream)
     [record] = caplog.records
     assert record.name == "langchain_pmock"
     assert record.levelno == logging.WARNING
@@ -316,87 +457,57 @@ def test_a_stream_left_open_after_the_finish_reason_is_ended(
 
 
 @pytest.mark.usefixtures("_short_patience")
-@pytest.mark.parametrize("read", READS)
-def test_a_body_left_open_after_done_is_left_without_a_word(
-    read: Any,
-    caplog: pytest.LogCaptureFixture,
+@each_stream
+def test_a_body_left_open_after_done_is_left_without_a_warning(
+    way: Way, caplog: pytest.LogCaptureFixture
 ) -> None:
     rest = Rest(DONE, LONG)
-    assert read(rest) == [DONE]
-    assert rest.connection.hung_up.is_set() == (read is Rest.read)
+    assert rest.ask(way) < LONG / 2
+    assert rest.connection.aborted.is_set() == (way is stream)
     assert not caplog.records
 
 
 @pytest.mark.usefixtures("_short_patience")
-def test_a_connection_with_other_streams_is_not_hung_up() -> None:
-    rest = Rest(DONE, 0.1, http_version=b"HTTP/2")
-    assert rest.read() == [DONE]
-    assert not rest.connection.hung_up.is_set()
+@pytest.mark.parametrize("extensions", [{}, {"http_version": b"HTTP/2"}])
+def test_a_connection_that_cannot_be_aborted(extensions: Json) -> None:
+    # It is shared with other streams, or nothing is known of it.
+    for pieces in ((DONE, LONG), (LONG,)):
+        rest = Rest(*pieces)
+        rest.extensions = {**extensions}
+        if extensions:
+            rest.extensions["network_stream"] = rest.connection
+        assert rest.ask(stream) < LONG / 2
+        assert not rest.connection.aborted.is_set()
 
 
 def test_one_thread_watches_all_reads() -> None:
     before = threading.active_count()
-    rests = [Rest(event("usage"), 0.05, DONE) for _ in range(20)]
-    threads = [threading.Thread(target=rest.read) for rest in rests]
+    rests = [Rest(usage(), 0.1, DONE, 0.1, b"") for _ in range(20)]
+    threads = [threading.Thread(target=rest.ask, args=[stream]) for rest in rests]
     for thread in threads:
         thread.start()
-    most = threading.active_count() - before
-    for thread in threads:
-        thread.join()
+    most = 0
+    while any(thread.is_alive() for thread in threads):
+        most = max(most, threading.active_count() - before)
+        time.sleep(0.005)
     assert most <= len(threads) + 1
-    until = time.monotonic() + LONG
-    while threading.active_count() > before:  # it ends when there is none left
-        assert time.monotonic() < until
-        time.sleep(0.01)
-    assert Rest(event("usage"), 0.01, DONE).read() == [event("usage"), DONE]
+    assert not any(rest.connection.aborted.is_set() for rest in rests)
 
 
-def test_a_client_is_given_back_where_no_thread_can_start(
+def test_the_answer_is_complete_though_no_thread_can_start(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def start(_: threading.Thread) -> None:
         msg = "can't start new thread"
         raise RuntimeError(msg)
 
-    def leave(pools: Pools[httpx.Client], rest: Rest) -> None:
-        with Body[str](pools.lend(), AUTH) as body:
-            body.begin(rest.response, Parser())
-            assert pools._busy == [1]
-            raise GeneratorExit
-
-    rest = Rest(LONG)
-    pools = Pools(lambda limits: httpx.Client(limits=limits))
-    monkeypatch.setattr(threading.Thread, "start", start)
-    with pytest.raises(RuntimeError, match="can't start new thread"):
-        leave(pools, rest)
-    assert rest.connection.hung_up.is_set()
-    assert pools._busy == [0]
-
-
-def test_no_frame_keeps_the_traceback_of_a_transport() -> None:
-    for ours in (TransportErrors(AUTH), TransportErrors(AUTH, Stream())):
-        with pytest.raises(PmockError) as caught, ours:
-            raise httpx.ReadError("reset")
-        frames = [frame for frame, _ in traceback.walk_tb(caught.value.__traceback__)]
-        [exit_] = [frame for frame in frames if frame.f_code.co_name == "__exit__"]
-        kept = exit_.f_locals.values()
-        assert not any(isinstance(value, types.TracebackType) for value in kept)
-
-
-def test_reads_are_watched_again_once_a_thread_can_start(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def start(_: threading.Thread) -> None:
-        msg = "can't start new thread"
-        raise RuntimeError(msg)
-
-    watch, rest = Watch(), Rest()
+    # The one thread may be running still, for an earlier test.
+    time.sleep(0.2)
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", start)
-        with (
-            pytest.raises(RuntimeError, match="can't start"),
-            watch.after(0, hang_up, rest.response),
-        ):
-            pass
-    with watch.after(0, hang_up, rest.response):
-        assert rest.connection.hung_up.wait(LONG)
+        for pieces in ((DONE, LONG), (LONG,)):
+            assert Rest(*pieces).ask(stream) < LONG / 2
+    monkeypatch.setattr(module, "_AFTER_FINISH", 0.1)
+    rest = Rest(LONG)
+    rest.ask(stream)
+    assert rest.connection.aborted.is_set()

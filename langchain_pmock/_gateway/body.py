@@ -1,0 +1,132 @@
+"""Bodies of responses: decoded within bounds, and read whole."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from langchain_pmock import errors
+from langchain_pmock._gateway.envelope import safe_copy
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    import httpx
+
+    from langchain_pmock.auth import PmockAuth
+
+ACCEPT_ENCODING = "gzip, deflate"
+"""What whole answers may be encoded with.
+
+zlib expands what it reads by a factor of 1,032 at most; there is no such bound for
+Brotli and Zstandard, so they are refused.
+"""
+
+_DECODED = ("", "identity", "gzip", "deflate")
+_LARGEST_ERROR_BODY = 2**20  # bytes
+
+
+def pieces(response: httpx.Response) -> Iterator[bytes]:
+    """Read a body piece by piece.
+
+    Args:
+        response: The response of a sync client.
+
+    Returns:
+        The decoded pieces.
+    """
+    # Each layer of httpx above the raw bytes costs some 3 % of a streamed token.
+    return response.iter_raw() if _is_raw(response) else response.iter_bytes()
+
+
+def async_pieces(response: httpx.Response) -> AsyncIterator[bytes]:
+    """Async version of `pieces`."""
+    return response.aiter_raw() if _is_raw(response) else response.aiter_bytes()
+
+
+def _is_raw(response: httpx.Response) -> bool:
+    encoding = response.headers.get("content-encoding", "").lower()
+    if encoding not in _DECODED:
+        msg = f"it is encoded with {encoding!r}, and only {ACCEPT_ENCODING} is accepted"
+        raise errors.PmockResponseError.of(msg, status_code=response.status_code)
+    # A hook of the user's client may have read it already.
+    return not (encoding or response.is_stream_consumed)
+
+
+class WholeBody:
+    """A body that is read to its end, within a limit.
+
+    The body of an error is only read as far as an error needs it.
+
+    Attributes:
+        interruption: The class of the error if the body is cut off.
+    """
+
+    interruption: type[errors.PmockError] = errors.PmockConnectionError
+
+    def __init__(self, response: httpx.Response, auth: PmockAuth, limit: int) -> None:
+        """Start before the first byte.
+
+        Args:
+            response: The response.
+            auth: What signed the request.
+            limit: Largest size of the decoded body, in bytes.
+        """
+        self._response = response
+        self._auth = auth
+        self._limit = limit
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether the status alone decides, so that a body cut off does not matter."""
+        return not self._response.is_success
+
+    def add(self, piece: bytes) -> bool:
+        """Take in some bytes.
+
+        Args:
+            piece: The next bytes of the decoded body.
+
+        Returns:
+            Whether to read on.
+
+        Raises:
+            PmockResponseError: If the body is larger than the limit.
+        """
+        self._pieces.append(piece)
+        self._size += len(piece)
+        if self.is_decided:
+            return self._size < _LARGEST_ERROR_BODY
+        if self._size > self._limit:
+            self._pieces.clear()
+            msg = f"it is larger than max_response_bytes={self._limit}"
+            raise errors.PmockResponseError.of(msg, **self.error_context())
+        return True
+
+    def content(self) -> bytes:
+        """Return what was read.
+
+        Returns:
+            The decoded body.
+        """
+        return b"".join(self._pieces)
+
+    def progress(self) -> str:
+        """Say how much was received.
+
+        Returns:
+            A few words for the text of an error.
+        """
+        return f"the answer was cut off after {self._size} bytes"
+
+    def error_context(self) -> dict[str, Any]:
+        """Return what is known of the answer.
+
+        Returns:
+            Keyword arguments for an error.
+        """
+        return {
+            "status_code": self._response.status_code,
+            "response": safe_copy(self._response, b"", self._auth),
+        }
