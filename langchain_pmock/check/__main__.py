@@ -113,7 +113,8 @@ def _check(service: Service, url: str, *, as_json: bool) -> int:
     for check, finding in run(service):
         results.append((check, finding))
         mark = "!" if _matters(check, finding) else ""
-        table.row(finding.verdict + mark, check.about, check.expected, finding.found)
+        found = service.hide(finding.found)
+        table.row(finding.verdict + mark, check.about, check.expected, found)
     wire = next((finding.wire for _, finding in results if finding.wire), Wire())
     report = _report(service, url, results, wire)
     text = service.hide(json.dumps(report, indent=1, ensure_ascii=False))
@@ -170,7 +171,7 @@ def _summary(service: Service, results: list[tuple[Check, Finding]], wire: Wire)
     if len(results) == 1:
         lines.append("The first request got no answer, so nothing else was asked.")
     if bad := [check.about for check, finding in results if _matters(check, finding)]:
-        lines.append(f"! The package relies on this: {', '.join(bad)}")
+        lines.append(f"! The package relies on: {', '.join(bad)}")
     if wire != Wire():
         lines.append(f"Use ChatPmock(..., wire={_source(wire)})")
     lines.append(f"{_REPORT}: this without keys, tokens and texts, for a bug report")
@@ -192,7 +193,8 @@ class _Table:
         self._is_shown = is_shown
         width = min(max(shutil.get_terminal_size().columns, 80), 100)
         expected = (width - 32) * 2 // 5
-        self._widths = (10, 16, expected, width - 32 - expected)
+        # One less for the last: the mark of its wide character may be on the next line.
+        self._widths = (10, 16, expected, width - 33 - expected)
         self.row("verdict", "about", "expected", "found")
         self.row(*("-" * width for width in self._widths))
 

@@ -9,8 +9,6 @@ import struct
 import time
 import zlib
 from dataclasses import dataclass
-from datetime import timezone
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from langchain_pmock._wire import Wire
@@ -141,8 +139,8 @@ def _no_answer(answer: Answer) -> Finding:
     """Judge what came where an answer was expected."""
     if answer.problem or answer.is_busy:
         return Finding(FAILED, answer.said)
-    what = "no choices in it" if answer.number == OK else "refused"
-    return Finding(DIFFERS, f"{what}: {answer.said}")
+    is_odd = answer.number == OK and answer.envelope
+    return Finding(DIFFERS, answer.said + ("; no choices in it" if is_odd else ""))
 
 
 def _refusal(answer: Answer, *numbers: int) -> Finding:
@@ -150,7 +148,7 @@ def _refusal(answer: Answer, *numbers: int) -> Finding:
     if _is_void(answer):
         return Finding(FAILED, answer.said)
     if answer.ok:
-        return Finding(DIFFERS, "accepted, and answered")
+        return Finding(DIFFERS, "accepted, and answered", copes=True)
     is_right = answer.number in numbers or answer.status in numbers
     return Finding(AS_ASSUMED if is_right else DIFFERS, answer.said)
 
@@ -182,16 +180,9 @@ def _reachability(service: Service) -> Finding:
 
 @_check("Clock", "a Date header, within 5 s of this machine's clock")
 def _clock(service: Service) -> Finding:
-    answer = service.first
-    header = answer.headers.get("date", "")
-    try:
-        date = parsedate_to_datetime(header)
-    except (TypeError, ValueError):
-        return Finding(DIFFERS, f"Date: {service.quote(header) or 'none'}")
-    seconds = date.replace(tzinfo=date.tzinfo or timezone.utc).timestamp()
-    # It is in whole seconds, and was made between sending and receiving.
-    least, most = seconds - answer.received_at, seconds + 1 - answer.sent_at
-    offset = 0.0 if least <= 0 <= most else (least + most) / 2
+    offset = service.first.clock_offset
+    if offset is None:
+        return Finding(DIFFERS, "no Date header")
     found = f"the service's is {offset:+.0f} s from this machine's"
     return _judged(abs(offset) < _LARGEST_OFFSET, found)
 
@@ -238,7 +229,7 @@ def _envelope(service: Service) -> Finding:
 def _trace_id(service: Service) -> Finding:
     name, value = get(service.first.envelope, "traceId")
     in_headers = [h for h in service.first.headers if re.search("trace|request-id", h)]
-    found = f"{name or 'none'}; in headers: {_listed(in_headers)}"
+    found = f"{name or 'none'}; in headers: {service.quote(_listed(in_headers))}"
     return _judged(name == "traceId" and isinstance(value, str), found)
 
 
@@ -378,7 +369,7 @@ def _invalid_stream(service: Service) -> Finding:
     answer = service.ask([], stream=True)
     finding = _refusal(answer, *_INVALID)
     where = "in an event; " if answer.events else ""
-    return Finding(finding.verdict, where + finding.found)
+    return Finding(finding.verdict, where + finding.found, finding.copes)
 
 
 @_check("Unknown model", "refused with 400, 403, 404 or 422")

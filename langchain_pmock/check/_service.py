@@ -7,6 +7,8 @@ import re
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import timezone
+from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -173,6 +175,18 @@ class Answer:
         return self.number in (TIMEOUT, TOO_MANY) or self.number in _SERVER_ERRORS
 
     @property
+    def clock_offset(self) -> float | None:
+        """Seconds from this machine's clock to the service's, by its `Date` header."""
+        try:
+            date = parsedate_to_datetime(self.headers.get("date", ""))
+        except (TypeError, ValueError):
+            return None
+        seconds = date.replace(tzinfo=date.tzinfo or timezone.utc).timestamp()
+        # It is in whole seconds, and was made between sending and receiving.
+        least, most = seconds - self.received_at, seconds + 1 - self.sent_at
+        return 0.0 if least <= 0 <= most else (least + most) / 2
+
+    @property
     def said(self) -> str:
         """The status, the code, and what the service or the transport said."""
         if self.problem:
@@ -198,7 +212,6 @@ class Service:
         check: The name of the check that asks.
         exchanges: Names and numbers of each exchange, without texts.
         tokens: The sums of the service's counts, by their names in the usage.
-        auth: What signs the requests.
     """
 
     def __init__(self, url: str, access_key: str, secret_key: str, model: str) -> None:
@@ -207,7 +220,7 @@ class Service:
         self.check = ""
         self.exchanges: list[Json] = []
         self.tokens: Counter[str] = Counter()
-        self.auth = PmockAuth(access_key, secret_key)
+        self._auth = PmockAuth(access_key, secret_key)
         self._access_key, self._secret_key = access_key, secret_key
         self._secrets = {access_key, secret_key}
         self._endpoint = f"{url}/ai/chat/completions"
@@ -221,8 +234,8 @@ class Service:
         self._client.close()
 
     def now(self) -> float:
-        """Unix time in seconds, by the service's clock once a refusal has told it."""
-        return time.time() + self.auth.clock_offset
+        """Unix time in seconds, by the service's clock."""
+        return time.time() + (self.first.clock_offset or 0.0)
 
     def ask(self, prompt: str | list[Json] = HELLO, **fields: Any) -> Answer:
         """Ask with a user's text or with messages, and with more fields."""
@@ -284,7 +297,7 @@ class Service:
         if body.get("stream"):
             headers["Accept"] = "text/event-stream"
         answer = Answer(self.quote, sent_at=time.time())
-        auth = None if signed else self.auth
+        auth = None if signed else self._auth
         try:
             with self._client.stream(
                 "POST", self._endpoint, json=body, headers=headers, auth=auth
