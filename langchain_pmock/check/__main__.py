@@ -145,7 +145,7 @@ def _report(
         "url": url,
         "model": service.model,
         "wire": dataclasses.asdict(wire),
-        "tokens": service.tokens,
+        "usage": service.usage,
         "findings": [
             {
                 "about": check.about,
@@ -162,7 +162,7 @@ def _report(
 
 def _summary(service: Service, results: list[tuple[Check, Finding]], wire: Wire) -> str:
     counts = Counter(finding.verdict for _, finding in results)
-    tokens = ", ".join(f"{count:,} {name}" for name, count in service.tokens.items())
+    tokens = ", ".join(f"{count:,} {name}" for name, count in service.usage.items())
     lines = [
         "",
         ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS),

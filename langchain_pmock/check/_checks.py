@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import re
 import secrets
-import struct
 import time
-import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -37,6 +34,7 @@ _INVALID = (400, 422)
 _NO_SUCH_MODEL = (400, 403, 404, 422)
 _LARGEST_OFFSET = 5.0  # seconds by which clocks may differ
 _MINUTE, _LAST_SECONDS = 60, 5
+_NOT_SEEN = "accepted, not seen"
 _LIMIT = 16  # tokens; some services take no smaller limit
 
 _TOOL = {
@@ -69,7 +67,12 @@ _PARAMETERS: Json = {
     "logitBias": {"0": 0},
     "parallelToolCalls": True,
 }
-_COLOURS = {"red": (255, 0, 0), "blue": (0, 0, 255), "yellow": (255, 255, 0)}
+# 64 pixels square, all yellow.
+_YELLOW_PNG = (
+    "iVBORw0KGgoAAAANSUhEUgAAAEAAAABACAIAAAAlC+aJAAAATElEQVR42u3PMQkAAAwDsPo3"
+    "3UnoPQjEQNLmtQgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI"
+    "CAgILAcyl+HSEp61MQAAAABJRU5ErkJggg=="
+)
 _DOCUMENTED_NAMES = frozenset(
     re.findall(
         r"\w+",
@@ -421,6 +424,9 @@ def _judge_calls(service: Service, answer: Answer) -> Finding:
     }
     if not any(problems.values()) and not isinstance(parse(text), dict):
         return Finding(UNCLEAR, "the arguments are not the JSON of an object")
+    is_whole = "message" in answer.choices[0]
+    if is_whole and calls[0].get("id") and isinstance(arguments[0], str):
+        service.tool_call = calls[0]
     noted = [problem for problem, is_there in problems.items() if is_there]
     noted = noted or [f"in {len(calls)} pieces"]
     where = f"under {_listed(names)}"
@@ -441,12 +447,12 @@ def _tool_result(service: Service) -> Finding:
             break
         # Only the tool's result has the number.
         secret = str(10_000 + secrets.randbelow(90_000))
-        answer = service.ask(_history(wire, secret), tools=[_TOOL])
+        answer = service.ask(_history(service, wire, secret), tools=[_TOOL])
         if _is_void(answer):
             return Finding(FAILED, answer.said)
         if answer.ok and secret in re.sub(r"\D", "", answer.text):
             seen.append(wire)
-        said[wire] = "accepted, not seen" if answer.ok else answer.said
+        said[wire] = _NOT_SEEN if answer.ok else answer.said
     found = "; ".join(
         f"{wire.tool_calls}, {wire.tool_call_id}: {'seen' if wire in seen else text}"
         for wire, text in said.items()
@@ -455,18 +461,21 @@ def _tool_result(service: Service) -> Finding:
         return Finding(AS_ASSUMED, found)
     if seen:
         return Finding(DIFFERS, found, wire=seen[0])
-    # A model may have seen a number, and not say it.
-    is_unclear = said[camel] == "accepted, not seen"
-    return Finding(UNCLEAR if is_unclear else DIFFERS, found)
+    accepted = [wire for wire, text in said.items() if text == _NOT_SEEN]
+    if camel in accepted:  # a model may see a number, and not say it
+        return Finding(UNCLEAR, found)
+    return Finding(DIFFERS if accepted else FAILED, found)
 
 
-def _history(wire: Wire, result: str) -> list[Json]:
+def _history(service: Service, wire: Wire, result: str) -> list[Json]:
     function = {"name": "get_number", "arguments": '{"name": "Anna"}'}
-    call = {"id": "call_1", "type": "function", "function": function}
+    made_up = {"id": "call_1", "type": "function", "function": function}
+    # Gemini refuses a call without the signature that it has put on it.
+    call = service.tool_call or made_up
     return [
         user(_TOOL_PROMPT),
         {"role": "assistant", "content": "", wire.tool_calls: [call]},
-        {"role": "tool", wire.tool_call_id: "call_1", "content": result},
+        {"role": "tool", wire.tool_call_id: call["id"], "content": result},
     ]
 
 
@@ -480,7 +489,7 @@ def _reasoning_in_messages(service: Service) -> Finding:
         answer = service.ask([user("Choose a number. Ready?"), thought, question])
         if _is_void(answer):
             return Finding(FAILED, answer.said)
-        said = "seen" if secret in answer.text else "accepted, not seen"
+        said = "seen" if secret in answer.text else _NOT_SEEN
         found.append(f"{name}: {said if answer.ok else answer.said}")
     return Finding(AS_ASSUMED, "; ".join(found))
 
@@ -548,29 +557,18 @@ def _logprobs(service: Service) -> Finding:
 
 @_check("Image", "the model sees an image_url with a data: URL", relied=True)
 def _image(service: Service) -> Finding:
-    colour = secrets.choice(sorted(_COLOURS))
-    url = f"data:image/png;base64,{base64.b64encode(_png(*_COLOURS[colour])).decode()}"
     question = "Which colour is this image? Answer with one English word."
-    text = {"type": "text", "text": question}
-    answer = service.ask(
-        [user([text, {"type": "image_url", "image_url": {"url": url}}])]
-    )
+    image = {"url": f"data:image/png;base64,{_YELLOW_PNG}"}
+    parts = [
+        {"type": "text", "text": question},
+        {"type": "image_url", "image_url": image},
+    ]
+    answer = service.ask([user(parts)])
     if not answer.ok:
         return _no_answer(answer)
-    if colour in answer.text.lower():
-        return Finding(AS_ASSUMED, f"seen: {colour}")
-    return Finding(UNCLEAR, f"accepted; the answer does not say {colour}")
-
-
-def _png(*colour: int, size: int = 64) -> bytes:
-    """Draw a square of one colour (PNG, 8 bits for each of red, green and blue)."""
-    head = struct.pack(">IIBBBBB", size, size, 8, 2, 0, 0, 0)
-    rows = zlib.compress((b"\0" + bytes(colour) * size) * size)
-    png = b"\x89PNG\r\n\x1a\n"
-    for chunk in (b"IHDR" + head, b"IDAT" + rows, b"IEND"):
-        size_and_kind = struct.pack(">I", len(chunk) - 4) + chunk
-        png += size_and_kind + struct.pack(">I", zlib.crc32(chunk))
-    return png
+    is_seen = "yellow" in answer.text.lower()
+    found = "the colour is right" if is_seen else "accepted; the colour is not named"
+    return Finding(AS_ASSUMED if is_seen else UNCLEAR, found)
 
 
 @_check("Reasoning", "a thinking model's is in reasoningContent")

@@ -210,16 +210,18 @@ class Service:
     Attributes:
         model: The model that is asked.
         check: The name of the check that asks.
+        tool_call: A whole tool call of the model's own, once one has come.
         exchanges: Names and numbers of each exchange, without texts.
-        tokens: The sums of the service's counts, by their names in the usage.
+        usage: The sums of the service's counts, by their names in the usage.
     """
 
     def __init__(self, url: str, access_key: str, secret_key: str, model: str) -> None:
         """Make a client for a base URL; nothing is sent yet."""
         self.model = model
         self.check = ""
+        self.tool_call: Json = {}
         self.exchanges: list[Json] = []
-        self.tokens: Counter[str] = Counter()
+        self.usage: Counter[str] = Counter()
         self._auth = PmockAuth(access_key, secret_key)
         self._access_key, self._secret_key = access_key, secret_key
         self._secrets = {access_key, secret_key}
@@ -310,7 +312,7 @@ class Service:
 
     def _record(self, answer: Answer) -> None:
         for name in ("promptTokens", "completionTokens"):
-            self.tokens[name] += number(get(answer.usage, name)[1]) or 0
+            self.usage[name] += number(get(answer.usage, name)[1]) or 0
         self.exchanges.append(
             {
                 "check": self.check,

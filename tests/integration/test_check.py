@@ -150,7 +150,7 @@ def test_as_a_command(server: PmockServer, tmp_path: Path) -> None:
 def test_it_takes_about_25_requests(server: PmockServer, run_check: RunCheck) -> None:
     ran = run_check(server, "--yes")
     assert 20 <= len(ran.report["exchanges"]) <= 30
-    assert sum(ran.report["tokens"].values()) < 2_500
+    assert sum(ran.report["usage"].values()) < 2_500
 
 
 def test_the_report_as_json(server: PmockServer, run_check: RunCheck) -> None:
@@ -467,6 +467,23 @@ def forgetful(request: Request, ask: Ask) -> Response:
     return ask(replace(request, body={**request.body, "messages": messages}))
 
 
+def refuse_camel_case_and_forget(request: Request, ask: Ask) -> Response:
+    is_camel_case = any("toolCalls" in message for message in request.body["messages"])
+    return REFUSED if is_camel_case else when(has_history, forgetful)(request, ask)
+
+
+def signed_calls(request: Request, ask: Ask) -> Response:
+    """A model that signs its calls, and refuses those without a signature."""
+    sign_it = put("extra_content", {"google": {"thought_signature": "c2lnbmVk"}})
+    messages = json.loads(json.dumps(request.body["messages"]))
+    for message in messages:
+        for call in message.get("toolCalls", ()):
+            if not call.pop("extra_content", None):
+                return REFUSED
+    body = {**request.body, "messages": messages}
+    return in_calls(sign_it)(replace(request, body=body), ask)
+
+
 def has_image(body: Json) -> bool:
     return any(isinstance(message["content"], list) for message in body["messages"])
 
@@ -604,7 +621,9 @@ DEVIATIONS: dict[str, dict[str, tuple[Deviation, str]]] = {
     },
     "Tool result": {
         "not said": (when(has_history, forgetful), "unclear"),
-        "refused": (when(has_history, REFUSED), "differs!"),
+        "refused": (when(has_history, REFUSED), "failed!"),
+        "refused or not said": (refuse_camel_case_and_forget, "differs!"),
+        "a made-up call refused": (signed_calls, "as assumed"),
         "busy": (when(has_history, BUSY), "failed!"),
     },
     "Reasoning in messages": {
@@ -708,9 +727,8 @@ def test_an_image_that_is_seen(run_check: RunCheck) -> None:
         if not has_image(request.body):
             return ask(request)
         url = request.body["messages"][0]["content"][1]["image_url"]["url"]
-        colour = {b"\xff\0\0": "Red", b"\0\0\xff": "Blue", b"\xff\xff\0": "Yellow"}
-        said = put("content", f"{colour[first_pixel(url)]}.")
-        return in_message(said)(request, ask)
+        assert first_pixel(url) == b"\xff\xff\0"
+        return in_message(put("content", "Yellow."))(request, ask)
 
     with deviating(see) as server:
         ran = run_check(server, "--yes")
