@@ -34,6 +34,7 @@ _INVALID = (400, 422)
 _NO_SUCH_MODEL = (400, 403, 404, 422)
 _LARGEST_OFFSET = 5.0  # seconds by which clocks may differ
 _MINUTE, _LAST_SECONDS = 60, 5
+_NO_KEY = _NO_MODEL = "langchain-pmock-check"
 _NOT_SEEN = "accepted, not seen"
 _LIMIT = 16  # tokens; some services take no smaller limit
 
@@ -192,12 +193,12 @@ def _clock(service: Service) -> Finding:
 
 @_check("Wrong secret key", "refused with 401", relied=True)
 def _wrong_secret(service: Service) -> Finding:
-    return _refusal(service.ask_signed(secret_key="sk-example"), _UNAUTHORIZED)  # noqa: S106 - made up
+    return _refusal(service.ask_signed(secret_key=_NO_KEY), _UNAUTHORIZED)
 
 
 @_check("Unknown access key", "refused with 401", relied=True)
 def _wrong_key(service: Service) -> Finding:
-    return _refusal(service.ask_signed("ak-example", "sk-example"), _UNAUTHORIZED)
+    return _refusal(service.ask_signed(_NO_KEY, _NO_KEY), _UNAUTHORIZED)
 
 
 @_check("Tokens of other minutes", "refused")
@@ -304,7 +305,7 @@ def _end(service: Service) -> Finding:
 
 
 @_check("Keep-alives, trace ids", "comments, or events without data; in any event")
-def _rest(service: Service) -> Finding:
+def _keep_alives(service: Service) -> Finding:
     answer = service.streamed
     if not answer.choices:
         return Finding(FAILED, answer.said)
@@ -377,7 +378,7 @@ def _invalid_stream(service: Service) -> Finding:
 
 @_check("Unknown model", "refused with 400, 403, 404 or 422")
 def _unknown_model(service: Service) -> Finding:
-    answer = service.ask(model="langchain-pmock-check")
+    answer = service.ask(model=_NO_MODEL)
     if not answer.ok:
         return _refusal(answer, *_NO_SUCH_MODEL)
     names = {service.quote(data.get("model")) for data in answer.completions}
@@ -410,7 +411,7 @@ def _judge_calls(service: Service, answer: Answer) -> Finding:
     functions = [c["function"] for c in calls if isinstance(c.get("function"), dict)]
     fields = {service.quote(n) for m in (*answer.messages, *calls) for n in m}
     if "get_number" not in [function.get("name") for function in functions]:
-        # Whatever says that it calls has the call in another place.
+        # A finish reason that tells of a call: it is in a field of another name.
         is_elsewhere = calls or "tool" in answer.finish_reason
         text = f"no call ({answer.finish_reason}); fields: {_listed(sorted(fields))}"
         return Finding(DIFFERS if is_elsewhere else UNCLEAR, text)
@@ -428,9 +429,8 @@ def _judge_calls(service: Service, answer: Answer) -> Finding:
     if is_whole and calls[0].get("id") and isinstance(arguments[0], str):
         service.tool_call = calls[0]
     noted = [problem for problem, is_there in problems.items() if is_there]
-    noted = noted or [f"in {len(calls)} pieces"]
-    where = f"under {_listed(names)}"
-    return _judged(not any(problems.values()), _listed([where, *noted]), copes=True)
+    where = f"under {_listed(names)}" + ("" if is_whole else f" ({len(calls)} pieces)")
+    return _judged(not noted, _listed([where, *noted]), copes=True)
 
 
 @_check("Tool result", "seen under toolCalls, toolCallId", relied=True)
@@ -559,7 +559,7 @@ def _logprobs(service: Service) -> Finding:
 def _image(service: Service) -> Finding:
     question = "Which colour is this image? Answer with one English word."
     image = {"url": f"data:image/png;base64,{_YELLOW_PNG}"}
-    parts = [
+    parts: list[Json] = [
         {"type": "text", "text": question},
         {"type": "image_url", "image_url": image},
     ]

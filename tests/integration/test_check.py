@@ -836,7 +836,7 @@ def test_secrets_that_are_echoed(
 
     with deviating(echo, **keys) as server:
         ran = run_check(server, "--yes")
-    made_up = {"ak-example", "sk-example"}
+    made_up = {"langchain-pmock-check"}
     assert len(sent) > 4
     assert "***" in ran.shown
     for secret in {*sent, *keys.values()} - made_up:
