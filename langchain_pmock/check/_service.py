@@ -227,7 +227,7 @@ class Service:
         self._secrets = {access_key, secret_key}
         self._endpoint = f"{url}/ai/chat/completions"
         self._client = httpx.Client(
-            timeout=httpx.Timeout(_LONGEST_ANSWER / 2, connect=30),
+            timeout=httpx.Timeout(_LONGEST_ANSWER, connect=30),
             event_hooks={"request": [self._note_token]},
         )
 

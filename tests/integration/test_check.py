@@ -24,7 +24,9 @@ import pytest
 import trustme
 
 from langchain_pmock.auth import ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER, sign
+from langchain_pmock.check import _checks
 from langchain_pmock.check.__main__ import main
+from langchain_pmock.check._checks import Check, Finding
 from tests.integration.deviating import (
     EVENT_STREAM,
     Ask,
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from langchain_pmock.check._service import Service
     from langchain_pmock.testing import PmockServer
 
 REPORT = "pmock-check.json"
@@ -898,6 +901,18 @@ def expect_no_accident(ran: Ran) -> None:
     assert "\x1b" not in ran.shown + ran.written
     # Nothing came to light by an accident of the check's own.
     assert not re.search(r"(Attribute|Key|Type|Index|Recursion)Error", ran.written)
+
+
+def test_an_accident_is_a_failed_check(
+    server: PmockServer, run_check: RunCheck, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look(_service: Service) -> Finding:
+        raise LookupError(server.secret_key)
+
+    monkeypatch.setattr(_checks, "CHECKS", [Check("This", "none", True, look)])
+    ran = run_check(server, "--yes")
+    assert ran.status == 1
+    assert ran.finding("This")["found"] == "LookupError: ***"
 
 
 def test_wide_characters(run_check: RunCheck) -> None:
