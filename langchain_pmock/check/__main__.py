@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from langchain_pmock import Wire, __version__
+from langchain_pmock._version import __version__
+from langchain_pmock._wire import Wire
 from langchain_pmock.check._checks import DIFFERS, FAILED, VERDICTS, run
 from langchain_pmock.check._service import Service
 

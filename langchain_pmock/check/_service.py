@@ -179,9 +179,9 @@ class Answer:
         """Seconds from this machine's clock to the service's, by its `Date` header."""
         try:
             date = parsedate_to_datetime(self.headers.get("date", ""))
-        except (TypeError, ValueError):
+            seconds = date.replace(tzinfo=date.tzinfo or timezone.utc).timestamp()
+        except (OverflowError, TypeError, ValueError):
             return None
-        seconds = date.replace(tzinfo=date.tzinfo or timezone.utc).timestamp()
         # It is in whole seconds, and was made between sending and receiving.
         least, most = seconds - self.received_at, seconds + 1 - self.sent_at
         return 0.0 if least <= 0 <= most else (least + most) / 2

@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import re
+import signal
 import ssl
 import struct
 import subprocess
@@ -227,14 +228,22 @@ def test_a_report_that_cannot_be_written(
     assert f"{REPORT} could not be written" in ran.shown
 
 
-def test_interrupted(
-    server: PmockServer, run_check: RunCheck, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("langchain_pmock.check.__main__._report", interrupt)
-    assert run_check(server, "--yes").status == 130
+def test_interrupted(server: PmockServer, tmp_path: Path) -> None:
+    server.fail(stall=60, times=9)
+    command = [sys.executable, "-m", "langchain_pmock.check", "--yes"]
+    with subprocess.Popen(  # noqa: S603 - written in this file
+        command,
+        cwd=tmp_path,
+        env={**server.env, "PYTHONPATH": ":".join(sys.path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        while not server.requests:
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (130, b"")
 
 
 # --- The first request gets no answer -------------------------------------------------
@@ -708,6 +717,15 @@ def test_clock(server: PmockServer, run_check: RunCheck, offset: int) -> None:
     found = re.search(r"([+-]\d+) s", ran.finding("Clock")["found"])
     assert found
     assert abs(int(found[1]) - offset) <= 1
+
+
+def test_the_end_of_a_minute_is_waited_for(
+    server: PmockServer, run_check: RunCheck
+) -> None:
+    server.clock_offset = (57 - time.time()) % 60
+    found = run_check(server, "--yes").finding("Tokens of other minutes")
+    assert found["verdict"] == "as assumed"
+    assert re.search(r"asked [0-2] s into a minute", found["found"])
 
 
 def test_no_date(run_check: RunCheck) -> None:
