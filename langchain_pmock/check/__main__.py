@@ -171,6 +171,7 @@ def _summary(service: Service, results: list[tuple[Check, Finding]], wire: Wire)
     ]
     if len(results) == 1:
         lines.append("The first request got no answer, so nothing else was asked.")
+        lines.append("Look at the keys, PMOCK_BASE_URL and --model.")
     if bad := [check.about for check, finding in results if _matters(check, finding)]:
         lines.append(f"! The package relies on: {', '.join(bad)}")
     if wire != Wire():
