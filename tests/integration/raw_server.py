@@ -10,6 +10,7 @@ import json
 import select
 import socket
 import socketserver
+import ssl
 import struct
 import threading
 import time
@@ -26,9 +27,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Close:
-    """Close the connection, with a reset if asked."""
+    """Close the connection: with a reset, or with the end of TLS (close_notify)."""
 
     reset: bool = False
+    notify: bool = False
 
 
 Step = bytes | float | Close
@@ -60,7 +62,8 @@ class RawServer:
         open_connections: How many connections clients hold open.
     """
 
-    def __init__(self, *answers: Answer) -> None:
+    def __init__(self, *answers: Answer, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self.answers = list(answers)
         self.requests: list[RawRequest] = []
         self.open_connections = 0
@@ -83,7 +86,8 @@ class RawServer:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/api"
+        scheme = "https" if self._tls else "http"
+        return f"{scheme}://127.0.0.1:{self.port}/api"
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -104,6 +108,8 @@ class RawServer:
         with self._lock:
             self.open_connections += 1
         try:
+            if self._tls is not None:
+                connection = self._tls.wrap_socket(connection, server_side=True)
             while (request := self._read(connection)) is not None:
                 with self._lock:
                     self.requests.append(request)
@@ -111,7 +117,7 @@ class RawServer:
                     answer = self.answers[0] if again else self.answers.pop(0)
                 for step in answer(request) if callable(answer) else answer:
                     if isinstance(step, Close):
-                        _close(connection, reset=step.reset)
+                        _close(connection, step)
                         return
                     if isinstance(step, bytes):
                         connection.sendall(step)
@@ -120,6 +126,8 @@ class RawServer:
         except OSError:
             pass  # the client is gone
         finally:
+            if self._tls is not None:
+                connection.close()  # the framework only knows the socket below
             with self._lock:
                 self.open_connections -= 1
 
@@ -153,12 +161,16 @@ class RawServer:
 
 
 def _is_readable(connection: socket.socket) -> bool:
+    if isinstance(connection, ssl.SSLSocket) and connection.pending():
+        return True
     readable, _, _ = select.select([connection], [], [], 0.005)
     return bool(readable)
 
 
-def _close(connection: socket.socket, *, reset: bool) -> None:
-    if reset:
+def _close(connection: socket.socket, how: Close) -> None:
+    if how.notify and isinstance(connection, ssl.SSLSocket):
+        connection = connection.unwrap()
+    if how.reset:
         # To linger for zero seconds is to drop what is unsent and to send a reset.
         linger = struct.pack("ii", 1, 0)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
