@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache, lru_cache
+
+from pydantic.alias_generators import to_camel, to_snake
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,35 +25,34 @@ class Wire:
         reasoning_content: The field of an assistant's message in which its reasoning
             is sent back; `None` sends none. Not documented. Services in OpenAI's shape
             refuse fields that they do not know, so the default is `None`.
+
+    Raises:
+        ValueError: If a name is not a string or is empty.
     """
 
     tool_calls: str = "toolCalls"
     tool_call_id: str = "toolCallId"
     reasoning_content: str | None = None
 
+    def __post_init__(self) -> None:
+        """Check the names."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            optional = field.default is None
+            if not (isinstance(value, str) and value) and not (
+                optional and value is None
+            ):
+                allowed = "a name that is not empty" + " or None" * optional
+                msg = (
+                    f"Wire: {field.name}={value!r} is not valid: it must be {allowed}."
+                )
+                raise ValueError(msg)
 
-@cache
-def camel_case(name: str) -> str:
-    """Write a name of ours as the wire has it.
 
-    Args:
-        name: The name in snake_case.
+camel_case = cache(to_camel)
+"""The name on the wire of a name in Python: `max_tokens` is `maxTokens`."""
 
-    Returns:
-        The name in camelCase.
-    """
-    first, *rest = name.split("_")
-    return first + "".join(word.capitalize() for word in rest)
-
-
-@lru_cache(maxsize=1024)  # The names are the service's: it may not know an end of them.
-def snake_case(name: str) -> str:
-    """Write a name of the service's as Python has it.
-
-    Args:
-        name: The name in camelCase.
-
-    Returns:
-        The name in snake_case.
-    """
-    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name)
+snake_case = lru_cache(maxsize=1024)(
+    to_snake
+)  # the service may send any number of names
+"""The name in Python of a name on the wire: `traceId` is `trace_id`."""
