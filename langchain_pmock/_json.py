@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
+import reprlib
+from typing import Any
 
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
+
+from langchain_pmock.errors import PmockInvalidRequestError
 
 UNREADABLE = (AttributeError, LookupError, TypeError, ValueError)
 """What reading raises if an answer is not of the documented shape."""
@@ -14,29 +19,89 @@ class UnreadableError(ValueError):
     """Raised where an answer's shape is at fault; its text says how."""
 
 
-def encode(value: object) -> bytes:
+def encode(value: object, place: str = "body") -> bytes:
     """Write JSON in UTF-8.
 
     Args:
-        value: What is to be sent.
+        value: What is to be sent: dicts, lists, tuples, strings, bools, `None` and
+            finite numbers. JSON has a form for nothing else.
+        place: What the value is, for the error.
 
     Returns:
-        The JSON text's bytes.
+        The JSON text's bytes, with U+FFFD in place of lone surrogates.
 
     Raises:
-        ValueError: If JSON has no form for something in it.
+        PmockInvalidRequestError: If JSON has no form for something in it. The text
+            names the place, such as `body.tools[0].function.name`, and the value.
     """
     try:
-        text = json.dumps(
-            value, ensure_ascii=False, allow_nan=False, separators=(",", ":")
-        )
-    except (TypeError, ValueError) as error:
-        msg = f"The request cannot be written as JSON: {error}"
-        raise ValueError(msg) from error
+        written = to_json(value)
+        if _is_plain(value):
+            return written
+    except (TypeError, ValueError):
+        pass  # lone surrogates, more than 255 levels, or what is refused below
+    try:
+        text = _dumps(value)
+    except _UNWRITABLE as error:
+        path, found = _find_unwritable(value)
+        is_deep = isinstance(error, RecursionError)
+        why = "it is nested too deeply" if is_deep else str(error)
+        msg = f"{place}{path}={found} cannot be written as JSON: {why}."
+        raise PmockInvalidRequestError(msg) from None
     try:
         return text.encode()
     except UnicodeEncodeError:
         return _whole_characters(text).encode()
+
+
+_dumps = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, separators=(",", ":")
+).encode
+_UNWRITABLE = (TypeError, ValueError, RecursionError)
+_SCALARS = {str, int, bool, type(None)}
+_LONGEST_PATH = 10  # keys and indexes; what is deeper is not looked for
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value is what `to_json` writes as the standard library does.
+
+    It writes much more: sets, bytes, dates, objects with fields, NaN.
+    """
+    found = [value]
+    for item in found:
+        if type(item) is dict:
+            "".join(item)  # a TypeError unless all keys are strings
+            item = item.values()  # noqa: PLW2901 - its values are looked at
+        for inner in item:
+            kind = type(inner)
+            if kind is dict or kind is list:
+                found.append(inner)
+            elif kind not in _SCALARS and (
+                kind is not float or not math.isfinite(inner)
+            ):
+                return False
+    return True
+
+
+def _find_unwritable(value: Any) -> tuple[str, str]:
+    """Find where it is that a value has no form in JSON, and show what is there."""
+    path = ""
+    for _ in range(_LONGEST_PATH):
+        if isinstance(value, dict):
+            inner = ((f".{key}", item) for key, item in value.items())
+        elif isinstance(value, (list, tuple)):
+            inner = ((f"[{index}]", item) for index, item in enumerate(value))
+        else:
+            break
+        for step, item in inner:
+            try:
+                _dumps(item)
+            except _UNWRITABLE:  # noqa: PERF203 - it tells which one
+                path, value = path + step, item
+                break
+        else:
+            break
+    return path, reprlib.repr(value)
 
 
 def decode(payload: bytes) -> object:
