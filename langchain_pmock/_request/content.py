@@ -8,51 +8,41 @@ histories move between providers. A block that has no form on the wire is an err
 from __future__ import annotations
 
 import base64
+import reprlib
 from typing import TYPE_CHECKING, Any
+
+from langchain_pmock._json import encode
+from langchain_pmock.errors import PmockInvalidRequestError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 Part = dict[str, Any]
+Content = str | list[str | dict[str, Any]]
 
 _AUDIO_FORMATS = {"mpeg": "mp3", "x-wav": "wav", "wave": "wav", "vnd.wave": "wav"}
-# pmock serves Claude, which takes a cache breakpoint on any part.
-_KEPT = ("cache_control",)
 
 
 def content_part(block: str | Mapping[str, Any]) -> Part:
-    """Write one content block as a part of a message's content.
-
-    Args:
-        block: A content block of any dialect.
-
-    Returns:
-        The part.
-
-    Raises:
-        ValueError: If the wire has no form for the block. The text names its type.
-    """
+    """Write one content block, of any dialect, as a part of a message's content."""
     block = unwrap(block)
     if isinstance(block, str):
         return {"type": "text", "text": block}
-    kind = block.get("type")
-    write = _WRITERS.get(str(kind))
+    write = _WRITERS.get(str(block.get("type")))
     if write is None:
         msg = f"it has no form on the wire; known are {', '.join(sorted(_WRITERS))}"
         raise _cannot_send(block, msg)
-    part = write(block)
-    return {**part, **{name: block[name] for name in _KEPT if block.get(name)}}
+    try:
+        part = write(block)
+    except (AttributeError, LookupError, TypeError) as error:
+        raise _cannot_send(block, f"a field is of the wrong type ({error})") from error
+    # pmock serves Claude, which takes a cache breakpoint on any part.
+    mark = block.get("cache_control") or _extras(block).get("cache_control")
+    return {**part, "cache_control": mark} if mark else part
 
 
 def unwrap(block: str | Mapping[str, Any]) -> str | Mapping[str, Any]:
-    """Take a block out of LangChain's wrap for those that it has no standard for.
-
-    Args:
-        block: A content block of any dialect.
-
-    Returns:
-        The block itself.
-    """
+    """Unwrap a block that LangChain has no standard block for."""
     if isinstance(block, str) or block.get("type") != "non_standard":
         return block
     value = block.get("value")
@@ -60,21 +50,10 @@ def unwrap(block: str | Mapping[str, Any]) -> str | Mapping[str, Any]:
 
 
 def required(block: Mapping[str, Any], name: str) -> str:
-    """Read a text that a block must have.
-
-    Args:
-        block: A content block.
-        name: The field's name.
-
-    Returns:
-        The text.
-
-    Raises:
-        ValueError: If it has none. The text names the block's type and the field.
-    """
+    """Read a text that a block must have."""
     value = block.get(name)
     if not isinstance(value, str):
-        raise _cannot_send(block, f"{name!r} must be a string")
+        raise _cannot_send(block, f"{name}={reprlib.repr(value)} must be a string")
     return value
 
 
@@ -83,7 +62,7 @@ def _text(block: Mapping[str, Any]) -> Part:
 
 
 def _plain_text(block: Mapping[str, Any]) -> Part:
-    """Write a text document: what stands before the text tells what it is."""
+    """Write a text document, headed by its title and context."""
     text = block.get("text")
     if text is None and block.get("base64"):
         text = _decode(block, block["base64"])
@@ -94,10 +73,10 @@ def _plain_text(block: Mapping[str, Any]) -> Part:
 
 
 def _image_url(block: Mapping[str, Any]) -> Part:
-    image = block.get("image_url")
+    image: Any = block.get("image_url")
     if isinstance(image, str):
         image = {"url": image}
-    if not isinstance(image, dict) or not isinstance(image.get("url"), str):
+    if not _has(image, "url"):
         raise _cannot_send(block, "'image_url' must be a URL or have a 'url'")
     return {"type": "image_url", "image_url": dict(image)}
 
@@ -107,16 +86,20 @@ def _image(block: Mapping[str, Any]) -> Part:
     if "file_id" in source:
         return {"type": "file", "file": {"file_id": source["file_id"]}}
     image = {"url": source["url"] if "url" in source else _data_url(block, source)}
-    detail = block.get("detail") or (block.get("extras") or {}).get("detail")
+    detail = block.get("detail") or _extras(block).get("detail")
     return {
         "type": "image_url",
         "image_url": {**image, **({"detail": detail} if detail else {})},
     }
 
 
+def _input_image(block: Mapping[str, Any]) -> Part:
+    return _image({**block, "url": block.get("image_url")})
+
+
 def _input_audio(block: Mapping[str, Any]) -> Part:
-    audio = block.get("input_audio")
-    if not isinstance(audio, dict) or not audio.get("data") or not audio.get("format"):
+    audio: Any = block.get("input_audio")
+    if not _has(audio, "data") or not _has(audio, "format"):
         raise _cannot_send(block, "'input_audio' must have 'data' and 'format'")
     return {"type": "input_audio", "input_audio": dict(audio)}
 
@@ -134,8 +117,8 @@ def _audio(block: Mapping[str, Any]) -> Part:
 
 
 def _file(block: Mapping[str, Any]) -> Part:
-    file = block.get("file")
-    if isinstance(file, dict):  # OpenAI's
+    file: Any = block.get("file")  # OpenAI's
+    if _has(file, "file_data") or _has(file, "file_id"):
         return {"type": "file", "file": dict(file)}
     if block.get("source_type") == "text":  # LangChain's v0: its text may be its url
         return _plain_text({**block, "text": block.get("text", block.get("url", ""))})
@@ -145,13 +128,19 @@ def _file(block: Mapping[str, Any]) -> Part:
     if "url" in source:
         msg = "a file can only be sent as base64 or by id, not by URL"
         raise _cannot_send(block, msg)
-    extras = block.get("extras") or block.get("metadata") or {}
+    extras = _extras(block)
     name = block.get("filename") or extras.get("filename") or block.get("title")
     mime_type = _mime_type(block, source)
     # OpenAI wants a name for each file, of which only the ending matters.
     name = name or f"document.{mime_type.rpartition('/')[2]}"
     data = _data_url(block, source)
     return {"type": "file", "file": {"filename": name, "file_data": data}}
+
+
+def _input_file(block: Mapping[str, Any]) -> Part:
+    fields = ("filename", "file_data", "file_id")
+    file = {field: block[field] for field in fields if block.get(field)}
+    return _file({"type": "input_file", "file": file, "url": block.get("file_url")})
 
 
 def _document(block: Mapping[str, Any]) -> Part:
@@ -170,10 +159,23 @@ def _media(block: Mapping[str, Any]) -> Part:
     return {"image": _image, "audio": _audio}.get(kind, _file)(block)
 
 
+def _json(block: Mapping[str, Any]) -> Part:
+    return {"type": "text", "text": encode(block.get("json"), "json").decode()}
+
+
+def _search_result(block: Mapping[str, Any]) -> Part:
+    """Write a search result: title, source, and its texts."""
+    texts = [required(part, "text") for part in block.get("content") or ()]
+    head = [block[name] for name in ("title", "source") if block.get(name)]
+    return {"type": "text", "text": "\n\n".join(["\n".join(head), *texts])}
+
+
+def _custom_output(block: Mapping[str, Any]) -> Part:
+    return {"type": "text", "text": required(block, "output")}
+
+
 _WRITERS: dict[str, Callable[[Mapping[str, Any]], Part]] = {
     "text": _text,
-    "input_text": _text,  # OpenAI's responses API
-    "output_text": _text,
     "text-plain": _plain_text,
     "image_url": _image_url,
     "image": _image,
@@ -181,12 +183,19 @@ _WRITERS: dict[str, Callable[[Mapping[str, Any]], Part]] = {
     "audio": _audio,
     "file": _file,
     "document": _document,
-    "media": _media,
+    "search_result": _search_result,  # Anthropic's
+    "json": _json,  # Bedrock's
+    "media": _media,  # Google's
+    "input_text": _text,  # OpenAI's responses API, as the other three
+    "output_text": _text,
+    "input_image": _input_image,
+    "input_file": _input_file,
+    "custom_tool_call_output": _custom_output,
 }
 
 
 def _source(block: Mapping[str, Any]) -> dict[str, str]:
-    """Find a block's data: `url`, `file_id`, or `data` with its `mime_type`."""
+    """Find a block's source: `url`, `file_id`, or `data` with its `mime_type`."""
     place = block
     if isinstance(block.get("source"), dict):  # Anthropic's
         place = {**block["source"], "mime_type": block["source"].get("media_type")}
@@ -220,7 +229,21 @@ def _decode(block: Mapping[str, Any], data: str) -> str:
         raise _cannot_send(block, "its base64 is no UTF-8 text") from error
 
 
-def _cannot_send(block: Mapping[str, Any], why: str) -> ValueError:
+def _has(fields: Any, name: str) -> bool:
+    """Whether there is such a field, and it is a text that is not empty."""
+    value = fields.get(name) if isinstance(fields, dict) else None
+    return isinstance(value, str) and value != ""
+
+
+def _extras(block: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Read what LangChain's standard blocks have beside their standard fields."""
+    extras = block.get("extras") or block.get("metadata")
+    return extras if isinstance(extras, dict) else {}
+
+
+def _cannot_send(block: Mapping[str, Any], why: str) -> PmockInvalidRequestError:
     kind = block.get("type")
     named = f"type {kind!r}" if kind else f"no type and the keys {sorted(block)}"
-    return ValueError(f"A content block of {named} cannot be sent: {why}.")
+    return PmockInvalidRequestError(
+        f"A content block of {named} cannot be sent: {why}."
+    )

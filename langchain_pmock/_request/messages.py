@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from typing import TYPE_CHECKING, Any
@@ -15,65 +16,92 @@ from langchain_core.messages import (
     SystemMessage,
     ToolMessage,
 )
+from pydantic_core import from_json
 
+from langchain_pmock._json import encode
 from langchain_pmock._request.content import content_part, required, unwrap
+from langchain_pmock._wire import Wire
+from langchain_pmock.errors import PmockInvalidRequestError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from langchain_pmock._request.content import Part
+    from langchain_pmock._request.content import Content, Part
 
 WireMessage = dict[str, Any]
+
+_DEFAULT = Wire()
 
 # How the text of a failure begins: "Error: ...", "ValueError: ...".
 _ERROR = r"(error|ERROR|\w*Error)\b"
 
 _ROLES = {"human": "user", "ai": "assistant"}
 # LangChain's names for a block first, then those of other providers' own blocks.
-_REASONING = ("reasoning", "thinking", "reasoning_content")
+_REASONING = ("reasoning", "thinking", "reasoning_content", "redacted_thinking")
 _TOOL_CALLS = (
     "tool_call",
     "invalid_tool_call",
     "tool_call_chunk",
     "tool_use",
     "function_call",
+    "custom_tool_call",
+)
+# What a provider ran by itself, and its bookkeeping. The names are LangChain's,
+# Anthropic's, OpenAI's and Google's; new ones follow the same patterns. The results of
+# OpenAI's `computer_call` and `local_shell_call` are the client's, in tool messages.
+_PROVIDER_RUN = re.compile(
+    r"server_tool_\w+|\w+_tool_(use|result)|mcp_\w+|tool_search_output"
+    r"|(?!computer_|local_shell_)\w+_call(_output)?|program(_output)?"
+    r"|executable_code|code_execution_result|function_call_signature"
+    r"|container_upload|compaction|fallback"
 )
 
 
-def to_wire(messages: Sequence[BaseMessage]) -> list[WireMessage]:
+def to_wire(
+    messages: Sequence[BaseMessage], wire: Wire = _DEFAULT
+) -> list[WireMessage]:
     """Write messages as the wire has them.
+
+    Messages of other providers are written too. Of an assistant's message, the tools
+    that the provider itself ran are left out, and so is its reasoning unless `wire`
+    names a field for it. The arguments of a tool call are the JSON text of an object;
+    what cannot be one, such as a call that was cut off, is sent as
+    `{"invalid": "<the text>"}`. Other fields of a tool call are taken from
+    `additional_kwargs["tool_call_extras"]`, by the call's id.
 
     Args:
         messages: The conversation; at least one message.
+        wire: The names of fields that the service's documentation leaves open.
 
     Returns:
         The request's `messages`.
 
     Raises:
-        ValueError: If there is no message, or one that cannot be sent. The text names
-            the message by its place and says why.
+        PmockInvalidRequestError: If there is no message, or one that cannot be sent.
+            The text names the message by its place and says why.
     """
     if not messages:
         msg = "messages=[] is not valid: pmock needs at least one message."
-        raise ValueError(msg)
-    wire: list[WireMessage] = []
-    for message in messages:
+        raise PmockInvalidRequestError(msg)
+    written: list[WireMessage] = []
+    for index, message in enumerate(messages):
         try:
-            wire.extend(_message(message))
-        except (TypeError, ValueError) as error:  # noqa: PERF203 - it tells which message
-            place = f"messages[{messages.index(message)}] ({type(message).__name__})"
-            msg = f"{place}: {error}"
-            raise ValueError(msg) from error
-    return wire
+            written.extend(_message(message, wire))
+        except (AttributeError, LookupError, TypeError, ValueError) as error:  # noqa: PERF203 - it tells which message
+            msg = f"messages[{index}] ({type(message).__name__}): {error}"
+            raise PmockInvalidRequestError(msg) from error
+    return written
 
 
-def _message(message: BaseMessage) -> Iterable[WireMessage]:
+def _message(message: BaseMessage, wire: Wire) -> Iterable[WireMessage]:
     if isinstance(message, AIMessage):
-        return [_assistant(message)]
+        return [_assistant(message, wire)]
     if isinstance(message, ToolMessage):
-        return [_tool(message)]
+        failed = message.status == "error"
+        result = _tool(message.tool_call_id, message.content, wire, failed=failed)
+        return [_named(message, result)]
     if isinstance(message, HumanMessage):
-        return _user(message)
+        return _user(message, wire)
     if isinstance(message, SystemMessage):
         # LangChain's mark for the role that OpenAI's newer models have for it.
         role = message.additional_kwargs.get("__openai_role__", "system")
@@ -83,109 +111,95 @@ def _message(message: BaseMessage) -> Iterable[WireMessage]:
         role = "function"
     else:
         msg = f"a message of type {message.type!r} has no role on the wire"
-        raise ValueError(msg)  # noqa: TRY004 - its value, to the caller
+        raise PmockInvalidRequestError(msg)
     return [_named(message, {"role": role, "content": _content(message.content)})]
 
 
-def _user(message: HumanMessage) -> Iterable[WireMessage]:
+def _user(message: HumanMessage, wire: Wire) -> Iterable[WireMessage]:
     """Write a user's message; Anthropic puts the results of tools into it."""
     if isinstance(message.content, str):
         return [_named(message, {"role": "user", "content": message.content})]
-    wire: list[WireMessage] = []
+    written: list[WireMessage] = []
     rest: list[str | dict[str, Any]] = []
     for block in message.content:
         if isinstance(block, dict) and block.get("type") == "tool_result":
-            wire.append(_tool_result(block))
+            written.append(_tool_result(block, wire))
         else:
             rest.append(block)
-    if rest or not wire:
-        wire.append(_named(message, {"role": "user", "content": _content(rest)}))
-    return wire
+    if rest or not written:
+        written.append(_named(message, {"role": "user", "content": _content(rest)}))
+    return written
 
 
-def _tool_result(block: Mapping[str, Any]) -> WireMessage:
-    content = block.get("content") or ""
-    if mark := block.get("cache_control"):  # it has a place on a part alone
-        parts = [content] if isinstance(content, str) else list(content)
-        last = parts[-1]
-        if isinstance(last, str):
-            last = {"type": "text", "text": last}
-        content = [*parts[:-1], {**last, "cache_control": mark}]
-    return {
-        "role": "tool",
-        "toolCallId": required(block, "tool_use_id"),
-        "content": _result(content, failed=block.get("is_error")),
-    }
+def _tool_result(block: Mapping[str, Any], wire: Wire) -> WireMessage:
+    result = _tool(
+        required(block, "tool_use_id"),
+        block.get("content") or "",
+        wire,
+        failed=bool(block.get("is_error")),
+    )
+    if mark := block.get("cache_control"):  # only a part has a place for it
+        *parts, last = _parts(result["content"])
+        result["content"] = [*parts, {**last, "cache_control": mark}]
+    return result
 
 
-def _tool(message: ToolMessage) -> WireMessage:
-    wire = {
-        "role": "tool",
-        "toolCallId": message.tool_call_id,
-        "content": _result(message.content, failed=message.status == "error"),
-    }
-    return _named(message, wire)
-
-
-def _result(
-    content: str | list[str | dict[str, Any]], *, failed: bool | None
-) -> str | list[dict[str, Any]]:
+def _tool(id_: str, content: Content, wire: Wire, *, failed: bool) -> WireMessage:
     """Write a tool's result. The wire has no field for a failure: the text says it."""
     written = _content(content)
-    if not failed:
-        return written
-    if isinstance(written, str):
-        said = re.match(_ERROR, written)
-        return written if said else f"Error: {written}"
-    return [{"type": "text", "text": "Error:"}, *written]
+    if failed and isinstance(written, str):
+        says_so = re.match(_ERROR, written)
+        written = written if says_so else f"Error: {written}"
+    elif failed:
+        written = [_text("Error:"), *written]
+    return {"role": "tool", wire.tool_call_id: id_, "content": written}
 
 
-def _assistant(message: AIMessage) -> WireMessage:
-    content, reasoning, refusals, blocks = _sort(message.content)
-    calls = [
-        _call(call["id"], call["name"], call["args"]) for call in message.tool_calls
-    ]
-    # An invalid call may have no name, but its result may follow and needs the call.
-    calls += [
-        _call(call["id"], call["name"] or "unknown", call["args"])
-        for call in message.invalid_tool_calls
-    ]
-    # What stands in the content alone, such as another provider's calls.
-    ids = {call["id"] for call in calls}
-    calls.extend(_block_call(block) for block in blocks if _call_id(block) not in ids)
+def _assistant(message: AIMessage, wire: Wire) -> WireMessage:
     extras = message.additional_kwargs
+    content, reasoning, blocks = _sort(message.content)
+    # The documented message has no field for a refusal; dropped, the next turn would
+    # not know of it.
+    refusal = extras.get("refusal")
+    if refusal and not content:
+        content = refusal
+    elif refusal and _text(refusal) not in (parts := _parts(content)):
+        content = [*parts, _text(refusal)]
+    written: WireMessage = {"role": "assistant", "content": content}
+    if calls := _calls(message, blocks):
+        written[wire.tool_calls] = calls
     reasoning = reasoning or extras.get("reasoning_content") or ""
-    refusal = "".join(refusals) or extras.get("refusal") or ""
-    wire: WireMessage = {"role": "assistant", "content": content}
-    if calls:
-        wire["toolCalls"] = calls
-    if isinstance(reasoning, str) and reasoning:
-        wire["reasoningContent"] = reasoning
-    if refusal:
-        wire["refusal"] = refusal
-    return _named(message, wire)
+    if wire.reasoning_content and isinstance(reasoning, str) and reasoning:
+        written[wire.reasoning_content] = reasoning
+    return _named(message, written)
 
 
 def _sort(
-    content: str | list[str | dict[str, Any]],
-) -> tuple[str | list[Part], str, list[str], list[Mapping[str, Any]]]:
-    """Sort an assistant's blocks: content, reasoning, refusals, tool calls."""
+    content: Content,
+) -> tuple[str | list[Part], str, list[Mapping[str, Any]]]:
+    """Sort an assistant's blocks: content, reasoning, tool calls."""
     if isinstance(content, str):
-        return content, "", [], []
-    parts, reasoning, refusals, calls = [], [], [], []
+        return content, "", []
+    parts: list[Part] = []
+    reasoning: list[str] = []
+    calls: list[Mapping[str, Any]] = []
     for block in map(unwrap, content):
-        kind = block.get("type") if isinstance(block, dict) else None
         if isinstance(block, str):
-            parts.append(content_part(block))
-        elif kind in _REASONING:
+            parts.append(_text(block))
+            continue
+        kind = str(block.get("type"))
+        if kind in _REASONING:
             reasoning.append(_reasoning(block))
-        elif kind == "refusal":
-            refusals.append(required(block, "refusal"))
         elif kind in _TOOL_CALLS:
             calls.append(block)
-        else:
+        elif kind == "refusal":
+            parts.append(_text(required(block, "refusal")))
+        elif not _PROVIDER_RUN.fullmatch(kind):
             parts.append(content_part(block))
-    return parts or "", "".join(reasoning), refusals, calls
+    # An empty text is often all that is left where a provider ran a tool or signed a
+    # thought, and Anthropic refuses it.
+    parts = [part for part in parts if part.get("text") != ""]
+    return parts or "", "".join(reasoning), calls
 
 
 def _reasoning(block: Mapping[str, Any]) -> str:
@@ -198,36 +212,79 @@ def _reasoning(block: Mapping[str, Any]) -> str:
     return str(text)
 
 
-def _call_id(block: Mapping[str, Any]) -> str | None:
+def _calls(
+    message: AIMessage, blocks: Iterable[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    calls: list[tuple[Any, Any, Any]] = [
+        (call["id"], call["name"], call["args"]) for call in message.tool_calls
+    ]
+    # An invalid call may have no name, but its result may follow and needs the call.
+    calls += [
+        (call["id"], call["name"] or "unknown", call["args"])
+        for call in message.invalid_tool_calls
+    ]
+    # What stands in the content alone, such as another provider's calls.
+    ids = {id_ for id_, _, _ in calls}
+    calls += [call for call in map(_block_call, blocks) if call[0] not in ids]
+    extras = message.additional_kwargs.get("tool_call_extras") or {}
+    return [{**extras.get(call[0], {}), **_call(*call)} for call in calls]
+
+
+def _block_call(block: Mapping[str, Any]) -> tuple[Any, Any, Any]:
     # OpenAI's own blocks have an id of the block beside that of the call.
-    return block.get("call_id") or block.get("id")
-
-
-def _block_call(block: Mapping[str, Any]) -> dict[str, Any]:
-    args = block.get("args", block.get("input", block.get("arguments")))
-    return _call(_call_id(block), block.get("name"), args)
+    id_ = block.get("call_id") or block.get("id")
+    fields = ("args", "input", "arguments", "partial_json")
+    args = next((block[field] for field in fields if block.get(field)), None)
+    return id_, block.get("name"), args
 
 
 def _call(id_: str | None, name: str | None, args: object) -> dict[str, Any]:
     if not id_ or not name:
         msg = f"a tool call needs an id and a name, got id={id_!r} and name={name!r}"
-        raise ValueError(msg)
-    if not isinstance(args, str):
-        args = json.dumps(args or {}, ensure_ascii=False)
+        raise PmockInvalidRequestError(msg)
+    arguments = _arguments(args or {}, f"args of the tool call {id_!r}")
     return {
         "id": id_,
         "type": "function",
-        "function": {"name": name, "arguments": args},
+        "function": {"name": name, "arguments": arguments},
     }
 
 
-def _content(
-    content: str | list[str | dict[str, Any]],
-) -> str | list[dict[str, Any]]:
+def _arguments(args: object, place: str) -> str:
+    """Write a call's arguments: always the JSON text of an object."""
+    if isinstance(args, str):  # of a call that was cut off, or mistyped by the model
+        text, is_object = args, _is_object(args)
+    else:
+        try:
+            text, is_object = encode(args, place).decode(), isinstance(args, dict)
+        except PmockInvalidRequestError:
+            # LangChain reads NaN and infinity in the arguments that a model wrote.
+            with contextlib.suppress(TypeError, ValueError, RecursionError):
+                return encode({"invalid": json.dumps(args)}, place).decode()
+            raise
+    return text if is_object else encode({"invalid": text}, place).decode()
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(from_json(text, allow_inf_nan=False), dict)
+    except (TypeError, ValueError):
+        return False
+
+
+def _content(content: Content) -> str | list[Part]:
     if isinstance(content, str):
         return content
     return [content_part(block) for block in content] or ""
 
 
-def _named(message: BaseMessage, wire: WireMessage) -> WireMessage:
-    return {**wire, "name": message.name} if message.name else wire
+def _parts(content: str | list[Part]) -> list[Part]:
+    return [_text(content)] if isinstance(content, str) else content
+
+
+def _text(text: str) -> Part:
+    return {"type": "text", "text": text}
+
+
+def _named(message: BaseMessage, written: WireMessage) -> WireMessage:
+    return {**written, "name": message.name} if message.name else written

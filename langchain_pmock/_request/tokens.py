@@ -26,6 +26,7 @@ characters to tokens for every script, and counts a file's base64 as if it were 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import re
@@ -34,6 +35,8 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from langchain_pmock._request.messages import to_wire
+from langchain_pmock._wire import Wire
+from langchain_pmock.errors import PmockInvalidRequestError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +45,8 @@ if TYPE_CHECKING:
 
     from langchain_pmock._request.content import Part
     from langchain_pmock._request.messages import WireMessage
+
+_DEFAULT = Wire()
 
 # In the order in which they are tried. A single space costs nothing: it is part of the
 # word after it. Digits take no space with them, so there it is a gap of its own.
@@ -119,7 +124,9 @@ def count_text_tokens(text: str) -> int:
 
 
 def count_message_tokens(
-    messages: Sequence[BaseMessage], tools: Sequence[Any] | None = None
+    messages: Sequence[BaseMessage],
+    tools: Sequence[Any] | None = None,
+    wire: Wire = _DEFAULT,
 ) -> int:
     """Estimate how many tokens messages take in a prompt, and tools beside them.
 
@@ -128,33 +135,35 @@ def count_message_tokens(
     Args:
         messages: Messages as LangChain has them, with blocks of any type.
         tools: What `bind_tools` accepts: dicts, functions, Pydantic classes, tools.
+        wire: The one that the messages are sent with: reasoning counts if it is sent.
 
     Returns:
         Tokens.
     """
-    return sum(map(_count_message, messages)) + sum(map(_count_tool, tools or ()))
+    counts = (_count_message(message, wire) for message in messages)
+    return sum(counts) + sum(map(_count_tool, tools or ()))
 
 
-def _count_message(message: BaseMessage) -> int:
+def _count_message(message: BaseMessage, wire: Wire) -> int:
     try:
-        return sum(map(_count_wire, to_wire([message])))
-    except Exception:  # noqa: BLE001 - what is wrong with it, sending tells
+        written = to_wire([message], wire)
+    except PmockInvalidRequestError:
         return _count_roughly(message)
+    return sum(_count_wire(each, wire) for each in written)
 
 
-def _count_wire(message: WireMessage) -> int:
+def _count_wire(message: WireMessage, wire: Wire) -> int:
     content = message["content"]
     total = _MESSAGE
     if isinstance(content, str):
         total += count_text_tokens(content)
     else:
         total += sum(map(_count_part, content))
-    for name in ("reasoningContent", "refusal"):
-        if name in message:
-            total += count_text_tokens(message[name])
+    if wire.reasoning_content in message:
+        total += count_text_tokens(message[wire.reasoning_content])
     if "name" in message:
         total += _NAME + count_text_tokens(message["name"])
-    for call in message.get("toolCalls", ()):
+    for call in message.get(wire.tool_calls, ()):
         function = call["function"]
         text = f"{function['name']} {function['arguments']}"
         total += _FUNCTION + count_text_tokens(text)
@@ -184,7 +193,8 @@ def _count_roughly(message: BaseMessage) -> int:
         total += count_text_tokens(text) if isinstance(text, str) else _REFERENCE
     for field in ("tool_calls", "invalid_tool_calls"):
         if calls := getattr(message, field, None):
-            total += count_text_tokens(repr(calls))
+            with contextlib.suppress(RecursionError):
+                total += count_text_tokens(repr(calls))
     return total
 
 

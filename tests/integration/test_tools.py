@@ -281,7 +281,7 @@ def test_results_go_back(
             {
                 "id": "c1",
                 "type": "function",
-                "function": {"name": "get_weather", "arguments": '{"city": "東京"}'},
+                "function": {"name": "get_weather", "arguments": '{"city":"東京"}'},
             }
         ],
     }

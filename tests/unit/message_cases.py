@@ -23,17 +23,21 @@ if TYPE_CHECKING:
 
 URL = "https://example.com/cat.png"
 CACHE = {"type": "ephemeral"}
+SIGNATURE = {"google": {"thought_signature": "c2ln"}}
 CALL = tool_call(name="look_up", args={"city": "Zürich"}, id="call_1")
 WIRE_CALL = {
     "id": "call_1",
     "type": "function",
-    "function": {"name": "look_up", "arguments": '{"city": "Zürich"}'},
+    "function": {"name": "look_up", "arguments": '{"city":"Zürich"}'},
 }
 
 
 def wire_call(arguments: str, id_: str = "call_1", name: str = "look_up") -> Json:
     function = {"name": name, "arguments": arguments}
     return {"id": id_, "type": "function", "function": function}
+
+
+INVALID = wire_call('{"invalid":"{"}')
 
 
 def ai(content: Any = "", **fields: Any) -> AIMessage:
@@ -47,6 +51,30 @@ def tool(content: Any, **fields: Any) -> ToolMessage:
 def anthropic_result(**fields: Any) -> Json:
     return {"type": "tool_result", "tool_use_id": "call_1", **fields}
 
+
+# As langchain-anthropic, -openai, -google-genai and langchain-core name them.
+PROVIDER_RUN: list[Json] = [
+    {"type": "server_tool_use", "id": "srv_1", "name": "web_search", "input": {}},
+    {"type": "web_search_tool_result", "tool_use_id": "srv_1", "content": []},
+    {"type": "bash_code_execution_tool_result", "tool_use_id": "srv_1"},
+    {"type": "mcp_tool_use", "id": "mcp_1", "name": "f", "input": {}},
+    {"type": "mcp_tool_result", "tool_use_id": "mcp_1", "content": []},
+    {"type": "container_upload", "file_id": "file_1"},
+    {"type": "compaction", "content": "They talked."},
+    {"type": "redacted_thinking", "data": "c2ln"},
+    {"type": "server_tool_call", "id": "srv_1", "name": "web_search", "args": {}},
+    {"type": "server_tool_call_chunk", "id": "srv_1", "args": "{"},
+    {"type": "server_tool_result", "tool_call_id": "srv_1", "status": "success"},
+    {"type": "web_search_call", "id": "ws_1", "status": "completed"},
+    {"type": "image_generation_call", "id": "ig_1", "result": "iVBORw0KGgo="},
+    {"type": "code_interpreter_call", "id": "ci_1", "code": "1"},
+    {"type": "apply_patch_call_output", "call_id": "call_9", "output": ""},
+    {"type": "mcp_list_tools", "id": "mcpl_1", "tools": []},
+    {"type": "tool_search_output", "id": "tso_1", "tools": []},
+    {"type": "executable_code", "executable_code": "1", "language": "PYTHON"},
+    {"type": "code_execution_result", "code_execution_result": "1", "outcome": 1},
+    {"type": "function_call_signature", "signature": "c2ln", "index": 0},
+]
 
 MESSAGES: dict[str, tuple[BaseMessage, Json | list[Json]]] = {
     "human": (HumanMessage("Hi"), {"role": "user", "content": "Hi"}),
@@ -118,7 +146,7 @@ MESSAGES: dict[str, tuple[BaseMessage, Json | list[Json]]] = {
             "content": "",
             "toolCalls": [
                 WIRE_CALL,
-                wire_call('{"city": ', "2"),
+                wire_call(r'{"invalid":"{\"city\": "}', "2"),
                 wire_call("{}", "3", "unknown"),
             ],
         },
@@ -133,7 +161,7 @@ MESSAGES: dict[str, tuple[BaseMessage, Json | list[Json]]] = {
         {
             "role": "assistant",
             "content": "",
-            "toolCalls": [wire_call('{"city": "Z"}')],
+            "toolCalls": [wire_call('{"city":"Z"}')],
         },
     ),
     "v1 tool call, also in the content": (
@@ -160,7 +188,6 @@ MESSAGES: dict[str, tuple[BaseMessage, Json | list[Json]]] = {
             "role": "assistant",
             "content": [text("Wait")],
             "toolCalls": [wire_call("{}")],
-            "reasoningContent": "Hm.",
         },
     ),
     "non-standard tool call in the content alone": (
@@ -169,52 +196,54 @@ MESSAGES: dict[str, tuple[BaseMessage, Json | list[Json]]] = {
     ),
     "v1 invalid tool call in the content alone": (
         ai([invalid_tool_call(name="look_up", args="{", id="call_1", error="x")]),
-        {"role": "assistant", "content": "", "toolCalls": [wire_call("{")]},
+        {"role": "assistant", "content": "", "toolCalls": [INVALID]},
     ),
-    "reasoning": (
-        ai("So", additional_kwargs={"reasoning_content": "Hm."}),
-        {"role": "assistant", "content": "So", "reasoningContent": "Hm."},
+    "other fields of a tool call": (
+        ai(
+            tool_calls=[CALL, {**CALL, "id": "call_2"}],
+            additional_kwargs={
+                "tool_call_extras": {
+                    "call_1": {"extra_content": SIGNATURE, "id": "call_9"},
+                    "call_3": {"extra_content": {}},
+                }
+            },
+        ),
+        {
+            "role": "assistant",
+            "content": "",
+            "toolCalls": [
+                {"extra_content": SIGNATURE, **WIRE_CALL},
+                {**WIRE_CALL, "id": "call_2"},
+            ],
+        },
     ),
-    "v1 reasoning": (
-        ai([{"type": "reasoning", "reasoning": "Hm. "}, text("So")]),
-        {"role": "assistant", "content": [text("So")], "reasoningContent": "Hm. "},
-    ),
-    "reasoning in several blocks": (
-        ai([{"type": "reasoning", "reasoning": r} for r in ("Hm", ". ")]),
-        {"role": "assistant", "content": "", "reasoningContent": "Hm. "},
-    ),
-    "OpenAI's reasoning": (
-        ai([{"type": "reasoning", "summary": [{"text": "A"}, {"text": "B"}]}]),
-        {"role": "assistant", "content": "", "reasoningContent": "A\n\nB"},
-    ),
-    "Bedrock's reasoning": (
-        ai([{"type": "reasoning_content", "reasoning_content": {"text": "Hm."}}]),
-        {"role": "assistant", "content": "", "reasoningContent": "Hm."},
-    ),
-    "Bedrock's reasoning, redacted": (
-        ai([{"type": "reasoning_content", "reasoning_content": {}}, text("So")]),
-        {"role": "assistant", "content": [text("So")]},
-    ),
-    "reasoning without text": (
-        ai([{"type": "reasoning", "id": "rs_1"}, text("So")]),
-        {"role": "assistant", "content": [text("So")]},
-    ),
-    "reasoning of an unknown kind": (
-        ai("So", additional_kwargs={"reasoning_content": {"deep": "Hm."}}),
-        {"role": "assistant", "content": "So"},
-    ),
+    # The message has no field for a refusal.
     "refusal": (
         ai(additional_kwargs={"refusal": "No."}),
-        {"role": "assistant", "content": "", "refusal": "No."},
+        {"role": "assistant", "content": "No."},
+    ),
+    "refusal in the middle of a text": (
+        ai("Well", additional_kwargs={"refusal": "No."}),
+        {"role": "assistant", "content": [text("Well"), text("No.")]},
     ),
     "refusal as a block": (
         ai([{"type": "refusal", "refusal": "No."}]),
-        {"role": "assistant", "content": "", "refusal": "No."},
+        {"role": "assistant", "content": [text("No.")]},
     ),
-    "refusal as a non-standard block": (
-        ai([{"type": "non_standard", "value": {"type": "refusal", "refusal": "No."}}]),
-        {"role": "assistant", "content": "", "refusal": "No."},
+    "refusal as a non-standard block, and beside it": (
+        ai(
+            [{"type": "non_standard", "value": {"type": "refusal", "refusal": "No."}}],
+            additional_kwargs={"refusal": "No."},
+        ),
+        {"role": "assistant", "content": [text("No.")]},
     ),
+    **{
+        f"what a provider ran: {block['type']}": (
+            ai([text("So"), block, {"type": "non_standard", "value": block}, text("")]),
+            {"role": "assistant", "content": [text("So")]},
+        )
+        for block in PROVIDER_RUN
+    },
     "tool": (
         tool("sunny"),
         {"role": "tool", "toolCallId": "call_1", "content": "sunny"},
@@ -297,5 +326,53 @@ MESSAGES: dict[str, tuple[BaseMessage, Json | list[Json]]] = {
     "function": (
         FunctionMessage(content="sunny", name="look_up"),
         {"role": "function", "content": "sunny", "name": "look_up"},
+    ),
+}
+
+# What is sent of reasoning where `Wire` names a field for it; else nothing is.
+REASONING: dict[str, tuple[BaseMessage, Json]] = {
+    "reasoning": (
+        ai("So", additional_kwargs={"reasoning_content": "Hm."}),
+        {"role": "assistant", "content": "So", "thoughts": "Hm."},
+    ),
+    "v1 reasoning": (
+        ai([{"type": "reasoning", "reasoning": "Hm. "}, text("So")]),
+        {"role": "assistant", "content": [text("So")], "thoughts": "Hm. "},
+    ),
+    "reasoning in several blocks": (
+        ai([{"type": "reasoning", "reasoning": r} for r in ("Hm", ". ")]),
+        {"role": "assistant", "content": "", "thoughts": "Hm. "},
+    ),
+    "OpenAI's reasoning": (
+        ai([{"type": "reasoning", "summary": [{"text": "A"}, {"text": "B"}]}]),
+        {"role": "assistant", "content": "", "thoughts": "A\n\nB"},
+    ),
+    "Bedrock's reasoning": (
+        ai([{"type": "reasoning_content", "reasoning_content": {"text": "Hm."}}]),
+        {"role": "assistant", "content": "", "thoughts": "Hm."},
+    ),
+    "Bedrock's reasoning, redacted": (
+        ai([{"type": "reasoning_content", "reasoning_content": {}}, text("So")]),
+        {"role": "assistant", "content": [text("So")]},
+    ),
+    "reasoning without text": (
+        ai([{"type": "reasoning", "id": "rs_1"}, text("So")]),
+        {"role": "assistant", "content": [text("So")]},
+    ),
+    "reasoning of an unknown kind": (
+        ai("So", additional_kwargs={"reasoning_content": {"deep": "Hm."}}),
+        {"role": "assistant", "content": "So"},
+    ),
+    "reasoning beside a tool call": (
+        ai(
+            [{"type": "thinking", "thinking": "Hm.", "signature": "sig"}],
+            tool_calls=[CALL],
+        ),
+        {
+            "role": "assistant",
+            "content": "",
+            "toolCalls": [WIRE_CALL],
+            "thoughts": "Hm.",
+        },
     ),
 }

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
+from langchain_pmock import PmockInvalidRequestError
 from langchain_pmock._request.content import content_part
 from langchain_pmock.testing import _messages as validator
 
@@ -193,6 +194,44 @@ BLOCKS: dict[str, tuple[str | Block, Block]] = {
         {"type": "input_text", "text": "Hello"},
         text("Hello"),
     ),
+    "OpenAI image to the responses API": (
+        {"type": "input_image", "image_url": PNG_URL, "detail": "low"},
+        image(PNG_URL, detail="low"),
+    ),
+    "OpenAI image by id to the responses API": (
+        {"type": "input_image", "file_id": "file-1"},
+        file(file_id="file-1"),
+    ),
+    "OpenAI file to the responses API": (
+        {"type": "input_file", **pdf("a.pdf")["file"]},
+        pdf("a.pdf"),
+    ),
+    "OpenAI file by id to the responses API": (
+        {"type": "input_file", "file_id": "file-1"},
+        file(file_id="file-1"),
+    ),
+    "OpenAI output of a custom tool": (
+        {"type": "custom_tool_call_output", "output": "Hello"},
+        text("Hello"),
+    ),
+    "Anthropic search result": (
+        {
+            "type": "search_result",
+            "source": URL,
+            "title": "Cats",
+            "content": [text("They purr."), text("They nap.")],
+            "citations": {"enabled": True},
+        },
+        text(f"Cats\n{URL}\n\nThey purr.\n\nThey nap."),
+    ),
+    "Anthropic search result without a title": (
+        {"type": "search_result", "source": URL, "content": [text("They purr.")]},
+        text(f"{URL}\n\nThey purr."),
+    ),
+    "Bedrock JSON": (
+        {"type": "json", "json": {"city": "Zürich", "days": [1, 2]}},
+        text('{"city":"Zürich","days":[1,2]}'),
+    ),
     "Google image": (
         {"type": "media", "mime_type": "image/png", "data": PNG},
         image(PNG_URL),
@@ -204,6 +243,10 @@ BLOCKS: dict[str, tuple[str | Block, Block]] = {
     "Google file": (
         {"type": "media", "mime_type": "application/pdf", "data": PDF},
         pdf("document.pdf"),
+    ),
+    "v1 text, cached": (
+        text("Hello") | {"extras": {"cache_control": CACHE}},
+        text("Hello") | {"cache_control": CACHE},
     ),
     "Anthropic image, cached": (
         {"type": "image", "source": ANTHROPIC_PNG, "cache_control": CACHE},
@@ -223,8 +266,12 @@ UNSENDABLE: dict[str, tuple[Block, str]] = {
         "no form",
     ),
     "non-standard, empty": ({"type": "non_standard", "value": "x"}, "no form"),
-    "text without text": ({"type": "text"}, "'text' must be a string"),
-    "text of another type": ({"type": "text", "text": 5}, "'text' must be a string"),
+    "text without text": ({"type": "text"}, "text=None must be a string"),
+    "text of another type": ({"type": "text", "text": 5}, "text=5 must be a string"),
+    "text of bytes": (
+        {"type": "text", "text": b"x" * 1000},
+        "text=b'xxxxxxxxxxx...xxxxxxxxxxxxx' must be a string",
+    ),
     "image without a source": ({"type": "image"}, "a URL, base64 data or a file id"),
     "image of bytes": ({"type": "image", "data": b"x"}, "a URL, base64 data or a"),
     "image without a MIME type": ({"type": "image", "base64": PNG}, "a mime_type"),
@@ -246,6 +293,18 @@ UNSENDABLE: dict[str, tuple[Block, str]] = {
     ),
     "document of blocks": (
         {"type": "document", "source": {"type": "content", "content": [text("x")]}},
+        "a URL, base64 data or a file id",
+    ),
+    "document with an odd source": (
+        {"type": "document", "source": "x"},
+        "a field is of the wrong type ('str' object has no attribute 'get')",
+    ),
+    "file by URL to the responses API": (
+        {"type": "input_file", "file_url": URL},
+        "not by URL",
+    ),
+    "file to the responses API without a source": (
+        {"type": "input_file"},
         "a URL, base64 data or a file id",
     ),
     "document without a source": ({"type": "document"}, "a URL, base64 data or a"),
@@ -288,12 +347,29 @@ def test_what_cannot_be_sent_is_named(case: str) -> None:
     kind = block["type"]
     if case == "non-standard, unknown":
         kind = block["value"]["type"]
-    with pytest.raises(ValueError, match="cannot be sent") as caught:
+    with pytest.raises(PmockInvalidRequestError, match="cannot be sent") as caught:
         content_part(block)
     assert f"A content block of type {kind!r} cannot be sent: " in str(caught.value)
     assert why in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("block", "why"),
+    [
+        ({"type": "json", "json": {"a": b"x"}}, r"json\.a=b'x' cannot be written"),
+        (
+            {"type": "search_result", "content": [{"type": "text", "text": b"x"}]},
+            "text=b'x' must be a string",
+        ),
+    ],
+)
+def test_what_is_wrong_inside_a_block_is_named(block: Block, why: str) -> None:
+    with pytest.raises(PmockInvalidRequestError, match=why):
+        content_part(block)
+
+
 def test_a_block_without_a_type_is_told_by_its_keys() -> None:
-    with pytest.raises(ValueError, match=r"of no type and the keys \['a', 'b'\]"):
+    with pytest.raises(
+        PmockInvalidRequestError, match=r"of no type and the keys \['a', 'b'\]"
+    ):
         content_part({"b": 1, "a": 2})

@@ -20,8 +20,10 @@ from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.tools import tool
 from pydantic import BaseModel, Field
 
+from langchain_pmock import PmockInvalidRequestError, Wire
 from langchain_pmock._request.messages import to_wire
 from langchain_pmock._request.tokens import count_message_tokens, count_text_tokens
+from tests.unit.test_json import nested
 
 
 def test_a_message_is_its_text_and_a_frame() -> None:
@@ -214,9 +216,19 @@ def test_a_message_counts_as_it_is_sent(
 
 def test_reasoning_that_is_sent_back_counts() -> None:
     answer = AIMessage("Yes.", additional_kwargs={"reasoning_content": PROSE})
-    assert "reasoningContent" in to_wire([answer])[0]
-    counted = count_message_tokens([answer]) - count_message_tokens([AIMessage("Yes.")])
-    assert counted == count_text_tokens(PROSE)
+    without = count_message_tokens([AIMessage("Yes.")])
+    assert count_message_tokens([answer]) == without
+    wire = Wire(reasoning_content="reasoning")
+    with_it = count_message_tokens([answer], wire=wire)
+    assert with_it == without + count_text_tokens(PROSE)
+
+
+def test_tool_calls_count_under_any_name() -> None:
+    counts = {
+        count_message_tokens([NOTED], wire=wire)
+        for wire in (Wire(), Wire(tool_calls="tool_calls"))
+    }
+    assert len(counts) == 1
 
 
 @pytest.mark.parametrize(
@@ -226,7 +238,8 @@ def test_reasoning_that_is_sent_back_counts() -> None:
         (HumanMessage(["Hello, world!", {**PICTURE, "base64": PIXELS}, {}]), 3004),
         (HumanMessage([{"type": "media", "data": bytes(300_000)}]), 1500),
         (HumanMessage([{"type": "new", "text": "Hello, world!"}]), 4),
-        (HumanMessage([{"type": "image", "url": "x", "extras": "high"}]), 1500),
+        (HumanMessage([{"type": "document", "source": "x"}]), 1500),
+        (HumanMessage([{"type": "file", "file": {"file_data": 5}}]), 1500),
         (RemoveMessage(id="1"), 0),
         # Nothing in langchain-core makes such messages, but they can be built.
         (HumanMessage.model_construct(content=[42]), 1500),  # type: ignore[list-item]
@@ -234,14 +247,19 @@ def test_reasoning_that_is_sent_back_counts() -> None:
     ],
 )
 def test_what_cannot_be_sent_counts_roughly(message: BaseMessage, tokens: int) -> None:
-    with pytest.raises(Exception, match=r".+"):
+    with pytest.raises(PmockInvalidRequestError):
         to_wire([message])
     assert count_message_tokens([message]) == 4 + tokens
 
 
+def test_a_tool_call_that_is_nested_too_deeply_does_not_count() -> None:
+    call = {**CALL, "args": nested(5_000)}
+    assert count_message_tokens([AIMessage("", tool_calls=[call])]) == 4
+
+
 def test_a_tool_call_without_an_id_counts_about_the_same() -> None:
     lost = AIMessage("Hi", tool_calls=[{**CALL, "id": None}])
-    with pytest.raises(ValueError, match="needs an id"):
+    with pytest.raises(PmockInvalidRequestError, match="needs an id"):
         to_wire([lost])
     exact = count_message_tokens([AIMessage("Hi", tool_calls=[CALL])])
     assert count_message_tokens([lost]) == pytest.approx(exact, rel=0.05)
