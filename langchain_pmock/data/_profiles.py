@@ -1,8 +1,10 @@
 """What each documented model of the service can do.
 
 pmock publishes names, not abilities, so an entry holds what the vendor of the model
-documents, as far as an OpenAI-shaped chat request can carry it. A key without a source
-is left out: absent means unknown. What the gateway itself may limit is not documented.
+documents, as far as an OpenAI-shaped chat request can carry it. What the form or the
+vendor cannot do is `False`. A key without a source is left out, which means unknown;
+`deepagents` takes a missing key for `True`, `langchain` for `False`. What the gateway
+itself may limit is not documented.
 
 Assumed, because pmock does not say it:
 
@@ -13,11 +15,10 @@ Assumed, because pmock does not say it:
 
 Limits of the request form, the same for every model:
 
-- It has no content block for video, so no entry has `video_inputs`, though all four
+- It has no content block for video, so `video_inputs` is `False`, though all four
   Gemini models watch videos.
-- It carries an image or a PDF in a tool message too, but OpenAI's own API takes only
-  text there, so `image_tool_message` and `pdf_tool_message` are left out:
-  https://platform.openai.com/docs/api-reference/chat/create
+- It takes only text in a tool message, so `image_tool_message` and `pdf_tool_message`
+  are `False`: https://platform.openai.com/docs/api-reference/chat/create
 - It has no field for the reasoning effort, so no levels are listed.
 
 Most figures are also in models.dev (https://models.dev), from which LangChain's own
@@ -35,6 +36,8 @@ _COMMON: ModelProfile = {
     "text_inputs": True,
     "image_inputs": True,
     "video_inputs": False,
+    "image_tool_message": False,
+    "pdf_tool_message": False,
     "text_outputs": True,
     "image_outputs": False,
     "audio_outputs": False,
@@ -73,11 +76,12 @@ _GPT_5: ModelProfile = {
 # https://ai.google.dev/api/compatibility the choice of a tool. Neither these nor
 # https://docs.cloud.google.com/vertex-ai/generative-ai/docs/migrate/openai/overview
 # (`text`, `image_url` and `input_audio`) know the `file` that a PDF is sent as. So,
-# other than in models.dev, `pdf_inputs` is left out.
+# other than in models.dev, `pdf_inputs` is False.
 _GEMINI: ModelProfile = {
     **_COMMON,
     "max_input_tokens": 1_048_576,
     "max_output_tokens": 65_536,
+    "pdf_inputs": False,
     "audio_inputs": True,
     "structured_output": True,
     "temperature": True,
@@ -89,15 +93,16 @@ _GEMINI: ModelProfile = {
 # In OpenAI's form:
 # https://platform.claude.com/docs/en/cli-sdks-libraries/libraries/openai-sdk
 # There the schema of an answer is ignored without an error, and PDFs need Anthropic's
-# own form. So, other than in models.dev, structured output is not claimed (an agent
-# then asks for it with a tool call, which works) and `pdf_inputs` is left out. A
-# temperature above 1 counts as 1.
+# own form. So, other than in models.dev, `structured_output` is False (an agent then
+# asks for it with a tool call, which works), and `pdf_inputs` too. A temperature above
+# 1 counts as 1.
 _CLAUDE_4_5: ModelProfile = {
     **_COMMON,
     "name": "Claude 4.5",
     "max_input_tokens": 200_000,
     "max_output_tokens": 64_000,
     "image_url_inputs": True,
+    "pdf_inputs": False,
     "audio_inputs": False,
     "structured_output": False,
     "tool_call_streaming": True,

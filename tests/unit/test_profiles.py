@@ -97,8 +97,16 @@ def test_native_structured_output_is_claimed_only_where_a_schema_is_honoured() -
     assert without == ["claude-4.5"]
 
 
+@pytest.mark.parametrize("model", DOCUMENTED)
+def test_a_tool_message_holds_text_alone(model: str) -> None:
+    # A missing key would let deepagents send images there.
+    profile = profile_of(model)
+    assert profile["image_tool_message"] is False
+    assert profile["pdf_tool_message"] is False
+
+
 def test_pdfs_are_claimed_only_where_a_file_part_is_documented() -> None:
-    claimed = [m for m in DOCUMENTED if profile_of(m).get("pdf_inputs")]
+    claimed = [m for m in DOCUMENTED if profile_of(m)["pdf_inputs"]]
     assert claimed == [m for m in DOCUMENTED if m.startswith("gpt-5")]
 
 
