@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import reprlib
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.utils.function_calling import convert_to_openai_function
 from pydantic import BaseModel
 
-from langchain_pmock._request.tools import tools_to_wire
+from langchain_pmock._request.tools import tool_to_wire
+from langchain_pmock.errors import PmockInvalidRequestError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 Schema = dict[str, Any] | type
 
-_LONGEST_NAME = 64  # characters, on OpenAI's wire
+_LONGEST_NAME = 64  # characters that OpenAI's wire allows
 METHODS = ("json_schema", "function_calling", "json_mode")
 
 
@@ -33,7 +35,8 @@ def response_format(schema: Schema, *, strict: bool | None) -> dict[str, Any]:
         The response format, in OpenAI's shape.
 
     Raises:
-        ValueError: If it is none of these, or already says otherwise of `strict`.
+        PmockInvalidRequestError: If it is none of these, or already says otherwise of
+            `strict`.
     """
     if isinstance(schema, dict):
         kind = schema.get("type")
@@ -47,14 +50,7 @@ def response_format(schema: Schema, *, strict: bool | None) -> dict[str, Any]:
 
 
 def named(schema: Schema) -> Schema:
-    """Give a JSON schema a root with a title: langchain-core wants a name for each.
-
-    Args:
-        schema: Any schema.
-
-    Returns:
-        The schema, or a copy of it with such a root.
-    """
+    """Give a JSON schema a root with a title: langchain-core wants a name for each."""
     if not isinstance(schema, dict):
         return schema
     schema = _rooted(schema)
@@ -64,7 +60,7 @@ def named(schema: Schema) -> Schema:
 
 
 def _rooted(schema: dict[str, Any]) -> dict[str, Any]:
-    """Put in its place what the root of a recursive schema refers to."""
+    """Resolve the reference that is the root of a recursive schema."""
     name = str(schema.get("$ref")).removeprefix("#/$defs/")
     target = schema.get("$defs", {}).get(name)
     if target is None:
@@ -85,13 +81,17 @@ def _named_schema(schema: Schema) -> dict[str, Any]:
             **({"description": description} if description else {}),
             "schema": json_schema,
         }
-    function = convert_to_openai_function(named(schema))
+    try:
+        function = convert_to_openai_function(named(schema))
+    except Exception as error:
+        msg = f"schema={reprlib.repr(schema)} is not valid: {error}"
+        raise PmockInvalidRequestError(msg) from error
     function["schema"] = function.pop("parameters", {"type": "object"})
     return {**function, "name": _name(function["name"])}
 
 
 def _name(title: str) -> str:
-    """Keep to the letters that a name may have on OpenAI's wire."""
+    """Replace the letters that a name cannot have on OpenAI's wire."""
     return re.sub(r"[^a-zA-Z0-9_-]", "_", title)[:_LONGEST_NAME]
 
 
@@ -99,7 +99,7 @@ def _format(json_schema: dict[str, Any], *, strict: bool | None) -> dict[str, An
     said = json_schema.get("strict")
     if strict is not None and said is not None and said is not strict:
         msg = f"strict={strict} is not valid: the schema itself says strict={said}."
-        raise ValueError(msg)
+        raise PmockInvalidRequestError(msg)
     if strict is not None:
         json_schema["strict"] = strict
     if json_schema.get("strict"):
@@ -108,7 +108,7 @@ def _format(json_schema: dict[str, Any], *, strict: bool | None) -> dict[str, An
 
 
 def _closed(schema: Any) -> Any:
-    """Close each object, as strict mode demands: all of its fields, and no others."""
+    """Write a schema as strict mode demands: all fields of an object, and no others."""
     if isinstance(schema, list):
         return [_closed(item) for item in schema]
     if not isinstance(schema, dict):
@@ -136,48 +136,30 @@ def check_arguments(
     strict: bool | None,
     tools: Iterable[ToolLike] | None,
 ) -> None:
-    """Check that the arguments of `with_structured_output` fit each other.
-
-    Args:
-        schema: The schema; may be `None` for `"json_mode"`.
-        method: `"json_schema"`, `"function_calling"` or `"json_mode"`.
-        strict: Whether the model must keep to the schema.
-        tools: Tools that the model may call before it answers.
-
-    Raises:
-        ValueError: If they do not.
-    """
+    """Check that the arguments of `with_structured_output` fit each other."""
     if method not in METHODS:
         msg = f"method={method!r} is not valid: it can be one of {', '.join(METHODS)}."
-        raise ValueError(msg)
+        raise PmockInvalidRequestError(msg)
     if strict is not None and method == "json_mode":
         msg = f"strict={strict} is not valid with method='json_mode': it has no schema."
-        raise ValueError(msg)
+        raise PmockInvalidRequestError(msg)
     if tools and method != "json_schema":
         msg = f"tools are not valid with method={method!r}, only with 'json_schema'."
-        raise ValueError(msg)
+        raise PmockInvalidRequestError(msg)
     if schema is None and method != "json_mode":
         msg = f"schema=None is not valid with method={method!r}: it needs a schema."
-        raise ValueError(msg)
+        raise PmockInvalidRequestError(msg)
 
 
 def answer_tool(schema: Schema, *, strict: bool | None) -> dict[str, Any]:
-    """Write a schema as the one tool that the model has to call.
-
-    Args:
-        schema: The schema, as `tool_schema` returns it.
-        strict: Whether the model must keep to it.
-
-    Returns:
-        The tool. Its name has only the letters that a tool's name may have.
-    """
-    (tool,) = tools_to_wire([schema], strict=strict)
+    """Write a schema, as `tool_schema` returns it, as the tool to be called."""
+    tool = tool_to_wire(schema, "schema", strict=strict)
     name = _name(tool["function"]["name"])
     return {**tool, "function": {**tool["function"], "name": name}}
 
 
 def tool_schema(schema: Schema) -> Schema:
-    """Let a class such as `Answer[int]` have a name that a tool may have.
+    """Give a class such as `Answer[int]` a name that a tool can have.
 
     LangChain's parser finds the class by the name of the tool that was called.
     """

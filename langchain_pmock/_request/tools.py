@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import reprlib
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
+from langchain_pmock.errors import PmockInvalidRequestError
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from langchain_core.tools import BaseTool
 
@@ -29,8 +32,26 @@ def tools_to_wire(
 
     Returns:
         The request's `tools`.
+
+    Raises:
+        PmockInvalidRequestError: If something is no tool. The text names its place.
     """
-    return [_tool(tool, strict=strict) for tool in tools]
+    if isinstance(tools, (str, Mapping)) or not isinstance(tools, Iterable):
+        msg = f"tools={reprlib.repr(tools)} is not valid: it must be a list of tools."
+        raise PmockInvalidRequestError(msg)
+    return [
+        tool_to_wire(tool, f"tools[{index}]", strict=strict)
+        for index, tool in enumerate(tools)
+    ]
+
+
+def tool_to_wire(tool: ToolLike, place: str, *, strict: bool | None) -> dict[str, Any]:
+    """Write one tool; the error names the place."""
+    try:
+        return _tool(tool, strict=strict)
+    except Exception as error:
+        msg = f"{place}={reprlib.repr(tool)} is not valid: {error}"
+        raise PmockInvalidRequestError(msg) from error
 
 
 def choice_to_wire(
@@ -48,43 +69,37 @@ def choice_to_wire(
         The request's `toolChoice`; `None` if there is none to send.
 
     Raises:
-        ValueError: If it is none of these, or names a tool that is not there.
+        PmockInvalidRequestError: If it is none of these, or names a tool that is not
+            there.
     """
-    if isinstance(choice, bool):
-        return choice_to_wire("required", tools) if choice else None
-    if isinstance(choice, str) and choice in _WORDS:
-        if _WORDS[choice] == "required" and not tools:
-            msg = f"tool_choice={choice!r} is not valid without tools."
-            raise ValueError(msg)
-        return _WORDS[choice]
-    name: object = choice
+    if choice is False:
+        return None
+    name: object = "required" if choice is True else choice
     if isinstance(choice, Mapping):
-        kind = choice.get("type")
+        kind = str(choice.get("type"))
         function = choice.get("function")
         name = (function if isinstance(function, Mapping) else choice).get("name")
         if name is None and kind in _WORDS:
             return _WORDS[kind]
         if kind not in _FORCED:
             return dict(choice)  # a kind of its own: the service judges
+    elif isinstance(name, str) and name in _WORDS:
+        if _WORDS[name] == "required" and not tools:
+            msg = f"tool_choice={choice!r} is not valid without tools."
+            raise PmockInvalidRequestError(msg)
+        return _WORDS[name]
     names = [known for tool in tools if (known := _name(tool)) is not None]
     if name not in names:
         msg = (
             f"tool_choice={choice!r} is not valid: the tools are {names}; also allowed "
             "are 'auto', 'none', 'any', 'required', True and False."
         )
-        raise ValueError(msg)
+        raise PmockInvalidRequestError(msg)
     return {"type": "function", "function": {"name": name}}
 
 
 def parallel_tool_calls(choice: object) -> bool | None:
-    """Find what Anthropic writes into the choice, and the wire beside it.
-
-    Args:
-        choice: The choice among tools, as the caller wrote it.
-
-    Returns:
-        The request's `parallelToolCalls`; `None` if the choice does not say.
-    """
+    """Read from a choice what Anthropic writes there, and the wire beside it."""
     if isinstance(choice, Mapping) and "disable_parallel_tool_use" in choice:
         return not choice["disable_parallel_tool_use"]
     return None
@@ -97,9 +112,10 @@ def _tool(tool: ToolLike, *, strict: bool | None) -> dict[str, Any]:
             return tool
         return {**tool, **convert_to_openai_tool(tool["function"], strict=strict)}
     written = convert_to_openai_tool(tool, strict=strict)
-    if isinstance(tool, dict) and "cache_control" in tool:
-        # Anthropic's mark on a tool, for the Claude models.
-        written = {**written, "cache_control": tool["cache_control"]}
+    # Anthropic's mark, for the Claude models; LangChain has it in a tool's extras.
+    marked = tool if isinstance(tool, dict) else getattr(tool, "extras", None)
+    if isinstance(marked, dict) and "cache_control" in marked:
+        written = {**written, "cache_control": marked["cache_control"]}
     return written
 
 

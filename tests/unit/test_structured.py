@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable  # noqa: TC003 - LangChain reads the annotations
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar
 
@@ -11,6 +12,7 @@ from langchain_core.exceptions import OutputParserException
 from pydantic import BaseModel, Field, field_validator
 from typing_extensions import TypedDict
 
+from langchain_pmock import PmockInvalidRequestError
 from langchain_pmock.testing._body import validate
 from tests.unit.service import (
     Service,
@@ -335,9 +337,22 @@ def test_a_schema_that_says_strict_itself() -> None:
     written = {"name": "a", "schema": SCHEMA, "strict": True}
     assert sent({"type": "json_schema", "json_schema": written})["strict"] is True
     with pytest.raises(
-        ValueError, match="strict=False is not valid: the schema itself"
+        PmockInvalidRequestError, match="strict=False is not valid: the schema itself"
     ):
         sent(written, strict=False)
+
+
+class Odd(TypedDict):
+    """Cannot be written as a JSON schema."""
+
+    run: Callable[[], None]
+
+
+@pytest.mark.parametrize("schema", [5, "Point", object(), Odd])
+@pytest.mark.parametrize("method", METHODS)
+def test_what_is_no_schema(method: Any, schema: Any) -> None:
+    with pytest.raises(PmockInvalidRequestError, match=r"^schema=.* is not valid: "):
+        make_model().with_structured_output(schema, method=method)
 
 
 @pytest.mark.parametrize(
@@ -358,6 +373,6 @@ def test_a_schema_that_says_strict_itself() -> None:
     ],
 )
 def test_arguments_that_do_not_fit(arguments: Json, problem: str) -> None:
-    with pytest.raises(ValueError, match="not valid") as caught:
+    with pytest.raises(PmockInvalidRequestError, match="not valid") as caught:
         make_model().with_structured_output(**{"schema": Point, **arguments})
     assert problem in str(caught.value)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import reprlib
 import sys
+from collections.abc import Callable  # noqa: TC003 - pydantic reads the annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import pytest
@@ -12,6 +14,7 @@ from langchain_core.tools import BaseTool, StructuredTool, tool
 from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
+from langchain_pmock import PmockInvalidRequestError
 from langchain_pmock._request.tools import choice_to_wire, tools_to_wire
 from langchain_pmock.testing._body import validate
 from tests.unit.service import (
@@ -25,8 +28,6 @@ from tests.unit.service import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tests.unit.service import Json
 
 PARAMETERS = {
@@ -174,9 +175,16 @@ def test_what_is_written_already_stays_as_it_is(written: Json) -> None:
 
 
 def test_anthropics_mark_for_the_cache_is_kept() -> None:
-    marked = {**TOOLS["Anthropic tool"](), "cache_control": {"type": "ephemeral"}}
-    (written,) = tools_to_wire([marked])
-    assert written["cache_control"] == {"type": "ephemeral"}
+    mark = {"type": "ephemeral"}
+    written = tools_to_wire(
+        [
+            {**TOOLS["Anthropic tool"](), "cache_control": mark},
+            tool(look_up, extras={"cache_control": mark}),
+            tool(look_up, extras={"defer_loading": True}),
+            look_up,
+        ]
+    )
+    assert [each.get("cache_control") for each in written] == [mark, mark, None, None]
 
 
 def test_the_models_own_tools_are_passed_on() -> None:
@@ -184,10 +192,25 @@ def test_the_models_own_tools_are_passed_on() -> None:
     assert tools_to_wire([search, look_up])[0] == search
 
 
-@pytest.mark.parametrize("value", [5, "look_up", None])
+class Odd(BaseModel):
+    """Cannot be written as a JSON schema."""
+
+    run: Callable[[], None]
+
+
+@pytest.mark.parametrize("value", [5, "look_up", None, Odd, {"a": 1}])
 def test_what_is_no_tool(value: Any) -> None:
-    with pytest.raises((TypeError, ValueError)):
-        make_model().bind_tools([value])
+    with pytest.raises(PmockInvalidRequestError) as caught:
+        make_model().bind_tools([look_up, value])
+    place = f"tools[1]={reprlib.repr(value)} is not valid: "
+    assert str(caught.value).startswith(place)
+
+
+@pytest.mark.parametrize("value", [look_up, TOOL, "look_up", 5], ids=reprlib.repr)
+def test_what_is_no_list_of_tools(value: Any) -> None:
+    with pytest.raises(PmockInvalidRequestError) as caught:
+        tools_to_wire(value)
+    assert "is not valid: it must be a list of tools." in str(caught.value)
 
 
 NAMED = {"type": "function", "function": {"name": "look_up"}}
@@ -205,6 +228,7 @@ CHOICES: list[tuple[Any, Any]] = [
     ({"type": "any"}, "required"),
     ({"type": "auto", "disable_parallel_tool_use": True}, "auto"),
     ({"type": "none"}, "none"),
+    ({"type": ["any"]}, {"type": ["any"]}),
     ({"type": "allowed_tools", "tools": []}, {"type": "allowed_tools", "tools": []}),
 ]
 
@@ -241,6 +265,7 @@ def test_anthropics_choice_says_whether_calls_may_be_parallel(disabled: bool) ->
         {"type": "function", "function": "look_up"},
         {"type": "function", "function": {"name": "lookup"}},
         {"type": "tool", "name": None},
+        {"type": "tool", "name": ["look_up"]},
     ],
     ids=repr,
 )
@@ -251,7 +276,7 @@ def test_a_choice_of_nothing_names_the_tools(choice: Any) -> None:
         lambda: model.bind_tools([OTHER, TOOL], tool_choice=choice),
         lambda: model.bind_tools([OTHER, TOOL]).invoke("Hi", tool_choice=choice),
     ):
-        with pytest.raises(ValueError, match="is not valid: the tools are") as caught:
+        with pytest.raises(PmockInvalidRequestError, match="the tools are") as caught:
             choose()
         assert f"tool_choice={choice!r}" in str(caught.value)
         assert "['other', 'look_up']; also allowed are 'auto'" in str(caught.value)
@@ -259,7 +284,7 @@ def test_a_choice_of_nothing_names_the_tools(choice: Any) -> None:
 
 @pytest.mark.parametrize("choice", ["any", "required", True])
 def test_a_call_of_nothing_cannot_be_forced(choice: Any) -> None:
-    with pytest.raises(ValueError, match="is not valid without tools"):
+    with pytest.raises(PmockInvalidRequestError, match="is not valid without tools"):
         choice_to_wire(choice, [])
 
 
