@@ -161,10 +161,11 @@ def _assistant(message: AIMessage, wire: Wire) -> WireMessage:
     # The documented message has no field for a refusal; dropped, the next turn would
     # not know of it.
     refusal = extras.get("refusal")
-    if refusal and not content:
-        content = refusal
-    elif refusal and _text(refusal) not in (parts := _parts(content)):
-        content = [*parts, _text(refusal)]
+    if isinstance(refusal, str) and refusal:
+        if not content:
+            content = refusal
+        elif _text(refusal) not in (parts := _parts(content)):
+            content = [*parts, _text(refusal)]
     written: WireMessage = {"role": "assistant", "content": content}
     if calls := _calls(message, blocks):
         written[wire.tool_calls] = calls
@@ -238,8 +239,8 @@ def _block_call(block: Mapping[str, Any]) -> tuple[Any, Any, Any]:
     return id_, block.get("name"), args
 
 
-def _call(id_: str | None, name: str | None, args: object) -> dict[str, Any]:
-    if not id_ or not name:
+def _call(id_: object, name: object, args: object) -> dict[str, Any]:
+    if not (isinstance(id_, str) and id_ and isinstance(name, str) and name):
         msg = f"a tool call needs an id and a name, got id={id_!r} and name={name!r}"
         raise PmockInvalidRequestError(msg)
     arguments = _arguments(args or {}, f"args of the tool call {id_!r}")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,8 +19,12 @@ from langchain_core.messages import (
 )
 from langchain_core.messages.tool import invalid_tool_call, tool_call
 
-from langchain_pmock._request.messages import to_wire
+from langchain_pmock import PmockInvalidRequestError, Wire
+from langchain_pmock._json import encode
+from langchain_pmock._request.content import _WRITERS
+from langchain_pmock._request.messages import _REASONING, _TOOL_CALLS, to_wire
 from langchain_pmock.testing._body import validate
+from tests.unit.message_cases import tool
 from tests.unit.test_content import BLOCKS
 
 if TYPE_CHECKING:
@@ -124,3 +129,71 @@ def test_any_conversation_is_one_that_the_service_takes(
     calls = [call["id"] for message in wire for call in message.get("toolCalls", ())]
     results = [message["toolCallId"] for message in wire if message["role"] == "tool"]
     assert sorted(calls) == sorted(results)
+
+
+_any = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3)
+    ),
+    max_leaves=5,
+)
+_kinds = st.sampled_from([*sorted(_WRITERS), *_TOOL_CALLS, *_REASONING, "tool_result"])
+_fields = st.sampled_from(
+    [
+        "text",
+        "image_url",
+        "input_audio",
+        "file",
+        "source",
+        "content",
+        "url",
+        "data",
+        "base64",
+        "mime_type",
+        "id",
+        "name",
+        "args",
+        "input",
+        "call_id",
+        "tool_use_id",
+        "cache_control",
+        "extras",
+        "summary",
+        "json",
+        "value",
+    ]
+)
+_odd_block = st.builds(
+    lambda kind, fields: {**fields, "type": kind},
+    _kinds | _any,
+    st.dictionaries(_fields, _any, max_size=4),
+)
+
+
+@given(
+    make=st.sampled_from([HumanMessage, AIMessage, SystemMessage, tool]),
+    blocks=st.lists(st.text() | _odd_block, max_size=3),
+    extras=st.dictionaries(
+        st.sampled_from(["refusal", "reasoning_content", "tool_call_extras"]), _any
+    ),
+)
+def test_any_blocks_are_sent_or_refused(
+    make: Any, blocks: list[Any], extras: Json
+) -> None:
+    message = make(content=blocks, additional_kwargs=extras)
+    before = repr(message)
+    try:
+        wire = to_wire([message], Wire(reasoning_content="thoughts"))
+        body = json.loads(encode({"messages": wire}))
+    except PmockInvalidRequestError as error:
+        assert str(error).startswith(("messages[0] (", "body.messages[0]."))  # noqa: PT017 - it may have none
+    else:
+        for sent in body["messages"]:
+            content = sent["content"]
+            assert isinstance(content, str) or [part["type"] for part in content]
+            assert isinstance(sent.get("thoughts", ""), str)
+            for call in sent.get("toolCalls", ()):
+                assert isinstance(call["id"], str)
+                assert isinstance(json.loads(call["function"]["arguments"]), dict)
+    assert repr(message) == before

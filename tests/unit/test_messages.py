@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from langchain_core.messages import (
 )
 
 from langchain_pmock import PmockInvalidRequestError, Wire
+from langchain_pmock._json import encode
 from langchain_pmock._request.messages import to_wire
 from tests.unit.message_cases import (
     CALL,
@@ -31,6 +33,9 @@ from tests.unit.test_json import nested
 
 if TYPE_CHECKING:
     from tests.unit.service import Json
+
+
+BIG = "A" * 1_000_000
 
 
 @pytest.mark.parametrize("case", MESSAGES)
@@ -201,3 +206,26 @@ def test_a_block_that_cannot_be_sent_is_never_dropped(kind: Any, case: str) -> N
     ) as caught:
         to_wire([HumanMessage("a"), kind([text("fine"), block])])
     assert why in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("block", "copies"),
+    [
+        (
+            {"type": "image_url", "image_url": {"url": "data:image/png;base64," + BIG}},
+            1,
+        ),
+        ({"type": "image", "base64": BIG, "mime_type": "image/png"}, 2),
+    ],
+    ids=["data URL", "base64"],
+)
+def test_how_often_an_image_is_copied(block: Json, copies: int) -> None:
+    messages = [HumanMessage([block])]
+    tracemalloc.start()
+    try:
+        body = encode({"messages": to_wire(messages)})
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(body) > len(BIG)
+    assert peak < (copies + 0.1) * len(BIG)
