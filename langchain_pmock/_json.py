@@ -59,19 +59,19 @@ _dumps = json.JSONEncoder(
 ).encode
 _UNWRITABLE = (TypeError, ValueError, RecursionError)
 _SCALARS = {str, int, bool, type(None)}
-_LONGEST_PATH = 10  # keys and indexes; what is deeper is not looked for
+_LONGEST_PATH = 10  # keys and indexes in an error
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether a value is what `to_json` writes as the standard library does.
+    """Whether a value has only types that `to_json` and the standard library share.
 
-    It writes much more: sets, bytes, dates, objects with fields, NaN.
+    `to_json` also writes sets, bytes, dates, objects with fields, and NaN.
     """
     found = [value]
     for item in found:
         if type(item) is dict:
             "".join(item)  # a TypeError unless all keys are strings
-            item = item.values()  # noqa: PLW2901 - its values are looked at
+            item = item.values()  # noqa: PLW2901 - its values are what is checked
         for inner in item:
             kind = type(inner)
             if kind is dict or kind is list:
@@ -84,7 +84,7 @@ def _is_plain(value: Any) -> bool:
 
 
 def _find_unwritable(value: Any) -> tuple[str, str]:
-    """Find where it is that a value has no form in JSON, and show what is there."""
+    """Find the first value that has no form in JSON: its path, and how it looks."""
     path = ""
     for _ in range(_LONGEST_PATH):
         if isinstance(value, dict):

@@ -1,8 +1,8 @@
-"""From the content blocks that LangChain knows to the parts that the wire knows.
+"""Content blocks of LangChain's messages, written as parts of a message on the wire.
 
-The wire's parts are OpenAI's: `text`, `image_url`, `input_audio`, `file`. Blocks come
-as LangChain's standard ones (v0 and v1), as OpenAI's and as Anthropic's, since
-histories move between providers. A block that has no form on the wire is an error.
+The parts are OpenAI's: `text`, `image_url`, `input_audio`, `file`. The blocks are
+LangChain's standard ones (v0 and v1), OpenAI's, Anthropic's, Google's and Bedrock's,
+since histories move between providers. A block without a form on the wire is an error.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def content_part(block: str | Mapping[str, Any]) -> Part:
 
 
 def unwrap(block: str | Mapping[str, Any]) -> str | Mapping[str, Any]:
-    """Unwrap a block that LangChain has no standard block for."""
+    """Unwrap a block of type `non_standard`."""
     if isinstance(block, str) or block.get("type") != "non_standard":
         return block
     value = block.get("value")
@@ -154,7 +154,7 @@ def _document(block: Mapping[str, Any]) -> Part:
 
 
 def _media(block: Mapping[str, Any]) -> Part:
-    """Write Google's block for every kind of data, told apart by the media type."""
+    """Write Google's block, which can hold any kind of data."""
     kind = str(block.get("mime_type")).partition("/")[0]
     return {"image": _image, "audio": _audio}.get(kind, _file)(block)
 
@@ -230,13 +230,13 @@ def _decode(block: Mapping[str, Any], data: str) -> str:
 
 
 def _has(fields: Any, name: str) -> bool:
-    """Whether there is such a field, and it is a text that is not empty."""
+    """Whether a field is present and is a string that is not empty."""
     value = fields.get(name) if isinstance(fields, dict) else None
     return isinstance(value, str) and value != ""
 
 
 def _extras(block: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Read what LangChain's standard blocks have beside their standard fields."""
+    """Read the provider-specific fields of a standard block (v1, then v0)."""
     extras = block.get("extras") or block.get("metadata")
     return extras if isinstance(extras, dict) else {}
 

@@ -1,4 +1,4 @@
-"""From LangChain's messages to the wire's. Pure functions: no HTTP here."""
+"""LangChain's messages, written as messages on the wire."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ WireMessage = dict[str, Any]
 
 _DEFAULT = Wire()
 
-# How the text of a failure begins: "Error: ...", "ValueError: ...".
+# The start of an error's text: "Error: ...", "ValueError: ...".
 _ERROR = r"(error|ERROR|\w*Error)\b"
 
 _ROLES = {"human": "user", "ai": "assistant"}
-# LangChain's names for a block first, then those of other providers' own blocks.
+# LangChain's standard types first, then those of providers.
 _REASONING = ("reasoning", "thinking", "reasoning_content", "redacted_thinking")
 _TOOL_CALLS = (
     "tool_call",
@@ -46,9 +46,10 @@ _TOOL_CALLS = (
     "function_call",
     "custom_tool_call",
 )
-# What a provider ran by itself, and its bookkeeping. The names are LangChain's,
-# Anthropic's, OpenAI's and Google's; new ones follow the same patterns. The results of
-# OpenAI's `computer_call` and `local_shell_call` are the client's, in tool messages.
+# Tools that a provider ran itself, and other blocks that only it can read. The types
+# are LangChain's, Anthropic's, OpenAI's and Google's; new ones follow these patterns.
+# OpenAI's `computer_call` and `local_shell_call` are run by the client, and their
+# results are tool messages, so they cannot be left out.
 _PROVIDER_RUN = re.compile(
     r"server_tool_\w+|\w+_tool_(use|result)|mcp_\w+|tool_search_output"
     r"|(?!computer_|local_shell_)\w+_call(_output)?|program(_output)?"
@@ -158,8 +159,7 @@ def _tool(id_: str, content: Content, wire: Wire, *, failed: bool) -> WireMessag
 def _assistant(message: AIMessage, wire: Wire) -> WireMessage:
     extras = message.additional_kwargs
     content, reasoning, blocks = _sort(message.content)
-    # The documented message has no field for a refusal; dropped, the next turn would
-    # not know of it.
+    # No field for a refusal is documented, but later turns depend on it: sent as text.
     refusal = extras.get("refusal")
     if isinstance(refusal, str) and refusal:
         if not content:
@@ -197,8 +197,7 @@ def _sort(
             parts.append(_text(required(block, "refusal")))
         elif not _PROVIDER_RUN.fullmatch(kind):
             parts.append(content_part(block))
-    # An empty text is often all that is left where a provider ran a tool or signed a
-    # thought, and Anthropic refuses it.
+    # Some providers attach signatures to an empty text; Anthropic refuses empty texts.
     parts = [part for part in parts if part.get("text") != ""]
     return parts or "", "".join(reasoning), calls
 
@@ -219,12 +218,12 @@ def _calls(
     calls: list[tuple[Any, Any, Any]] = [
         (call["id"], call["name"], call["args"]) for call in message.tool_calls
     ]
-    # An invalid call may have no name, but its result may follow and needs the call.
+    # An invalid call may have no name, but the history can have a result for its id.
     calls += [
         (call["id"], call["name"] or "unknown", call["args"])
         for call in message.invalid_tool_calls
     ]
-    # What stands in the content alone, such as another provider's calls.
+    # Calls that are only in the content, as other providers' messages can have them.
     ids = {id_ for id_, _, _ in calls}
     calls += [call for call in map(_block_call, blocks) if call[0] not in ids]
     extras = message.additional_kwargs.get("tool_call_extras") or {}
@@ -232,7 +231,7 @@ def _calls(
 
 
 def _block_call(block: Mapping[str, Any]) -> tuple[Any, Any, Any]:
-    # OpenAI's own blocks have an id of the block beside that of the call.
+    # In OpenAI's blocks `id` is the block's own.
     id_ = block.get("call_id") or block.get("id")
     fields = ("args", "input", "arguments", "partial_json")
     args = next((block[field] for field in fields if block.get(field)), None)
@@ -253,13 +252,13 @@ def _call(id_: object, name: object, args: object) -> dict[str, Any]:
 
 def _arguments(args: object, place: str) -> str:
     """Write a call's arguments: always the JSON text of an object."""
-    if isinstance(args, str):  # of a call that was cut off, or mistyped by the model
+    if isinstance(args, str):  # of a call that was cut off or is not valid JSON
         text, is_object = args, _is_object(args)
     else:
         try:
             text, is_object = encode(args, place).decode(), isinstance(args, dict)
         except PmockInvalidRequestError:
-            # LangChain reads NaN and infinity in the arguments that a model wrote.
+            # LangChain's parser accepts NaN and infinity in a model's arguments.
             with contextlib.suppress(TypeError, ValueError, RecursionError):
                 return encode({"invalid": json.dumps(args)}, place).decode()
             raise

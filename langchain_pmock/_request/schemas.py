@@ -1,4 +1,4 @@
-"""Schemas of structured answers, as the request has them."""
+"""Schemas of structured answers, written in OpenAI's shapes."""
 
 from __future__ import annotations
 
@@ -28,19 +28,18 @@ def response_format(schema: Schema, *, strict: bool | None) -> dict[str, Any]:
 
     Args:
         schema: A pydantic class, a TypedDict, a JSON schema, an OpenAI function or
-            tool, or a response format that is written already.
+            tool, or a response format.
         strict: Whether the model must keep to it; `None` leaves that to the service.
 
     Returns:
         The response format, in OpenAI's shape.
 
     Raises:
-        PmockInvalidRequestError: If it is none of these, or already says otherwise of
-            `strict`.
+        PmockInvalidRequestError: If it is none of these, or has another `strict`.
     """
     if isinstance(schema, dict):
         kind = schema.get("type")
-        if kind in {"text", "json_object"} and len(schema) == 1:
+        if kind in ("text", "json_object") and len(schema) == 1:
             return schema
         if kind == "json_schema" and isinstance(schema.get("json_schema"), dict):
             return _format(dict(schema["json_schema"]), strict=strict)
@@ -96,9 +95,9 @@ def _name(title: str) -> str:
 
 
 def _format(json_schema: dict[str, Any], *, strict: bool | None) -> dict[str, Any]:
-    said = json_schema.get("strict")
-    if strict is not None and said is not None and said is not strict:
-        msg = f"strict={strict} is not valid: the schema itself says strict={said}."
+    own = json_schema.get("strict")
+    if strict is not None and own is not None and own is not strict:
+        msg = f"strict={strict} is not valid: the schema itself says strict={own}."
         raise PmockInvalidRequestError(msg)
     if strict is not None:
         json_schema["strict"] = strict

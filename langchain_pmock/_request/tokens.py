@@ -1,9 +1,9 @@
 """How many tokens a prompt takes, estimated without a tokenizer.
 
-The service has no endpoint that counts, each vendor cuts text in its own way, and the
-tokenizers that are public have to be downloaded first. So this is an estimate, meant
-for trimming a conversation and for choosing a limit, not for a bill: what a call really
-took is in `usage_metadata` of its answer.
+The service has no endpoint that counts, each vendor has its own tokenizer, and the
+public ones have to be downloaded first. So this is an estimate, meant for trimming a
+conversation and for choosing a limit, not for billing: the actual number of tokens is
+in `usage_metadata` of an answer.
 
 **Text.** A regular expression cuts the text into pieces of one kind, much as byte-pair
 tokenizers do before they look anything up, and each kind has a price per piece and per
@@ -17,11 +17,11 @@ Claude have vocabularies of their own, against which nothing was measured.
 stand below with their sources.
 
 What is counted is what `to_wire` writes, so that a message of any dialect counts as it
-is sent. One that cannot be sent counts roughly: `trim_messages` also counts histories
-that are still to be put right.
+is sent. One that cannot be sent is estimated roughly: `trim_messages` also counts
+histories that are not valid yet.
 
-langchain-core's `count_tokens_approximately` is not built upon: it has one ratio of
-characters to tokens for every script, and counts a file's base64 as if it were prose.
+langchain-core's `count_tokens_approximately` is not used: it has one ratio of
+characters to tokens for every script, and counts a file's base64 as prose.
 """
 
 from __future__ import annotations

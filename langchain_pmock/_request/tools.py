@@ -1,4 +1,4 @@
-"""Tools and the choice among them, in OpenAI's shapes as the wire has them."""
+"""Tools and tool choice, written in OpenAI's shapes."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def parallel_tool_calls(choice: object) -> bool | None:
 
 def _tool(tool: ToolLike, *, strict: bool | None) -> dict[str, Any]:
     if isinstance(tool, dict) and tool.get("type") == "function":
-        # Written already; langchain-core would leave `strict` out of it.
+        # In OpenAI's form already; langchain-core would drop `strict`.
         if strict is None or "function" not in tool:
             return tool
         return {**tool, **convert_to_openai_tool(tool["function"], strict=strict)}

@@ -326,7 +326,10 @@ def test_response_format_at_the_call(response_format: Json) -> None:
     assert [body["responseFormat"] for body in service.bodies] == [response_format] * 2
 
 
-@pytest.mark.parametrize("schema", [Point, DrawingDict, SCHEMA, FUNCTION])
+@pytest.mark.parametrize(
+    "schema",
+    [Point, DrawingDict, SCHEMA, FUNCTION, {**SCHEMA, "type": ["object", "null"]}],
+)
 def test_a_schema_as_response_format(schema: Any) -> None:
     service = answering("json_schema", {"x": 1})
     service.model().invoke("Hi", response_format=schema)
