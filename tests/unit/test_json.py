@@ -162,9 +162,8 @@ def test_what_json_has_no_form_for(value: Any) -> None:
 
 
 def test_what_is_nested_too_deeply() -> None:
-    for depth in (5_000, 200_000):
-        with pytest.raises(PmockInvalidRequestError, match="nested too deeply"):
-            encode({"a": nested(depth)})
+    with pytest.raises(PmockInvalidRequestError, match="nested too deeply"):
+        encode({"a": nested(200_000)})
 
 
 def test_what_contains_itself() -> None:

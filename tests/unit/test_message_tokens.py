@@ -253,7 +253,7 @@ def test_what_cannot_be_sent_counts_roughly(message: BaseMessage, tokens: int) -
 
 
 def test_a_tool_call_that_is_nested_too_deeply_does_not_count() -> None:
-    call = {**CALL, "args": nested(5_000)}
+    call = {**CALL, "args": nested(200_000)}
     assert count_message_tokens([AIMessage("", tool_calls=[call])]) == 4
 
 

@@ -162,7 +162,7 @@ BROKEN: dict[str, tuple[BaseMessage, str]] = {
         "args of the tool call 'call_1'.at[0]=Decimal('1') cannot be written as JSON",
     ),
     "arguments nested too deeply": (
-        ai(tool_calls=[{**CALL, "args": nested(5_000)}]),
+        ai(tool_calls=[{**CALL, "args": nested(200_000)}]),
         "cannot be written as JSON: it is nested too deeply",
     ),
     "a block that is odd inside": (
