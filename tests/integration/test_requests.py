@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import socket
 import ssl
 import time
@@ -10,7 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from langchain_core.messages import ChatMessage, HumanMessage, SystemMessage
+from langchain_core.messages import (
+    ChatMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolMessage,
+)
 
 from langchain_pmock import (
     ChatPmock,
@@ -19,6 +25,7 @@ from langchain_pmock import (
     sign,
 )
 from langchain_pmock._gateway import pools as _pools
+from langchain_pmock.testing import Reply, ToolCall
 from tests.integration.raw_server import RawServer, answer, whole
 
 if TYPE_CHECKING:
@@ -165,6 +172,49 @@ def test_what_is_wrong_is_not_sent(
     with pytest.raises(ValueError, match="at least one message"):
         calls.invoke(make_model(), [])
     assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("value", "place"),
+    [({1}, "body.x.y={1}"), (float("nan"), "body.x.y=nan"), (b"b", "body.x.y=b'b'")],
+)
+def test_what_json_has_no_form_for_is_not_sent(
+    server: PmockServer, make_model: MakeModel, calls: Calls, value: Any, place: str
+) -> None:
+    for call in (calls.invoke, calls.stream):
+        with pytest.raises(PmockInvalidRequestError) as caught:
+            call(make_model(), "Hello", model_kwargs={"x": {"y": value}})
+        assert str(caught.value).startswith(f"{place} cannot be written as JSON: ")
+    assert server.requests == []
+
+
+def test_texts_arrive_as_they_are(
+    server: PmockServer, make_model: MakeModel, calls: Calls
+) -> None:
+    text = 'quote " back \\ line \u2028 tab \t nul \0 del \x7f 中文 🌊'
+    image = "data:image/png;base64," + "iVBORw0K" * 100_000
+    block = {"type": "image_url", "image_url": {"url": image}}
+    message = HumanMessage([text, "half \ud83c", block])
+    for call in (calls.invoke, calls.stream):
+        call(make_model(), [message])
+        assert server.requests[-1].body["messages"][0]["content"] == [
+            {"type": "text", "text": text},
+            {"type": "text", "text": "half \ufffd"},
+            block,
+        ]
+
+
+def test_a_call_that_was_cut_off_goes_back_as_an_object(
+    server: PmockServer, make_model: MakeModel, calls: Calls
+) -> None:
+    half = '{"city": "Llan'
+    server.script(Reply(tool_calls=[ToolCall("get_weather", half)]))
+    message = calls.invoke(make_model(), "Hello")
+    (call,) = message.invalid_tool_calls
+    result = ToolMessage("no JSON", tool_call_id=call["id"], status="error")
+    calls.invoke(make_model(), [HumanMessage("Hello"), message, result])
+    (sent,) = server.requests[-1].body["messages"][1]["toolCalls"]
+    assert json.loads(sent["function"]["arguments"]) == {"invalid": half}
 
 
 def test_roles_and_names(server: PmockServer, make_model: MakeModel) -> None:
