@@ -594,7 +594,7 @@ class ChatPmock(BaseChatModel):
                 "answer: use generate."
             )
             raise PmockInvalidRequestError(msg)
-        return {**_PARAMS.to_wire(params), "messages": to_wire(messages)}
+        return {**_PARAMS.to_wire(params), "messages": to_wire(messages, self.wire)}
 
     def _default_params(self) -> dict[str, Any]:
         """Give the parameters that the constructor set, under their names."""
@@ -844,7 +844,7 @@ class ChatPmock(BaseChatModel):
             return super().get_num_tokens_from_messages(list(messages), tools)
         from langchain_pmock._request import tokens as _tokens  # noqa: PLC0415 - slow to load
 
-        return _tokens.count_message_tokens(list(messages), tools)
+        return _tokens.count_message_tokens(list(messages), tools, self.wire)
 
 
 def _secret(name: str, value: object) -> SecretStr:

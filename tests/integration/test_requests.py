@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 from langchain_core.messages import (
+    AIMessage,
     ChatMessage,
     HumanMessage,
     SystemMessage,
@@ -21,6 +22,7 @@ from langchain_core.messages import (
 from langchain_pmock import (
     ChatPmock,
     PmockInvalidRequestError,
+    Wire,
     __version__,
     sign,
 )
@@ -215,6 +217,30 @@ def test_a_call_that_was_cut_off_goes_back_as_an_object(
     calls.invoke(make_model(), [HumanMessage("Hello"), message, result])
     (sent,) = server.requests[-1].body["messages"][1]["toolCalls"]
     assert json.loads(sent["function"]["arguments"]) == {"invalid": half}
+
+
+def test_names_that_the_user_chose(server: PmockServer, make_model: MakeModel) -> None:
+    wire = Wire(
+        tool_calls="tool_calls",
+        tool_call_id="tool_call_id",
+        reasoning_content="reasoningContent",
+    )
+    call = {"name": "get_weather", "args": {}, "id": "c1"}
+    extras = {"reasoning_content": "Hm. " * 50}
+    thread = [
+        HumanMessage("Hello"),
+        AIMessage("", tool_calls=[call], additional_kwargs=extras),
+        ToolMessage("sunny", tool_call_id="c1"),
+    ]
+    model = make_model(wire=wire)
+    with pytest.raises(PmockInvalidRequestError, match="tool_calls"):
+        model.invoke(thread)  # the local server has the names of the default
+    _, assistant, result = server.requests[0].body["messages"]
+    assert [each["id"] for each in assistant["tool_calls"]] == ["c1"]
+    assert assistant["reasoningContent"] == extras["reasoning_content"]
+    assert result["tool_call_id"] == "c1"
+    counts = [m.get_num_tokens_from_messages(thread) for m in (make_model(), model)]
+    assert counts[1] - counts[0] == model.get_num_tokens(extras["reasoning_content"])
 
 
 def test_roles_and_names(server: PmockServer, make_model: MakeModel) -> None:

@@ -190,6 +190,24 @@ MESSAGES: dict[str, tuple[BaseMessage, Json | list[Json]]] = {
             "toolCalls": [wire_call("{}")],
         },
     ),
+    "Anthropic's tool call as it is streamed, in the content alone": (
+        ai(
+            [
+                {
+                    "type": "tool_use",
+                    "id": "call_1",
+                    "name": "look_up",
+                    "input": {},
+                    "partial_json": '{"city":"Z"}',
+                }
+            ]
+        ),
+        {
+            "role": "assistant",
+            "content": "",
+            "toolCalls": [wire_call('{"city":"Z"}')],
+        },
+    ),
     "non-standard tool call in the content alone": (
         ai([{"type": "non_standard", "value": {**CALL}}]),
         {"role": "assistant", "content": "", "toolCalls": [WIRE_CALL]},
