@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import logging
+import sys
 import warnings
 from typing import Any
 
@@ -57,6 +58,7 @@ ALIASES = {
     "api_key": "access_key",
     "api_secret": "secret_key",
     "request_timeout": "timeout",
+    "extra_body": "model_kwargs",
 }
 
 
@@ -317,6 +319,10 @@ def test_timeout(timeout: Any, expected: dict[str, float]) -> None:
         ("timeout", "soon"),
         ("max_retries", -1),
         ("max_retries", 1.5),
+        ("stream_chunk_timeout", 0),
+        ("max_response_bytes", 0),
+        ("async_transport", "requests"),
+        ("wire", 5),
         ("streaming", "perhaps"),
         ("default_headers", 5),
     ],
@@ -324,6 +330,89 @@ def test_timeout(timeout: Any, expected: dict[str, float]) -> None:
 def test_other_bad_values_name_the_argument(name: str, value: object) -> None:
     with pytest.raises(ValueError, match=f"\n{name}\n"):
         make_model(**{name: value})
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"temperature": 9},
+        {"unknown": 1},
+        {"api_key": "twice"},
+        {"base_url": "https://sk-do-not-show@host.invalid"},
+        {"access_key": b"sk-do-not-show"},
+        {"secret_key": ["sk-do-not-show"]},
+        {"default_headers": {"X-Mine": ["sk-do-not-show"]}},
+        {"default_headers": {"X-Mine": "sk-do-not-show\n"}, "timeout": 0},
+        {"default_headers": {"X-Mine": "sk-do-not-show\n1"}},
+        {"default_headers": "sk-do-not-show"},
+        {"http_client": "sk-do-not-show"},
+        {"n": 2, "streaming": True},
+    ],
+    ids=str,
+)
+def test_validation_errors_hold_no_secrets(fields: dict[str, Any]) -> None:
+    keys = {"access_key": SECRETS[0], "secret_key": SECRETS[1]}
+    headers = {"default_headers": {"X-Mine": "sk-do-not-show"}}
+    for model in ({"model": "gpt-5.1"}, {"model": 5}, {}):
+        given: dict[str, Any] = {**model, **headers, **keys, **fields}
+        with pytest.raises(ValidationError) as caught:
+            ChatPmock(**given)
+        error = caught.value
+        shown = f"{error!r} {error.errors()} {error.json()} {error.args}"
+        assert not any(secret in shown for secret in SECRETS)
+        assert error.__context__ is error.__cause__ is None
+
+
+def test_validation_errors_keep_what_is_no_secret() -> None:
+    with pytest.raises(ValidationError) as caught:
+        make_model(temperature=9)
+    (problem,) = caught.value.errors()
+    assert problem["loc"] == ("temperature",)
+    assert problem["input"] == 9
+    assert problem["type"] == "less_than_equal"
+
+
+@pytest.mark.parametrize("name", ["access_key", "api_key", "secret_key", "api_secret"])
+@pytest.mark.parametrize("way", ["assignment", "copy", "deep copy"])
+def test_a_changed_key_is_a_secret(name: str, way: str) -> None:
+    model = make_model()
+    if way == "assignment":
+        setattr(model, name, "sk-do-not-show")
+    else:
+        model = model.model_copy(
+            update={name: "sk-do-not-show"}, deep=way == "deep copy"
+        )
+    assert "sk-do-not-show" in keys_of(model)
+    for shown in (repr(model), str(model.model_dump()), model.model_dump_json()):
+        assert "sk-do-not-show" not in shown
+    for bad in ("", "a\nb", b"sk-do-not-show"):
+        with pytest.raises(ValueError, match="key") as caught:
+            setattr(model, name, bad)
+        assert "do-not-show" not in str(caught.value)
+
+
+def test_changed_headers_are_checked() -> None:
+    model = make_model()
+    with pytest.raises(ValueError, match="default_headers must not have"):
+        model.default_headers = {"wuinai-access-key": "x"}
+    with pytest.raises(ValueError, match=r"default_headers\['X-Mine'\] must"):
+        model.model_copy(update={"default_headers": {"X-Mine": "a\nb"}})
+    with pytest.raises(ValueError, match="no field"):
+        model.model_copy(update={"temprature": 1})
+
+
+def test_aiohttp_is_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert make_model().async_transport == "httpx"
+    monkeypatch.setitem(sys.modules, "httpx_aiohttp", None)
+    with pytest.raises(ValidationError, match=r"langchain-pmock\[aiohttp\]"):
+        make_model(async_transport="aiohttp")
+
+
+def test_the_default_number_of_retries() -> None:
+    assert make_model(max_retries=None).max_retries is None
+    service = Service(fails(400))
+    with pytest.raises(PmockError):
+        service.model(max_retries=None).invoke("Hi")
 
 
 def test_n_with_streaming() -> None:

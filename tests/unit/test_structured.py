@@ -350,10 +350,6 @@ def test_a_schema_that_says_strict_itself() -> None:
             "schema=None is not valid with method='function_calling'",
         ),
         ({"method": "json_mode", "strict": True}, "strict=True is not valid with"),
-        (
-            {"method": "function_calling", "tools": [Point]},
-            "tools are not valid with method='function_calling'",
-        ),
         ({"method": "json_mode", "tools": [Point]}, "tools are not valid with"),
     ],
 )
