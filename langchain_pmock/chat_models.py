@@ -27,6 +27,7 @@ from langchain_core.utils import from_env, secret_from_env
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     FiniteFloat,
@@ -75,7 +76,6 @@ _translator.register()
 
 _ToolLike = Mapping[str, Any] | type | Callable[..., Any] | BaseTool
 _Method = Literal["json_schema", "function_calling", "json_mode"]
-_Timeout = PositiveFloat | httpx.Timeout
 
 _ALIASES = {
     **_params.ALIASES,
@@ -96,6 +96,21 @@ _SHOWN = {
     "max_response_bytes",
     "async_transport",
 }
+
+
+def _read_timeout(value: object) -> object:
+    """Accept the serialized form of an `httpx.Timeout`, and httpx2's."""
+    if not isinstance(value, httpx.Timeout) and hasattr(value, "as_dict"):
+        value = value.as_dict()
+    if not isinstance(value, dict):
+        return value
+    try:
+        return httpx.Timeout(**value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(str(error)) from None
+
+
+_Timeout = Annotated[PositiveFloat | httpx.Timeout, BeforeValidator(_read_timeout)]
 
 
 def _check_model_kwargs(value: dict[str, Any]) -> dict[str, Any]:
@@ -416,12 +431,6 @@ class ChatPmock(BaseChatModel):
             used[name] = given
         return named
 
-    @field_validator("timeout", mode="before")
-    @classmethod
-    def _read_timeout(cls, value: object) -> object:
-        """Accept the serialized form of an `httpx.Timeout`."""
-        return httpx.Timeout(**value) if isinstance(value, dict) else value
-
     @field_validator(*_KEYS, mode="before")
     @classmethod
     def _validate_key(cls, value: object, info: ValidationInfo) -> SecretStr:
@@ -438,6 +447,20 @@ class ChatPmock(BaseChatModel):
         cls, value: Mapping[str, str] | None
     ) -> Mapping[str, str] | None:
         return None if value is None else check_headers(value)
+
+    @field_validator("http_client", "http_async_client", mode="before")
+    @classmethod
+    def _validate_client(cls, value: object, info: ValidationInfo) -> object:
+        sync = info.field_name == "http_client"
+        expected = httpx.Client if sync else httpx.AsyncClient
+        if value is None or isinstance(value, expected):
+            return value
+        package = type(value).__module__.partition(".")[0]
+        msg = (
+            f"it must be an httpx.{expected.__name__}, not a {package}."
+            f"{type(value).__qualname__}."
+        )
+        raise ValueError(msg)
 
     @field_validator("async_transport")
     @classmethod
@@ -466,7 +489,7 @@ class ChatPmock(BaseChatModel):
     @classmethod
     def _validate(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         """Validate without the input in errors: it may contain secrets."""
-        if isinstance(values, cls):
+        if not isinstance(values, dict):
             return handler(values)
         named: dict[str, Any] = {}
         try:

@@ -303,6 +303,10 @@ def test_the_space_around_a_header_is_dropped() -> None:
             httpx.Timeout(7, connect=1),
             {"connect": 1, "read": 7, "write": 7, "pool": 7},
         ),
+        (
+            httpx.Timeout(7, connect=1).as_dict(),
+            {"connect": 1, "read": 7, "write": 7, "pool": 7},
+        ),
     ],
 )
 def test_timeout(timeout: Any, expected: dict[str, float]) -> None:
@@ -311,12 +315,37 @@ def test_timeout(timeout: Any, expected: dict[str, float]) -> None:
     assert service.timeouts == [expected]
 
 
+def test_httpx2() -> None:
+    httpx2 = pytest.importorskip("httpx2")
+    service = Service(says())
+    service.model(timeout=httpx2.Timeout(7, connect=1)).invoke("Hi")
+    service.model().invoke("Hi", timeout=httpx2.Timeout(7, connect=1))
+    expected = {"connect": 1, "read": 7, "write": 7, "pool": 7}
+    assert service.timeouts == [expected, expected]
+    with (
+        httpx2.Client() as client,
+        pytest.raises(ValidationError, match=r"an httpx\.Client, not a httpx2\.Client"),
+    ):
+        make_model(http_client=client)
+
+
+def test_clients_that_are_none() -> None:
+    with pytest.raises(ValidationError, match=r"httpx\.Client, not a httpx\.AsyncCli"):
+        make_model(http_client=httpx.AsyncClient())
+    with pytest.raises(
+        ValidationError, match=r"httpx\.AsyncClient, not a builtins\.int"
+    ):
+        make_model(http_async_client=5)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
         ("timeout", 0),
         ("timeout", -1),
         ("timeout", "soon"),
+        ("timeout", {"unknown": 1}),
+        ("timeout", {"connect": 1}),
         ("max_retries", -1),
         ("max_retries", 1.5),
         ("stream_chunk_timeout", 0),
