@@ -649,7 +649,9 @@ class ChatPmock(BaseChatModel):
         return self._client(params.get("timeout"), params.get("extra_headers")), body
 
     def _client(
-        self, timeout: _Timeout | None, extra_headers: Mapping[str, str] | None
+        self,
+        timeout: _Timeout | None = None,
+        extra_headers: Mapping[str, str] | None = None,
     ) -> PmockClient:
         """Make the client from the fields as they are now; it holds no connection."""
         headers = self.default_headers or {}
