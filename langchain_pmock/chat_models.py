@@ -124,7 +124,7 @@ def _check_model_kwargs(value: dict[str, Any]) -> dict[str, Any]:
             f"model_kwargs has {name!r}: the service's own names are in camelCase. Did "
             f"you mean {meant!r}?"
         )
-        warnings.warn(msg, stacklevel=5)
+        warnings.warn(msg, stacklevel=5)  # at the call of the constructor
     return value
 
 
@@ -657,7 +657,7 @@ class ChatPmock(BaseChatModel):
         headers = self.default_headers or {}
         if extra_headers:
             try:
-                extra_headers = check_headers(extra_headers, name="extra_headers")
+                extra_headers = check_headers(extra_headers, "extra_headers")
             except ValueError as error:
                 raise PmockInvalidRequestError(str(error)) from None
             replaced = {name.lower() for name in extra_headers}
