@@ -3,6 +3,7 @@
 # Annotations are evaluated: LangChain calls typing.get_type_hints on public methods.
 import importlib.util
 import warnings
+from collections import UserDict
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from operator import attrgetter
@@ -12,6 +13,7 @@ import httpx
 from langchain_core.callbacks import (
     AsyncCallbackManagerForLLMRun,
     CallbackManagerForLLMRun,
+    Callbacks,
 )
 from langchain_core.language_models import (
     BaseChatModel,
@@ -20,7 +22,7 @@ from langchain_core.language_models import (
     ModelProfile,
 )
 from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_core.outputs import ChatGenerationChunk, ChatResult, LLMResult
 from langchain_core.runnables import Runnable, RunnableMap
 from langchain_core.tools import BaseTool
 from langchain_core.utils import from_env, secret_from_env
@@ -84,9 +86,6 @@ _ALIASES = {
 }
 _KEYS = ("access_key", "secret_key")
 _RETRIES = 2
-# What a call may be given that does not change the answer. It may be secret, and is in
-# neither traces nor the keys of caches.
-_UNTRACED = {"extra_headers", "timeout", "request_timeout", "stream_usage"}
 # The fields besides the parameters whose values may be shown in errors.
 _SHOWN = {
     "timeout",
@@ -191,8 +190,6 @@ class ChatPmock(BaseChatModel):
     Structured output:
         ```python
         from pydantic import BaseModel
-    from pydantic.functional_validators import ModelWrapValidatorHandler
-    from pydantic_core import ErrorDetails
 
 
         class Joke(BaseModel):
@@ -585,6 +582,46 @@ class ChatPmock(BaseChatModel):
 
     # --- Requests --------------------------------------------------------------------
 
+    if not TYPE_CHECKING:  # the type of the result is LangChain's
+
+        @override
+        def bind(self, **kwargs: Any) -> Any:
+            """Bind parameters of the call, as `Runnable.bind` does."""
+            return super().bind(**_redacted(kwargs))
+
+    @override
+    def generate(
+        self,
+        messages: list[list[BaseMessage]],
+        stop: list[str] | None = None,
+        callbacks: Callbacks = None,
+        **kwargs: Any,
+    ) -> LLMResult:
+        """Generate answers to several conversations.
+
+        Args:
+            messages: The conversations.
+            stop: Sequences that end an answer.
+            callbacks: Callbacks to run.
+            **kwargs: More parameters, for the call or as `BaseChatModel.generate` has.
+
+        Returns:
+            The answers to each conversation.
+        """
+        # langchain-core writes the parameters into the keys of caches.
+        return super().generate(messages, stop, callbacks, **_redacted(kwargs))
+
+    @override
+    async def agenerate(
+        self,
+        messages: list[list[BaseMessage]],
+        stop: list[str] | None = None,
+        callbacks: Callbacks = None,
+        **kwargs: Any,
+    ) -> LLMResult:
+        """Async version of `generate`."""
+        return await super().agenerate(messages, stop, callbacks, **_redacted(kwargs))
+
     @override
     def _generate(
         self,
@@ -738,7 +775,8 @@ class ChatPmock(BaseChatModel):
             The model with the tools bound to it.
 
         Raises:
-            ValueError: If something is no tool, or `tool_choice` is none of the above.
+            PmockInvalidRequestError: If something is not a tool, or `tool_choice` is
+                none of the above.
         """
         bound = _tools.tools_to_wire(tools, strict=strict)
         if tool_choice is not None:
@@ -821,7 +859,7 @@ class ChatPmock(BaseChatModel):
             is cut or does not fit the schema, `OutputParserException`.
 
         Raises:
-            ValueError: If an argument is not one of the above.
+            PmockInvalidRequestError: If an argument is not one of the above.
         """
         # Slow to load, and not every program needs them.
         from langchain_pmock._request import schemas  # noqa: PLC0415
@@ -889,13 +927,11 @@ class ChatPmock(BaseChatModel):
     def _get_invocation_params(
         self, stop: list[str] | None = None, **kwargs: Any
     ) -> dict[str, Any]:
-        params = super()._get_invocation_params(**_traced(kwargs))
+        # For traces: without headers, which may be secret.
+        kwargs.pop("extra_headers", None)
+        params = super()._get_invocation_params(**kwargs)
         params["stop"] = self._sent_stop(stop, kwargs)
         return params
-
-    @override
-    def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
-        return super()._get_llm_string(stop, **_traced(kwargs))
 
     @override
     def _get_ls_params(
@@ -963,8 +999,18 @@ class ChatPmock(BaseChatModel):
         return _tokens.count_message_tokens(list(messages), tools)
 
 
-def _traced(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in kwargs.items() if name not in _UNTRACED}
+def _redacted(kwargs: dict[str, Any]) -> dict[str, Any]:
+    headers = kwargs.get("extra_headers")
+    if not isinstance(headers, Mapping):
+        return kwargs
+    return {**kwargs, "extra_headers": _Headers(headers)}
+
+
+class _Headers(UserDict[str, str]):
+    """Headers whose values are neither shown nor serialized."""
+
+    def __repr__(self) -> str:
+        return f"<headers {', '.join(self)}>"
 
 
 def _secret(name: str, value: object) -> SecretStr:

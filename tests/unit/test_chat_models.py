@@ -14,6 +14,7 @@ from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.exceptions import OutputParserException
 from langchain_core.language_models import BaseChatModel
+from langchain_core.load import dumps
 from langchain_core.messages import (
     AIMessage,
     HumanMessage,
@@ -606,15 +607,29 @@ async def test_traces_have_what_was_sent_and_no_headers(
     assert not any("do-not-show" in text for text in shown)
 
 
-def test_headers_are_in_no_cache_key() -> None:
+async def test_headers_are_in_no_cache_key() -> None:
     service = Service(says("first"), says("second"))
     cache = InMemoryCache()
     model = service.model(cache=cache)
-    for name in ("1", "2"):
-        answer = model.invoke("Hi", extra_headers={"X-Mine": f"do-not-show-{name}"})
-        assert answer.text == "first"
+    secret: Json = {"extra_headers": {"X-Mine": "do-not-show"}}
+    for bound in (model, model.bind(**secret)):
+        assert bound.invoke("Hi", **secret).text == "first"
+        assert (await bound.ainvoke("Hi", **secret)).text == "first"
+    assert service.requests[0].headers["x-mine"] == "do-not-show"
     assert "do-not-show" not in str(cache.__dict__)
-    assert model.invoke("Hi", temperature=1).text == "second"
+    assert model.invoke("Hi", temperature=1, **secret).text == "second"
+    assert len(service.requests) == 2
+
+
+def test_bound_headers_are_neither_shown_nor_serialized() -> None:
+    service = Service(says())
+    bound = service.model().bind(extra_headers={"X-Mine": "do-not-show"})
+    for runnable in (bound, bound.with_retry(), bound | str):
+        shown = f"{runnable!r} {runnable} {dumps(runnable)}"
+        assert "do-not-show" not in shown
+        assert "X-Mine" in shown
+    bound.invoke("Hi")
+    assert service.requests[0].headers["x-mine"] == "do-not-show"
 
 
 def test_the_docstring_lists_the_fields() -> None:
