@@ -573,8 +573,14 @@ class ChatPmock(BaseChatModel):
         name = _ALIASES.get(name, name)
         if name in _KEYS:
             value = _secret(name, value)
+        elif name == "base_url":
+            value = check_base_url(str(value))
         elif name == "default_headers" and isinstance(value, Mapping):
             value = check_headers(value)
+        elif name in _PARAMS.settable:
+            value = _PARAMS.check({name: value}).get(name)
+        if name == "model" and self.profile == get_profile(self.model):
+            super().__setattr__("profile", get_profile(str(value)))
         super().__setattr__(name, value)
         # Cached properties, such as the serialized form that caches and traces use.
         for cached in self.__dict__.keys() - type(self).model_fields.keys():

@@ -173,28 +173,44 @@ class Params:
             The parameters of the call.
 
         Raises:
+            PmockInvalidRequestError: As `check` raises it.
+        """
+        merged = dict(set_)
+        for name, value in given.items():
+            name = ALIASES.get(name, name)  # noqa: PLW2901 - the name of the field
+            if value is None and name != "model":  # no request is sent without one
+                merged.pop(name, None)
+        checked = self.check(given)
+        if "model_kwargs" in checked and "model_kwargs" in merged:
+            kwargs = {**merged["model_kwargs"], **checked["model_kwargs"]}
+            checked["model_kwargs"] = kwargs
+        return {**merged, **checked}
+
+    def check(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Check parameters.
+
+        Args:
+            given: Value by name, or by an alias; `None` means not given.
+
+        Returns:
+            The parameters that were given, by name.
+
+        Raises:
             PmockInvalidRequestError: If a name is not known, or a value is of the wrong
                 type or out of range. The text names the parameter, the value and what
                 is allowed.
         """
-        merged = dict(set_)
         named = {ALIASES.get(name, name): value for name, value in given.items()}
-        for name, value in named.items():
-            if value is None and name != "model":  # no request is sent without one
-                merged.pop(name, None)
         # An unknown name is an error with any value.
         named = {
             k: v for k, v in named.items() if v is not None or k not in self._types
         }
         try:
-            checked = self._adapter.validate_python(named)
+            checked: dict[str, Any] = self._adapter.validate_python(named)
         except ValidationError as error:
             problems = error.errors()
         else:
-            if "model_kwargs" in checked and "model_kwargs" in merged:
-                kwargs = {**merged["model_kwargs"], **checked["model_kwargs"]}
-                checked["model_kwargs"] = kwargs
-            return {**merged, **checked}
+            return checked
         raise PmockInvalidRequestError(self._explain(problems, named))
 
     def to_wire(self, params: Mapping[str, Any]) -> dict[str, Any]:

@@ -454,6 +454,39 @@ def test_changed_headers_are_checked() -> None:
         model.model_copy(update={"temprature": 1})
 
 
+@pytest.mark.parametrize("way", ["assignment", "copy"])
+def test_changed_parameters_are_checked(way: str) -> None:
+    def change(name: str, value: object) -> ChatPmock:
+        if way == "copy":
+            return model.model_copy(update={name: value})
+        setattr(model, name, value)
+        return model
+
+    model = make_model(temperature=1)
+    for name, value in (("temperature", 9), ("stop_sequences", 5), ("model", "")):
+        with pytest.raises(ValueError, match="is not valid"):
+            change(name, value)
+    with pytest.raises(ValueError, match="must start with https://"):
+        change("base_url", "host.invalid")
+    assert model == make_model(temperature=1)
+    assert change("temperature", 0.5).temperature == 0.5
+    assert change("temperature", None).temperature is None
+    assert change("model_kwargs", {"x": 1}).model_kwargs == {"x": 1}
+
+
+@pytest.mark.parametrize("way", ["assignment", "copy"])
+def test_another_model_has_another_profile(way: str) -> None:
+    model = make_model(model="gpt-5.1")
+    own = make_model(profile={"max_input_tokens": 5})
+    if way == "copy":
+        model = model.model_copy(update={"model": "claude-4.5"})
+        own = own.model_copy(update={"model": "claude-4.5"})
+    else:
+        model.model = own.model = "claude-4.5"
+    assert model.profile == make_model(model="claude-4.5").profile
+    assert own.profile == {"max_input_tokens": 5}
+
+
 def test_aiohttp_is_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     assert make_model().async_transport == "httpx"
     monkeypatch.setitem(sys.modules, "httpx_aiohttp", None)
