@@ -1039,7 +1039,7 @@ def _without_secrets(
     kind, loc = problem["type"], problem["loc"]
     message = problem["msg"].removeprefix("Value error, ")
     name = str(loc[0]) if loc else ""
-    if name not in values or name not in _SHOWN.union(_PARAMS.settable):
+    if name not in values or name not in _SHOWN.union(_PARAMS.wire_names):
         return _problem(kind, message, loc)
     value = values[name]
     return _problem(kind, _params.invalid(name, value, message), (name,), value)

@@ -116,6 +116,7 @@ _HINTS = {
     "max_concurrency": "use the config: batch(inputs, {'max_concurrency': 5}).",
 }
 _CLOSE = 0.75  # least similarity of a name that is proposed; typos are at 0.9
+_HIDDEN = {"extra_headers", "model_kwargs"}  # they may contain secrets
 _SHOWN = 80  # characters of a bad value in an error
 
 # Type checkers know them only with literal arguments.
@@ -235,8 +236,8 @@ class Params:
         texts = []
         for problem in problems:
             name = str(problem["loc"][0])
-            if name == "extra_headers":  # its values may be secret
-                texts.append(f"{name} must map names to strings: {problem['msg']}")
+            if name in _HIDDEN:
+                texts.append(f"{name} is not valid: {problem['msg']}")
             elif problem["type"] != "extra_forbidden":
                 texts.append(invalid(name, given[name], problem["msg"]))
             elif name in self._constructor_only:

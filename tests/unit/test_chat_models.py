@@ -269,12 +269,16 @@ def test_timeout_of_a_call(given: Json, expected: Json) -> None:
     [
         ({"timeout": 0}, "timeout=0 is not valid"),
         ({"timeout": "soon"}, "timeout='soon' is not valid"),
+        ({"model_kwargs": "sk-do-not-show"}, "model_kwargs is not valid"),
         (
             {"extra_headers": {"X-Mine": "sk-do-not-show\n1"}},
             r"extra_headers\['X-Mine'\] must",
         ),
-        ({"extra_headers": {"X-Mine": ["sk-do-not-show"]}}, "extra_headers must map"),
-        ({"extra_headers": "sk-do-not-show"}, "extra_headers must map"),
+        (
+            {"extra_headers": {"X-Mine": ["sk-do-not-show"]}},
+            "extra_headers is not valid",
+        ),
+        ({"extra_headers": "sk-do-not-show"}, "extra_headers is not valid"),
         ({"extra_headers": {"X: sk-do-not-show": ""}}, "extra_headers: the name"),
         (
             {"extra_headers": {"Wuinai-Access-Key": "sk-do-not-show"}},

@@ -399,6 +399,7 @@ def test_other_bad_values_name_the_argument(name: str, value: object) -> None:
         {"default_headers": {"X-Mine": "sk-do-not-show\n1"}},
         {"default_headers": "sk-do-not-show"},
         {"http_client": "sk-do-not-show"},
+        {"model_kwargs": "sk-do-not-show"},
         {"n": 2, "streaming": True},
     ],
     ids=str,
