@@ -211,7 +211,7 @@ def test_base_url(given: str, used: str) -> None:
         ("https://host.invalid:0", "an invalid port: it must be 1 to 655"),
         (
             "https://host.invalid:65536",
-            "base_url='https://host.invalid:65536' has an inv",
+            "base_url='https://host.invalid:65536' has an invalid p",
         ),
         ("https://host.invalid:-1", "an invalid port"),
         ("https://host invalid", "base_url='https://host invalid' has an invalid host"),
