@@ -1,19 +1,35 @@
 """`ChatPmock`: LangChain's chat model over the pmock gateway."""
 
-from __future__ import annotations
-
+# Annotations are evaluated: LangChain calls typing.get_type_hints on public methods.
 import importlib.util
-from collections.abc import Mapping  # noqa: TC003 - pydantic reads the annotations
+import warnings
+from collections import UserDict
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast, overload
 
 import httpx
-from langchain_core.language_models import BaseChatModel
-from langchain_core.runnables import RunnableMap
+from langchain_core.callbacks import (
+    AsyncCallbackManagerForLLMRun,
+    CallbackManagerForLLMRun,
+    Callbacks,
+)
+from langchain_core.language_models import (
+    BaseChatModel,
+    LangSmithParams,
+    LanguageModelInput,
+    ModelProfile,
+)
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.outputs import ChatGenerationChunk, ChatResult, LLMResult
+from langchain_core.runnables import Runnable, RunnableMap
+from langchain_core.tools import BaseTool
 from langchain_core.utils import from_env, secret_from_env
 from pydantic import (
     AfterValidator,
+    BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     FiniteFloat,
@@ -25,7 +41,8 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic.functional_validators import ModelWrapValidatorHandler
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 from typing_extensions import Self, override
 
 from langchain_pmock._gateway.client import PmockClient
@@ -37,7 +54,7 @@ from langchain_pmock._gateway.endpoint import (
 from langchain_pmock._request import params as _params
 from langchain_pmock._request import tools as _tools
 from langchain_pmock._request.messages import to_wire
-from langchain_pmock._request.params import SENT, ModelName, Param
+from langchain_pmock._request.params import PER_CALL, SENT, ModelName, Param
 from langchain_pmock._response import content_blocks as _translator
 from langchain_pmock._response.chunks import ChunkParser
 from langchain_pmock._response.messages import PROVIDER, chat_result
@@ -48,42 +65,27 @@ from langchain_pmock.data._profiles import get_profile
 from langchain_pmock.errors import PmockInvalidRequestError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-
     from _typeshed import SupportsItems
-    from langchain_core.callbacks import (
-        AsyncCallbackManagerForLLMRun,
-        CallbackManagerForLLMRun,
-    )
-    from langchain_core.language_models import (
-        LangSmithParams,
-        LanguageModelInput,
-        ModelProfile,
-    )
-    from langchain_core.messages import AIMessage, BaseMessage
-    from langchain_core.outputs import ChatGenerationChunk, ChatResult
-    from langchain_core.runnables import Runnable
-    from langchain_core.tools import BaseTool
-    from pydantic import BaseModel
-    from pydantic.functional_validators import ModelWrapValidatorHandler
-    from pydantic_core import ErrorDetails
 
     # A dict[int, int] is no dict[str | int, float], but its items are of that type.
     _LogitBias = dict[str | int, float] | SupportsItems[str | int, float]
 else:
     _LogitBias = dict[str | int, FiniteFloat]
 
-ModelT = TypeVar("ModelT", bound="BaseModel")
+ModelT = TypeVar("ModelT", bound=BaseModel)
 
 _translator.register()
+
+_ToolLike = Mapping[str, Any] | type | Callable[..., Any] | BaseTool
+_Method = Literal["json_schema", "function_calling", "json_mode"]
 
 _ALIASES = {
     **_params.ALIASES,
     "api_key": "access_key",  # as the service's own sample names the two
     "api_secret": "secret_key",
-    "request_timeout": "timeout",
 }
 _KEYS = ("access_key", "secret_key")
+_RETRIES = 2
 # The fields besides the parameters whose values may be shown in errors.
 _SHOWN = {
     "timeout",
@@ -95,12 +97,33 @@ _SHOWN = {
 }
 
 
+def _read_timeout(value: object) -> object:
+    """Accept the serialized form of an `httpx.Timeout`, and httpx2's."""
+    if not isinstance(value, httpx.Timeout) and hasattr(value, "as_dict"):
+        value = value.as_dict()
+    if not isinstance(value, dict):
+        return value
+    try:
+        return httpx.Timeout(**value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(str(error)) from None
+
+
+_Timeout = Annotated[PositiveFloat | httpx.Timeout, BeforeValidator(_read_timeout)]
+
+
 def _check_model_kwargs(value: dict[str, Any]) -> dict[str, Any]:
     wire_names = _PARAMS.wire_names
     taken = {"messages", "stream", *wire_names, *wire_names.values()}
     if found := sorted(value.keys() & taken):
         msg = f"model_kwargs must not have {found}: pass them by themselves."
         raise ValueError(msg)
+    for name, meant in _params.snake_case_names(value).items():
+        msg = (
+            f"model_kwargs has {name!r}: the service's own names are in camelCase. Did "
+            f"you mean {meant!r}?"
+        )
+        warnings.warn(msg, stacklevel=5)  # at the call of the constructor
     return value
 
 
@@ -167,8 +190,6 @@ class ChatPmock(BaseChatModel):
     Structured output:
         ```python
         from pydantic import BaseModel
-    from pydantic.functional_validators import ModelWrapValidatorHandler
-    from pydantic_core import ErrorDetails
 
 
         class Joke(BaseModel):
@@ -180,37 +201,46 @@ class ChatPmock(BaseChatModel):
         assert isinstance(joke, Joke)
         ```
 
-    Key init args, generation:
-        model: The model's name. The documented ones: `langchain_pmock.ModelName`.
-        temperature: How random the answer is, 0 to 2.
-        max_tokens: The most tokens that the answer may have.
-        max_completion_tokens: The same, reasoning included.
-        top_p: Choose among the tokens that make up this share of the probability.
-        frequency_penalty: Penalty on tokens by how often they came, -2 to 2.
-        presence_penalty: Penalty on tokens that came already, -2 to 2.
-        stop: Text, or texts, at which the answer ends.
-        n: How many answers `generate` makes.
-        seed: Ask for the same answer to the same request.
-        user: Your identifier for the end user.
-        logprobs, top_logprobs: Return log probabilities, with so many alternatives.
-        logit_bias: What to add to the logits of tokens, by token id.
-        parallel_tool_calls: Whether the model may call several tools at once.
-        model_kwargs: Other fields of the request, by their names on the wire.
+    Key init args — completion params:
+        | Param | Type | Description |
+        | --- | --- | --- |
+        | `model` | `str` | Name of the model; the documented ones are `ModelName`. |
+        | `temperature` | `float` | Sampling temperature, 0 to 2. |
+        | `max_tokens` | `int` | Maximum number of tokens in the answer. |
+        | `max_completion_tokens` | `int` | The same, reasoning included. |
+        | `top_p` | `float` | Probability mass to sample from, 0 to 1. |
+        | `frequency_penalty` | `float` | Penalty by number of occurrences, -2 to 2. |
+        | `presence_penalty` | `float` | Penalty on tokens that occurred, -2 to 2. |
+        | `stop` | `str`, `list[str]` | Sequences that end the answer. |
+        | `n` | `int` | Number of answers of `generate`. |
+        | `seed` | `int` | Seed for sampling. |
+        | `user` | `str` | Your identifier of the end user. |
+        | `logprobs` | `bool` | Whether to return log probabilities. |
+        | `top_logprobs` | `int` | Number of alternatives per token, 0 to 20. |
+        | `logit_bias` | `dict` | Bias to add to logits, by token id. |
+        | `parallel_tool_calls` | `bool` | Whether to call several tools at once. |
+        | `model_kwargs` | `dict` | Other fields of the request; also `extra_body`. |
 
-    Key init args, client:
-        access_key: By default the environment variable `PMOCK_ACCESS_KEY`.
-        secret_key: By default `PMOCK_SECRET_KEY`. It only signs, and is never sent.
-        base_url: By default `PMOCK_BASE_URL`, or else the service.
-        timeout: Seconds, or an `httpx.Timeout`; by default 30 s to connect, and 600 s
-            between two reads.
-        max_retries: How often to try again; 2 by default.
-        streaming: Whether `invoke` streams inside.
-        default_headers: More headers for each request.
-        http_client, http_async_client: Your own httpx clients.
+    Key init args — client params:
+        | Param | Type | Description |
+        | --- | --- | --- |
+        | `access_key` | `SecretStr`, `str` | Default: `PMOCK_ACCESS_KEY`. |
+        | `secret_key` | `SecretStr`, `str` | Default: `PMOCK_SECRET_KEY`. Never sent. |
+        | `base_url` | `str` | Default: `PMOCK_BASE_URL`, or else the service. |
+        | `timeout` | `float`, `httpx.Timeout` | Default: 600 s; 30 s to connect. |
+        | `stream_chunk_timeout` | `float` | Maximum time without a chunk; 600 s. |
+        | `max_response_bytes` | `int` | Maximum size of an answer; 64 MiB. |
+        | `max_retries` | `int` | Maximum number of retries; 2. |
+        | `streaming` | `bool` | Whether `invoke` streams internally. |
+        | `async_transport` | `"httpx"`, `"aiohttp"` | HTTP library of async requests. |
+        | `wire` | `Wire` | How requests are written where it is not documented. |
+        | `default_headers` | `Mapping[str, str]` | Additional headers. |
+        | `http_client` | `httpx.Client` | Your own client for sync requests. |
+        | `http_async_client` | `httpx.AsyncClient` | The same for async requests. |
 
-    Each generation parameter can also be given with `bind` and at the call, by the same
-    name. Only what was asked for is sent. Pass `None` to unset what the constructor
-    set; for `stop`, which LangChain passes as `None` if it is not given, pass `[]`.
+    A call, and `bind`, take the completion params under the same names, `timeout` and
+    `extra_headers`. `None` unsets what the constructor set; for `stop`, for which
+    LangChain passes `None` by default, use `[]`. Only what was asked for is sent.
     """
 
     # --- Fields: parameters of the request -------------------------------------------
@@ -267,7 +297,10 @@ class ChatPmock(BaseChatModel):
     model_kwargs: Annotated[
         dict[str, Any], SENT, AfterValidator(_check_model_kwargs)
     ] = Field(default_factory=dict)
-    """Fields of the request that this version does not know; sent as they are."""
+    """Fields of the request that this version does not know; also `extra_body`.
+
+    They are sent under the names given. The service's own names are in camelCase.
+    """
 
     # --- Fields: the client ----------------------------------------------------------
 
@@ -294,7 +327,7 @@ class ChatPmock(BaseChatModel):
     )
     """URL of the service; read from `PMOCK_BASE_URL` if not given."""
 
-    timeout: PositiveFloat | httpx.Timeout | None = None
+    timeout: Annotated[_Timeout | None, PER_CALL] = None
     """Timeout in seconds, or an `httpx.Timeout`; also `request_timeout`.
 
     By default 30 s to connect, and 600 s between two reads.
@@ -309,8 +342,8 @@ class ChatPmock(BaseChatModel):
     max_response_bytes: PositiveInt = 64 * 2**20
     """Maximum decoded size of an answer in bytes; 64 MiB by default."""
 
-    max_retries: int = Field(default=2, ge=0)
-    """Maximum number of retries after an error that may be temporary.
+    max_retries: int | None = Field(default=_RETRIES, ge=0)
+    """Maximum number of retries after an error that may be temporary; `None` for 2.
 
     A stream is retried only before its first chunk.
     """
@@ -349,13 +382,17 @@ class ChatPmock(BaseChatModel):
     if TYPE_CHECKING:
         api_key: SecretStr | str = ""
         api_secret: SecretStr | str = ""
-        request_timeout: PositiveFloat | httpx.Timeout | None = None
+        request_timeout: Annotated[_Timeout | None, PER_CALL] = None
         stop_sequences: Param[str | list[str]] = None
+        extra_body: Annotated[
+            dict[str, Any], SENT, AfterValidator(_check_model_kwargs)
+        ] = {}
     else:
         api_key = property(attrgetter("access_key"))
         api_secret = property(attrgetter("secret_key"))
         request_timeout = property(attrgetter("timeout"))
         stop_sequences = property(attrgetter("stop"))
+        extra_body = property(attrgetter("model_kwargs"))
 
     model_config = ConfigDict(
         extra="forbid",
@@ -370,23 +407,6 @@ class ChatPmock(BaseChatModel):
 
     # --- Validation ------------------------------------------------------------------
 
-    @model_validator(mode="wrap")
-    @classmethod
-    def _validate(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        """Validate without the input in errors: it may contain secrets."""
-        if isinstance(values, cls):
-            return handler(values)
-        named: dict[str, Any] = {}
-        try:
-            named = cls._rename(values)
-            return handler(named)
-        except ValidationError as error:
-            problems = [_without_secrets(each, named) for each in error.errors()]
-        except ValueError as error:
-            problems = [_problem("value_error", str(error))]
-        # Not inside the except block: the context would still have the input.
-        raise ValidationError.from_exception_data(cls.__name__, problems)
-
     @classmethod
     def _rename(cls, values: dict[str, Any]) -> dict[str, Any]:
         """Replace aliases by the names of the fields."""
@@ -394,6 +414,8 @@ class ChatPmock(BaseChatModel):
         used: dict[str, str] = {}
         for given, value in values.items():
             name = _ALIASES.get(given, given)
+            if name == "stream_usage" and value in (None, True):
+                continue  # as LangChain's other packages have it: usage always comes
             if name not in cls.model_fields:
                 raise ValueError(_params.unknown(given, cls.model_fields))
             if name in named:
@@ -405,12 +427,6 @@ class ChatPmock(BaseChatModel):
             named[name] = value
             used[name] = given
         return named
-
-    @field_validator("timeout", mode="before")
-    @classmethod
-    def _read_timeout(cls, value: object) -> object:
-        """Accept the serialized form of an `httpx.Timeout`."""
-        return httpx.Timeout(**value) if isinstance(value, dict) else value
 
     @field_validator(*_KEYS, mode="before")
     @classmethod
@@ -428,6 +444,20 @@ class ChatPmock(BaseChatModel):
         cls, value: Mapping[str, str] | None
     ) -> Mapping[str, str] | None:
         return None if value is None else check_headers(value)
+
+    @field_validator("http_client", "http_async_client", mode="before")
+    @classmethod
+    def _validate_client(cls, value: object, info: ValidationInfo) -> object:
+        sync = info.field_name == "http_client"
+        expected = httpx.Client if sync else httpx.AsyncClient
+        if value is None or isinstance(value, expected):
+            return value
+        package = type(value).__module__.partition(".")[0]
+        msg = (
+            f"it must be an httpx.{expected.__name__}, not a {package}."
+            f"{type(value).__qualname__}."
+        )
+        raise ValueError(msg)
 
     @field_validator("async_transport")
     @classmethod
@@ -450,6 +480,24 @@ class ChatPmock(BaseChatModel):
     def _set_pmock_version(self) -> Self:
         self._add_version("langchain-pmock", __version__)
         return self
+
+    # The last one, or errors of the others would have the input.
+    @model_validator(mode="wrap")
+    @classmethod
+    def _validate(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """Validate without the input in errors: it may contain secrets."""
+        if not isinstance(values, dict):
+            return handler(values)
+        named: dict[str, Any] = {}
+        try:
+            named = cls._rename(values)
+            return handler(named)
+        except ValidationError as error:
+            problems = [_without_secrets(each, named) for each in error.errors()]
+        except ValueError as error:
+            problems = [_problem("value_error", str(error))]
+        # Not inside the except block: the context would still have the input.
+        raise ValidationError.from_exception_data(cls.__name__, problems)
 
     # --- Copies and serialized forms -------------------------------------------------
 
@@ -484,6 +532,17 @@ class ChatPmock(BaseChatModel):
         """
         return ["langchain_pmock", "chat_models"]
 
+    def __repr_args__(self) -> Any:
+        """Keep the repr short: without what LangChain sets, and without defaults."""
+        default = ("base_url", DEFAULT_BASE_URL)
+        return [
+            (name, value)
+            for name, value in super().__repr_args__()
+            if name not in {"profile", "metadata"}
+            and value != {}
+            and (name, value) != default
+        ]
+
     @override
     def model_copy(
         self, *, update: Mapping[str, Any] | None = None, deep: bool = False
@@ -514,12 +573,60 @@ class ChatPmock(BaseChatModel):
         name = _ALIASES.get(name, name)
         if name in _KEYS:
             value = _secret(name, value)
+        elif name == "base_url":
+            value = check_base_url(str(value))
+        elif name == "default_headers" and isinstance(value, Mapping):
+            value = check_headers(value)
+        elif name in _PARAMS.settable:
+            value = _PARAMS.check({name: value}).get(name)
+        if name == "model" and self.profile == get_profile(self.model):
+            super().__setattr__("profile", get_profile(str(value)))
         super().__setattr__(name, value)
         # Cached properties, such as the serialized form that caches and traces use.
         for cached in self.__dict__.keys() - type(self).model_fields.keys():
             del self.__dict__[cached]
 
     # --- Requests --------------------------------------------------------------------
+
+    if not TYPE_CHECKING:  # the type of the result is LangChain's
+
+        @override
+        def bind(self, **kwargs: Any) -> Any:
+            """Bind parameters of the call, as `Runnable.bind` does."""
+            return super().bind(**_redacted(kwargs))
+
+    @override
+    def generate(
+        self,
+        messages: list[list[BaseMessage]],
+        stop: list[str] | None = None,
+        callbacks: Callbacks = None,
+        **kwargs: Any,
+    ) -> LLMResult:
+        """Generate answers to several conversations.
+
+        Args:
+            messages: The conversations.
+            stop: Sequences that end an answer.
+            callbacks: Callbacks to run.
+            **kwargs: More parameters, for the call or as `BaseChatModel.generate` has.
+
+        Returns:
+            The answers to each conversation.
+        """
+        # langchain-core writes the parameters into the keys of caches.
+        return super().generate(messages, stop, callbacks, **_redacted(kwargs))
+
+    @override
+    async def agenerate(
+        self,
+        messages: list[list[BaseMessage]],
+        stop: list[str] | None = None,
+        callbacks: Callbacks = None,
+        **kwargs: Any,
+    ) -> LLMResult:
+        """Async version of `generate`."""
+        return await super().agenerate(messages, stop, callbacks, **_redacted(kwargs))
 
     @override
     def _generate(
@@ -529,7 +636,8 @@ class ChatPmock(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        return self._client().post(self._body(messages, stop, kwargs), chat_result)
+        client, body = self._prepare(messages, stop, kwargs)
+        return client.post(body, chat_result)
 
     @override
     async def _agenerate(
@@ -539,8 +647,8 @@ class ChatPmock(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        body = self._body(messages, stop, kwargs)
-        return await self._client().apost(body, chat_result)
+        client, body = self._prepare(messages, stop, kwargs)
+        return await client.apost(body, chat_result)
 
     @override
     def _stream(
@@ -550,8 +658,8 @@ class ChatPmock(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        body = self._body(messages, stop, kwargs, streamed=True)
-        return self._client().stream(body, ChunkParser)
+        client, body = self._prepare(messages, stop, kwargs, streamed=True)
+        return client.stream(body, ChunkParser)
 
     @override
     def _astream(
@@ -561,32 +669,18 @@ class ChatPmock(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        body = self._body(messages, stop, kwargs, streamed=True)
-        return self._client().astream(body, ChunkParser)
+        client, body = self._prepare(messages, stop, kwargs, streamed=True)
+        return client.astream(body, ChunkParser)
 
-    def _client(self) -> PmockClient:
-        """Make the client from the fields as they are now; it holds no connection."""
-        return PmockClient(
-            auth=PmockAuth(self.access_key, self.secret_key),
-            base_url=self.base_url,
-            timeout=None if self.timeout is None else httpx.Timeout(self.timeout),
-            max_retries=self.max_retries,
-            stream_chunk_timeout=self.stream_chunk_timeout,
-            max_response_bytes=self.max_response_bytes,
-            async_transport=self.async_transport,
-            headers=self.default_headers or {},
-            http_client=self.http_client,
-            http_async_client=self.http_async_client,
-        )
-
-    def _body(
+    def _prepare(
         self,
         messages: list[BaseMessage],
         stop: list[str] | None,
         kwargs: Mapping[str, Any],
         *,
         streamed: bool = False,
-    ) -> dict[str, Any]:
+    ) -> tuple[PmockClient, dict[str, Any]]:
+        """Make the client and the body of one request."""
         params = self._call_params(stop, kwargs)
         if streamed and params.get("n", 1) > 1:
             msg = (
@@ -594,20 +688,53 @@ class ChatPmock(BaseChatModel):
                 "answer: use generate."
             )
             raise PmockInvalidRequestError(msg)
-        return {**_PARAMS.to_wire(params), "messages": to_wire(messages, self.wire)}
+        body = {**_PARAMS.to_wire(params), "messages": to_wire(messages, self.wire)}
+        return self._client(params.get("timeout"), params.get("extra_headers")), body
+
+    def _client(
+        self,
+        timeout: _Timeout | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+    ) -> PmockClient:
+        """Make the client from the fields as they are now; it holds no connection."""
+        headers = self.default_headers or {}
+        if extra_headers:
+            try:
+                extra_headers = check_headers(extra_headers, "extra_headers")
+            except ValueError as error:
+                raise PmockInvalidRequestError(str(error)) from None
+            replaced = {name.lower() for name in extra_headers}
+            kept = {k: v for k, v in headers.items() if k.lower() not in replaced}
+            headers = {**kept, **extra_headers}
+        return PmockClient(
+            auth=PmockAuth(self.access_key, self.secret_key),
+            base_url=self.base_url,
+            timeout=None if timeout is None else httpx.Timeout(timeout),
+            max_retries=_RETRIES if self.max_retries is None else self.max_retries,
+            stream_chunk_timeout=self.stream_chunk_timeout,
+            max_response_bytes=self.max_response_bytes,
+            async_transport=self.async_transport,
+            headers=headers,
+            http_client=self.http_client,
+            http_async_client=self.http_async_client,
+        )
 
     def _default_params(self) -> dict[str, Any]:
-        """Give the parameters that the constructor set, under their names."""
+        """Get the parameters that the constructor set."""
         values = {name: getattr(self, name) for name in _PARAMS.settable}
         return {k: v for k, v in values.items() if v is not None and v not in ({}, [])}
 
     def _call_params(
         self, stop: list[str] | None, kwargs: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """Put what a call was given over what the constructor set."""
+        """Combine what a call was given with what the constructor set."""
         params = self._default_params()
-        # LangChain's own switch between invoke and stream, which it has acted upon.
+        if self.timeout is not None:
+            params["timeout"] = self.timeout
+        # `stream` is LangChain's own switch between invoke and stream.
         given = {k: v for k, v in kwargs.items() if k != "stream"}
+        if given.get("stream_usage") in (None, True):
+            given.pop("stream_usage", None)
         if stop is not None:
             given["stop"] = stop
         if not given:
@@ -631,7 +758,7 @@ class ChatPmock(BaseChatModel):
     @override
     def bind_tools(
         self,
-        tools: Sequence[Mapping[str, Any] | type | Callable[..., Any] | BaseTool],
+        tools: Sequence[_ToolLike],
         *,
         tool_choice: str | bool | Mapping[str, Any] | None = None,
         strict: bool | None = None,
@@ -654,7 +781,8 @@ class ChatPmock(BaseChatModel):
             The model with the tools bound to it.
 
         Raises:
-            ValueError: If something is no tool, or `tool_choice` is none of the above.
+            PmockInvalidRequestError: If something is not a tool, or `tool_choice` is
+                none of the above.
         """
         bound = _tools.tools_to_wire(tools, strict=strict)
         if tool_choice is not None:
@@ -672,7 +800,7 @@ class ChatPmock(BaseChatModel):
         self,
         schema: type[ModelT],
         *,
-        method: Literal["json_schema", "function_calling", "json_mode"] = ...,
+        method: _Method | None = ...,
         include_raw: Literal[False] = ...,
         strict: bool | None = ...,
         tools: None = ...,
@@ -684,11 +812,10 @@ class ChatPmock(BaseChatModel):
         self,
         schema: dict[str, Any] | type | None = ...,
         *,
-        method: Literal["json_schema", "function_calling", "json_mode"] = ...,
+        method: _Method | None = ...,
         include_raw: Literal[True],
         strict: bool | None = ...,
-        tools: Sequence[Mapping[str, Any] | type | Callable[..., Any] | BaseTool]
-        | None = ...,
+        tools: Sequence[_ToolLike] | None = ...,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, dict[str, Any]]: ...
 
@@ -697,11 +824,10 @@ class ChatPmock(BaseChatModel):
         self,
         schema: dict[str, Any] | type | None = ...,
         *,
-        method: Literal["json_schema", "function_calling", "json_mode"] = ...,
+        method: _Method | None = ...,
         include_raw: bool = ...,
         strict: bool | None = ...,
-        tools: Sequence[Mapping[str, Any] | type | Callable[..., Any] | BaseTool]
-        | None = ...,
+        tools: Sequence[_ToolLike] | None = ...,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, dict[str, Any] | BaseModel]: ...
 
@@ -710,11 +836,10 @@ class ChatPmock(BaseChatModel):
         self,
         schema: dict[str, Any] | type | None = None,
         *,
-        method: Literal["json_schema", "function_calling", "json_mode"] = "json_schema",
+        method: _Method | None = None,
         include_raw: bool = False,
         strict: bool | None = None,
-        tools: Sequence[Mapping[str, Any] | type | Callable[..., Any] | BaseTool]
-        | None = None,
+        tools: Sequence[_ToolLike] | None = None,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, dict[str, Any] | BaseModel]:
         """Let the model answer in the form of a schema.
@@ -723,14 +848,15 @@ class ChatPmock(BaseChatModel):
             schema: A pydantic class, a TypedDict, a JSON schema, or a function or tool
                 as OpenAI writes it. May only be left out with `"json_mode"`.
             method: `"json_schema"` sends the schema as `responseFormat`;
-                `"function_calling"` as a tool that must be called, for models whose
-                profile has no `structured_output`; `"json_mode"` asks for any JSON, so
-                the prompt must say which.
+                `"function_calling"` as a tool that must be called; `"json_mode"` asks
+                for any JSON, so the prompt must describe it. By default
+                `"json_schema"`, or `"function_calling"` if the model's profile denies
+                `structured_output`, or for `tools` with a Gemini model before 3.
             include_raw: Whether to return a dict of `raw` (the message), `parsed` and
                 `parsing_error` instead of raising if the answer cannot be parsed.
             strict: Whether the model must keep to the schema; not for `"json_mode"`.
-            tools: Tools that the model may call before it answers; only with
-                `"json_schema"`. If it does, `parsed` is `None`.
+            tools: Tools that the model may call before it answers; not for
+                `"json_mode"`. If it calls them only, `parsed` is `None`.
             **kwargs: More parameters to bind.
 
         Returns:
@@ -739,33 +865,38 @@ class ChatPmock(BaseChatModel):
             is cut or does not fit the schema, `OutputParserException`.
 
         Raises:
-            ValueError: If an argument is not one of the above.
+            PmockInvalidRequestError: If an argument is not one of the above.
         """
         # Slow to load, and not every program needs them.
         from langchain_pmock._request import schemas  # noqa: PLC0415
         from langchain_pmock._response import parsers  # noqa: PLC0415
 
+        method = method or self._structured_method(tools)
         schemas.check_arguments(schema, method=method, strict=strict, tools=tools)
+        others = _tools.tools_to_wire(tools or [], strict=strict)
         bind: dict[str, Any] = {}
         if schema is not None:
             schema = schemas.named(schema)
         if method == "function_calling" and schema is not None:
             schema = schemas.tool_schema(schema)
             tool = schemas.answer_tool(schema, strict=strict)
-            function = {"name": tool["function"]["name"]}
-            bind["tools"] = [tool]
-            bind["tool_choice"] = {"type": "function", "function": function}
-            bind["parallel_tool_calls"] = False  # one answer was asked for
-            parser = parsers.from_call(schema, function["name"])
+            name = tool["function"]["name"]
+            bind["tools"] = [*others, tool]
+            if others:
+                bind["tool_choice"] = "required"
+            else:
+                bind["tool_choice"] = {"type": "function", "function": {"name": name}}
+                bind["parallel_tool_calls"] = False  # one answer was asked for
+            parser = parsers.from_call(schema, name, other_tools=bool(others))
         else:
             bind["response_format"] = (
                 {"type": "json_object"}
                 if method == "json_mode" or schema is None
                 else schemas.response_format(schema, strict=strict)
             )
+            if others:
+                bind["tools"] = others
             parser = parsers.from_text(schema)
-        if tools:
-            bind["tools"] = _tools.tools_to_wire(tools, strict=strict)
         if schema is not None:
             options = {
                 "method": method,
@@ -778,6 +909,16 @@ class ChatPmock(BaseChatModel):
             return RunnableMap(raw=llm) | parsers.beside_raw(parser)
         return llm | parser
 
+    def _structured_method(self, tools: Sequence[_ToolLike] | None) -> _Method:
+        """Choose the method that the model supports."""
+        name = self.model.lower()
+        # With tools, Gemini refuses a JSON schema before version 3:
+        # https://github.com/googleapis/python-genai/issues/867
+        no_schema = tools and "gemini" in name and "gemini-3" not in name
+        if no_schema or (self.profile or {}).get("structured_output") is False:
+            return "function_calling"
+        return "json_schema"
+
     # --- What LangChain asks of a model ----------------------------------------------
 
     @property
@@ -789,22 +930,39 @@ class ChatPmock(BaseChatModel):
         return {**self._default_params(), "base_url": self.base_url}
 
     @override
+    def _get_invocation_params(
+        self, stop: list[str] | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        # For traces: without headers, which may be secret.
+        kwargs.pop("extra_headers", None)
+        params = super()._get_invocation_params(**kwargs)
+        params["stop"] = self._sent_stop(stop, kwargs)
+        return params
+
+    @override
     def _get_ls_params(
         self, stop: list[str] | None = None, **kwargs: Any
     ) -> LangSmithParams:
         given = {_ALIASES.get(name, name): v for name, v in kwargs.items()}
         params = {**self._default_params(), **given}
-        stop = params.get("stop") if stop is None else stop
+        stops = self._sent_stop(stop, kwargs)
         found = {
             "ls_model_name": params.get("model") or self.model,
             "ls_temperature": params.get("temperature"),
             "ls_max_tokens": params.get("max_tokens")
             or params.get("max_completion_tokens"),
-            "ls_stop": [stop] if isinstance(stop, str) else stop or None,
+            "ls_stop": [stops] if isinstance(stops, str) else stops,
         }
         known = {name: value for name, value in found.items() if value is not None}
         ls_params = {"ls_provider": PROVIDER, "ls_model_type": "chat", **known}
         return cast("LangSmithParams", ls_params)
+
+    def _sent_stop(
+        self, stop: list[str] | None, kwargs: Mapping[str, Any]
+    ) -> str | list[str] | None:
+        if stop is None:
+            stop = kwargs.get("stop_sequences", self.stop)
+        return stop or None
 
     def _resolve_model_profile(self) -> ModelProfile | None:
         return get_profile(self.model)
@@ -847,6 +1005,20 @@ class ChatPmock(BaseChatModel):
         return _tokens.count_message_tokens(list(messages), tools, self.wire)
 
 
+def _redacted(kwargs: dict[str, Any]) -> dict[str, Any]:
+    headers = kwargs.get("extra_headers")
+    if not isinstance(headers, Mapping):
+        return kwargs
+    return {**kwargs, "extra_headers": _Headers(headers)}
+
+
+class _Headers(UserDict[str, str]):
+    """Headers whose values are neither shown nor serialized."""
+
+    def __repr__(self) -> str:
+        return f"<headers {', '.join(self)}>"
+
+
 def _secret(name: str, value: object) -> SecretStr:
     """Check a key. No error shows it."""
     key = value.get_secret_value() if isinstance(value, SecretStr) else value
@@ -867,7 +1039,7 @@ def _without_secrets(
     kind, loc = problem["type"], problem["loc"]
     message = problem["msg"].removeprefix("Value error, ")
     name = str(loc[0]) if loc else ""
-    if name not in values or name not in _SHOWN.union(_PARAMS.settable):
+    if name not in values or name not in _SHOWN.union(_PARAMS.wire_names):
         return _problem(kind, message, loc)
     value = values[name]
     return _problem(kind, _params.invalid(name, value, message), (name,), value)

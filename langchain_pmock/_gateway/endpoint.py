@@ -74,7 +74,7 @@ def check_base_url(value: str) -> str:
             f"{shown} is not encrypted: prompts, answers and the access key can be "
             "read by others on the network. Use https://."
         )
-        warnings.warn(msg, stacklevel=3)
+        warnings.warn(msg, stacklevel=6)  # at the call of the constructor
     return value
 
 

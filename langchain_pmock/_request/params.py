@@ -41,20 +41,82 @@ T = TypeVar("T")
 SENT = "sent in the request"
 """Marks a field as a parameter of the request. On the wire its name is in camelCase."""
 
+PER_CALL = "may be given to a call"
+"""Marks a field that a call may be given too, and that is not sent."""
+
 Param = Annotated[T | None, SENT]
 """Type of a parameter of the request; `None`, the default, sends nothing."""
 
-CALL_ONLY: dict[str, Any] = {
+_CALL_ONLY: dict[str, Any] = {
     "tools": list[dict[str, Any]],
     "tool_choice": Literal["none", "auto", "required"] | dict[str, Any],
     "response_format": dict[str, Any],
 }
-"""Type by name of the parameters that only a call takes."""
 
-ALIASES = {"model_name": "model", "stop_sequences": "stop"}
+ALIASES = {
+    "model_name": "model",
+    "stop_sequences": "stop",
+    "request_timeout": "timeout",
+    "extra_body": "model_kwargs",
+}
 """Other names of parameters that LangChain's users know."""
 
+# What names of other packages and of other calls stand for here.
+_HINTS = {
+    **dict.fromkeys(
+        ("tools", "tool_choice", "response_format"), "use bind_tools, bind or the call."
+    ),
+    "strict": "use bind_tools or with_structured_output.",
+    **dict.fromkeys(("functions", "function_call"), "use bind_tools."),
+    **dict.fromkeys(
+        ("response_mime_type", "response_schema", "response_json_schema"),
+        "use with_structured_output.",
+    ),
+    **dict.fromkeys(
+        ("openai_api_key", "anthropic_api_key", "google_api_key", "mistral_api_key"),
+        "use access_key and secret_key.",
+    ),
+    **dict.fromkeys(
+        ("openai_api_base", "anthropic_api_url", "api_base", "endpoint"),
+        "use base_url.",
+    ),
+    **dict.fromkeys(
+        ("openai_organization", "organization", "project"), "pmock has none."
+    ),
+    "openai_proxy": "set the environment variable HTTPS_PROXY, or use http_client.",
+    "headers": "use default_headers, or extra_headers at the call.",
+    "extra_headers": "use default_headers.",
+    "default_headers": "For one call use extra_headers.",
+    **dict.fromkeys(("max_output_tokens", "max_tokens_to_sample"), "use max_tokens."),
+    **dict.fromkeys(
+        ("stream_options", "stream_usage"),
+        "the service always reports the usage of a stream.",
+    ),
+    "stream": "use streaming.",
+    **dict.fromkeys(
+        ("use_responses_api", "use_previous_response_id", "previous_response_id"),
+        "this package uses the service's chat endpoint only.",
+    ),
+    **dict.fromkeys(
+        (
+            "effort",
+            "include_thoughts",
+            "reasoning",
+            "reasoning_effort",
+            "thinking",
+            "thinking_budget",
+            "thinking_level",
+            "verbosity",
+        ),
+        "the service documents no such field. Choose a model that reasons, such as "
+        "'gpt-5.1-thinking', or try a field of model_kwargs.",
+    ),
+    "top_k": "the service documents no such field. Try model_kwargs={'topK': ...}.",
+    "cache_control": "put it on a content block or a tool.",
+    "max_concurrency": "use the config: batch(inputs, {'max_concurrency': 5}).",
+}
 _CLOSE = 0.75  # least similarity of a name that is proposed; typos are at 0.9
+_HIDDEN = {"extra_headers", "model_kwargs"}  # they may contain secrets
 _SHOWN = 80  # characters of a bad value in an error
 
 # Type checkers know them only with literal arguments.
@@ -81,19 +143,22 @@ class Params:
         self.settable = tuple(sent)
         self.wire_names = {
             name: camel_case(name)
-            for name in (*sent, *CALL_ONLY)
+            for name in (*sent, *_CALL_ONLY)
             if name != "model_kwargs"
         }
-        self._constructor_only = fields.keys() - sent.keys()
-        self._types = dict(CALL_ONLY)
-        for name, field in sent.items():
-            hint = (field.annotation, *field.metadata)
-            self._types[name] = _Annotated[hint]
+        self._types = {**_CALL_ONLY, "extra_headers": dict[str, str]}
+        for name, field in fields.items():
+            if name in sent or PER_CALL in field.metadata:
+                hint = (field.annotation, *field.metadata)
+                self._types[name] = _Annotated[hint]
+        self._constructor_only = fields.keys() - self._types.keys()
 
     @cached_property
     def _adapter(self) -> TypeAdapter[dict[str, Any]]:
         call = _TypedDict("Call", self._types, total=False)
-        call.__pydantic_config__ = ConfigDict(extra="forbid")
+        call.__pydantic_config__ = ConfigDict(
+            extra="forbid", arbitrary_types_allowed=True
+        )
         return TypeAdapter(call)
 
     def merge(
@@ -109,28 +174,44 @@ class Params:
             The parameters of the call.
 
         Raises:
+            PmockInvalidRequestError: As `check` raises it.
+        """
+        merged = dict(set_)
+        for name, value in given.items():
+            name = ALIASES.get(name, name)  # noqa: PLW2901 - the name of the field
+            if value is None and name != "model":  # no request is sent without one
+                merged.pop(name, None)
+        checked = self.check(given)
+        if "model_kwargs" in checked and "model_kwargs" in merged:
+            kwargs = {**merged["model_kwargs"], **checked["model_kwargs"]}
+            checked["model_kwargs"] = kwargs
+        return {**merged, **checked}
+
+    def check(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Check parameters.
+
+        Args:
+            given: Value by name, or by an alias; `None` means not given.
+
+        Returns:
+            The parameters that were given, by name.
+
+        Raises:
             PmockInvalidRequestError: If a name is not known, or a value is of the wrong
                 type or out of range. The text names the parameter, the value and what
                 is allowed.
         """
-        merged = dict(set_)
         named = {ALIASES.get(name, name): value for name, value in given.items()}
-        for name, value in named.items():
-            if value is None and name != "model":  # no request is sent without one
-                merged.pop(name, None)
         # An unknown name is an error with any value.
         named = {
             k: v for k, v in named.items() if v is not None or k not in self._types
         }
         try:
-            checked = self._adapter.validate_python(named)
+            checked: dict[str, Any] = self._adapter.validate_python(named)
         except ValidationError as error:
             problems = error.errors()
         else:
-            if "model_kwargs" in checked and "model_kwargs" in merged:
-                kwargs = {**merged["model_kwargs"], **checked["model_kwargs"]}
-                checked["model_kwargs"] = kwargs
-            return {**merged, **checked}
+            return checked
         raise PmockInvalidRequestError(self._explain(problems, named))
 
     def to_wire(self, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -155,11 +236,15 @@ class Params:
         texts = []
         for problem in problems:
             name = str(problem["loc"][0])
-            if problem["type"] != "extra_forbidden":
+            if name in _HIDDEN:
+                texts.append(f"{name} is not valid: {problem['msg']}")
+            elif problem["type"] != "extra_forbidden":
                 texts.append(invalid(name, given[name], problem["msg"]))
             elif name in self._constructor_only:
+                hint = f" {_HINTS[name]}" if name in _HINTS else ""
                 texts.append(
                     f"{name!r} cannot be given to a call: set it in the constructor."
+                    f"{hint}"
                 )
             else:
                 texts.append(unknown(name, self._types))
@@ -184,7 +269,7 @@ def invalid(name: str, value: object, problem: str) -> str:
 
 
 def unknown(name: str, known: Iterable[str]) -> str:
-    """Say that there is no such parameter, and which one may have been meant.
+    """Say that there is no such parameter, and what may have been meant.
 
     Args:
         name: The name that was given.
@@ -193,8 +278,8 @@ def unknown(name: str, known: Iterable[str]) -> str:
     Returns:
         The text of an error.
     """
-    if name in CALL_ONLY:
-        return f"{name!r} cannot be set here: use bind_tools, bind or the call."
+    if name in _HINTS:
+        return f"Unknown parameter {name!r}: {_HINTS[name]}"
     close = difflib.get_close_matches(
         snake_case(name), [*known, *ALIASES], n=1, cutoff=_CLOSE
     )
@@ -205,3 +290,15 @@ def unknown(name: str, known: Iterable[str]) -> str:
         f"Unknown parameter {name!r}: {hint} A field of the service that this version "
         "does not know can be sent with model_kwargs."
     )
+
+
+def snake_case_names(names: Iterable[str]) -> dict[str, str]:
+    """Find names that are not written as the service writes its own.
+
+    Args:
+        names: Names of fields of a request.
+
+    Returns:
+        The name in camelCase by each name in snake_case.
+    """
+    return {n: camel_case(n) for n in names if "_" in n.strip("_") and n.islower()}

@@ -142,8 +142,8 @@ def check_arguments(
     if strict is not None and method == "json_mode":
         msg = f"strict={strict} is not valid with method='json_mode': it has no schema."
         raise PmockInvalidRequestError(msg)
-    if tools and method != "json_schema":
-        msg = f"tools are not valid with method={method!r}, only with 'json_schema'."
+    if tools and method == "json_mode":
+        msg = f"tools are not valid with method={method!r}."
         raise PmockInvalidRequestError(msg)
     if schema is None and method != "json_mode":
         msg = f"schema=None is not valid with method={method!r}: it needs a schema."

@@ -12,6 +12,7 @@ from langchain_core.output_parsers.openai_tools import (
     JsonOutputKeyToolsParser,
     PydanticToolsParser,
 )
+from langchain_core.outputs import ChatGeneration
 from langchain_core.runnables import RunnableGenerator
 from langchain_core.runnables.utils import AddableDict
 from langchain_core.utils.json import parse_json_markdown
@@ -44,19 +45,23 @@ def from_text(schema: Schema | None) -> BaseOutputParser[Any]:
     return TextToDict()
 
 
-def from_call(schema: Schema, name: str) -> BaseOutputParser[Any]:
+def from_call(
+    schema: Schema, name: str, *, other_tools: bool = False
+) -> BaseOutputParser[Any]:
     """Make the parser of an answer that is the arguments of a tool call.
 
     Args:
         schema: A pydantic class, of version 1 or 2, or any other schema.
         name: The tool's name.
+        other_tools: Whether the model may call other tools instead.
 
     Returns:
         A parser that gives objects of the class, or else dicts.
     """
+    among = name if other_tools else None
     if isinstance(schema, type) and is_basemodel_subclass(schema):
-        return CallToModel(tools=[schema], first_tool_only=True)
-    return CallToDict(key_name=name, first_tool_only=True)
+        return CallToModel(tools=[schema], first_tool_only=True, among=among)
+    return CallToDict(key_name=name, first_tool_only=True, among=among)
 
 
 def beside_raw(parser: BaseOutputParser[Any]) -> Runnable[Any, dict[str, Any]]:
@@ -135,12 +140,31 @@ class TextToModel(_FromText, PydanticOutputParser[Any]):
     """Reads an object of a pydantic class from the message's text."""
 
 
-class CallToDict(_ChecksMessage, JsonOutputKeyToolsParser):
+class _FromCall(_ChecksMessage):
+    """Reads the answer from the arguments of a tool call."""
+
+    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
+        message = getattr(result[0], "message", None)
+        name = getattr(self, "among", None)
+        if name and isinstance(message, AIMessage) and message.tool_calls:
+            calls = [call for call in message.tool_calls if call["name"] == name]
+            if not calls:
+                return None  # the model chose to call one of the other tools
+            message = message.model_copy(update={"tool_calls": calls})
+            result = [ChatGeneration(message=message)]
+        return super().parse_result(result, partial=partial)
+
+
+class CallToDict(_FromCall, JsonOutputKeyToolsParser):
     """Reads a dict from the arguments of a tool call; streams partial ones."""
 
+    among: str | None = None  # the answer's tool, if the model may call others instead
 
-class CallToModel(_ChecksMessage, PydanticToolsParser):
+
+class CallToModel(_FromCall, PydanticToolsParser):
     """Reads an object of a pydantic class from the arguments of a tool call."""
+
+    among: str | None = None  # as above
 
 
 def _check_whole(message: AIMessage) -> None:

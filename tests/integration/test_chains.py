@@ -20,7 +20,12 @@ from langchain_core.runnables import ConfigurableField
 from langchain_core.runnables.history import RunnableWithMessageHistory
 from langchain_core.tracers.base import BaseTracer
 
-from langchain_pmock import PmockAPIError, PmockInvalidRequestError, PmockRateLimitError
+from langchain_pmock import (
+    PmockAPIError,
+    PmockInvalidRequestError,
+    PmockRateLimitError,
+    PmockTimeoutError,
+)
 from tests.integration.calls import merge
 
 if TYPE_CHECKING:
@@ -223,6 +228,52 @@ def test_a_rate_limiter_is_asked(make_model: MakeModel, calls: Calls) -> None:
     assert limiter.acquired == 4
 
 
+# --- Calls ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bound", [False, True])
+def test_headers_and_timeout_of_one_call(
+    server: PmockServer, make_model: MakeModel, calls: Calls, bound: bool
+) -> None:
+    model = make_model(default_headers={"X-Team": "search", "X-Run": "0"})
+    given: Any = {"extra_headers": {"x-run": "1"}, "timeout": 30}
+    runnable: Any = model.bind(**given) if bound else model
+    kwargs = {} if bound else given
+    calls.invoke(runnable, "Hi", **kwargs)
+    calls.stream(runnable, "Hi", **kwargs)
+    calls.batch(runnable, ["Hi"], **kwargs)
+    for request in server.requests:
+        assert request.headers["x-run"] == "1"
+        assert request.headers["x-team"] == "search"
+    server.reset()
+    server.fail(stall=5)
+    with pytest.raises(PmockTimeoutError):
+        calls.invoke(model, "Hi", timeout=0.2)
+    calls.invoke(model, "Hi")
+    assert server.requests[-1].headers["x-run"] == "0"
+
+
+def test_errors_in_a_batch_can_be_returned(
+    server: PmockServer, model: ChatPmock, calls: Calls
+) -> None:
+    server.fail(status=404)
+    answers: Any = calls.batch(model, ["One", "Two"], return_exceptions=True)
+    kinds = sorted(type(answer).__name__ for answer in answers)
+    assert kinds == ["AIMessage", "PmockNotFoundError"]
+
+
+def test_langchains_own_retries(
+    server: PmockServer, model: ChatPmock, calls: Calls
+) -> None:
+    chain = model.with_retry(wait_exponential_jitter=False) | StrOutputParser()
+    with pytest.raises(PmockInvalidRequestError, match="temperature=9"):
+        calls.invoke(model.bind(temperature=9).with_retry(), "Hi")
+    assert not server.requests
+    server.fail(status=503)
+    assert calls.invoke(chain, "Hi") == "You said: Hi"
+    assert len(server.requests) == 2
+
+
 # --- Usage and traces ----------------------------------------------------------------
 
 
@@ -257,8 +308,9 @@ def test_a_trace(server: PmockServer, make_model: MakeModel, calls: Calls) -> No
     )
     tracer = Tracer()
     config: Any = {"callbacks": [tracer]}
-    calls.invoke(model, "Hello", config=config, stop=["END"])
-    calls.stream(model, "Hello", config=config, stop=["END"])
+    headers: Any = {"extra_headers": {"X-Run": "not-for-traces"}}
+    calls.invoke(model, "Hello", config=config, stop=["END"], **headers)
+    calls.stream(model, "Hello", config=config, stop=["END"], **headers)
     server.fail(status=403, message="not for you")
     with pytest.raises(Exception, match="not for you"):
         calls.invoke(model, "Hello", config=config)
@@ -275,6 +327,8 @@ def test_a_trace(server: PmockServer, make_model: MakeModel, calls: Calls) -> No
             "ls_max_tokens": 50,
             "ls_stop": ["END"],
         }
+        assert run.extra["invocation_params"]["stop"] == ["END"]
+        assert "X-Run" not in str(run.extra)
         message = (run.outputs or {})["generations"][0][0]["message"]["kwargs"]
         assert message["content"] == "You said: Hello"
         assert message["usage_metadata"]["total_tokens"]

@@ -12,8 +12,12 @@ from langchain_core.caches import InMemoryCache
 from langchain_core.exceptions import ModelError, ModelRateLimitError
 from langchain_core.globals import set_llm_cache
 from langchain_core.runnables import ConfigurableField
+from langchain_core.runnables.fallbacks import RunnableWithFallbacks
+from pydantic import BaseModel
 
 from langchain_pmock import ChatPmock, errors
+from langchain_pmock.testing import Reply, ToolCall
+from tests.integration.calls import merge
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +27,18 @@ if TYPE_CHECKING:
     from tests.integration.conftest import MakeModel
 
 HELLO = "You said: Hello"
+
+
+class Report(BaseModel):
+    """A weather report."""
+
+    city: str
+    days: int
+
+
+def get_weather(city: str) -> str:
+    """Get the weather in a city."""
+    return f"It is sunny in {city}."
 
 
 def pickled(model: ChatPmock) -> ChatPmock:
@@ -66,6 +82,12 @@ def test_a_copy_has_the_users_own_client(
         twin = make_copy(make_model(http_client=client))
         assert twin.http_client is client
         assert twin.invoke("Hello").text == HELLO
+
+
+def test_what_is_bound_is_pickled_too(make_model: MakeModel, calls: Calls) -> None:
+    bound = make_model().bind_tools([get_weather]).bind(timeout=5, temperature=0)
+    twin = pickle.loads(pickle.dumps(bound))  # noqa: S301 - our own
+    assert calls.invoke(twin, "Hello").text == HELLO
 
 
 def test_a_copy_may_have_other_credentials(
@@ -128,6 +150,49 @@ def test_fallbacks(
         messages = given if isinstance(given, list) else [given]
         assert "".join(message.text for message in messages) == HELLO
         assert server.requests[-1].body["model"] == "backup"
+
+
+def test_what_a_model_with_fallbacks_passes_on(
+    server: PmockServer, make_model: MakeModel, calls: Calls
+) -> None:
+    first = make_model(timeout=httpx.Timeout(5), default_headers={"X-Mine": "1"})
+    model: Any = first.with_fallbacks([make_model(model="claude-4.5")])
+    assert model.model_name == "gpt-5.1"
+    assert type(model.bind_tools([])) is RunnableWithFallbacks
+
+    with_tools = model.bind_tools([get_weather], tool_choice="any")
+    for ask in (calls.invoke, calls.stream):
+        server.reset()
+        server.fail(status=429)
+        given = ask(with_tools, "What is the weather in Paris?")
+        message = merge(given) if isinstance(given, list) else given
+        assert message.tool_calls[0]["args"] == {"city": "Paris"}
+        tools = [request.body["tools"] for request in server.requests]
+        assert len(tools) == 2
+        assert tools[0] == tools[1]
+
+    server.reset()
+    server.fail(status=500)
+    report = {"city": "Paris", "days": 3}
+    server.script(Reply(tool_calls=[ToolCall("Report", report)]))
+    structured = model.with_structured_output(Report)
+    assert calls.invoke(structured, "3 days") == Report(city="Paris", days=3)
+    # Each model is asked in the way that it supports.
+    first_body, second_body = (request.body for request in server.requests)
+    assert "responseFormat" in first_body
+    assert second_body["toolChoice"]["function"]["name"] == "Report"
+
+
+def test_fallbacks_of_a_batch(
+    server: PmockServer, make_model: MakeModel, calls: Calls
+) -> None:
+    model = make_model().with_fallbacks([make_model(model="backup")])
+    server.fail(status=429, times=3)
+    answers = calls.batch(model, ["One", "Two", "Three"])
+    assert [a.text for a in answers] == [
+        f"You said: {x}" for x in ("One", "Two", "Three")
+    ]
+    assert sum(r.body["model"] == "backup" for r in server.requests) == 3
 
 
 def test_fallbacks_only_for_what_they_are_for(

@@ -10,7 +10,7 @@ import struct
 import wave
 import zlib
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import httpx
 import pytest
@@ -96,7 +96,8 @@ DOWNLOADS = {".pdf": pdf, ".wav": wav, ".png": png}
 
 class Standard(ChatModelIntegrationTests):
     server: PmockServer | None
-    transport: Literal["httpx", "aiohttp"]
+    transport: Literal["httpx", "aiohttp"] = "httpx"
+    fields: ClassVar[dict[str, Any]] = {"model": "gpt-5.1"}
 
     @pytest.fixture(autouse=True)
     def _local_files(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,10 +124,11 @@ class Standard(ChatModelIntegrationTests):
 
     @property
     def chat_model_params(self) -> dict[str, Any]:
+        fields = {**self.fields, "async_transport": self.transport}
         if self.server is None:
-            return {"model": "gpt-5.1"}
+            return fields
         return {
-            "model": "gpt-5.1",
+            **fields,
             "base_url": self.server.url,
             "access_key": self.server.access_key,
             "secret_key": self.server.secret_key,
@@ -226,8 +228,6 @@ class Standard(ChatModelIntegrationTests):
 
 
 class TestJsonSchema(Standard):
-    transport = "httpx"
-
     @property
     def structured_output_kwargs(self) -> dict[str, Any]:
         return {"method": "json_schema"}
@@ -239,3 +239,17 @@ class TestFunctionCalling(Standard):
     @property
     def structured_output_kwargs(self) -> dict[str, Any]:
         return {"method": "function_calling"}
+
+
+class TestOutputVersion1(Standard):
+    fields: ClassVar[dict[str, Any]] = {"model": "gpt-5.1", "output_version": "v1"}
+
+
+class TestStreaming(Standard):
+    fields: ClassVar[dict[str, Any]] = {"model": "gpt-5.1", "streaming": True}
+
+
+class TestClaude(Standard):
+    """With the default method of structured output, which is another one for it."""
+
+    fields: ClassVar[dict[str, Any]] = {"model": "claude-4.5"}

@@ -13,7 +13,7 @@ from langchain_core.tools import tool
 from pydantic import BaseModel, SecretStr
 from typing_extensions import assert_type
 
-from langchain_pmock import ChatPmock, PmockAuth, PmockError, sign
+from langchain_pmock import ChatPmock, PmockAuth, PmockError, Wire, sign
 from langchain_pmock.testing import PmockServer
 
 
@@ -45,6 +45,10 @@ def constructor() -> ChatPmock:
         max_retries=0,
         streaming=True,
         model_kwargs={"someField": 1},
+        stream_chunk_timeout=None,
+        max_response_bytes=2**20,
+        async_transport="aiohttp",
+        wire=Wire(tool_calls="tool_calls"),
         default_headers={"x-team": "search"},
         http_client=httpx.Client(),
         http_async_client=httpx.AsyncClient(),
@@ -69,6 +73,8 @@ def other_names() -> None:
         api_secret=SecretStr("sk-example"),
         request_timeout=5.0,
         stop_sequences=["END"],
+        extra_body={"someField": 1},
+        max_retries=None,
     )
     assert_type(model.api_key, SecretStr | str)
     ChatPmock(model="gpt-5.1", request_timeout="soon")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
@@ -79,6 +85,9 @@ def calls(model: ChatPmock) -> None:
     assert_type(model.stream("Hello"), Iterator[AIMessageChunk])
     assert_type(model.batch(["Hello"]), list[AIMessage])
     assert_type(model.model_name, str)
+    assert_type(model.temperature, float | None)
+    assert_type(model.model_copy(update={"temperature": 1}), ChatPmock)
+    ChatPmock(model="gpt-5.1", async_transport="requests")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 async def async_calls(model: ChatPmock) -> None:
@@ -102,6 +111,8 @@ def structured(model: ChatPmock) -> None:
     answer = model.with_structured_output(Joke, method="json_schema", strict=True)
     assert_type(answer, Runnable[LanguageModelInput, Joke])
     assert_type(answer.invoke("Joke!").setup, str)
+    with_tools = model.with_structured_output(Joke, tools=[get_weather])
+    assert_type(with_tools, Runnable[LanguageModelInput, dict[str, Any] | BaseModel])
     by_schema = model.with_structured_output({"title": "joke", "type": "object"})
     assert_type(by_schema, Runnable[LanguageModelInput, dict[str, Any] | BaseModel])
     raw = model.with_structured_output(Joke, include_raw=True)

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from functools import reduce
 from operator import add
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 import httpx
 import pytest
+from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import BaseCallbackHandler
-from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
+from langchain_core.exceptions import OutputParserException
+from langchain_core.language_models import BaseChatModel
+from langchain_core.load import dumps
+from langchain_core.messages import (
+    AIMessage,
+    HumanMessage,
+    SystemMessage,
+)
 from langchain_core.runnables import ConfigurableField
+from pydantic import BaseModel
 
-from langchain_pmock import PmockAPIError, __version__
+from langchain_pmock import (
+    ChatPmock,
+    PmockAPIError,
+    PmockInvalidRequestError,
+    __version__,
+)
 from langchain_pmock._request.tokens import count_message_tokens, count_text_tokens
 from langchain_pmock.data._profiles import get_profile
 from tests.unit.service import (
@@ -51,6 +67,15 @@ SENT: Json = {
         {"role": "user", "content": "Hi"},
     ],
 }
+
+
+class Joke(BaseModel):
+    setup: str
+
+
+def look_up(word: str) -> str:
+    """Look a word up."""
+    return word
 
 
 # --- Asking --------------------------------------------------------------------------
@@ -191,6 +216,283 @@ def test_a_configurable_field_keeps_streaming_working() -> None:
     assert service.bodies[0]["temperature"] == 1.5
 
 
+# --- Calls: timeout and headers ------------------------------------------------------
+
+
+async def by_all_ways(model: Any, **kwargs: Any) -> None:
+    model.invoke("Hi", **kwargs)
+    await model.ainvoke("Hi", **kwargs)
+    [*model.stream("Hi", **kwargs)]
+    [chunk async for chunk in model.astream("Hi", **kwargs)]
+
+
+@pytest.mark.parametrize("bound", [False, True])
+async def test_headers_and_timeout_of_a_call(bound: bool) -> None:
+    service = Service(WHOLE, WHOLE, STREAM, STREAM)
+    model = service.model(default_headers={"X-Mine": "1", "X-Kept": "1"}, timeout=7)
+    given: Json = {"extra_headers": {"x-mine": " 2 "}, "timeout": 3}
+    if bound:
+        await by_all_ways(model.bind(**given))
+    else:
+        await by_all_ways(model, **given)
+    for request in service.requests:
+        assert request.headers.get_list("x-mine") == ["2"]
+        assert request.headers["x-kept"] == "1"
+    assert service.timeouts == [dict.fromkeys(TIMEOUTS, 3)] * 4
+    assert all(not body.keys() & given.keys() for body in service.bodies)
+    assert model.default_headers == {"X-Mine": "1", "X-Kept": "1"}
+
+
+TIMEOUTS = ("connect", "read", "write", "pool")
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, dict.fromkeys(TIMEOUTS, 7)),
+        (
+            {"timeout": httpx.Timeout(5, connect=1)},
+            {**dict.fromkeys(TIMEOUTS, 5), "connect": 1},
+        ),
+        ({"request_timeout": 2}, dict.fromkeys(TIMEOUTS, 2)),
+        ({"timeout": None}, {**dict.fromkeys(TIMEOUTS, 600), "connect": 30}),
+    ],
+)
+def test_timeout_of_a_call(given: Json, expected: Json) -> None:
+    service = Service(WHOLE)
+    service.model(timeout=7).invoke("Hi", **given)
+    assert service.timeouts == [expected]
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"timeout": 0}, "timeout=0 is not valid"),
+        ({"timeout": "soon"}, "timeout='soon' is not valid"),
+        ({"model_kwargs": "sk-do-not-show"}, "model_kwargs is not valid"),
+        (
+            {"extra_headers": {"X-Mine": "sk-do-not-show\n1"}},
+            r"extra_headers\['X-Mine'\] must",
+        ),
+        (
+            {"extra_headers": {"X-Mine": ["sk-do-not-show"]}},
+            "extra_headers is not valid",
+        ),
+        ({"extra_headers": "sk-do-not-show"}, "extra_headers is not valid"),
+        ({"extra_headers": {"X: sk-do-not-show": ""}}, "extra_headers: the name"),
+        (
+            {"extra_headers": {"Wuinai-Access-Key": "sk-do-not-show"}},
+            "must not have 'Wuinai-Access-Key'",
+        ),
+        (
+            {"extra_headers": {"wuinai-access-token": "x"}},
+            "must not have 'wuinai-access-token'",
+        ),
+        ({"extra_headers": {"content-length": "1"}}, "must not have 'content-length'"),
+        (
+            {"extra_headers": {"Transfer-Encoding": "x"}},
+            "must not have 'Transfer-Encoding'",
+        ),
+        ({"extra_headers": {"Host": "x"}}, "must not have 'Host'"),
+        ({"extra_headers": {"Expect": "x"}}, "must not have 'Expect'"),
+        ({"extra_headers": {"Connection": "x"}}, "must not have 'Connection'"),
+    ],
+    ids=str,
+)
+def test_what_a_call_refuses_is_not_sent(given: Json, problem: str) -> None:
+    service = Service(WHOLE)
+    with pytest.raises(PmockInvalidRequestError, match=problem) as caught:
+        service.model().invoke("Hi", **given)
+    assert "do-not-show" not in str(caught.value)
+    assert caught.value.status_code is None
+    assert not service.requests
+
+
+# --- Calls: what is refused ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"temperature": 9},
+        {"unknown": 1},
+        {"max_retries": 1},
+        {"tools": [5]},
+        {"tool_choice": "nobody"},
+        {"tool_choice": "any"},
+        {"response_format": 5},
+        {"model_kwargs": {"temperature": 9}},
+        {"model_kwargs": {"x": object()}},
+        {"stop": 5},
+        {"logit_bias": {"a": float("nan")}},
+    ],
+    ids=str,
+)
+async def test_what_is_refused_is_an_invalid_request(given: Json) -> None:
+    service = Service(WHOLE)
+    model = service.model()
+    for call in (
+        lambda: model.invoke("Hi", **given),
+        lambda: [*model.stream("Hi", **given)],
+        lambda: model.bind(**given).invoke("Hi"),
+    ):
+        with pytest.raises(PmockInvalidRequestError):
+            call()
+    with pytest.raises(ValueError):  # noqa: PT011 - as Python's own functions
+        await model.ainvoke("Hi", **given)
+    assert not service.requests
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [],
+        [HumanMessage([{"type": "unknown"}])],
+        [HumanMessage([{"type": "video", "url": "https://x.invalid"}])],
+    ],
+    ids=str,
+)
+def test_messages_that_are_refused_are_an_invalid_request(messages: list[Any]) -> None:
+    service = Service(WHOLE)
+    with pytest.raises(PmockInvalidRequestError):
+        service.model().invoke(messages)
+    assert not service.requests
+
+
+def test_binding_refuses_at_once() -> None:
+    model = make_model()
+    for refused in (
+        lambda: model.bind_tools([5]),  # type: ignore[list-item]
+        lambda: model.bind_tools([], tool_choice="nobody"),
+        lambda: model.bind_tools([], tool_choice="any"),
+        lambda: model.with_structured_output(None),
+        lambda: model.with_structured_output({}, method="magic"),  # type: ignore[call-overload]
+        lambda: model.with_structured_output(5),  # type: ignore[call-overload]
+    ):
+        with pytest.raises(PmockInvalidRequestError):
+            refused()
+
+
+# --- Types ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [n for n in vars(ChatPmock) if not n.startswith("__")])
+def test_type_hints_resolve(name: str) -> None:
+    attribute = inspect.getattr_static(ChatPmock, name)
+    if isinstance(attribute, classmethod | staticmethod):
+        attribute = attribute.__func__
+    if isinstance(attribute, property):
+        attribute = attribute.fget
+    if inspect.isfunction(attribute):
+        get_type_hints(attribute)
+        inspect.signature(attribute, eval_str=True)
+
+
+def test_tools_and_schemas_of_a_model_with_fallbacks() -> None:
+    service = Service(fails(500), says('{"setup": "x"}'))
+    first, second = service.model(timeout=httpx.Timeout(5)), service.model(model="b")
+    model: Any = first.with_fallbacks([second])
+    answer = model.with_structured_output(Joke).invoke("Hi")
+    assert answer == Joke(setup="x")
+    assert [body["model"] for body in service.bodies] == ["gpt-5.1", "b"]
+    assert all("responseFormat" in body for body in service.bodies)
+    service.answers.append(says())
+    assert model.bind_tools([Joke]).invoke("Hi").tool_calls == []
+    assert service.bodies[-1]["tools"][0]["function"]["name"] == "Joke"
+
+
+# --- The method of structured output -------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "tools", "by_schema"),
+    [
+        ("gpt-5.1", False, True),
+        ("gpt-5.1", True, True),
+        ("some-new-model", False, True),
+        ("some-new-model", True, True),
+        ("gemini-3-pro", True, True),
+        ("gemini-2.5-pro", False, True),
+        ("gemini-2.5-pro", True, False),
+        ("gemini-2.5-flash", True, False),
+        ("claude-4.5", False, False),
+        ("claude-4.5", True, False),
+    ],
+)
+def test_the_method_is_one_that_the_model_supports(
+    name: str, tools: bool, by_schema: bool
+) -> None:
+    call = {"name": "Joke", "arguments": '{"setup": "x"}'}
+    called = choice_of(
+        {
+            "content": None,
+            "toolCalls": [{"id": "1", "type": "function", "function": call}],
+        },
+        "tool_calls",
+    )
+    service = Service(
+        says('{"setup": "x"}') if by_schema else whole(envelope(data_of(called)))
+    )
+    model = service.model(model=name)
+    structured: Any = model.with_structured_output(
+        Joke, tools=[look_up] if tools else None
+    )
+    assert structured.invoke("Hi") == Joke(setup="x")
+    (body,) = service.bodies
+    assert ("responseFormat" in body) == by_schema
+    sent = [tool["function"]["name"] for tool in body.get("tools", [])]
+    assert sent == ["look_up"] * tools + ["Joke"] * (not by_schema)
+    if not by_schema:
+        choice = {"type": "function", "function": {"name": "Joke"}}
+        assert body["toolChoice"] == ("required" if tools else choice)
+
+
+def test_the_profile_of_the_user_decides() -> None:
+    service = Service(says("{}"))
+    model = service.model(model="mine", profile={"structured_output": False})
+    with pytest.raises(OutputParserException):
+        model.with_structured_output(Joke).invoke("Hi")
+    assert "tools" in service.bodies[0]
+    with pytest.raises(OutputParserException):
+        model.with_structured_output(Joke, method="json_schema").invoke("Hi")
+    assert "responseFormat" in service.bodies[1]
+
+
+@pytest.mark.parametrize("schema", [Joke, Joke.model_json_schema()])
+@pytest.mark.parametrize("include_raw", [False, True])
+def test_the_model_may_call_another_tool_instead(
+    schema: Any, include_raw: bool
+) -> None:
+    def call(name: str, arguments: str) -> Json:
+        function = {"name": name, "arguments": arguments}
+        return {"id": name, "type": "function", "function": function}
+
+    other, answer = call("look_up", '{"word": "x"}'), call("Joke", '{"setup": "x"}')
+    answers = [[other], [other, answer], [answer]]
+    service = Service(
+        *(
+            whole(envelope(data_of(choice_of({"content": "", "toolCalls": calls}))))
+            for calls in answers
+        ),
+        says("Neither."),
+    )
+    model: Any = service.model(model="claude-4.5").with_structured_output(
+        schema, tools=[look_up], include_raw=include_raw
+    )
+    results = [model.invoke("Hi") for _ in answers]
+    if include_raw:
+        assert [len(result["raw"].tool_calls) for result in results] == [1, 2, 1]
+        assert all(result["parsing_error"] is None for result in results)
+        results = [result["parsed"] for result in results]
+    expected = Joke(setup="x") if schema is Joke else {"setup": "x"}
+    assert results == [None, expected, expected]
+    if include_raw:
+        assert "Neither." in str(model.invoke("Hi")["parsing_error"])
+    else:
+        with pytest.raises(OutputParserException, match=r"Neither\."):
+            model.invoke("Hi")
+
+
 # --- What it says of itself ----------------------------------------------------------
 
 
@@ -269,6 +571,76 @@ def test_repr_shows_what_is_set_and_no_secret() -> None:
         assert "temperature=0.5" in shown
         for secret in (ACCESS_KEY, SECRET_KEY, "do-not-show", "httpx.Client"):
             assert secret not in shown
+
+
+def test_the_repr_is_short() -> None:
+    model = make_model(temperature=0.5, metadata={"mine": 1}, n=1)
+    assert repr(model) == "ChatPmock(model='gpt-5.1', temperature=0.5, n=1)"
+    assert str(model) == "model='gpt-5.1' temperature=0.5 n=1"
+    assert "base_url='https://host.invalid'" in repr(
+        make_model(base_url="https://host.invalid")
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "call", "expected"),
+    [
+        ({}, {}, None),
+        ({"stop": "a"}, {}, "a"),
+        ({"stop": ["a"]}, {"stop": ["b"]}, ["b"]),
+        ({"stop": ["a"]}, {"stop_sequences": ["b"]}, ["b"]),
+        ({"stop": ["a"]}, {"stop": []}, None),
+    ],
+)
+async def test_traces_have_what_was_sent_and_no_headers(
+    fields: Json, call: Json, expected: object
+) -> None:
+    class Watcher(BaseCallbackHandler):
+        def on_chat_model_start(self, *args: Any, **kwargs: Any) -> None:
+            seen.append(kwargs["invocation_params"]["stop"])
+            shown.append(f"{args} {kwargs}")
+
+    seen: list[object] = []
+    shown: list[str] = []
+    service = Service(WHOLE, WHOLE, STREAM, STREAM)
+    model = service.model(callbacks=[Watcher()], **fields)
+    secret = {"extra_headers": {"X-Mine": "do-not-show"}, "timeout": 5}
+    await by_all_ways(model, **call, **secret)
+    assert [body.get("stop") for body in service.bodies] == [expected] * 4
+    assert seen == [expected] * 4
+    assert not any("do-not-show" in text for text in shown)
+
+
+async def test_headers_are_in_no_cache_key() -> None:
+    service = Service(says("first"), says("second"))
+    cache = InMemoryCache()
+    model = service.model(cache=cache)
+    secret: Json = {"extra_headers": {"X-Mine": "do-not-show"}}
+    for bound in (model, model.bind(**secret)):
+        assert bound.invoke("Hi", **secret).text == "first"
+        assert (await bound.ainvoke("Hi", **secret)).text == "first"
+    assert service.requests[0].headers["x-mine"] == "do-not-show"
+    assert "do-not-show" not in str(cache.__dict__)
+    assert model.invoke("Hi", temperature=1, **secret).text == "second"
+    assert len(service.requests) == 2
+
+
+def test_bound_headers_are_neither_shown_nor_serialized() -> None:
+    service = Service(says())
+    bound = service.model().bind(extra_headers={"X-Mine": "do-not-show"})
+    for runnable in (bound, bound.with_retry(), bound | str):
+        shown = f"{runnable!r} {runnable} {dumps(runnable)}"
+        assert "do-not-show" not in shown
+        assert "X-Mine" in shown
+    bound.invoke("Hi")
+    assert service.requests[0].headers["x-mine"] == "do-not-show"
+
+
+def test_the_docstring_lists_the_fields() -> None:
+    rows = re.findall(r"^\s*\| `(\w+)` \|", ChatPmock.__doc__ or "", re.MULTILINE)
+    ours = ChatPmock.model_fields.keys() - BaseChatModel.model_fields.keys()
+    assert len(rows) == len(ours)
+    assert set(rows) == ours
 
 
 def test_profile() -> None:

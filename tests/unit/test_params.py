@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import pytest
 from langchain_core.language_models import BaseChatModel
 
-from langchain_pmock import ChatPmock, ModelName
+from langchain_pmock import ChatPmock, ModelName, PmockInvalidRequestError
 from langchain_pmock.data import _profiles
 from tests.unit.service import Service, make_model, says
 
@@ -137,12 +137,12 @@ def test_tools_and_the_like_are_given_at_the_call(
 
 @pytest.mark.parametrize("name", AT_THE_CALL)
 def test_tools_and_the_like_are_not_for_the_constructor(name: str) -> None:
-    with pytest.raises(ValueError, match=f"'{name}' cannot be set here"):
+    with pytest.raises(ValueError, match=f"'{name}': use bind_tools, bind or the c"):
         make_model(**{name: AT_THE_CALL[name][1][0]})
 
 
 @pytest.mark.parametrize("way", [by_bind, at_call])
-@pytest.mark.parametrize("name", sorted(CLIENT))
+@pytest.mark.parametrize("name", sorted(CLIENT - {"timeout"}))
 def test_what_is_for_the_constructor_alone(way: Callable[..., None], name: str) -> None:
     with pytest.raises(ValueError, match=f"'{name}' cannot be given to a call"):
         way(Service(says()), **{name: 1})
@@ -152,7 +152,7 @@ def test_no_far_fetched_proposal() -> None:
     with pytest.raises(ValueError, match="'max_retry': ") as caught:
         make_model(max_retry=1)
     assert "did you mean 'max_retries'?" in str(caught.value)
-    for far in ("reasoning_effort", "web_search", "thinking"):
+    for far in ("web_search", "service_tier", "safety_settings"):
         with pytest.raises(ValueError, match="ChatPmock has no such parameter"):
             make_model(**{far: 1})
 
@@ -160,14 +160,19 @@ def test_no_far_fetched_proposal() -> None:
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(
     ("alias", "wire_name", "value"),
-    [("model_name", "model", "gpt-5.2"), ("stop_sequences", "stop", ["a"])],
+    [
+        ("model_name", "model", "gpt-5.2"),
+        ("stop_sequences", "stop", ["a"]),
+        ("extra_body", "newField", {"newField": 1}),
+    ],
 )
 def test_other_names(
     way: Callable[..., None], alias: str, wire_name: str, value: object
 ) -> None:
     service = Service(says())
     way(service, **{alias: value})
-    assert service.bodies[0][wire_name] == value
+    sent = value["newField"] if isinstance(value, dict) else value
+    assert service.bodies[0][wire_name] == sent
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -214,13 +219,62 @@ def test_a_misspelled_name(
 
 
 @pytest.mark.parametrize("way", ALONE)
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("stream_options", "always reports the usage"),
+        ("strict", "use bind_tools or with_structured_output"),
+        ("use_responses_api", "chat endpoint only"),
+        ("reasoning_effort", "'gpt-5.1-thinking'"),
+        ("thinking", "'gpt-5.1-thinking'"),
+        ("max_output_tokens", "use max_tokens"),
+        ("openai_api_key", "use access_key and secret_key"),
+        ("openai_api_base", "use base_url"),
+        ("functions", "use bind_tools"),
+        ("response_schema", "use with_structured_output"),
+        ("headers", "use default_headers, or extra_headers at the call"),
+        ("max_concurrency", "use the config"),
+    ],
+)
+def test_names_of_other_packages_have_hints(
+    way: Callable[..., None], name: str, hint: str
+) -> None:
+    service = Service(says())
+    with pytest.raises(ValueError, match=f"Unknown parameter '{name}': ") as caught:
+        way(service, **{name: "do-not-show"})
+    assert hint in str(caught.value)
+    assert "model_kwargs" not in str(caught.value) or name in {
+        "reasoning_effort",
+        "thinking",
+    }
+    assert "do-not-show" not in str(caught.value)
+    assert not service.requests
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("value", [True, None])
+def test_stream_usage_is_accepted(way: Callable[..., None], value: bool | None) -> None:
+    service = Service(says())
+    way(service, stream_usage=value)
+    assert "streamUsage" not in service.bodies[0]
+
+
+@pytest.mark.parametrize("way", ALONE)
+def test_usage_cannot_be_switched_off(way: Callable[..., None]) -> None:
+    with pytest.raises(ValueError, match="always reports the usage of a stream"):
+        way(Service(says()), stream_usage=False)
+
+
+@pytest.mark.parametrize("way", ALONE)
 def test_an_unknown_name(way: Callable[..., None]) -> None:
     with pytest.raises(ValueError, match="'qwertz': ChatPmock has no such parameter"):
         way(Service(says()), qwertz=1)
 
 
 def test_several_problems_are_told_at_once() -> None:
-    with pytest.raises(ValueError, match=r"temperature=3 .*; n=0 .*'x': ChatPmock"):
+    with pytest.raises(
+        PmockInvalidRequestError, match=r"temperature=3 .*; n=0 .*'x': ChatPmock"
+    ):
         make_model().invoke("Hi", temperature=3, n=0, x=1)
 
 
@@ -278,9 +332,18 @@ def test_without_a_model_at_the_call_it_is_the_constructors() -> None:
 @pytest.mark.parametrize("way", ALONE)
 def test_fields_that_this_version_does_not_know(way: Callable[..., None]) -> None:
     service = Service(says())
-    way(service, model_kwargs={"newField": {"deep": 1}, "other_field": None})
-    assert service.bodies[0]["newField"] == {"deep": 1}
-    assert service.bodies[0]["other_field"] is None
+    way(service, model_kwargs={"newField": {"deep_er": 1}, "_other": None, "A_B": 1})
+    assert service.bodies[0]["newField"] == {"deep_er": 1}
+    assert service.bodies[0]["_other"] is None
+    assert service.bodies[0]["A_B"] == 1
+
+
+@pytest.mark.parametrize("way", ALONE)
+def test_names_in_snake_case_are_questioned(way: Callable[..., None]) -> None:
+    service = Service(says())
+    with pytest.warns(UserWarning, match=r"has 'top_k': .*Did you mean 'topK'\?"):
+        way(service, model_kwargs={"top_k": 5, "topP2": 1})
+    assert service.bodies[0]["top_k"] == 5
 
 
 def test_model_kwargs_of_the_call_come_over_those_of_the_constructor() -> None:

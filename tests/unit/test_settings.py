@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import logging
+import sys
 import warnings
 from typing import Any
 
@@ -57,6 +58,7 @@ ALIASES = {
     "api_key": "access_key",
     "api_secret": "secret_key",
     "request_timeout": "timeout",
+    "extra_body": "model_kwargs",
 }
 
 
@@ -72,7 +74,11 @@ def test_other_names_can_be_read_and_set_too() -> None:
 def test_type_checkers_know_the_other_names() -> None:
     class_ = ast.parse(inspect.getsource(ChatPmock)).body[0]
     assert isinstance(class_, ast.ClassDef)
-    (only_checked,) = (node for node in class_.body if isinstance(node, ast.If))
+    (only_checked,) = (
+        node
+        for node in class_.body
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    )
     fields, aliases = (
         {
             ast.unparse(n.target): n.annotation
@@ -245,12 +251,29 @@ def test_plain_http_elsewhere_warns(host: str) -> None:
 
 def test_the_warning_shows_no_credentials() -> None:
     with pytest.warns(UserWarning, match="base_url is not encrypted") as caught:
-        make_model(base_url="http://host.invalid:1/sk-do-not-show@host.invalid")
+        ChatPmock(
+            model="gpt-5.1",
+            base_url="http://host.invalid:1/sk-do-not-show@host.invalid",
+            access_key=ACCESS_KEY,
+            secret_key=SECRET_KEY,
+        )
+    assert caught[0].filename == __file__
     assert SECRETS[1] not in str(caught[0].message)
 
 
-@pytest.mark.parametrize("name", ["wuinai-access-key", "Wuinai-Access-Token"])
-def test_headers_of_the_signature_are_not_the_users(name: str) -> None:
+@pytest.mark.parametrize(
+    "name",
+    [
+        "wuinai-access-key",
+        "Wuinai-Access-Token",
+        "Connection",
+        "content-length",
+        "Expect",
+        "HOST",
+        "Transfer-Encoding",
+    ],
+)
+def test_headers_that_are_not_the_users(name: str) -> None:
     with pytest.raises(ValueError, match=f"default_headers must not have '{name}'"):
         make_model(default_headers={name: "x"})
 
@@ -304,6 +327,10 @@ def test_the_space_around_a_header_is_dropped() -> None:
             httpx.Timeout(7, connect=1),
             {"connect": 1, "read": 7, "write": 7, "pool": 7},
         ),
+        (
+            httpx.Timeout(7, connect=1).as_dict(),
+            {"connect": 1, "read": 7, "write": 7, "pool": 7},
+        ),
     ],
 )
 def test_timeout(timeout: Any, expected: dict[str, float]) -> None:
@@ -312,14 +339,43 @@ def test_timeout(timeout: Any, expected: dict[str, float]) -> None:
     assert service.timeouts == [expected]
 
 
+def test_httpx2() -> None:
+    httpx2 = pytest.importorskip("httpx2")
+    service = Service(says())
+    service.model(timeout=httpx2.Timeout(7, connect=1)).invoke("Hi")
+    service.model().invoke("Hi", timeout=httpx2.Timeout(7, connect=1))
+    expected = {"connect": 1, "read": 7, "write": 7, "pool": 7}
+    assert service.timeouts == [expected, expected]
+    with (
+        httpx2.Client() as client,
+        pytest.raises(ValidationError, match=r"an httpx\.Client, not a httpx2\.Client"),
+    ):
+        make_model(http_client=client)
+
+
+def test_clients_that_are_none() -> None:
+    with pytest.raises(ValidationError, match=r"httpx\.Client, not a httpx\.AsyncCli"):
+        make_model(http_client=httpx.AsyncClient())
+    with pytest.raises(
+        ValidationError, match=r"httpx\.AsyncClient, not a builtins\.int"
+    ):
+        make_model(http_async_client=5)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
         ("timeout", 0),
         ("timeout", -1),
         ("timeout", "soon"),
+        ("timeout", {"unknown": 1}),
+        ("timeout", {"connect": 1}),
         ("max_retries", -1),
         ("max_retries", 1.5),
+        ("stream_chunk_timeout", 0),
+        ("max_response_bytes", 0),
+        ("async_transport", "requests"),
+        ("wire", 5),
         ("streaming", "perhaps"),
         ("default_headers", 5),
     ],
@@ -327,6 +383,123 @@ def test_timeout(timeout: Any, expected: dict[str, float]) -> None:
 def test_other_bad_values_name_the_argument(name: str, value: object) -> None:
     with pytest.raises(ValueError, match=f"\n{name}\n"):
         make_model(**{name: value})
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"temperature": 9},
+        {"unknown": 1},
+        {"api_key": "twice"},
+        {"base_url": "https://sk-do-not-show@host.invalid"},
+        {"access_key": b"sk-do-not-show"},
+        {"secret_key": ["sk-do-not-show"]},
+        {"default_headers": {"X-Mine": ["sk-do-not-show"]}},
+        {"default_headers": {"X-Mine": "sk-do-not-show\n"}, "timeout": 0},
+        {"default_headers": {"X-Mine": "sk-do-not-show\n1"}},
+        {"default_headers": "sk-do-not-show"},
+        {"http_client": "sk-do-not-show"},
+        {"model_kwargs": "sk-do-not-show"},
+        {"n": 2, "streaming": True},
+    ],
+    ids=str,
+)
+def test_validation_errors_hold_no_secrets(fields: dict[str, Any]) -> None:
+    keys = {"access_key": SECRETS[0], "secret_key": SECRETS[1]}
+    headers = {"default_headers": {"X-Mine": "sk-do-not-show"}}
+    for model in ({"model": "gpt-5.1"}, {"model": 5}, {}):
+        given: dict[str, Any] = {**model, **headers, **keys, **fields}
+        with pytest.raises(ValidationError) as caught:
+            ChatPmock(**given)
+        error = caught.value
+        shown = f"{error!r} {error.errors()} {error.json()} {error.args}"
+        assert not any(secret in shown for secret in SECRETS)
+        assert error.__context__ is error.__cause__ is None
+
+
+def test_validation_errors_keep_what_is_no_secret() -> None:
+    with pytest.raises(ValidationError) as caught:
+        make_model(temperature=9)
+    (problem,) = caught.value.errors()
+    assert problem["loc"] == ("temperature",)
+    assert problem["input"] == 9
+    assert problem["type"] == "less_than_equal"
+
+
+@pytest.mark.parametrize("name", ["access_key", "api_key", "secret_key", "api_secret"])
+@pytest.mark.parametrize("way", ["assignment", "copy", "deep copy"])
+def test_a_changed_key_is_a_secret(name: str, way: str) -> None:
+    model = make_model()
+    if way == "assignment":
+        setattr(model, name, "sk-do-not-show")
+    else:
+        model = model.model_copy(
+            update={name: "sk-do-not-show"}, deep=way == "deep copy"
+        )
+    assert "sk-do-not-show" in keys_of(model)
+    for shown in (repr(model), str(model.model_dump()), model.model_dump_json()):
+        assert "sk-do-not-show" not in shown
+    for bad in ("", "a\nb", b"sk-do-not-show"):
+        with pytest.raises(ValueError, match="key") as caught:
+            setattr(model, name, bad)
+        assert "do-not-show" not in str(caught.value)
+
+
+def test_changed_headers_are_checked() -> None:
+    model = make_model()
+    with pytest.raises(ValueError, match="default_headers must not have"):
+        model.default_headers = {"wuinai-access-key": "x"}
+    with pytest.raises(ValueError, match=r"default_headers\['X-Mine'\] must"):
+        model.model_copy(update={"default_headers": {"X-Mine": "a\nb"}})
+    with pytest.raises(ValueError, match="no field"):
+        model.model_copy(update={"temprature": 1})
+
+
+@pytest.mark.parametrize("way", ["assignment", "copy"])
+def test_changed_parameters_are_checked(way: str) -> None:
+    def change(name: str, value: object) -> ChatPmock:
+        if way == "copy":
+            return model.model_copy(update={name: value})
+        setattr(model, name, value)
+        return model
+
+    model = make_model(temperature=1)
+    for name, value in (("temperature", 9), ("stop_sequences", 5), ("model", "")):
+        with pytest.raises(ValueError, match="is not valid"):
+            change(name, value)
+    with pytest.raises(ValueError, match="must start with https://"):
+        change("base_url", "host.invalid")
+    assert model == make_model(temperature=1)
+    assert change("temperature", 0.5).temperature == 0.5
+    assert change("temperature", None).temperature is None
+    assert change("model_kwargs", {"x": 1}).model_kwargs == {"x": 1}
+
+
+@pytest.mark.parametrize("way", ["assignment", "copy"])
+def test_another_model_has_another_profile(way: str) -> None:
+    model = make_model(model="gpt-5.1")
+    own = make_model(profile={"max_input_tokens": 5})
+    if way == "copy":
+        model = model.model_copy(update={"model": "claude-4.5"})
+        own = own.model_copy(update={"model": "claude-4.5"})
+    else:
+        model.model = own.model = "claude-4.5"
+    assert model.profile == make_model(model="claude-4.5").profile
+    assert own.profile == {"max_input_tokens": 5}
+
+
+def test_aiohttp_is_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert make_model().async_transport == "httpx"
+    monkeypatch.setitem(sys.modules, "httpx_aiohttp", None)
+    with pytest.raises(ValidationError, match=r"langchain-pmock\[aiohttp\]"):
+        make_model(async_transport="aiohttp")
+
+
+def test_the_default_number_of_retries() -> None:
+    assert make_model(max_retries=None).max_retries is None
+    service = Service(fails(400))
+    with pytest.raises(PmockError):
+        service.model(max_retries=None).invoke("Hi")
 
 
 def test_n_with_streaming() -> None:

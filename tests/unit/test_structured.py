@@ -368,10 +368,6 @@ def test_what_is_no_schema(method: Any, schema: Any) -> None:
             "schema=None is not valid with method='function_calling'",
         ),
         ({"method": "json_mode", "strict": True}, "strict=True is not valid with"),
-        (
-            {"method": "function_calling", "tools": [Point]},
-            "tools are not valid with method='function_calling'",
-        ),
         ({"method": "json_mode", "tools": [Point]}, "tools are not valid with"),
     ],
 )

@@ -1,0 +1,324 @@
+"""LangChain's middleware that takes a model, and deepagents, on a local server."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING, Any, get_args
+
+import pytest
+from langchain.agents import create_agent, middleware
+from langchain.agents.middleware import (
+    ClearToolUsesEdit,
+    ContextEditingMiddleware,
+    LLMToolEmulator,
+    LLMToolSelectorMiddleware,
+    ModelCallLimitMiddleware,
+    ModelFallbackMiddleware,
+    ModelRetryMiddleware,
+    SummarizationMiddleware,
+)
+from langchain_core.exceptions import ModelError
+from langchain_core.messages import (
+    AIMessage,
+    HumanMessage,
+    ToolMessage,
+)
+from langchain_core.tools import tool
+
+from langchain_pmock import (
+    ModelName,
+    PmockInvalidRequestError,
+    PmockPaymentRequiredError,
+)
+from langchain_pmock.testing import Reply, ToolCall
+from tests.integration.test_standard import png
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from langchain_pmock import ChatPmock
+    from langchain_pmock.testing import PmockServer
+    from tests.integration.calls import Calls
+    from tests.integration.conftest import MakeModel
+
+
+@tool
+def get_weather(city: str) -> str:
+    """Get the weather in a city."""
+    return f"It is sunny in {city}."
+
+
+@tool
+def send_mail(to: str) -> str:
+    """Send a mail."""
+    return f"Sent to {to}."
+
+
+def saying(text: str) -> dict[str, Any]:
+    return {"messages": [HumanMessage(text)]}
+
+
+def asked_for_weather() -> Reply:
+    return Reply(tool_calls=[ToolCall("get_weather", {"city": "Paris"})])
+
+
+def models_of(server: PmockServer) -> list[str]:
+    return [request.body["model"] for request in server.requests]
+
+
+# --- Summaries and edits of the context ----------------------------------------------
+
+
+@pytest.mark.parametrize("trigger", [("messages", 4), ("fraction", 0.0001)])
+def test_a_long_thread_is_summarized(
+    server: PmockServer, make_model: MakeModel, calls: Calls, trigger: Any
+) -> None:
+    model = make_model(model="gemini-2.5-flash")
+    summarize = SummarizationMiddleware(model, trigger=trigger, keep=("messages", 2))
+    agent: Any = create_agent(make_model(), [get_weather], middleware=[summarize])
+    server.script("They spoke of Lima.", "Fine.")
+    history = [
+        message
+        for number in range(3)
+        for message in (
+            HumanMessage(f"Question {number} " + "about Lima " * 20),
+            AIMessage(f"Answer {number}"),
+        )
+    ]
+    state = calls.invoke(agent, {"messages": [*history, HumanMessage("And now?")]})
+    assert models_of(server) == ["gemini-2.5-flash", "gpt-5.1"]
+    summary, *kept = server.requests[1].body["messages"]
+    assert "They spoke of Lima." in summary["content"]
+    assert [message["content"] for message in kept] == ["Answer 2", "And now?"]
+    assert state["messages"][-1].text == "Fine."
+
+
+def test_old_tool_results_are_cleared_by_the_models_count(
+    server: PmockServer, model: ChatPmock, calls: Calls
+) -> None:
+    clear = ContextEditingMiddleware(
+        edits=[ClearToolUsesEdit(trigger=200, keep=1)], token_count_method="model"
+    )
+    agent: Any = create_agent(model, [get_weather], middleware=[clear])
+    call = {"name": "get_weather", "args": {"city": "Lima"}, "type": "tool_call"}
+    history = [
+        message
+        for number in "12"
+        for message in (
+            AIMessage("", tool_calls=[{**call, "id": number}]),
+            ToolMessage("sunny " * 200, tool_call_id=number),
+        )
+    ]
+    calls.invoke(agent, {"messages": [*history, HumanMessage("Thanks")]})
+    sent = server.requests[0].body["messages"]
+    results = [m["content"] for m in sent if m["role"] == "tool"]
+    assert results == ["[cleared]", "sunny " * 200]
+
+
+# --- Tools ---------------------------------------------------------------------------
+
+
+def test_a_tool_is_emulated(
+    server: PmockServer, make_model: MakeModel, calls: Calls
+) -> None:
+    emulate = LLMToolEmulator(tools=["send_mail"], model=make_model(model="gpt-5.2"))
+    agent: Any = create_agent(
+        make_model(), [get_weather, send_mail], middleware=[emulate]
+    )
+    server.script(
+        Reply(tool_calls=[ToolCall("send_mail", {"to": "Ann"})]),
+        "Emulated: sent.",
+        asked_for_weather(),
+        "Done.",
+    )
+    messages = calls.invoke(agent, saying("Mail Ann the weather"))["messages"]
+    results = [m.text for m in messages if isinstance(m, ToolMessage)]
+    assert results == ["Emulated: sent.", "It is sunny in Paris."]
+    assert models_of(server) == ["gpt-5.1", "gpt-5.2", "gpt-5.1", "gpt-5.1"]
+
+
+@pytest.mark.parametrize("name", ["gpt-5.1", "claude-4.5"])
+def test_tools_are_selected(
+    server: PmockServer, make_model: MakeModel, calls: Calls, name: str
+) -> None:
+    select = LLMToolSelectorMiddleware(model=make_model(model=name), max_tools=1)
+    agent: Any = create_agent(
+        make_model(), [get_weather, send_mail], middleware=[select]
+    )
+    calls.invoke(agent, saying("What is the weather in Paris?"))
+    selection, first, *_ = server.requests
+    assert selection.body["model"] == name
+    assert ("responseFormat" in selection.body) == (name == "gpt-5.1")
+    (offered,) = first.body["tools"]
+    assert offered["function"]["name"] in {"get_weather", "send_mail"}
+
+
+def test_the_providers_search_for_tools_is_refused_clearly(
+    server: PmockServer, model: ChatPmock, calls: Calls
+) -> None:
+    search = middleware.ProviderToolSearchMiddleware(searchable_tools=["send_mail"])
+    agent: Any = create_agent(model, [get_weather, send_mail], middleware=[search])
+    with pytest.raises(ValueError, match="'pmock'"):
+        calls.invoke(agent, saying("Hi"))
+    assert not server.requests
+
+
+# --- Failures ------------------------------------------------------------------------
+
+
+def test_a_fallback_answers(
+    server: PmockServer, make_model: MakeModel, calls: Calls
+) -> None:
+    fallback = ModelFallbackMiddleware(
+        make_model(model="claude-4.5"), make_model(model="gpt-5.2")
+    )
+    agent: Any = create_agent(make_model(), [get_weather], middleware=[fallback])
+    server.fail(status=429, times=2)
+    messages = calls.invoke(agent, saying("What is the weather in Paris?"))["messages"]
+    assert messages[-1].text == "get_weather says: It is sunny in Paris."
+    assert models_of(server) == ["gpt-5.1", "claude-4.5", "gpt-5.2", "gpt-5.1"]
+    tools = [request.body["tools"] for request in server.requests]
+    assert all(each == tools[0] for each in tools)
+
+
+def test_only_what_may_pass_is_retried(
+    server: PmockServer, make_model: MakeModel, calls: Calls
+) -> None:
+    retry = ModelRetryMiddleware(max_retries=2, initial_delay=0, on_failure="error")
+    agent: Any = create_agent(make_model(), [get_weather], middleware=[retry])
+    server.fail(status=500, times=2)
+    assert calls.invoke(agent, saying("Hi"))["messages"][-1].text == "You said: Hi"
+    assert len(server.requests) == 3
+    server.reset()
+    server.fail(status=402)
+    with pytest.raises(PmockPaymentRequiredError):
+        calls.invoke(agent, saying("Hi"))
+    assert len(server.requests) == 1
+
+
+def test_what_was_never_sent_is_not_retried(
+    server: PmockServer, model: ChatPmock, calls: Calls
+) -> None:
+    class Attempts(middleware.AgentMiddleware):
+        def wrap_model_call(self, request: Any, handler: Any) -> Any:
+            attempts.append(request)
+            return handler(request.override(model_settings={"temperature": 9}))
+
+        async def awrap_model_call(self, request: Any, handler: Any) -> Any:
+            attempts.append(request)
+            return await handler(request.override(model_settings={"temperature": 9}))
+
+    attempts: list[Any] = []
+    retry = ModelRetryMiddleware(max_retries=2, initial_delay=0)
+    agent: Any = create_agent(model, [], middleware=[retry, Attempts()])
+    with pytest.raises(PmockInvalidRequestError, match="temperature=9"):
+        calls.invoke(agent, saying("Hi"))
+    assert len(attempts) == 1
+    assert not server.requests
+
+
+def test_calls_of_the_model_are_limited(
+    server: PmockServer, model: ChatPmock, calls: Calls
+) -> None:
+    limit = ModelCallLimitMiddleware(run_limit=1)
+    agent: Any = create_agent(model, [get_weather], middleware=[limit])
+    server.script(asked_for_weather())
+    calls.invoke(agent, saying("Weather?"))
+    assert len(server.requests) == 1
+
+
+def test_a_refusal_is_an_error_that_a_fallback_answers(
+    server: PmockServer, make_model: MakeModel, calls: Calls
+) -> None:
+    if not hasattr(middleware, "ModelRefusalMiddleware"):
+        pytest.skip("this version of langchain has no ModelRefusalMiddleware")
+    refusal = middleware.ModelRefusalMiddleware()
+    agent: Any = create_agent(make_model(), [], middleware=[refusal])
+    server.script(Reply(refusal="I cannot help with that."))
+    with pytest.raises(ModelError, match="I cannot help with that"):
+        calls.invoke(agent, saying("Hi"))
+
+    fallback = ModelFallbackMiddleware(make_model(model="claude-4.5"))
+    agent = create_agent(make_model(), [], middleware=[fallback, refusal])
+    server.script(Reply(refusal="I cannot help with that."), "I can.")
+    assert calls.invoke(agent, saying("Hi"))["messages"][-1].text == "I can."
+
+
+@pytest.mark.filterwarnings("ignore:The middleware `ModelRouterMiddleware` is in beta")
+def test_a_model_is_chosen_by_route(
+    server: PmockServer, make_model: MakeModel, calls: Calls
+) -> None:
+    if not hasattr(middleware, "ModelRouterMiddleware"):
+        pytest.skip("this version of langchain has no ModelRouterMiddleware")
+    decisions: Any = pytest.importorskip("langchain_core.decisions")
+    base: Any = decisions.BaseDecisionModel
+    answer = {
+        "type": "choice",
+        "choice": "hard",
+        "probabilities": {"easy": 0.1, "hard": 0.9},
+        "confidence": 0.9,
+    }
+
+    class AlwaysHard(base):  # type: ignore[misc]
+        model: str = "always-hard"
+
+        @property
+        def _provider(self) -> str:
+            return "test"
+
+        def _classify(self, state: Any, questions: Any) -> Any:
+            del state
+            return decisions.ClassifierResponse(
+                model=self.model, answers=dict.fromkeys(questions, answer)
+            )
+
+    choices = {
+        "easy": middleware.ModelChoice(make_model(model="gemini-2.5-flash"), "short"),
+        "hard": middleware.ModelChoice(make_model(model="gpt-5.1-thinking"), "long"),
+    }
+    route = middleware.ModelRouterMiddleware(
+        choices=choices, instructions="Which?", classifier=AlwaysHard()
+    )
+    agent: Any = create_agent(make_model(), [], middleware=[route])
+    calls.invoke(agent, saying("Hi"))
+    assert models_of(server) == ["gpt-5.1-thinking"]
+
+
+# --- Deep agents ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", get_args(ModelName))
+@pytest.mark.parametrize("in_tool_messages", [None, True, False])
+def test_a_deep_agent_reads_a_picture(
+    server: PmockServer,
+    make_model: MakeModel,
+    tmp_path: Path,
+    name: str,
+    in_tool_messages: bool | None,
+) -> None:
+    deepagents: Any = pytest.importorskip("deepagents")
+    backends: Any = pytest.importorskip("deepagents.backends")
+    (tmp_path / "red.png").write_bytes(png())
+    model = make_model(model=name)
+    profile: Any = {**(model.profile or {})}
+    if in_tool_messages is not None:
+        profile["image_tool_message"] = in_tool_messages
+        model = make_model(model=name, profile=profile)
+    backend = backends.FilesystemBackend(root_dir=tmp_path, virtual_mode=True)
+    agent = deepagents.create_deep_agent(model=model, backend=backend)
+    read = ToolCall("read_file", {"file_path": "/red.png"})
+    server.script(Reply(tool_calls=[read]), "I see.")
+    state = agent.invoke(saying("What is in /red.png?"))
+    assert state["messages"][-1].text == "I see."
+    (result,) = (
+        message["content"]
+        for message in server.requests[-1].body["messages"]
+        if message["role"] == "tool"
+    )
+    if profile.get("image_tool_message") is False:
+        assert "does not support image content (image/png)" in str(result)
+        assert "image_url" not in str(result)
+    else:
+        data = base64.b64encode(png()).decode()
+        (part,) = (part for part in result if part["type"] == "image_url")
+        assert part["image_url"]["url"] == f"data:image/png;base64,{data}"
