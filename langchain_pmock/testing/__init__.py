@@ -5,17 +5,14 @@ It needs the extra `testing`: `pip install "langchain-pmock[testing]"`. From a s
 """
 
 try:
-    import starlette  # noqa: F401 - only to see whether it is there
-    import uvicorn  # noqa: F401 - as above
+    import h11  # noqa: F401 - only to see whether it is there
 except ImportError as error:
     message = (
-        "langchain_pmock.testing needs starlette and uvicorn: "
-        'pip install "langchain-pmock[testing]"'
+        'langchain_pmock.testing needs h11: pip install "langchain-pmock[testing]"'
     )
     raise ImportError(message) from error
 
-from langchain_pmock.testing._replies import Fault, Reply, ToolCall
+from langchain_pmock.testing._script import Fault, RecordedRequest, Reply, ToolCall
 from langchain_pmock.testing._server import PmockServer
-from langchain_pmock.testing._service import RecordedRequest
 
 __all__ = ["Fault", "PmockServer", "RecordedRequest", "Reply", "ToolCall"]

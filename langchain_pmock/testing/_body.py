@@ -1,11 +1,13 @@
-"""The body of a request as the contract has it: what is not in it is refused.
+"""The body of a request as the contract has it; anything else is refused.
 
-Tools, tool choice and response format pass through pmock, so they are in OpenAI's
-shapes, snake_case inside.
+Fields of pmock's own are camelCase. What pmock passes through (content blocks, tools,
+tool choice, response format) is in OpenAI's shapes, snake_case inside.
 """
 
 from __future__ import annotations
 
+import base64
+import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
@@ -14,64 +16,237 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
-    Tag,
+    StringConstraints,
     ValidationError,
+    model_validator,
 )
 from pydantic_core import PydanticCustomError, from_json, to_json
 
-from langchain_pmock.testing._messages import (
-    AnyMessage,
-    AssistantMessage,
-    Name,
-    Strict,
-    Text,
-    ToolMessage,
-    text_or,
-)
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from pydantic_core import ErrorDetails
 
 _INT32 = 2**31
 _LONGEST_VALUE = 80
+_MOST_CHOICES = 128  # OpenAI's limit
+_DATA_URL = re.compile(r"data:[\w.+-]+/[\w.+-]+(?:;[\w.=+-]+)*?;base64,(.*)", re.DOTALL)
 
-# Where pydantic's own words speak of Python and not of JSON.
+# Where pydantic's message speaks of Python and not of JSON.
 _PROBLEMS = {
-    "model_type": "should be an object",
-    "string_too_short": "should not be empty",
-    "too_short": "should not be empty",
+    "model_type": "{path} should be an object",
+    "model_attributes_type": "{path} should be an object",
+    "dict_type": "{path} should be an object",
+    "string_too_short": "{path} should not be empty",
+    "too_short": "{path} should not be empty",
+    "missing": "{path} is missing",
+    "extra_forbidden": "{path} is not a known field",
+    "union_tag_not_found": "{path} has no {discriminator}",
+    "union_tag_invalid": "{path}.{discriminator} should be one of {expected_tags}",
 }
-
-Count = Annotated[int, Field(ge=1, lt=_INT32)]
-Penalty = Annotated[float, Field(ge=-2, le=2)]
 
 
 class InvalidBodyError(ValueError):
     """The body breaks the contract; the text names the field and what is allowed."""
 
 
-# --- Tools ---------------------------------------------------------------------------
+def _must(check: Callable[[Any], bool], problem: str) -> AfterValidator:
+    def validate(value: Any) -> Any:
+        if not check(value):
+            raise PydanticCustomError("contract", problem)  # type: ignore[arg-type]  # not a literal
+        return value
+
+    return AfterValidator(validate)
 
 
-def _check_parameters(schema: dict[str, Any]) -> dict[str, Any]:
-    if (
-        schema.get("type", "object") != "object"
-        or not isinstance(schema.get("properties", {}), dict)
-        or not isinstance(schema.get("required", []), list)
-    ):
-        message = "should be a JSON schema of an object"
-        raise PydanticCustomError("parameters", message)  # noqa: EM101 - an error's type
-    return schema
+def _is_base64(value: str) -> bool:
+    try:
+        return bool(base64.b64decode(value, validate=True))
+    except ValueError:
+        return False
+
+
+def _is_data_url(value: str) -> bool:
+    match = _DATA_URL.fullmatch(value)
+    return match is not None and _is_base64(match[1])
+
+
+def _is_url(value: str) -> bool:
+    return _is_data_url(value) or re.match(r"https?://[^\s/]", value) is not None
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(from_json(text), dict)
+    except ValueError:
+        return False
+
+
+def _is_object_schema(schema: dict[str, Any]) -> bool:
+    return (
+        schema.get("type", "object") == "object"
+        and isinstance(schema.get("properties", {}), dict)
+        and isinstance(schema.get("required", []), list)
+    )
+
+
+_DATA = "data:<media type>;base64,<data>"
+# No Field here: before pydantic 2.8 the fields of one alias shared their defaults.
+Text = Annotated[str, StringConstraints(min_length=1)]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+Count = Annotated[int, Field(ge=1, lt=_INT32)]
+Penalty = Annotated[float, Field(ge=-2, le=2)]
+Base64 = Annotated[str, _must(_is_base64, "should be valid base64 and not empty")]
+DataUrl = Annotated[str, _must(_is_data_url, f"should look like {_DATA}")]
+Url = Annotated[str, _must(_is_url, f"should look like https://... or {_DATA}")]
+Parameters = Annotated[
+    dict[str, Any], _must(_is_object_schema, "should be a JSON schema of an object")
+]
+Arguments = Annotated[str, _must(_is_object, "should be the JSON text of an object")]
+OtherType = Annotated[Text, _must(lambda kind: kind != "function", "has no function")]
+
+
+class Strict(BaseModel):
+    """An object without other fields, whose values are not converted."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, allow_inf_nan=False, protected_namespaces=()
+    )
+
+
+# --- Content -------------------------------------------------------------------------
+
+
+class TextBlock(Strict):
+    type: Literal["text"]
+    text: str
+    cache_control: dict[str, Any] = {}
+
+
+class ImageUrl(Strict):
+    url: Url
+    detail: Literal["auto", "low", "high"] = "auto"
+
+
+class ImageBlock(Strict):
+    type: Literal["image_url"]
+    image_url: ImageUrl
+
+
+class InputAudio(Strict):
+    data: Base64
+    format: Literal[
+        "wav", "mp3", "flac", "ogg", "opus", "aac", "aiff", "m4a", "webm", "pcm16"
+    ]
+
+
+class AudioBlock(Strict):
+    type: Literal["input_audio"]
+    input_audio: InputAudio
+
+
+class File(Strict):
+    file_data: DataUrl = ""
+    file_id: Text = ""
+    filename: Text = ""
+
+    @model_validator(mode="after")
+    def _has_one_source(self) -> File:
+        if bool(self.file_data) == bool(self.file_id):
+            message = "should have either file_data or file_id"
+            raise PydanticCustomError("file", message)  # noqa: EM101 - an error's type
+        return self
+
+
+class FileBlock(Strict):
+    type: Literal["file"]
+    file: File
+
+
+Block = Annotated[
+    TextBlock | ImageBlock | AudioBlock | FileBlock, Discriminator("type")
+]
+Content = str | Annotated[list[Block], Field(min_length=1)]
+
+
+# --- Messages ------------------------------------------------------------------------
+
+
+class CalledFunction(Strict):
+    name: Text
+    arguments: Arguments
+
+
+class ToolCall(Strict):
+    """A tool call; a model may have put fields of its own on it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: Text
+    type: Literal["function"]
+    function: CalledFunction
+
+
+class Message(Strict):
+    content: Content
+    name: Text = ""
+
+    @property
+    def text(self) -> str:
+        """The text of the message, without its other blocks."""
+        if isinstance(self.content, str):
+            return self.content
+        texts = (block.text for block in self.content if isinstance(block, TextBlock))
+        return "\n".join(texts)
+
+    @property
+    def blocks(self) -> list[Block]:
+        """The blocks of the message; none if it is plain text."""
+        return [] if isinstance(self.content, str) else self.content
+
+
+class SystemMessage(Message):
+    role: Literal["system", "developer"]
+
+
+class UserMessage(Message):
+    role: Literal["user"]
+
+
+class AssistantMessage(Message):
+    role: Literal["assistant"]
+    content: Content = ""
+    tool_calls: Annotated[list[ToolCall], Field(min_length=1)] = Field(
+        default=[], alias="toolCalls"
+    )
+    reasoning_content: str = Field(default="", alias="reasoningContent")
+    refusal: str = ""
+
+    @model_validator(mode="after")
+    def _says_something(self) -> AssistantMessage:
+        if not self.model_fields_set & {"content", "tool_calls", "refusal"}:
+            message = "should have content, toolCalls or refusal"
+            raise PydanticCustomError("assistant", message)  # noqa: EM101 - as above
+        return self
+
+
+class ToolMessage(Message):
+    role: Literal["tool"]
+    tool_call_id: Text = Field(alias="toolCallId")
+
+
+AnyMessage = Annotated[
+    SystemMessage | UserMessage | AssistantMessage | ToolMessage, Discriminator("role")
+]
+
+
+# --- Tools and response format -------------------------------------------------------
 
 
 class Function(Strict):
     name: Name
     description: str = ""
-    parameters: Annotated[dict[str, Any], AfterValidator(_check_parameters)] = Field(
-        default={}
-    )
+    parameters: Parameters = Field(default={})
     strict: bool = False
 
 
@@ -81,23 +256,12 @@ class FunctionTool(Strict):
     cache_control: dict[str, Any] = Field(default={})
 
 
-class OtherTool(BaseModel):
-    """A tool of the model's own, such as web search: only its type is looked at."""
+class OtherTool(Strict):
+    """A tool that the service runs, such as web search: only its type is checked."""
 
-    model_config = ConfigDict(extra="allow", strict=True)
+    model_config = ConfigDict(extra="allow")
 
-    type: Text
-
-
-def _tag_tool(value: Any) -> str:
-    is_function = isinstance(value, dict) and value.get("type") == "function"
-    return "<function>" if is_function else "<other>"
-
-
-Tool = Annotated[
-    Annotated[FunctionTool, Tag("<function>")] | Annotated[OtherTool, Tag("<other>")],
-    Discriminator(_tag_tool),
-]
+    type: OtherType
 
 
 class ToolName(Strict):
@@ -107,16 +271,6 @@ class ToolName(Strict):
 class NamedToolChoice(Strict):
     type: Literal["function"]
     function: ToolName
-
-
-ToolChoice = Annotated[
-    Annotated[Literal["auto", "none", "required"], Tag("<text>")]
-    | Annotated[NamedToolChoice, Tag("<other>")],
-    text_or(dict, "'auto', 'none', 'required', or an object that names a function"),
-]
-
-
-# --- Response format -----------------------------------------------------------------
 
 
 class JsonSchema(Strict):
@@ -135,36 +289,14 @@ class PlainFormat(Strict):
     type: Literal["text", "json_object"]
 
 
-class UnknownFormat(BaseModel):
-    """Stands for every other type, so that the error names the field `type`."""
-
-    type: Literal["text", "json_object", "json_schema"]
-
-
-def _tag_format(value: Any) -> str:
-    kind = value.get("type") if isinstance(value, dict) else None
-    if kind == "json_schema":
-        return "<schema>"
-    return "<plain>" if kind in ("text", "json_object") else "<unknown>"
-
-
-ResponseFormat = Annotated[
-    Annotated[SchemaFormat, Tag("<schema>")]
-    | Annotated[PlainFormat, Tag("<plain>")]
-    | Annotated[UnknownFormat, Tag("<unknown>")],
-    Discriminator(_tag_format),
-]
-
-
 # --- The body ------------------------------------------------------------------------
 
 
 class Body(Strict):
     """A chat request.
 
-    A default stands for a field that was left out. None is never one: what a client
-    has nothing to say about it should leave out, so null is refused like any other
-    value of the wrong type.
+    A default stands for a field that was left out. It is never None: null is refused
+    like any other value of the wrong type.
     """
 
     messages: Annotated[list[AnyMessage], Field(min_length=1)]
@@ -178,17 +310,18 @@ class Body(Strict):
     top_p: Annotated[float, Field(ge=0, le=1)] = Field(default=1.0, alias="topP")
     frequency_penalty: Penalty = Field(default=0.0, alias="frequencyPenalty")
     presence_penalty: Penalty = Field(default=0.0, alias="presencePenalty")
-    stop: Annotated[
-        Annotated[Text, Tag("<text>")] | Annotated[list[Text], Tag("<other>")],
-        text_or(list, "a string or a list of strings"),
-    ] = Field(default=[])
-    n: Count = 1
+    stop: Text | list[Text] = Field(default=[])
+    n: Annotated[int, Field(ge=1, le=_MOST_CHOICES)] = 1
     seed: Annotated[int, Field(ge=-_INT32, lt=_INT32)] = 0
     user: str = ""
-    tools: Annotated[list[Tool], Field(min_length=1)] = Field(default=[])
-    tool_choice: ToolChoice = Field(default="auto", alias="toolChoice")
-    response_format: ResponseFormat = Field(
-        default=PlainFormat(type="text"), alias="responseFormat"
+    tools: Annotated[list[FunctionTool | OtherTool], Field(min_length=1)] = Field(
+        default=[]
+    )
+    tool_choice: Literal["auto", "none", "required"] | NamedToolChoice = Field(
+        default="auto", alias="toolChoice"
+    )
+    response_format: Annotated[SchemaFormat | PlainFormat, Discriminator("type")] = (
+        Field(default=PlainFormat(type="text"), alias="responseFormat")
     )
     logprobs: bool = False
     top_logprobs: Annotated[int, Field(ge=0, le=20)] = Field(
@@ -201,7 +334,7 @@ class Body(Strict):
 
     @property
     def functions(self) -> list[Function]:
-        """The bound tools that a client has to run."""
+        """The bound tools that the client runs."""
         return [t.function for t in self.tools if isinstance(t, FunctionTool)]
 
     @property
@@ -219,7 +352,7 @@ def parse(content: bytes) -> Any:
     """Parse a request's bytes.
 
     Raises:
-        InvalidBodyError: They are no JSON.
+        InvalidBodyError: They are not JSON, or nested too deep.
     """
     try:
         return from_json(content, allow_inf_nan=False)
@@ -228,33 +361,38 @@ def parse(content: bytes) -> Any:
         raise InvalidBodyError(message) from None
 
 
-def validate(body: Any) -> Body:
+def validate(body: Any, *, allow_reasoning: bool = False) -> Body:
     """Check a parsed body against the contract.
 
     Args:
         body: The parsed JSON.
+        allow_reasoning: Whether messages may have `reasoningContent`.
 
     Returns:
         The body as an object, with defaults for what was left out.
 
     Raises:
-        InvalidBodyError: Something in it is not as it should be; the first one is told.
+        InvalidBodyError: It breaks the contract; the text names one problem.
     """
     try:
         valid = Body.model_validate(body)
     except ValidationError as error:
-        details = error.errors(include_url=False)[0]
-        raise InvalidBodyError(_explain(details)) from None
-    for problem in _problems_across(valid):
+        # Of the errors of a union's members, the deepest is that of the member meant.
+        details = error.errors(include_url=False)
+        worst = max(details, key=lambda detail: len(detail["loc"]))
+        raise InvalidBodyError(_explain(worst, body)) from None
+    for problem in _problems_across(valid, allow_reasoning=allow_reasoning):
         raise InvalidBodyError(problem)
     return valid
 
 
-def _problems_across(body: Body) -> Iterator[str]:
+def _problems_across(body: Body, *, allow_reasoning: bool) -> Iterator[str]:
     called: set[str] = set()
     for index, message in enumerate(body.messages):
         if isinstance(message, AssistantMessage):
             called |= {call.id for call in message.tool_calls}
+            if message.reasoning_content and not allow_reasoning:
+                yield f"messages[{index}].reasoningContent is not a known field"
         elif isinstance(message, ToolMessage) and message.tool_call_id not in called:
             yield (
                 f"messages[{index}].toolCallId is {message.tool_call_id!r}, but no "
@@ -274,26 +412,31 @@ def _problems_across(body: Body) -> Iterator[str]:
         yield f"n is {body.n}, but a stream has one choice only: n should be 1"
 
 
-def _explain(error: ErrorDetails) -> str:
-    path = _path(error)
-    if error["type"] == "missing":
-        return f"{path} is missing"
+def _explain(error: ErrorDetails, body: Any) -> str:
+    path = _path(error["loc"], body)
+    context = {"path": path or "the body", **error.get("ctx", {})}
+    context["discriminator"] = str(context.get("discriminator")).strip("'")
+    plain = error["msg"].removeprefix("Input ").removeprefix("String ")
     problem = _PROBLEMS.get(error["type"])
-    if problem is None:
-        problem = error["msg"].removeprefix("Input ").replace("String ", "")
-    if error["type"] == "unknown_field":
-        return f"{path} {problem}"
+    text = problem.format(**context) if problem else f"{context['path']} {plain}"
+    if error["type"] in {"missing", "extra_forbidden"}:
+        return text
     value = to_json(error["input"], fallback=repr).decode()
     if len(value) > _LONGEST_VALUE:
         value = value[:_LONGEST_VALUE] + "…"
-    return f"{path or 'the body'} {problem}; it is {value}"
+    return f"{text}; it is {value}"
 
 
-def _path(error: ErrorDetails) -> str:
-    parts = [part for part in error["loc"] if not str(part).startswith("<")]
-    if error["type"] == "unknown_field":
-        parts.append(error["ctx"]["field"])
-    path = ""
-    for part in parts:
-        path += f"[{part}]" if isinstance(part, int) else f".{part}"
+def _path(loc: tuple[int | str, ...], value: Any) -> str:
+    """Write a path without the parts that name a member of a union."""
+    path, past_tag = "", False
+    for position, part in enumerate(loc):
+        if isinstance(value, list) and isinstance(part, int):
+            path, value, past_tag = f"{path}[{part}]", value[part], False
+        elif isinstance(value, dict):
+            tag = value.get("type", value.get("role"))
+            if part == tag != "function" and not past_tag:
+                past_tag = True
+            elif part in value or position == len(loc) - 1:
+                path, value, past_tag = f"{path}.{part}", value.get(part), False
     return path.removeprefix(".")

@@ -7,13 +7,13 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from langchain_pmock.testing._clues import CJK
+from langchain_pmock.testing._rules import CJK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from langchain_pmock.testing._body import Body
-    from langchain_pmock.testing._replies import Reply, ToolCall
+    from langchain_pmock.testing._script import Reply, ToolCall
 
 Json = dict[str, Any]
 
@@ -25,14 +25,7 @@ _FILE_TOKENS = 200
 
 
 def tokens(text: str) -> list[str]:
-    """Split a text into what counts as a token here, losing nothing.
-
-    Args:
-        text: Any text.
-
-    Returns:
-        Words, each with the space before it, and single other characters.
-    """
+    """Split a text into words, each with the space before it, and other characters."""
     return _TOKEN.findall(text)
 
 
@@ -64,12 +57,7 @@ def _cut(reply: Reply, body: Body) -> Reply:
 
 
 def make_id(prefix: str, *parts: object) -> str:
-    """An id that looks random and is the same in each run.
-
-    Args:
-        prefix: What it begins with.
-        parts: What it is made from.
-    """
+    """An id that looks random and is the same in each run."""
     digest = hashlib.sha256(":".join(map(str, (prefix, *parts))).encode())
     return prefix + digest.hexdigest()[:24]
 
@@ -81,13 +69,13 @@ class Completion:
     Args:
         body: The request.
         replies: What to answer, one for each choice.
-        number: How many requests there have been; ids are made from it.
+        seed: What the ids are made from.
         created: Unix time in seconds.
     """
 
     body: Body
     replies: Sequence[Reply]
-    number: int
+    seed: str
     created: int
 
     def whole(self) -> Json:
@@ -116,7 +104,7 @@ class Completion:
 
     @property
     def _id(self) -> str:
-        return make_id("chatcmpl-", self.number)
+        return make_id("chatcmpl-", self.seed)
 
     def _choice(self, index: int, reply: Reply) -> Json:
         message: Json = {"role": "assistant", "content": _text(reply)}
@@ -169,11 +157,12 @@ class Completion:
                 yield {"toolCalls": [piece]}, None
 
     def _tool_call(self, index: int, call: ToolCall, arguments: str) -> Json:
-        call_id = make_id("call_", self.number, index) if call.id == "auto" else call.id
+        call_id = make_id("call_", self.seed, index) if call.id == "auto" else call.id
         return {
             **({"id": call_id} if call_id is not None else {}),
             "type": "function",
             "function": {"name": call.name, "arguments": arguments},
+            **call.extra,
         }
 
     def _logprobs(self, pieces: list[str], start: int = 0) -> Json:

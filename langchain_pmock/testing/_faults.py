@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from langchain_pmock.testing._wire import (
-    Answer,
-    HangUp,
+    Response,
+    Abort,
     Pause,
     Step,
     envelope,
@@ -15,7 +15,7 @@ from langchain_pmock.testing._wire import (
 )
 
 if TYPE_CHECKING:
-    from langchain_pmock.testing._replies import Fault
+    from langchain_pmock.testing._script import Fault
 
 _GARBAGE = b'{"code": 200, \xff this is no JSON'
 _WEB_PAGE = b"""<html>
@@ -27,8 +27,8 @@ _BAD_GATEWAY = 502
 
 
 def spoil(
-    right: Answer, fault: Fault, *, is_stream: bool, newline: str, trace_id: str
-) -> Answer:
+    right: Response, fault: Fault, *, is_stream: bool, newline: str, trace_id: str
+) -> Response:
     """Make the answer of a request that meets a fault.
 
     Args:
@@ -61,20 +61,24 @@ def spoil(
     return answer
 
 
-def _replaced(right: Answer, fault: Fault, *, is_stream: bool, trace_id: str) -> Answer:
+def _replaced(
+    right: Response, fault: Fault, *, is_stream: bool, trace_id: str
+) -> Response:
     """A response of another kind; or the right one, if this fault leaves its kind."""
     if fault.html:
         headers = {"Content-Type": "text/html"}
-        return Answer([_WEB_PAGE], status=fault.status or _BAD_GATEWAY, headers=headers)
+        return Response(
+            [_WEB_PAGE], status=fault.status or _BAD_GATEWAY, headers=headers
+        )
     if fault.body is not None:
         headers = {"Content-Type": fault.content_type}
-        return Answer([fault.body], status=fault.status or 200, headers=headers)
+        return Response([fault.body], status=fault.status or 200, headers=headers)
     code = fault.status if fault.code is None else fault.code
     if code is not None and (fault.status is not None or not is_stream):
         body = envelope(code, fault.message, None, trace_id)
-        return Answer([body], status=fault.status or 200, code=code)
+        return Response([body], status=fault.status or 200, code=code)
     if fault.garbage and not is_stream:
-        return Answer([_GARBAGE])
+        return Response([_GARBAGE])
     return right
 
 
@@ -110,12 +114,12 @@ def _broken_off(steps: list[Step], fault: Fault, *, is_stream: bool) -> list[Ste
         return steps
     reset = fault.reset_after is not None
     if is_stream:
-        return [*steps[:events], *([HangUp(reset=True)] if reset else [])]
+        return [*steps[:events], *([Abort(reset=True)] if reset else [])]
     if reset and not events:
-        return [HangUp(reset=True)]
+        return [Abort(reset=True)]
     body = b"".join(step for step in steps if isinstance(step, bytes))
     # Two writes, so that the length is not told at the start.
-    return [body[: len(body) // 2], HangUp(reset=reset)]
+    return [body[: len(body) // 2], Abort(reset=reset)]
 
 
 def _stalled(steps: list[Step], fault: Fault) -> list[Step]:

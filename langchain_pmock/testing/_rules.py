@@ -1,39 +1,64 @@
-"""The rules by which a server answers when it has no script.
+"""The rules by which a server answers when it has nothing else to answer with.
 
-1. With tools bound, it calls those that the last message is about, if that is the
-   user's, or one that `toolChoice` forces.
+1. With tools bound, it calls those that the user's last message is about, or one that
+   `toolChoice` forces.
 2. With a `responseFormat`, it fills the schema; or the keys that the prompt quotes.
-3. Otherwise it says what it was told, and after tool results, what they say.
+3. Otherwise it repeats what it was told, and after tool results, what they say.
+
+Arguments and schemas are filled with the numbers, quoted phrases and names of the
+text, in their order, and else with defaults.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from langchain_pmock.testing._body import NamedToolChoice, SchemaFormat
-from langchain_pmock.testing._clues import Clues, quoted, words
-from langchain_pmock.testing._messages import (
+from langchain_pmock.testing._body import (
     AssistantMessage,
+    NamedToolChoice,
+    SchemaFormat,
     ToolMessage,
     UserMessage,
 )
-from langchain_pmock.testing._replies import Reply, ToolCall
-from langchain_pmock.testing._schema import fill
+from langchain_pmock.testing._script import Reply, ToolCall
 
 if TYPE_CHECKING:
-    from langchain_pmock.testing._body import Body, Function
-    from langchain_pmock.testing._messages import AnyMessage
+    from langchain_pmock.testing._body import AnyMessage, Body, Function
 
-# Words that many tools and messages share: they do not tell what a message is about.
-_COMMON = words(
+CJK = "぀-ヿ㐀-䶿一-鿿가-힯"  # characters of scripts that put no space between words
+
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+_PAIR = re.compile(rf"(?=([{CJK}]{{2}}))")
+_COMMON = set(
     "a about all an and any are call can for from function get give has have her his "
-    "how input integer into its list make not number one our out output result return "
-    "run set string tell text that the their them then there this tool use used user "
-    "using value was what when where which will with you your"
+    "how input integer into it its list make my no not number of on one or our out "
+    "output result return run set she he string tell text that the their them then "
+    "there they this to tool use used user using value was we what when where which "
+    "who why will with yes you your hello hi please".split()
 )
+_QUOTED = re.compile(rf"(?<![^\W{CJK}])'([^'\n]+)'(?![^\W{CJK}])|\"([^\"\n]+)\"")
+_NUMBER = re.compile(r"(?<![A-Za-z_\d.-])-?\d{1,15}(?:\.\d+)?(?![A-Za-z_\d]|[.-]\d)")
+_NAME = r"[A-Z][\w'.-]*\w(?:,? [A-Z][\w'.-]*\w)*"
+_AFTER = r"\b(?:in|for|of|at|to|from|near|about|named|called) "
+_NAMES = re.compile(
+    rf"{_AFTER}({_NAME})|(?<=[^.!?:\s] )({_NAME})|({_NAME})(?= (?:is|was|has|lives)\b)"
+)
+_TOPIC = re.compile(rf"{_AFTER}(?:the |an? )?([^\W\d][\w-]*)")
+_SAMPLES = {
+    "date": "2026-01-31",
+    "date-time": "2026-01-31T12:00:00Z",
+    "time": "12:00:00Z",
+    "duration": "P1D",
+    "email": "user@example.com",
+    "uri": "https://example.com/",
+    "uuid": "00000000-0000-4000-8000-000000000000",
+}
+# A string of such a name takes all that was said, not a phrase of it.
+_WHOLE_TEXT = {"content", "message", "prompt", "query", "question", "text"}
 _KINDS = {"image_url": "image", "input_audio": "audio clip", "file": "file"}
 
 
@@ -47,19 +72,19 @@ def reply_to(body: Body) -> Reply:
         The answer, not yet cut by `stop` and `maxTokens`.
     """
     results = _results(body.messages)
-    said = _last_user_text(body.messages)
+    users = (m.text for m in reversed(body.messages) if isinstance(m, UserMessage))
+    said = next(users, "")
     # What the tools say is newer than what the user said.
     heard = "\n".join([*(result.text for result in results), said])
     functions = _functions_to_call(body, said, after_results=bool(results))
-    calls = [ToolCall(f.name, fill(f.parameters, Clues(heard))) for f in functions]
+    calls = [ToolCall(f.name, fill(f.parameters, heard)) for f in functions]
     reasoning = ""
     if body.model.endswith(("thinking", "thinking-all")):
         reasoning = f"The user said {len(said.split())} words. I follow my rules."
     if calls:
         text = ""
     elif isinstance(body.response_format, SchemaFormat):
-        filled = fill(body.response_format.json_schema.schema_, Clues(heard))
-        text = json.dumps(filled, ensure_ascii=False)
+        text = _dump(fill(body.response_format.json_schema.schema_, heard))
     elif body.response_format.type == "json_object":
         text = _json_object(body.messages, heard)
     elif results:
@@ -70,18 +95,13 @@ def reply_to(body: Body) -> Reply:
 
 
 def _results(messages: list[AnyMessage]) -> list[ToolMessage]:
-    """The tool results that end the conversation, if any."""
+    """The tool results that end the conversation."""
     results: list[ToolMessage] = []
     for message in reversed(messages):
         if not isinstance(message, ToolMessage):
             break
         results.insert(0, message)
     return results
-
-
-def _last_user_text(messages: list[AnyMessage]) -> str:
-    texts = (m.text for m in reversed(messages) if isinstance(m, UserMessage))
-    return next(texts, "")
 
 
 def _functions_to_call(body: Body, said: str, *, after_results: bool) -> list[Function]:
@@ -94,53 +114,50 @@ def _functions_to_call(body: Body, said: str, *, after_results: bool) -> list[Fu
         return []
     if after_results:
         # An agent that forces a call in every turn binds the tool for its final answer
-        # last; to call the same tools again would never end.
-        called = _called_since_user(body.messages)
-        fresh = [function for function in functions if function.name not in called]
-        return (fresh or functions)[-1:]
-    asked = isinstance(body.messages[-1], UserMessage)
-    chosen = _about(functions, said) if asked or forced else []
+        # last; calling the same tools again would never end.
+        called: set[str] = set()
+        for message in body.messages:
+            if isinstance(message, UserMessage):
+                called = set()
+            elif isinstance(message, AssistantMessage):
+                called |= {call.function.name for call in message.tool_calls}
+        return ([f for f in functions if f.name not in called] or functions)[-1:]
+    asked = forced or isinstance(body.messages[-1], UserMessage)
+    chosen = _about(functions, said) if asked else []
     if forced and not chosen:
-        chosen = functions
-        return chosen[:1]
+        return functions[:1]
     return chosen if body.parallel_tool_calls else chosen[:1]
-
-
-def _called_since_user(messages: list[AnyMessage]) -> set[str]:
-    called: set[str] = set()
-    for message in reversed(messages):
-        if isinstance(message, UserMessage):
-            break
-        if isinstance(message, AssistantMessage):
-            called |= {call.function.name for call in message.tool_calls}
-    return called
 
 
 def _about(functions: list[Function], said: str) -> list[Function]:
     """The tools that a text is about.
 
-    Those that it names in full; else each that shares a word with it by its name, but
-    none whose shared words another one has too; else the one whose description shares
+    Those that it names in full; else each whose name shares a word with it, but not
+    one whose shared words another shares too; else the one whose description shares
     the most words with it.
     """
-    named = [f for f in functions if re.search(rf"(?<!\w){f.name}(?!\w)", said)]
-    if named:
+    if named := [f for f in functions if re.search(rf"(?<!\w){f.name}(?!\w)", said)]:
         return named
     spoken = words(said) - _COMMON
-    shared = [(f, words(f.name) & spoken) for f in functions]
-    by_name = [
-        f
-        for i, (f, mine) in enumerate(shared)
-        if mine
-        and not any(
-            mine < other or (mine == other and j < i)
-            for j, (_, other) in enumerate(shared)
-        )
-    ]
-    if by_name:
-        return by_name
+    best: list[tuple[Function, set[str]]] = []
+    for function in functions:
+        mine = words(function.name) & spoken
+        if mine and not any(mine <= other for _, other in best):
+            best = [(f, other) for f, other in best if not other < mine]
+            best.append((function, mine))
+    if best:
+        return [function for function, _ in best]
     described = max(functions, key=lambda f: len(words(f.description) & spoken))
     return [described] if words(described.description) & spoken else []
+
+
+def words(text: str) -> set[str]:
+    """The words of a text or a name in lower case and without a plural's s.
+
+    Of a script without spaces, each pair of characters.
+    """
+    found = [*_WORD.findall(text), *_PAIR.findall(text)]
+    return {word.lower().removesuffix("s") for word in found}
 
 
 def _json_object(messages: list[AnyMessage], heard: str) -> str:
@@ -151,16 +168,12 @@ def _json_object(messages: list[AnyMessage], heard: str) -> str:
     )
     keys: list[str] = []
     if re.search(r"\b(?:keys?|fields?|propert(?:y|ies))\b", prompt, re.IGNORECASE):
-        keys = [key for key in quoted(prompt) if re.fullmatch(r"[\w-]+", key)]
-    clues = Clues(heard)
-    clues.quoted = [phrase for phrase in clues.quoted if phrase not in keys]
-    keys = keys or ["answer"]
-    schema = {
-        "type": "object",
-        "properties": {key: {"type": "string"} for key in keys},
-        "required": keys,
-    }
-    return json.dumps(fill(schema, clues), ensure_ascii=False)
+        keys = [key for key in _quoted(prompt) if re.fullmatch(r"[\w-]+", key)]
+    for key in keys:
+        heard = re.sub(rf"(['\"]){key}\1", " ", heard)
+    properties = {key: {"type": "string"} for key in keys or ["answer"]}
+    schema = {"type": "object", "properties": properties, "required": [*properties]}
+    return _dump(fill(schema, heard))
 
 
 def _result_text(messages: list[AnyMessage], result: ToolMessage) -> str:
@@ -178,3 +191,194 @@ def _attachments(message: AnyMessage) -> str:
     counts = Counter(_KINDS[b.type] for b in message.blocks if b.type in _KINDS)
     told = [f"{n} {kind}{'s' if n > 1 else ''}" for kind, n in counts.items()]
     return f" (with {' and '.join(told)})" if told else ""
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _quoted(text: str) -> list[str]:
+    return ["".join(groups) for groups in _QUOTED.findall(text)]
+
+
+# --- Filling schemas -----------------------------------------------------------------
+
+
+def fill(schema: dict[str, Any], text: str) -> Any:
+    """Make a value that fits a JSON schema, with what a text says where that fits.
+
+    Args:
+        schema: A JSON schema.
+        text: What was said; each phrase and each number of it is used once.
+
+    Returns:
+        The value. An object that needs itself, without end, is empty.
+    """
+    try:
+        return _Filler(schema, text).fill(schema, "")
+    except RecursionError:
+        return {}
+
+
+class _Filler:
+    def __init__(self, root: dict[str, Any], text: str) -> None:
+        self.root, self.text = root, text
+        self.refs: list[str] = []  # those being filled
+        plain = _QUOTED.sub(" ", text)
+        self.numbers = [_number(n) for n in _NUMBER.findall(plain)]
+        names = ["".join(groups) for groups in _NAMES.findall(plain)]
+        names = [n for n in names if n.split()[0].lower() not in _COMMON]
+        self.phrases = _quoted(text) or names or _TOPIC.findall(plain)
+
+    def fill(self, schema: Any, key: str) -> Any:
+        """Make a value.
+
+        Raises:
+            RecursionError: The schema needs itself, without end.
+        """
+        schema = schema if isinstance(schema, dict) else {}
+        if "$ref" in schema:
+            return self.follow(str(schema["$ref"]), schema, key)
+        if "const" in schema:
+            return schema["const"]
+        if "enum" in schema:
+            return next(filter(self.mentions, schema["enum"]), schema["enum"][0])
+        for union in schema.keys() & {"anyOf", "oneOf"}:
+            return self.first_of(schema, schema[union], key)
+        kind = schema.get("type")
+        if isinstance(kind, list):
+            kind = next((k for k in kind if k != "null"), "null")
+        if kind == "object" or "properties" in schema:
+            return self.object(schema)
+        if kind == "array":
+            return self.array(schema, key)
+        if kind in {"integer", "number"}:
+            return self.number(schema, key, whole=kind == "integer")
+        if kind in {"boolean", "null"}:
+            return schema.get("default", True) if kind == "boolean" else None
+        return self.string(schema, key)
+
+    def follow(self, ref: str, schema: dict[str, Any], key: str) -> Any:
+        if ref in self.refs:
+            raise RecursionError(ref)
+        target: Any = self.root
+        for step in ref.removeprefix("#").split("/")[1:]:
+            target = target.get(step, {})
+        rest = {name: value for name, value in schema.items() if name != "$ref"}
+        self.refs.append(ref)
+        try:
+            return self.fill({**target, **rest}, key)
+        finally:
+            self.refs.pop()
+
+    def first_of(self, schema: dict[str, Any], branches: list[Any], key: str) -> Any:
+        """The first branch that comes to an end; null is the last resort."""
+        limits = {k: v for k, v in schema.items() if k not in {"anyOf", "oneOf"}}
+        branches = [branch for branch in branches if isinstance(branch, dict)]
+        for branch in sorted(branches, key=lambda branch: branch == {"type": "null"}):
+            try:
+                return self.fill({**limits, **branch}, key)
+            except RecursionError:
+                continue
+        raise RecursionError(key)
+
+    def object(self, schema: dict[str, Any]) -> dict[str, Any]:
+        properties = schema.get("properties", {})
+        required = schema.get("required", [])
+        made = {key: self.fill(properties.get(key), key) for key in required}
+        for key in properties.keys() - made.keys():
+            if self.speaks_of(key, properties[key]):
+                try:
+                    made[key] = self.fill(properties[key], key)
+                except RecursionError:
+                    continue
+        return {key: made[key] for key in {**properties, **made} if key in made}
+
+    def speaks_of(self, key: str, schema: Any) -> bool:
+        """Whether the text names an optional property, or one of its options."""
+        options = schema.get("enum", []) if isinstance(schema, dict) else []
+        return bool(words(key) & words(self.text)) or any(map(self.mentions, options))
+
+    def mentions(self, option: object) -> bool:
+        pattern = rf"(?<!\w){re.escape(str(option))}(?!\w)"
+        return re.search(pattern, self.text, re.IGNORECASE) is not None
+
+    def array(self, schema: dict[str, Any], key: str) -> list[Any]:
+        made = [self.fill(item, key) for item in schema.get("prefixItems", [])]
+        items, least = schema.get("items", {}), schema.get("minItems", 0)
+        clues = {"string": self.phrases, "integer": self.numbers}
+        wanted = max(least, len(clues.get(items.get("type"), [])), 0 if made else 1)
+        while len(made) < min(wanted, schema.get("maxItems", wanted)):
+            try:
+                made.append(self.fill(items, key))
+            except RecursionError:
+                if len(made) < least:
+                    raise
+                break
+        return made
+
+    def number(self, schema: dict[str, Any], key: str, *, whole: bool) -> float:
+        above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
+        low = schema.get("minimum", -math.inf if above is None else above)
+        high = schema.get("maximum", math.inf if below is None else below)
+        said = self.after(key)
+        told = [_number(said)] if said and _NUMBER.fullmatch(said) else []
+        step = schema.get("multipleOf", 1 if whole else None)
+        bounds = [bound for bound in (low, high) if math.isfinite(bound)]
+        near = [bound + by for bound in bounds for by in (0, 1, -1)]
+        near += [bound - bound % step + step for bound in bounds if step]
+        default = [schema["default"]] if schema.get("default") is not None else []
+        for number in (*told, *self.numbers, *default, 0, *near, (low + high) / 2):
+            in_step = not step or number % step == 0
+            if low <= number <= high and number not in {above, below} and in_step:
+                if number in self.numbers:
+                    self.numbers.remove(number)
+                return int(number) if whole else number
+        return 0
+
+    def string(self, schema: dict[str, Any], key: str) -> str:
+        if schema.get("format") in _SAMPLES:
+            return _SAMPLES[schema["format"]]
+        if "pattern" in schema:
+            options = (
+                *self.phrases,
+                *self.text.split(),
+                *_SAMPLES.values(),
+                "A",
+                "12345",
+            )
+            fitting = (
+                option for option in options if _matches(schema["pattern"], option)
+            )
+            return next(fitting, self.text)
+        value = self.after(key)
+        takes_all = key.lower() in _WHOLE_TEXT and not _QUOTED.search(self.text)
+        if not value and self.phrases and not takes_all:
+            value = self.phrases.pop(0)
+        value = value or str(schema.get("default") or self.text.strip() or key)
+        longest = int(schema.get("maxLength", len(value)))
+        return value[:longest].ljust(int(schema.get("minLength", 0)), ".")
+
+    def after(self, key: str) -> str | None:
+        """What follows the name of a property: "name: Anna", "age is 30", "age 30"."""
+        name = r"[\s_-]?".join(map(re.escape, _WORD.findall(key))) or re.escape(key)
+        # A name of one letter is a word too: "a 3-day trip".
+        verb = r"|\s+is\s+|\s+(?=[\d'\"])" if len(key) > 1 else ""
+        value = rf"{_QUOTED.pattern}|({_NAME}|-?[\w.@-]*\w)"
+        pattern = rf"(?i:\b{name}\b)(?:\s*[=:]\s*{verb})(?:{value})"
+        match = re.search(pattern, self.text)
+        found = next(filter(None, match.groups()), None) if match else None
+        if found in self.phrases:
+            self.phrases.remove(found)
+        return found
+
+
+def _number(text: str) -> float:
+    return float(text) if "." in text else int(text)
+
+
+def _matches(pattern: str, text: str) -> bool:
+    try:
+        return re.search(pattern, text) is not None
+    except re.error:
+        return False  # JSON schemas have JavaScript's regular expressions

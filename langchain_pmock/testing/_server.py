@@ -1,115 +1,85 @@
-"""The server: the service in a thread of this process, on a port of this machine."""
+"""`PmockServer`: what it answers to which request, and why."""
 
 from __future__ import annotations
 
-import asyncio
-import socket
-import threading
+import hashlib
+import hmac
+import secrets
 import time
-from typing import TYPE_CHECKING
+from collections import Counter
+from email.utils import formatdate
+from typing import TYPE_CHECKING, Any
 
-import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
-
-from langchain_pmock.testing._app import BASE_PATH, make_app
-from langchain_pmock.testing._service import Service
+from langchain_pmock.auth import ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER, sign
+from langchain_pmock.testing._body import Body, InvalidBodyError, parse, validate
+from langchain_pmock.testing._completion import Completion, choices, make_id
+from langchain_pmock.testing._faults import spoil
+from langchain_pmock.testing._http import HOST, Running
+from langchain_pmock.testing._rules import reply_to
+from langchain_pmock.testing._script import (
+    Fault,
+    Line,
+    RecordedRequest,
+    Reply,
+    check,
+)
+from langchain_pmock.testing._tapes import Recorder, Tape
+from langchain_pmock.testing._upstream import Upstream
+from langchain_pmock.testing._wire import (
+    EVENT_STREAM,
+    SUCCESS,
+    Pause,
+    Response,
+    Step,
+    chunk_envelope,
+    envelope,
+    event,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import os
+    from collections.abc import Callable, Mapping
     from types import TracebackType
 
     from typing_extensions import Self
 
-_HOST = "127.0.0.1"
+    from langchain_pmock.testing._http import Request
+    from langchain_pmock.testing._script import Scriptable
+
+_BASE_PATH = "/api"
+_CHAT_PATH = _BASE_PATH + "/ai/chat/completions"
+_BODIES_COUNTED = 10_000  # to number equal requests
+_MODELS = frozenset(
+    "gpt-5.1 gpt-5.1-all gpt-5.1-thinking gpt-5.1-thinking-all gpt-5.2 gemini-3-pro "
+    "gemini-2.5-pro gemini-2.5-flash gemini-3-flash claude-4.5".split()
+)
 
 
-class _Protocol(H11Protocol):
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        # The head and the body are two writes: without this, 40 ms lie between them.
-        connection = transport.get_extra_info("socket")
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        # Faults break off the connection of a request.
-        self.app_state = {**self.app_state, "transport": transport}
-        super().connection_made(transport)
+class _RefusedError(Exception):
+    def __init__(self, code: int, message: str) -> None:
+        self.code = code
+        self.message = message
+        super().__init__(message)
 
 
-class _Running(uvicorn.Server):
-    """Uvicorn in a thread, started and stopped at once, whatever is still going on."""
-
-    def __init__(self, service: Service, port: int) -> None:
-        super().__init__(
-            uvicorn.Config(
-                make_app(service),
-                http=_Protocol,
-                loop="asyncio",
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                # The service's clock may be off on purpose.
-                date_header=False,
-                server_header=False,
-            )
-        )
-        self._listener = socket.create_server(
-            (_HOST, port), backlog=self.config.backlog
-        )
-        self.port: int = self._listener.getsockname()[1]
-        self._ready = threading.Event()
-        self._thread = threading.Thread(
-            target=self._run_in_thread, name=f"PmockServer-{self.port}", daemon=True
-        )
-
-    def start(self) -> None:
-        self._thread.start()
-        self._ready.wait()
-
-    def stop(self) -> None:
-        self._loop.call_soon_threadsafe(self._stopped.set)
-        self._thread.join()
-
-    def _run_in_thread(self) -> None:
-        try:
-            self.run(sockets=[self._listener])
-        finally:
-            self._listener.close()
-            self._ready.set()
-
-    async def main_loop(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._stopped = asyncio.Event()
-        self._ready.set()
-        await self._stopped.wait()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        for server in self.servers:
-            server.close()
-        for listener in sockets or []:
-            listener.close()
-        for connection in list(self.server_state.connections):
-            connection.transport.abort()
-        await asyncio.sleep(0)
-        # Each request has seen that its client is gone, and ends.
-        while self.server_state.tasks:
-            await asyncio.wait(self.server_state.tasks)
-
-
-class PmockServer(Service):
+class PmockServer:
     """A real HTTP server on this machine that speaks pmock's contract strictly.
 
     It verifies the access key and the signature of each request, refuses each body that
     the contract does not allow (and says which field is wrong), and answers or streams
-    in the documented shapes. Nothing leaves the machine.
+    in the documented shapes. Nothing leaves the machine unless there is an `upstream`.
 
     What it answers, in this order:
 
-    * what `script` says, one reply after another;
+    * what `fail` and `script` say, one request after another;
+    * what was recorded on a tape, with `replay`;
+    * what another server answers, with `upstream`;
     * a call of each bound tool that the user's last message is about: the message has a
       word of the tool's name, or else a word of its description. With `toolChoice`
       `"required"` there is a call in any case, after tool results one of a tool that
-      was not called yet; with `"none"` there is none. The arguments fit the tool's JSON
-      schema: they are numbers, quoted phrases, names and options of an enum that the
-      message mentions, or else plain values;
+      was not called yet; with `"none"` there is none. The arguments are numbers, quoted
+      phrases, names and options of an enum that the message mentions, or else defaults
+      that fit the tool's JSON schema;
     * with a `responseFormat` of type `json_schema`, JSON that fits the schema, made in
       the same way; of type `json_object`, an object with the keys that the prompt
       quotes ("with the keys 'setup' and 'punchline'");
@@ -119,14 +89,14 @@ class PmockServer(Service):
     `stop`, `maxTokens` and `n` do what they should; a token is a word with the space
     before it, or a single other character. Models whose name ends with `thinking` or
     `thinking-all` send reasoning too. The same requests get the same answers, whatever
-    the time and the machine.
+    the time and the machine; so do their ids, which also count equal requests.
 
     Attributes:
         access_key: The access key that it accepts.
         secret_key: The secret key that belongs to it.
         requests: The requests so far, each with `headers`, `body`, `status` and `code`.
         clock_offset: Seconds to add to the clock; a signature is good for its minute.
-        delay: Seconds between two events of a stream.
+        delay: Seconds between two events of a stream; not of an upstream's.
         newline: What ends a line of a stream.
 
     Example:
@@ -159,7 +129,7 @@ class PmockServer(Service):
         ```
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - independent settings, by keyword
         self,
         *,
         access_key: str | None = None,
@@ -167,8 +137,16 @@ class PmockServer(Service):
         port: int = 0,
         clock: Callable[[], float] = time.time,
         delay: float = 0.0,
+        upstream: str | None = None,
+        upstream_model: str | None = None,
+        upstream_key: str | tuple[str, str] | None = None,
+        record: str | os.PathLike[str] | None = None,
+        replay: str | os.PathLike[str] | None = None,
+        documented_models_only: bool = False,
+        allow_reasoning: bool = False,
+        keep_requests: int | None = None,
     ) -> None:
-        """Prepare a server; nothing is opened yet.
+        """Prepare a server; it listens once it is started.
 
         Args:
             access_key: The access key that it accepts; a made-up one by default.
@@ -176,17 +154,132 @@ class PmockServer(Service):
             port: The port to listen on; 0 takes a free one.
             clock: Tells the Unix time in seconds.
             delay: Seconds between two events of a stream.
+            upstream: The base URL of an OpenAI-compatible server, such as
+                `http://localhost:11434/v1`, or of pmock itself.
+            upstream_model: The model to ask there; by default that of the request.
+            upstream_key: The bearer key for the upstream. A pair of access key and
+                secret key says that the upstream is pmock: requests are signed with
+                them, and go there and come back byte for byte.
+            record: A file to keep the upstream's answers in; it is replaced, unless it
+                is also the one to `replay`, which is added to.
+            replay: A file that was recorded. A request that is not in it goes to the
+                upstream, or is refused if there is none.
+            documented_models_only: Refuse other models' names, with 404.
+            allow_reasoning: Take `reasoningContent` in requests, which is not
+                documented.
+            keep_requests: How many requests `requests` holds at most, the last ones;
+                `None` for all.
+
+        Raises:
+            ValueError: Settings contradict each other, or `replay` is not a tape.
+            OSError: `replay` cannot be read.
         """
-        super().__init__(
-            access_key=access_key, secret_key=secret_key, clock=clock, delay=delay
-        )
+        if upstream is None and (upstream_model or upstream_key or record):
+            message = "upstream_model, upstream_key and record need an upstream"
+            raise ValueError(message)
+        suffix = secrets.token_hex(4)
+        self.access_key = access_key or f"ak-test-{suffix}"
+        self.secret_key = secret_key or f"sk-test-{suffix}"
+        self.clock_offset = 0.0
+        self.delay = delay
+        self.newline = "\n"
+        self.requests: list[RecordedRequest] = []
         self._port = port
-        self._running: _Running | None = None
+        self._clock = clock
+        self._documented_models_only = documented_models_only
+        self._allow_reasoning = allow_reasoning
+        self._keep_requests = keep_requests
+        self._upstream = (
+            Upstream(upstream, upstream_model, upstream_key) if upstream else None
+        )
+        self._tape = Tape(replay) if replay is not None else None
+        self._recorder = Recorder(record, replay) if record is not None else None
+        self._script: list[Line] = []
+        self._faults: list[Fault] = []
+        self._seen: Counter[str] = Counter()
+        self._running: Running | None = None
 
     def __repr__(self) -> str:
         """Show the address, and no keys."""
         where = f"url={self.url!r}" if self._running else "stopped"
         return f"{type(self).__name__}({where})"
+
+    # --- What it is told to answer ---------------------------------------------------
+
+    def script(
+        self,
+        *replies: Scriptable,
+        model: str | None = None,
+        message: str | None = None,
+    ) -> None:
+        """Answer the next requests with these, one after another.
+
+        A reply comes as it is: `stop`, `maxTokens` and the like do not change it. Only
+        a request that gets it whole uses it up.
+
+        Args:
+            replies: Texts, replies with tool calls and more, faults, and functions that
+                take the `RecordedRequest` and return one of these.
+            model: Answer only requests for this model.
+            message: Answer only requests with a message whose text contains this.
+
+        Raises:
+            ValueError: Something else was given.
+
+        Example:
+            ```python
+            server.script("I send it to Ann.", message="You are the supervisor")
+            server.script("Done.", "Done again.", message="You are Ann")
+            server.script(lambda request: request.body["model"].upper())
+            ```
+        """
+        self._script += [Line(check(reply), model, message) for reply in replies]
+
+    def fail(self, *, times: int = 1, **fault: Any) -> None:
+        """Let the next requests fail, before the script goes on.
+
+        A request that is refused anyway (401, 400) does not use a fault up.
+
+        Args:
+            times: How many requests.
+            fault: The fields of a `Fault`.
+
+        Raises:
+            ValueError: If there is no such fault, or nobody would notice it.
+
+        Example:
+            ```python
+            server.fail(status=429, retry_after=1)  # one request is turned away
+            server.fail(reset_after=3, times=2)  # two streams break off
+            ```
+        """
+        if times < 1:
+            problem = f"times={times!r} must be at least 1"
+            raise ValueError(problem)
+        self._faults += [Fault(**fault)] * times
+
+    def assert_all_used(self) -> None:
+        """Assert that nothing is left of what `script` and `fail` said.
+
+        Raises:
+            AssertionError: Something is left; the message shows it.
+        """
+        left = [*self._faults, *(line.answer for line in self._script)]
+        if left:
+            shown = "\n".join(f"  {answer!r}" for answer in left)
+            problem = f"{len(left)} of the script and the faults not used:\n{shown}"
+            raise AssertionError(problem)
+
+    def reset(self) -> None:
+        """Forget the script, the faults and the requests, and rewind the tape."""
+        self._script.clear()
+        self._faults.clear()
+        self._seen.clear()
+        self.requests.clear()
+        if self._tape is not None:
+            self._tape.rewind()
+
+    # --- Start and stop --------------------------------------------------------------
 
     def __enter__(self) -> Self:
         """Start the server."""
@@ -209,7 +302,7 @@ class PmockServer(Service):
             OSError: The port is taken.
         """
         if self._running is None:
-            self._running = _Running(self, self._port)
+            self._running = Running(self._port, self._serve, self._refuse)
             self._running.start()
 
     def stop(self) -> None:
@@ -225,7 +318,7 @@ class PmockServer(Service):
         Raises:
             RuntimeError: The server is not started.
         """
-        return f"http://{_HOST}:{self._started.port}{BASE_PATH}"
+        return f"http://{HOST}:{self._started.port}{_BASE_PATH}"
 
     @property
     def env(self) -> dict[str, str]:
@@ -239,11 +332,176 @@ class PmockServer(Service):
     @property
     def open_connections(self) -> int:
         """How many connections clients hold open, in use or not."""
-        return len(self._started.server_state.connections)
+        return self._started.open_connections
 
     @property
-    def _started(self) -> _Running:
+    def _started(self) -> Running:
         if self._running is None:
             message = "the server is not started: use `with PmockServer() as server:`"
             raise RuntimeError(message)
         return self._running
+
+    # --- Answers ---------------------------------------------------------------------
+
+    async def _serve(self, request: Request) -> Response:
+        if request.path != _CHAT_PATH:
+            return self._refuse(404, "Not Found")
+        if request.method != "POST":
+            return self._refuse(405, "Method Not Allowed")
+        return await self._respond(request.headers, bytes(request.body))
+
+    async def _respond(self, headers: Mapping[str, str], content: bytes) -> Response:
+        request = RecordedRequest(headers, {})
+        self.requests.append(request)
+        if self._keep_requests is not None:
+            del self.requests[: len(self.requests) - self._keep_requests]
+        seed = self._number(content)
+        try:
+            self._authenticate(headers)
+            body = self._read(request, content)
+            fault, reply, give_back = self._take(request)
+            response = None
+            if fault is None and reply is None:
+                response = await self._ask_others(request, content)
+            if response is None:
+                response = self._answer(body, seed, fault, reply)
+                response.give_back = give_back
+        except _RefusedError as error:
+            response = self._refuse(error.code, error.message, seed)
+        # A connection that is reset at once has no status.
+        if response.live or any(isinstance(step, bytes) for step in response.steps):
+            request.status, request.code = response.status, response.code
+        response.headers = {**response.headers, "Date": self._date()}
+        return response
+
+    def _refuse(self, code: int, message: str, seed: str = "") -> Response:
+        """Answer with an HTTP status and an envelope of the same code."""
+        content = envelope(code, message, None, make_id("", seed))
+        response = Response([content], status=code, code=code)
+        response.headers["Date"] = self._date()
+        return response
+
+    def _now(self) -> float:
+        return self._clock() + self.clock_offset
+
+    def _date(self) -> str:
+        return formatdate(self._now(), usegmt=True)
+
+    def _number(self, content: bytes) -> str:
+        """What the ids of an answer are made from: the body, and how often it came."""
+        digest = hashlib.sha256(content).hexdigest()
+        self._seen[digest] += 1
+        if len(self._seen) > _BODIES_COUNTED:
+            del self._seen[next(iter(self._seen))]
+        return f"{digest}:{self._seen[digest]}"
+
+    def _authenticate(self, headers: Mapping[str, str]) -> None:
+        token = sign(self.access_key, self.secret_key, self._now())
+        for header, right, problem in (
+            (ACCESS_KEY_HEADER, self.access_key, "is not a known access key"),
+            (ACCESS_TOKEN_HEADER, token, "is not the signature of this minute"),
+        ):
+            if header not in headers:
+                raise _RefusedError(401, f"the header {header} is missing")
+            if not hmac.compare_digest(headers[header].encode(), right.encode()):
+                raise _RefusedError(401, f"the header {header} {problem}")
+
+    def _read(self, request: RecordedRequest, content: bytes) -> Body:
+        """Parse and check a request, and record its body."""
+        kind = request.headers.get("content-type", "")
+        if kind.partition(";")[0].strip().lower() != "application/json":
+            message = "the header content-type should be application/json"
+            raise _RefusedError(400, message)
+        try:
+            parsed = parse(content)
+            if isinstance(parsed, dict):
+                request.body = parsed
+            body = validate(parsed, allow_reasoning=self._allow_reasoning)
+        except InvalidBodyError as error:
+            raise _RefusedError(400, str(error)) from None
+        if body.stream and EVENT_STREAM not in request.headers.get("accept", ""):
+            message = f"a stream needs the header accept: {EVENT_STREAM}"
+            raise _RefusedError(400, message)
+        if self._documented_models_only and body.model not in _MODELS:
+            raise _RefusedError(404, f"there is no model {body.model!r}")
+        return body
+
+    def _take(
+        self, request: RecordedRequest
+    ) -> tuple[Fault | None, Reply | None, Callable[[], None]]:
+        """The fault and the reply for a request, and a way to put the reply back."""
+        fault = self._faults.pop(0) if self._faults else None
+        for line in [line for line in self._script if line.suits(request.body)]:
+            try:
+                answer = line.resolve(request)
+            except Exception as error:  # noqa: BLE001 - the user's function
+                self._script.remove(line)
+                problem = f"the script's function raised {type(error).__name__}"
+                raise _RefusedError(400, f"{problem}: {error}") from None
+            if isinstance(answer, Reply):
+                if fault is not None and fault.spoils:
+                    return fault, answer, lambda: None
+                self._script.remove(line)
+                return fault, answer, lambda: self._script.insert(0, line)
+            if fault is None:
+                fault = answer
+                self._script.remove(line)
+        return fault, None, lambda: None
+
+    async def _ask_others(
+        self, request: RecordedRequest, content: bytes
+    ) -> Response | None:
+        """The answer of the tape or of the upstream; None if there is neither."""
+        if self._tape is not None and (found := self._tape.take(request.body)):
+            return self._slowed(found)
+        if self._upstream is not None:
+            response = await self._upstream.ask(request, content, self._now())
+            recorder = self._recorder
+            return recorder.keep(request, response) if recorder else response
+        if self._tape is not None:
+            raise _RefusedError(400, self._tape.explain(request.body))
+        return None
+
+    def _answer(
+        self, body: Body, seed: str, fault: Fault | None, reply: Reply | None
+    ) -> Response:
+        scripted = [reply] * body.n if reply else None
+        replies = scripted or choices(reply_to(body), body)
+        completion = Completion(body, replies, seed, int(self._now()))
+        trace_id = make_id("", seed)
+        if body.stream:
+            headers = {"Content-Type": EVENT_STREAM}
+            events = self._events(completion)
+            response = Response(events, code=SUCCESS, headers=headers)
+        else:
+            data = envelope(SUCCESS, "success", completion.whole(), trace_id)
+            response = Response([data], code=SUCCESS)
+        if fault is not None:
+            response = spoil(
+                response,
+                fault,
+                is_stream=body.stream,
+                newline=self.newline,
+                trace_id=trace_id,
+            )
+            if fault.byte_by_byte:
+                return response
+        return self._slowed(response) if body.stream else response
+
+    def _events(self, completion: Completion) -> list[Step]:
+        raw = completion.replies[0].raw
+        if raw is not None:
+            return [*raw]
+        chunks = (chunk_envelope(chunk) for chunk in completion.chunks())
+        return [event(data, self.newline) for data in (*chunks, b"[DONE]")]
+
+    def _slowed(self, response: Response) -> Response:
+        """Put a pause between two writes."""
+        if self.delay and response.steps:
+            first, *others = response.steps
+            pause = Pause(self.delay)
+            response.steps = [first]
+            for step in others:
+                between = [pause] if isinstance(step, bytes) else []
+                response.steps += [*between, step]
+        return response

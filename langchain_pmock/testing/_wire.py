@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncGenerator, Callable
 
 SUCCESS = 200
+EVENT_STREAM = "text/event-stream"
 
 
 @dataclass(frozen=True)
@@ -20,29 +21,31 @@ class Pause:
 
 
 @dataclass(frozen=True)
-class HangUp:
+class Abort:
     """Close the connection, with a reset if asked."""
 
     reset: bool
 
 
-Step = bytes | Pause | HangUp
+Step = bytes | Pause | Abort
 
 
 @dataclass
-class Answer:
-    """All that is to be sent for one request.
+class Response:
+    """What is to be sent for one request.
 
     Args:
         steps: Bytes to write, each on its own, and what happens between them. What
             comes before the first bytes comes before the status too.
+        live: Bytes that come from elsewhere while they are sent, after the steps.
         status: The HTTP status.
         code: The code of the envelope, if there is one.
         headers: The response's headers.
-        give_back: To be called if the client leaves before the first bytes.
+        give_back: Called if the client leaves before the first bytes.
     """
 
     steps: list[Step]
+    live: AsyncGenerator[bytes, None] | None = None
     status: int = SUCCESS
     code: int | None = None
     headers: dict[str, str] = field(
@@ -50,24 +53,27 @@ class Answer:
     )
     give_back: Callable[[], None] = lambda: None
 
+    @property
+    def content(self) -> bytes:
+        """The bytes of the steps."""
+        return b"".join(step for step in self.steps if isinstance(step, bytes))
+
 
 def envelope(code: int, message: str, data: Any, trace_id: str) -> bytes:
     """An answer that is not streamed, or an error.
 
     Args:
         code: 200, or the code of the error.
-        message: What the service says.
+        message: The service's message.
         data: The completion, or None with an error.
         trace_id: The id of the request.
     """
-    return _to_json(
-        {"code": code, "message": message, "data": data, "traceId": trace_id}
-    )
+    return dump({"code": code, "message": message, "data": data, "traceId": trace_id})
 
 
 def chunk_envelope(chunk: Any) -> bytes:
     """One chunk of a stream in its envelope, which has no trace id."""
-    return _to_json({"code": SUCCESS, "data": chunk, "message": "success"})
+    return dump({"code": SUCCESS, "data": chunk, "message": "success"})
 
 
 def event(data: bytes, newline: str) -> bytes:
@@ -80,5 +86,6 @@ def event(data: bytes, newline: str) -> bytes:
     return b"data: " + data + 2 * newline.encode()
 
 
-def _to_json(value: Any) -> bytes:
+def dump(value: Any) -> bytes:
+    """Write JSON without spaces."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()

@@ -518,7 +518,7 @@ def test_misspelled_fault() -> None:
 
 
 def test_a_fault_that_cannot_be(server: PmockServer) -> None:
-    with pytest.raises(ValueError, match="status=204 must be"):
+    with pytest.raises(ValueError, match="no body"):
         server.fail(status=204)
     assert post(server).status_code == 200
 
@@ -636,7 +636,7 @@ def test_stop_during_a_stall(caplog: pytest.LogCaptureFixture) -> None:
     assert time.monotonic() - started < 2
     thread.join()
     assert failed
-    assert [r for r in caplog.records if r.name.startswith("uvicorn")] == []
+    assert [r for r in caplog.records if r.name.startswith("asyncio")] == []
 
 
 def test_client_that_leaves_is_noticed() -> None:
@@ -662,7 +662,7 @@ def test_client_that_leaves_before_its_request_is_whole(
     wait_until(lambda: server.open_connections == 0)
     assert post(server).status_code == 200
     assert len(server.requests) == 1
-    assert [r for r in caplog.records if r.name.startswith("uvicorn")] == []
+    assert [r for r in caplog.records if r.name.startswith("asyncio")] == []
 
 
 def test_port_that_is_taken(server: PmockServer) -> None:
@@ -762,4 +762,4 @@ def test_command_line_says_that_a_port_is_taken(server: PmockServer) -> None:
         command("--port", str(port)), capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
-    assert f"cannot listen on port {port}" in done.stderr
+    assert f"cannot listen on port {port}: Address already in use" in done.stderr

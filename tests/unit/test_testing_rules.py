@@ -5,7 +5,7 @@ import pytest
 
 from langchain_pmock.testing._body import validate
 from langchain_pmock.testing._completion import choices
-from langchain_pmock.testing._replies import Reply
+from langchain_pmock.testing._script import Reply
 from langchain_pmock.testing._rules import reply_to
 
 IMAGE = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}

@@ -1,5 +1,6 @@
 """What needs no network: tokens, counts, log probabilities, faults, the import."""
 
+import asyncio
 import importlib
 import json
 import sys
@@ -11,13 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from langchain_pmock.auth import ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER, sign
-from langchain_pmock.testing import Fault, Reply, ToolCall
+from langchain_pmock.testing import Fault, PmockServer, Reply, ToolCall
 from langchain_pmock.testing._completion import tokens
-from langchain_pmock.testing._service import Service
-from langchain_pmock.testing._wire import Answer, HangUp, Pause
+from langchain_pmock.testing._wire import Abort, Pause, Response
 
 
-def respond(service: Service, **fields: Any) -> Answer:
+def respond(service: PmockServer, **fields: Any) -> Response:
     body = {"model": "gpt-5.1", "messages": [{"role": "user", "content": "Hello"}]}
     headers = {
         ACCESS_KEY_HEADER: service.access_key,
@@ -25,16 +25,17 @@ def respond(service: Service, **fields: Any) -> Answer:
         "content-type": "application/json; charset=utf-8",
         "accept": "text/event-stream",
     }
-    return service.respond(headers, json.dumps(body | fields).encode())
+    content = json.dumps(body | fields).encode()
+    return asyncio.run(service._respond(headers, content))
 
 
-def data_of(answer: Answer) -> Any:
+def data_of(answer: Response) -> Any:
     (content,) = answer.steps
     assert isinstance(content, bytes)
     return json.loads(content)["data"]
 
 
-def chunks_of(answer: Answer) -> list[Any]:
+def chunks_of(answer: Response) -> list[Any]:
     events = [step for step in answer.steps if isinstance(step, bytes)]
     assert events[-1] == b"data: [DONE]\n\n"
     return [json.loads(e.removeprefix(b"data: "))["data"] for e in events[:-1]]
@@ -58,7 +59,7 @@ def test_tokens_are_words_with_the_space_before_and_single_characters() -> None:
 
 
 def test_usage_counts_what_is_there() -> None:
-    service = Service()
+    service = PmockServer()
     image = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
     content = [{"type": "text", "text": "one two"}, image]
     messages = [{"role": "user", "content": content}]
@@ -75,7 +76,7 @@ def test_usage_counts_what_is_there() -> None:
 
 
 def test_log_probabilities_are_those_of_the_tokens() -> None:
-    service = Service()
+    service = PmockServer()
     fields = {"logprobs": True, "topLogprobs": 2}
     (choice,) = data_of(respond(service, **fields))["choices"]
     plain = choice["logprobs"]["content"]
@@ -96,7 +97,7 @@ def test_log_probabilities_are_those_of_the_tokens() -> None:
 
 
 def test_reply_with_all_that_it_can_have() -> None:
-    service = Service()
+    service = PmockServer()
     reply = Reply(
         text="a b",
         reasoning="c d",
@@ -145,7 +146,7 @@ def test_reply_with_all_that_it_can_have() -> None:
 
 
 def test_scripted_reply_is_every_choice() -> None:
-    service = Service()
+    service = PmockServer()
     service.script("same")
     choices = data_of(respond(service, n=2))["choices"]
     assert [choice["message"]["content"] for choice in choices] == ["same"] * 2
@@ -153,7 +154,7 @@ def test_scripted_reply_is_every_choice() -> None:
 
 
 def test_chunks_give_the_text_of_a_plain_answer() -> None:
-    service = Service()
+    service = PmockServer()
     service.script(Reply(chunks=["a", {"content": "not text"}, "b"]))
     (choice,) = data_of(respond(service))["choices"]
     assert choice["message"]["content"] == "ab"
@@ -169,21 +170,21 @@ def test_chunks_give_the_text_of_a_plain_answer() -> None:
         (Fault(stall=5, html=True), True, [Pause(5), "<htm"]),
         (Fault(cut_after=1), True, ["data"]),
         (Fault(cut_after=0), True, []),
-        (Fault(reset_after=1), True, ["data", HangUp(reset=True)]),
-        (Fault(reset_after=0), True, [HangUp(reset=True)]),
-        (Fault(reset_after=0), False, [HangUp(reset=True)]),
-        (Fault(reset_after=1), False, ['{"co', HangUp(reset=True)]),
-        (Fault(cut_after=0), False, ['{"co', HangUp(reset=False)]),
+        (Fault(reset_after=1), True, ["data", Abort(reset=True)]),
+        (Fault(reset_after=0), True, [Abort(reset=True)]),
+        (Fault(reset_after=0), False, [Abort(reset=True)]),
+        (Fault(reset_after=1), False, ['{"co', Abort(reset=True)]),
+        (Fault(cut_after=0), False, ['{"co', Abort(reset=False)]),
         (Fault(code=500, cut_after=0), True, []),
         (Fault(code=500, after=1, cut_after=9), True, ["data", "data"]),
-        (Fault(reset_after=9), True, ["data", "data", HangUp(reset=True)]),
+        (Fault(reset_after=9), True, ["data", "data", Abort(reset=True)]),
         (Fault(body=b"ab", stall=5, byte_by_byte=True), True, [Pause(5), "a", "b"]),
     ],
 )
 def test_faults_order_the_steps(
-    fault: Fault, *, stream: bool, kinds: list[str | Pause | HangUp]
+    fault: Fault, *, stream: bool, kinds: list[str | Pause | Abort]
 ) -> None:
-    service = Service()
+    service = PmockServer()
     service.script(fault, Reply(raw=[b"data: 1\n\n", b"data: 2\n\n"]))
     steps = respond(service, stream=stream).steps
     assert [s[:4].decode() if isinstance(s, bytes) else s for s in steps] == kinds
@@ -198,7 +199,7 @@ def test_faults_order_the_steps(
 def test_faults_come_before_the_end_of_a_stream(
     fault: dict[str, Any], after: int
 ) -> None:
-    service = Service()
+    service = PmockServer()
     right = respond(service, stream=True).steps
     assert len(right) == 7
     service.fail(**fault, after=after)
@@ -217,7 +218,7 @@ def test_faults_come_before_the_end_of_a_stream(
 
 @pytest.mark.parametrize("how", ["cut_after", "reset_after"])
 def test_a_stream_that_breaks_off_has_no_end(how: str) -> None:
-    service = Service()
+    service = PmockServer()
     right = respond(service, stream=True).steps
     fault: dict[str, Any] = {how: 99}
     service.fail(**fault)
@@ -228,7 +229,7 @@ def test_a_stream_that_breaks_off_has_no_end(how: str) -> None:
 
 @pytest.mark.parametrize("stream", [True, False])
 def test_a_code_of_0_is_a_code(*, stream: bool) -> None:
-    service = Service()
+    service = PmockServer()
     service.fail(code=0)
     answer = respond(service, stream=stream)
     (content,) = answer.steps
@@ -242,7 +243,7 @@ def test_a_code_of_0_is_a_code(*, stream: bool) -> None:
     [(0, "0"), (60, "60"), (1.5, "1.5"), (1e6, "1000000"), (1e-7, "0"), ("-5", "-5")],
 )
 def test_retry_after_has_no_exponent(seconds: float | str, text: str) -> None:
-    service = Service()
+    service = PmockServer()
     service.fail(status=503, retry_after=seconds)
     assert respond(service).headers["Retry-After"] == text
 
@@ -250,49 +251,47 @@ def test_retry_after_has_no_exponent(seconds: float | str, text: str) -> None:
 @pytest.mark.parametrize(
     ("fault", "problem"),
     [
-        ({"status": 199}, "status=199 must be 200 to 599"),
-        ({"status": 600}, "status=600 must be"),
-        ({"status": 204}, "status=204 must be"),
-        ({"status": 205}, "status=205 must be"),
-        ({"status": 304}, "status=304 must be"),
-        ({"status": "500"}, "status='500' must be"),
-        ({"status": 500.0}, "status=500.0 must be"),
-        ({"status": True}, "status=True must be"),
-        ({"code": "500"}, "code='500' must be a whole number"),
-        ({"body": "text"}, "body=.* must be bytes"),
-        ({"body": {"code": 200}}, "body=.* must be bytes"),
-        ({"code": 500, "after": -1}, "after=-1 must be a whole number, at least 0"),
-        ({"cut_after": -1}, "cut_after=-1 must be"),
-        ({"reset_after": -3}, "reset_after=-3 must be"),
-        ({"cut_after": 1.5}, "cut_after=1.5 must be"),
-        ({"stall": -1}, "stall=-1 must be seconds, at least 0"),
-        ({"stall": float("nan")}, "stall=nan must be"),
-        ({"status": 503, "retry_after": -5}, "retry_after=-5 must be seconds"),
-        ({"status": 503, "retry_after": float("inf")}, "retry_after=inf must be"),
-        (
-            {"status": 503, "retry_after": "a\nb"},
-            r"retry_after='a\\nb' must be seconds",
-        ),
-        ({"body": b"", "content_type": "clé"}, "content_type='clé' must be text"),
+        ({"status": 199}, "status\n.*greater than or equal to 200"),
+        ({"status": 600}, "status\n.*less than or equal to 599"),
+        ({"status": 204}, "status\n.*has no body"),
+        ({"status": 205}, "status\n.*has no body"),
+        ({"status": 304}, "status\n.*has no body"),
+        ({"status": "500"}, "status\n.*valid integer"),
+        ({"status": 500.0}, "status\n.*valid integer"),
+        ({"status": True}, "status\n.*valid integer"),
+        ({"code": "500"}, "code\n.*valid integer"),
+        ({"body": "text"}, "body\n.*valid bytes"),
+        ({"body": {"code": 200}}, "body\n.*valid bytes"),
+        ({"code": 500, "after": -1}, "after\n.*greater than or equal to 0"),
+        ({"cut_after": -1}, "cut_after\n.*greater than"),
+        ({"reset_after": -3}, "reset_after\n.*greater than"),
+        ({"cut_after": 1.5}, "cut_after\n.*valid integer"),
+        ({"stall": -1}, "stall\n.*greater than or equal to 0"),
+        ({"stall": float("nan")}, "stall\n.*"),
+        ({"status": 503, "retry_after": -5}, "retry_after"),
+        ({"status": 503, "retry_after": float("inf")}, "retry_after"),
+        ({"status": 503, "retry_after": "a\nb"}, "retry_after"),
+        ({"body": b"", "content_type": "clé"}, "content_type\n.*match pattern"),
         ({"after": 3, "cut_after": 3}, "after needs one of code, garbage and stall"),
         ({"after": 3}, "a fault needs one of status"),
+        ({"statsu": 3}, "statsu"),
     ],
 )
 def test_a_fault_that_cannot_be_is_refused(fault: dict[str, Any], problem: str) -> None:
-    with pytest.raises(ValueError, match=problem):
+    with pytest.raises((ValueError, TypeError), match=problem):
         Fault(**fault)
-    with pytest.raises(ValueError, match=problem):
-        Service().fail(**fault)
+    with pytest.raises((ValueError, TypeError), match=problem):
+        PmockServer().fail(**fault)
 
 
 @pytest.mark.parametrize("times", [0, -1])
 def test_a_fault_happens_at_least_once(times: int) -> None:
     with pytest.raises(ValueError, match=f"times={times} must be at least 1"):
-        Service().fail(status=500, times=times)
+        PmockServer().fail(status=500, times=times)
 
 
 def test_delay_is_only_between_events() -> None:
-    service = Service(delay=2)
+    service = PmockServer(delay=2)
     service.script(Reply(raw=[b"1", b"2"]))
     assert respond(service, stream=True).steps == [b"1", Pause(2), b"2"]
     assert len(respond(service).steps) == 1
@@ -301,7 +300,7 @@ def test_delay_is_only_between_events() -> None:
 
 
 def test_reply_can_be_given_back() -> None:
-    service = Service()
+    service = PmockServer()
     service.script("one", "two")
     service.fail(stall=5)
     respond(service).give_back()
@@ -309,13 +308,12 @@ def test_reply_can_be_given_back() -> None:
     assert choice["message"]["content"] == "one"
 
 
-@pytest.mark.parametrize("missing", ["starlette", "uvicorn"])
 def test_without_the_extra_the_import_says_what_to_install(
-    monkeypatch: pytest.MonkeyPatch, missing: str
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name in [*sys.modules]:
         if name.startswith("langchain_pmock.testing"):
             monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, missing, None)
+    monkeypatch.setitem(sys.modules, "h11", None)
     with pytest.raises(ImportError, match=r'pip install "langchain-pmock\[testing\]"'):
         importlib.import_module("langchain_pmock.testing")

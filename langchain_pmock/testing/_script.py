@@ -1,0 +1,220 @@
+"""What a server is told to answer: replies, their tool calls, and faults."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass as plain_dataclass
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic.dataclasses import dataclass
+
+_STRICT = ConfigDict(strict=True)
+
+
+def _has_body(status: int) -> int:
+    if status in {204, 205, 304}:
+        message = "a response with this status has no body"
+        raise ValueError(message)
+    return status
+
+
+Json = Mapping[str, JsonValue]
+Status = Annotated[int, Field(ge=200, le=599), AfterValidator(_has_body)]
+Events = Annotated[int, Field(ge=0)]
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+HeaderText = Annotated[str, StringConstraints(pattern=r"^[ -~]*$")]
+
+
+@plain_dataclass
+class RecordedRequest:
+    """A request as it came in, and how it was answered.
+
+    Args:
+        headers: The headers; case does not matter.
+        body: The parsed body; empty if it was not a JSON object.
+        status: The HTTP status of the response; `None` if there was none.
+        code: The code of the envelope; `None` if there was none. Of a stream it is the
+            code of its last event.
+    """
+
+    headers: Mapping[str, str]
+    body: dict[str, Any]
+    status: int | None = None
+    code: int | None = None
+
+
+@dataclass(frozen=True, config=_STRICT)
+class ToolCall:
+    """A tool call of a scripted reply.
+
+    Args:
+        name: The name of the tool.
+        arguments: The arguments; or their JSON text, which is sent as it is and so need
+            not be valid.
+        id: The id of the call: `"auto"` makes one, `None` leaves it out.
+        extra: Other fields to send on the call, such as `extra_content`.
+    """
+
+    name: str
+    arguments: Json | str = Field(default_factory=dict)
+    id: str | None = "auto"
+    extra: Json = Field(default_factory=dict)
+
+    @property
+    def arguments_text(self) -> str:
+        """The arguments as JSON text."""
+        if isinstance(self.arguments, str):
+            return self.arguments
+        return json.dumps(self.arguments, ensure_ascii=False)
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class Reply:
+    """A scripted reply. What is left out is made up as the service would.
+
+    Args:
+        text: The content of the message.
+        tool_calls: The tool calls of the message.
+        reasoning: The reasoning, sent before the text.
+        refusal: Why the model declines to answer.
+        finish_reason: By default `"tool_calls"` with tool calls, else `"stop"`.
+        usage: The `usage` object as it is to be sent. By default it is counted.
+        logprobs: The `logprobs` object of the choice as it is to be sent. Of a stream
+            it comes with the last chunk.
+        chunks: What a stream is made of: pieces of the text, or deltas as they are to
+            be sent. Without `text`, a plain answer has the pieces' text.
+        raw: The bytes of a stream, each item written on its own, with nothing added.
+    """
+
+    text: str = ""
+    tool_calls: Sequence[ToolCall] = ()
+    reasoning: str = ""
+    refusal: str = ""
+    finish_reason: str | None = None
+    usage: Json | None = None
+    logprobs: Json | None = None
+    chunks: Sequence[str | Json] | None = None
+    raw: Sequence[bytes] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class Fault:
+    """Something that goes wrong with one request.
+
+    Args:
+        status: The HTTP status, with an envelope of the same code.
+        code: The code of the envelope. Without `status` it comes with HTTP 200; in a
+            stream it is an event, which ends the stream.
+        message: The message of the envelope.
+        retry_after: The `Retry-After` header: seconds, or its text, such as an HTTP
+            date.
+        stall: Seconds to wait, before anything is sent.
+        after: Events of a stream that come before `code`, `garbage` or `stall`: these
+            come before [DONE] at the latest. With 0 the response has its head, but no
+            event yet.
+        cut_after: Events after which a stream ends, cleanly as far as HTTP goes, and
+            without [DONE]. A plain answer ends halfway.
+        reset_after: Events after which the connection is reset, before [DONE] at the
+            latest. With 0 it is reset before there is any response; else a plain answer
+            comes halfway.
+        garbage: Bytes that are not JSON; in a stream, as an event.
+        html: A web page as proxies send it; HTTP 502 unless `status` says otherwise.
+        body: These bytes as the whole response; HTTP 200 unless `status` says
+            otherwise.
+        content_type: The content type of `body`.
+        byte_by_byte: Send the right answer, but each byte on its own.
+    """
+
+    status: Status | None = None
+    code: int | None = None
+    message: str = "a fault made on purpose"
+    retry_after: Seconds | HeaderText | None = None
+    stall: Seconds = 0.0
+    after: Events | None = None
+    cut_after: Events | None = None
+    reset_after: Events | None = None
+    garbage: bool = False
+    html: bool = False
+    body: bytes | None = None
+    content_type: HeaderText = "application/json"
+    byte_by_byte: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse a fault that nobody would notice."""
+        if not (self.spoils or self.stall or self.byte_by_byte):
+            message = (
+                "a fault needs one of status, code, stall, cut_after, reset_after, "
+                "garbage, html, body or byte_by_byte"
+            )
+            raise ValueError(message)
+        if self.after is not None and not (
+            self.stall or self.garbage or self.code is not None
+        ):
+            message = "after needs one of code, garbage and stall"
+            raise ValueError(message)
+
+    @property
+    def spoils(self) -> bool:
+        """Whether the right answer does not come through whole."""
+        given = (self.status, self.code, self.cut_after, self.reset_after, self.body)
+        return self.garbage or self.html or any(g is not None for g in given)
+
+
+Answer = str | Reply | Fault
+Scriptable = Answer | Callable[[RecordedRequest], Answer]
+
+
+@plain_dataclass(frozen=True)
+class Line:
+    """One entry of a script, and the requests that it is meant for."""
+
+    answer: Scriptable
+    model: str | None
+    message: str | None
+
+    def suits(self, body: Mapping[str, Any]) -> bool:
+        """Whether it is meant for a request with this body."""
+        return self.model in {None, body["model"]} and (
+            self.message is None
+            or any(self.message in _texts(m) for m in body["messages"])
+        )
+
+    def resolve(self, request: RecordedRequest) -> Reply | Fault:
+        """The reply or fault; a function is called.
+
+        Raises:
+            ValueError: The function returned something else.
+        """
+        given = self.answer(request) if callable(self.answer) else self.answer
+        if isinstance(given, (Reply, Fault)):
+            return given
+        if isinstance(given, str):
+            return Reply(text=given)
+        problem = f"a function of the script returned {given!r}, and not {_ALLOWED}"
+        raise ValueError(problem)
+
+
+_ALLOWED = "a str, a Reply or a Fault"
+
+
+def check(answer: object) -> Scriptable:
+    """Refuse what a script cannot use.
+
+    Raises:
+        ValueError: It is not a text, a reply, a fault or a function.
+    """
+    if isinstance(answer, (str, Reply, Fault)) or (
+        callable(answer) and not isinstance(answer, type)
+    ):
+        return answer
+    problem = f"a script has no use for {answer!r}: give it {_ALLOWED}, or a function"
+    raise ValueError(problem)
+
+
+def _texts(message: Mapping[str, Any]) -> str:
+    content = message.get("content", "")
+    if isinstance(content, str):
+        return content
+    return "\n".join(block.get("text", "") for block in content)

@@ -1,0 +1,299 @@
+"""Another server behind the contract: OpenAI-compatible, or pmock itself."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from typing import TYPE_CHECKING, Any
+
+import httpx
+from pydantic_core import from_json
+
+from langchain_pmock.auth import ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER, sign
+from langchain_pmock.testing._wire import (
+    EVENT_STREAM,
+    SUCCESS,
+    Response,
+    chunk_envelope,
+    dump,
+    envelope,
+    event,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+
+    from langchain_pmock.testing._script import RecordedRequest
+
+Json = dict[str, Any]
+
+_BAD_GATEWAY = 502
+_TIMEOUT = httpx.Timeout(600, connect=30)  # a model may think for long
+_LONGEST_MESSAGE = 2000  # characters of an error that is not JSON
+_BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n)){2}")
+_LINE_END = re.compile(rb"\r\n|\n|\r")
+_CASE_CHANGE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_UNDERSCORE = re.compile(r"_([a-z])")
+
+
+class Upstream:
+    """Asks another server.
+
+    Args:
+        url: Its base URL.
+        model: The model to ask for; that of the request if None.
+        key: A bearer key for an OpenAI-compatible server; pmock's pair of keys.
+    """
+
+    def __init__(
+        self, url: str, model: str | None, key: str | tuple[str, str] | None
+    ) -> None:
+        self._is_pmock = isinstance(key, tuple)
+        path = "/ai/chat/completions" if self._is_pmock else "/chat/completions"
+        self._url = url.rstrip("/") + path
+        self._model = model
+        self._key = key
+        self._ssl = httpx.create_ssl_context()
+
+    async def ask(
+        self, request: RecordedRequest, content: bytes, now: float
+    ) -> Response:
+        """Pass a request on.
+
+        Args:
+            request: The request; its code becomes that of the stream's last event.
+            content: Its body as it came.
+            now: Unix time in seconds, to sign with.
+
+        Returns:
+            The answer in pmock's shapes. An upstream that cannot be reached is a 502.
+        """
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                # A client for each request: there is nothing to close but what it uses.
+                client = await stack.enter_async_context(
+                    httpx.AsyncClient(timeout=_TIMEOUT, verify=self._ssl)
+                )
+                response = await stack.enter_async_context(
+                    client.stream(
+                        "POST",
+                        self._url,
+                        content=self._request(request.body, content),
+                        headers=self._headers(request.headers, now),
+                    )
+                )
+                kind = response.headers.get("content-type", "application/json")
+                if response.is_success and EVENT_STREAM in kind:
+                    live = self._stream(response, request, stack.pop_all())
+                    return Response(
+                        [], live, code=SUCCESS, headers={"Content-Type": kind}
+                    )
+                return self._whole(response, await response.aread(), request.body)
+            except httpx.HTTPError as error:
+                return _failure(_BAD_GATEWAY, f"{type(error).__name__}: {error}")
+
+    def _headers(self, given: Mapping[str, str], now: float) -> dict[str, str]:
+        headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
+        headers["Accept"] = given.get("accept", "*/*")
+        if isinstance(self._key, tuple):
+            headers[ACCESS_KEY_HEADER] = self._key[0]
+            headers[ACCESS_TOKEN_HEADER] = sign(*self._key, now)
+        elif self._key:
+            headers["Authorization"] = f"Bearer {self._key}"
+        return headers
+
+    def _request(self, body: Json, content: bytes) -> bytes:
+        """The request as the upstream wants it."""
+        if self._is_pmock:
+            return dump({**body, "model": self._model}) if self._model else content
+        sent = _renamed(body, _snake)
+        sent["messages"] = [_renamed(message, _snake) for message in body["messages"]]
+        sent["model"] = self._model or body["model"]
+        if sent.get("stream"):
+            sent["stream_options"] = {"include_usage": True}
+        if isinstance(choice := sent.get("tool_choice"), dict):
+            # llama.cpp does not know a choice by name.
+            name = choice["function"]["name"]
+            tools = [
+                t for t in sent["tools"] if t.get("function", {}).get("name") == name
+            ]
+            sent |= {"tools": tools, "tool_choice": "required"}
+        return dump(sent)
+
+    def _whole(self, response: httpx.Response, content: bytes, body: Json) -> Response:
+        if not response.is_success:
+            for key in self._key if isinstance(self._key, tuple) else [self._key or ""]:
+                content = content.replace(key.encode(), b"***") if key else content
+        try:
+            answer = from_json(content)
+        except ValueError:
+            answer = None
+        if self._is_pmock:
+            code = answer.get("code") if isinstance(answer, dict) else None
+            headers = {"Content-Type": response.headers.get("content-type", "")}
+            result = Response(
+                [content], status=response.status_code, code=code, headers=headers
+            )
+        elif not response.is_success:
+            text = content[:_LONGEST_MESSAGE].decode(errors="replace")
+            result = _failure(response.status_code, _message_of(answer) or text)
+        elif isinstance(answer, dict):
+            trace_id = response.headers.get("x-request-id", "")
+            data = envelope(
+                SUCCESS, "success", _data_of(answer, body["model"]), trace_id
+            )
+            result = Response([data], code=SUCCESS)
+        else:
+            result = _failure(_BAD_GATEWAY, "its answer is not a JSON object")
+        if after := response.headers.get("retry-after"):
+            result.headers["Retry-After"] = after
+        return result
+
+    async def _stream(
+        self,
+        response: httpx.Response,
+        request: RecordedRequest,
+        stack: contextlib.AsyncExitStack,
+    ) -> AsyncGenerator[bytes, None]:
+        events = _events(response)
+        answers = _as_is(events) if self._is_pmock else _translated(events, request)
+        async with stack:
+            try:
+                async for code, sent in answers:
+                    request.code = code
+                    yield sent
+            except (httpx.HTTPError, ValueError) as error:
+                request.code = _BAD_GATEWAY
+                message = f"upstream: {type(error).__name__}: {error}"
+                yield event(envelope(_BAD_GATEWAY, message, None, ""), "\n")
+
+
+# --- Streams -------------------------------------------------------------------------
+
+
+async def _events(response: httpx.Response) -> AsyncIterator[bytes]:
+    """The bytes of each event, with the blank line that ends it."""
+    buffer, searched = b"", 0
+    async for piece in response.aiter_bytes():
+        buffer += piece
+        while end := _BLANK_LINE.search(buffer, searched):
+            if end.end() == len(buffer) and buffer.endswith(b"\r"):
+                break  # the next byte may belong to this line's end
+            yield buffer[: end.end()]
+            buffer, searched = buffer[end.end() :], 0
+        searched = max(0, len(buffer) - 3)
+    if buffer:
+        yield buffer
+
+
+def _data(raw: bytes) -> bytes:
+    """The data of an event; empty for a comment."""
+    lines = [line for line in _LINE_END.split(raw) if line.startswith(b"data:")]
+    return b"\n".join(line[5:].removeprefix(b" ") for line in lines)
+
+
+async def _as_is(events: AsyncIterator[bytes]) -> AsyncIterator[tuple[int, bytes]]:
+    """Pass pmock's events on; beside each, the code of its envelope."""
+    async for raw in events:
+        data = _data(raw)
+        is_done = data == b"[DONE]"
+        yield SUCCESS if is_done or not data else _code_of(from_json(data)), raw
+        if is_done:
+            return
+
+
+async def _translated(
+    events: AsyncIterator[bytes], request: RecordedRequest
+) -> AsyncIterator[tuple[int, bytes]]:
+    """Put an OpenAI-compatible stream into envelopes, the usage into the last chunk."""
+    last: Json | None = None
+    usage: Json | None = None
+    is_done = False
+    async for raw in events:
+        data = _data(raw)
+        is_done = data == b"[DONE]"
+        if is_done:
+            break
+        if not data:
+            continue
+        answer = from_json(data)
+        if error := _message_of(answer):
+            code = _code_of(answer["error"])
+            yield code, event(envelope(code, f"upstream: {error}", None, ""), "\n")
+            return
+        chunk = _data_of(answer, request.body["model"])
+        usage = chunk.pop("usage", usage)
+        if any("finishReason" in choice for choice in chunk["choices"]):
+            last = chunk
+        elif chunk["choices"]:
+            yield SUCCESS, event(chunk_envelope(chunk), "\n")
+    if last is not None:
+        last |= {"usage": usage} if usage else {}
+        yield SUCCESS, event(chunk_envelope(last), "\n")
+    if is_done:
+        yield SUCCESS, event(b"[DONE]", "\n")
+
+
+# --- Names ---------------------------------------------------------------------------
+
+
+def _snake(name: str) -> str:
+    return _CASE_CHANGE.sub("_", name).lower()
+
+
+def _camel(name: str) -> str:
+    return _UNDERSCORE.sub(lambda match: match[1].upper(), name)
+
+
+def _renamed(fields: Json, rename: Callable[[str], str]) -> Json:
+    """Rename the fields of an object, and leave out those that are null."""
+    return {rename(name): value for name, value in fields.items() if value is not None}
+
+
+def _deeply_renamed(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_deeply_renamed(item) for item in value]
+    if isinstance(value, dict):
+        return {k: _deeply_renamed(v) for k, v in _renamed(value, _camel).items()}
+    return value
+
+
+def _data_of(answer: Json, model: str) -> Json:
+    """pmock's `data` for a completion, or for a chunk."""
+    data = _renamed(answer, _camel) | {"model": model}
+    if "usage" in data:
+        data["usage"] = _deeply_renamed(data["usage"])
+    data["choices"] = [_choice(choice) for choice in answer.get("choices") or []]
+    return data
+
+
+def _choice(choice: Json) -> Json:
+    renamed = _renamed(choice, _camel)
+    for part in renamed.keys() & {"message", "delta"}:
+        message = _renamed(renamed[part], _camel)
+        if reasoning := message.pop("reasoning", None):
+            message.setdefault("reasoningContent", reasoning)
+        renamed[part] = message
+    if "logprobs" in renamed:
+        renamed["logprobs"] = _deeply_renamed(renamed["logprobs"])
+    return renamed
+
+
+# --- Errors --------------------------------------------------------------------------
+
+
+def _failure(code: int, message: str) -> Response:
+    content = envelope(code, f"upstream: {message}", None, "")
+    return Response([content], status=code, code=code)
+
+
+def _message_of(answer: Any) -> str:
+    """The message of an error, in the shapes that are in use; empty if it is none."""
+    error = answer.get("error") if isinstance(answer, dict) else None
+    message = error.get("message") if isinstance(error, dict) else error
+    return str(message or "")
+
+
+def _code_of(answer: Any) -> int:
+    code = answer.get("code") if isinstance(answer, dict) else None
+    return code if isinstance(code, int) else _BAD_GATEWAY
