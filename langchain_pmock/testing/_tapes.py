@@ -11,7 +11,7 @@ import contextlib
 import json
 from collections import Counter
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from langchain_pmock.testing._wire import Response
 
@@ -38,9 +38,8 @@ class Recorder:
         self, path: str | os.PathLike[str], replayed: str | os.PathLike[str] | None
     ) -> None:
         self._path = Path(path)
-        self._mode = (
-            "a" if replayed is not None and Path(replayed) == self._path else "w"
-        )
+        is_replayed = replayed is not None and Path(replayed) == self._path
+        self._mode = "ab" if is_replayed else "wb"
 
     def keep(self, request: RecordedRequest, response: Response) -> Response:
         """Write an answer down, a stream while it is sent.
@@ -79,9 +78,14 @@ class Recorder:
         self._write({**exchange, "code": request.code, "events": events})
 
     def _write(self, exchange: Json) -> None:
-        with _open(self._path, self._mode) as file:
-            file.write(json.dumps(exchange, ensure_ascii=False) + "\n")
-        self._mode = "a"
+        text = json.dumps(exchange, ensure_ascii=False)
+        try:
+            line = text.encode()
+        except UnicodeEncodeError:  # bytes that are not UTF-8
+            line = json.dumps(exchange).encode()
+        with self._path.open(self._mode) as file:
+            file.write(line + b"\n")
+        self._mode = "ab"
 
 
 class Tape:
@@ -99,7 +103,7 @@ class Tape:
         self._path = path
         self._exchanges: dict[str, list[Json]] = {}
         self._played: Counter[str] = Counter()
-        with _open(path, "r") as file:
+        with Path(path).open("rb") as file:
             for number, line in enumerate(file, 1):
                 try:
                     exchange = {**json.loads(line), "line": number}
@@ -157,12 +161,6 @@ def _answer(exchange: Json) -> Response:
         status=int(exchange["status"]),
         code=exchange["code"],
         headers={"Content-Type": str(exchange["type"])},
-    )
-
-
-def _open(path: str | os.PathLike[str], mode: str) -> IO[str]:
-    return Path(path).open(
-        mode, encoding="utf-8", errors="surrogateescape", newline="\n"
     )
 
 

@@ -196,9 +196,11 @@ async def _as_is(events: AsyncIterator[bytes]) -> AsyncIterator[tuple[int, bytes
     """Pass pmock's events on; beside each, the code of its envelope."""
     async for raw in events:
         data = _data(raw)
-        is_done = data == b"[DONE]"
-        yield SUCCESS if is_done or not data else _code_of(from_json(data)), raw
-        if is_done:
+        code = SUCCESS
+        with contextlib.suppress(ValueError):
+            code = _code_of(from_json(data), SUCCESS)
+        yield code, raw
+        if data == b"[DONE]":
             return
 
 
@@ -217,6 +219,9 @@ async def _translated(
         if not data:
             continue
         answer = from_json(data)
+        if not isinstance(answer, dict):
+            message = "an event is not a JSON object"
+            raise ValueError(message)  # noqa: TRY004 - what is not JSON is one too
         if error := _message_of(answer):
             code = _code_of(answer["error"])
             yield code, event(envelope(code, f"upstream: {error}", None, ""), "\n")
@@ -294,6 +299,6 @@ def _message_of(answer: Any) -> str:
     return str(message or "")
 
 
-def _code_of(answer: Any) -> int:
+def _code_of(answer: Any, default: int = _BAD_GATEWAY) -> int:
     code = answer.get("code") if isinstance(answer, dict) else None
-    return code if isinstance(code, int) else _BAD_GATEWAY
+    return code if isinstance(code, int) else default

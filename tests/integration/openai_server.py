@@ -228,7 +228,7 @@ def _translated(body: Json) -> Json:
 
 def _data(body: Json, its_choices: list[Json], kind: str) -> Json:
     return {
-        "id": "chatcmpl-openai",
+        "id": f"chatcmpl-{hash(json.dumps(body['messages']))}",
         "object": kind,
         "created": 1768809934,
         "model": f"{body['model']}.gguf",
@@ -261,7 +261,9 @@ def _deltas(body: Json, reply: Reply) -> Iterator[Json]:
     for token in tokens(reply.reasoning):
         yield {"delta": {name: token}}
     for token in tokens(reply.text):
-        logprobs = {"content": [_logprob(token, body)]} if body.get("logprobs") else None
+        logprobs = (
+            {"content": [_logprob(token, body)]} if body.get("logprobs") else None
+        )
         yield {"delta": {"content": token}, "logprobs": logprobs}
     for index, call in enumerate(_calls(reply)):
         arguments = call["function"]["arguments"]

@@ -5,23 +5,26 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import time
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 from langchain.agents import create_agent
-from langchain_core.messages import AIMessage
 from pydantic import BaseModel
 
-from langchain_pmock import (
-    ChatPmock,
-    PmockAPIError,
-    PmockInvalidRequestError,
-    PmockRateLimitError,
-)
+from langchain_pmock import ChatPmock
+from langchain_pmock.auth import ACCESS_KEY_HEADER
 from langchain_pmock.testing import PmockServer, Reply, ToolCall
-from tests.integration.calls import merge
+from tests.integration.on_the_wire import (
+    body,
+    deltas_of,
+    events_of,
+    open_stream,
+    post,
+    streamed_text,
+    text_of,
+    wait_until,
+)
 from tests.integration.openai_server import KEY, OpenAIServer
 from tests.integration.test_standard import Standard
 
@@ -41,6 +44,20 @@ class Person(BaseModel):
 def get_weather(city: str) -> str:
     """Get the weather in a city."""
     return f"Sunny in {city}."
+
+
+WEATHER = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"type": "string"}},
+            "required": ["city"],
+        },
+    },
+}
+SING = {"type": "function", "function": {"name": "sing"}}
 
 
 @pytest.fixture
@@ -66,39 +83,29 @@ def model_of(server: PmockServer, **fields: Any) -> ChatPmock:
     return ChatPmock(**{**ours, **fields})
 
 
-def wait_until(happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+def user(text: str) -> dict[str, Any]:
+    return {"role": "user", "content": text}
 
 
-def stream_of(*events: str) -> Callable[[Any], Iterator[bytes | float]]:
-    return lambda _: iter([event.encode() + b"\n\n" for event in events])
+def answering(*pieces: bytes | float | str) -> Callable[[Any], Iterator[bytes | float]]:
+    """Make an upstream's answer; a text is the data of an event."""
+    sent = [
+        f"data: {piece}\n\n".encode() if isinstance(piece, str) else piece
+        for piece in pieces
+    ]
+    return lambda _: iter(sent)
 
 
 def chunk(delta: Any = None, finish: str | None = None, **fields: Any) -> str:
     choice = {"index": 0, "delta": delta or {}, "finish_reason": finish}
-    return "data: " + json.dumps({"id": "1", "choices": [choice], **fields})
+    chunk = {"id": "1", "choices": [choice], **fields}
+    return json.dumps(chunk, ensure_ascii=False)
 
 
-def events_of(server: PmockServer, model: ChatPmock) -> list[Any]:
-    """What a stream of the server is on the wire."""
-    received = bytearray()
-    with httpx.Client(event_hooks={"response": []}) as client:
-        transport = client._transport_for_url(httpx.URL(server.url))
-        del transport
-    auth = model.signer if hasattr(model, "signer") else None
-    del auth
-    return [*received]
+# --- All that LangChain's suite has ---------------------------------------------------
 
 
-# --- LangChain's standard suite through it --------------------------------------------
-
-
-class TestThroughUpstream(Standard):
-    """Texts, tools, structured output, streams: all that the suite has."""
-
+class TestStandard(Standard):
     aiohttp = False
 
     @property
@@ -106,9 +113,434 @@ class TestThroughUpstream(Standard):
         return {"method": "json_schema"}
 
 
-class TestThroughUpstreamFunctionCalling(Standard):
+class TestStandardFunctionCalling(Standard):
     aiohttp = False
 
     @property
     def structured_output_kwargs(self) -> dict[str, Any]:
         return {"method": "function_calling"}
+
+
+# --- What is asked for ---------------------------------------------------------------
+
+
+def test_names_are_translated_and_what_passes_through_is_not(
+    server: PmockServer, openai: OpenAIServer
+) -> None:
+    format_ = {"type": "json_schema", "json_schema": {"name": "A", "schema": {}}}
+    fields: dict[str, Any] = {
+        "maxTokens": 5,
+        "topP": 0.5,
+        "stop": "x",
+        "parallelToolCalls": False,
+        "responseFormat": format_,
+        "logitBias": {"5": 1},
+        "tools": [WEATHER],
+        "toolChoice": "none",
+    }
+    call = {
+        "id": "c1",
+        "type": "function",
+        "function": {"name": "get_weather", "arguments": '{"userName": 1}'},
+        "extraContent": {"aB": 1},
+    }
+    messages = [
+        user("Hi"),
+        {"role": "assistant", "toolCalls": [call]},
+        {"role": "tool", "toolCallId": "c1", "content": "sunny"},
+    ]
+    assert post(server, messages=messages, **fields).status_code == 200
+    assert openai.requests[0] == {
+        "model": "gpt-5.1",
+        "max_tokens": 5,
+        "top_p": 0.5,
+        "stop": "x",
+        "parallel_tool_calls": False,
+        "response_format": format_,
+        "logit_bias": {"5": 1},
+        "tools": [WEATHER],
+        "tool_choice": "none",
+        "messages": [
+            user("Hi"),
+            {"role": "assistant", "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "c1", "content": "sunny"},
+        ],
+    }
+
+
+def test_a_tool_chosen_by_name_is_the_only_one(
+    server: PmockServer, openai: OpenAIServer
+) -> None:
+    choice = {"type": "function", "function": {"name": "get_weather"}}
+    answer = post(server, tools=[SING, WEATHER], toolChoice=choice).json()["data"]
+    (call,) = answer["choices"][0]["message"]["toolCalls"]
+    assert call["function"]["name"] == "get_weather"
+    assert openai.requests[0]["tools"] == [WEATHER]
+    assert openai.requests[0]["tool_choice"] == "required"
+
+
+def test_another_model_and_no_key(openai: OpenAIServer) -> None:
+    with PmockServer(upstream=openai.url + "/", upstream_model="qwen") as server:
+        answer = post(server)
+        streamed = events_of(post(server, stream=True).text)
+    assert {request["model"] for request in openai.requests} == {"qwen"}
+    assert answer.json()["data"]["model"] == "gpt-5.1"
+    assert {e["data"]["model"] for e in streamed[:-1]} == {"gpt-5.1"}
+
+
+def test_script_and_faults_come_first(
+    server: PmockServer, openai: OpenAIServer
+) -> None:
+    server.script("scripted")
+    server.fail(status=503)
+    assert post(server).status_code == 503
+    assert text_of(post(server)) == "scripted"
+    assert not openai.requests
+    assert text_of(post(server)) == "You said: Hello"
+    assert len(openai.requests) == 1
+
+
+def test_the_front_stays_strict(server: PmockServer, openai: OpenAIServer) -> None:
+    assert post(server, max_tokens=5).status_code == 400
+    server.clock_offset = 3600
+    assert post(server).status_code == 401
+    assert not openai.requests
+
+
+# --- What is answered ----------------------------------------------------------------
+
+
+def test_a_whole_answer(server: PmockServer) -> None:
+    fields = {"logprobs": True, "topLogprobs": 1, "model": "gpt-5.1-thinking"}
+    response = post(server, **fields)
+    answer = response.json()
+    assert list(answer) == ["code", "message", "data", "traceId"]
+    assert (answer["code"], answer["traceId"]) == (200, "req-1")
+    data = answer["data"]
+    (choice,) = data["choices"]
+    assert choice["message"] == {
+        "role": "assistant",
+        "content": "You said: Hello",
+        "reasoningContent": "The user said 1 words. I follow my rules.",
+    }
+    assert choice["finishReason"] == "stop"
+    assert choice["logprobs"]["content"][0]["topLogprobs"][0]["token"] == "You"
+    assert data["usage"]["promptTokensDetails"] == {"cachedTokens": 2}
+    assert data["usage"]["completionTokensDetails"]["reasoningTokens"] > 0
+    assert "systemFingerprint" not in data
+    assert (server.requests[0].status, server.requests[0].code) == (200, 200)
+
+
+@pytest.mark.parametrize("model", ["gpt-thinking", "qwen-thinking"])
+def test_a_stream_event_by_event(server: PmockServer, model: str) -> None:
+    told = "two\u2028lines \u0085 and 你好"
+    response = post(server, stream=True, model=model, messages=[user(told)])
+    assert response.headers["content-type"].startswith("text/event-stream")
+    *chunks, done = events_of(response.text)
+    assert done == "[DONE]"
+    assert {tuple(chunk) for chunk in chunks} == {("code", "data", "message")}
+    deltas = deltas_of(response.text)
+    assert streamed_text(response.text) == f"You said: {told}"
+    assert "".join(d.get("reasoningContent", "") for d in deltas).startswith("The user")
+    with_usage = [chunk for chunk in chunks if "usage" in chunk["data"]]
+    assert with_usage == [chunks[-1]]
+    assert chunks[-1]["data"]["usage"]["promptTokens"] == 7
+    assert chunks[-1]["data"]["choices"] == [
+        {"index": 0, "delta": {}, "finishReason": "stop"}
+    ]
+    assert "null" not in response.text
+
+
+def test_events_come_while_the_upstream_waits(
+    server: PmockServer, openai: OpenAIServer
+) -> None:
+    openai.answer = answering(chunk({"content": "first"}), 60.0)
+    with open_stream(server) as response:
+        received = next(response.iter_text())
+    assert streamed_text(received) == "first"
+    wait_until(lambda: openai.left == 1)
+
+
+@pytest.mark.parametrize("newline", [b"\n", b"\r\n", b"\r"])
+def test_any_line_ends_and_any_cuts(
+    server: PmockServer, openai: OpenAIServer, newline: bytes
+) -> None:
+    texts = [chunk({"content": "a\u2028"}), chunk({"content": "你"}), chunk({}, "stop")]
+    lines = b"".join(
+        b"event: x\n: comment\ndata:" + text.encode() + b"\n\n" for text in texts
+    )
+    sent = (b"\xef\xbb\xbf\n\n" + lines + b"data: [DONE]\n\n").replace(b"\n", newline)
+    openai.answer = answering(*(sent[i : i + 1] for i in range(len(sent))))
+    content = post(server, stream=True).text
+    assert streamed_text(content) == "a\u2028你"
+    assert content.endswith("data: [DONE]\n\n")
+
+
+def test_usage_beside_text_and_beside_the_finish(
+    server: PmockServer, openai: OpenAIServer
+) -> None:
+    openai.answer = answering(
+        chunk({"content": "a"}, usage={"total_tokens": 1}),
+        chunk({"content": "b"}, "length", usage={"total_tokens": 2}),
+        "[DONE]",
+    )
+    first, last, done = events_of(post(server, stream=True).text)
+    assert "usage" not in first["data"]
+    assert last["data"]["usage"] == {"totalTokens": 2}
+    assert last["data"]["choices"][0]["delta"] == {"content": "b"}
+    assert done == "[DONE]"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_extra_fields_of_tool_calls_go_through(
+    server: PmockServer, *, stream: bool
+) -> None:
+    messages = [user("weather in Rome")]
+    response = post(server, messages=messages, tools=[WEATHER], stream=stream)
+    if stream:
+        calls = [
+            d["toolCalls"][0] for d in deltas_of(response.text) if "toolCalls" in d
+        ]
+        assert calls[0]["index"] == 0
+    else:
+        calls = response.json()["data"]["choices"][0]["message"]["toolCalls"]
+    assert calls[0]["extra_content"] == {"google": {"thought_signature": "c2ln"}}
+    assert calls[0]["id"] == "call_openai_0"
+
+
+# --- What goes wrong -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'{"error": {"message": "slow down", "code": null}}', "upstream: slow down"),
+        (b'{"error": "slow down"}', "upstream: slow down"),
+        (b"slow down", "upstream: slow down"),
+        (b"", "upstream: "),
+    ],
+)
+def test_a_status_is_the_code_of_the_envelope(
+    server: PmockServer,
+    openai: OpenAIServer,
+    content: bytes,
+    message: str,
+    *,
+    stream: bool,
+) -> None:
+    openai.answer = answering(content)
+    openai.status, openai.content_type = 429, "application/json"
+    openai.headers = {"Retry-After": "7"}
+    response = post(server, stream=stream)
+    assert response.status_code == response.json()["code"] == 429
+    assert response.json()["message"] == message
+    assert response.headers["retry-after"] == "7"
+    assert (server.requests[0].status, server.requests[0].code) == (429, 429)
+
+
+def test_a_key_that_is_echoed_is_left_out(openai: OpenAIServer) -> None:
+    with PmockServer(upstream=openai.url, upstream_key="sk-other") as server:
+        response = post(server)
+    assert response.json()["code"] == 401
+    assert "sk-other" not in response.text
+
+
+@pytest.mark.parametrize(
+    ("pieces", "code"),
+    [
+        ([chunk({"content": "a"}), '{"error": {"message": "out", "code": 503}}'], 503),
+        ([chunk({"content": "a"}), '{"error": "out"}'], 502),
+        ([chunk({"content": "a"}), "no JSON"], 502),
+        ([chunk({"content": "a"}), "[]"], 502),
+    ],
+)
+def test_an_error_in_a_stream(
+    server: PmockServer, openai: OpenAIServer, pieces: list[Any], code: int
+) -> None:
+    openai.answer = answering(*pieces)
+    first, last = events_of(post(server, stream=True).text)
+    assert first["data"]["choices"][0]["delta"] == {"content": "a"}
+    assert (last["code"], last["data"]) == (code, None)
+    assert last["message"].startswith("upstream: ")
+    assert (server.requests[0].status, server.requests[0].code) == (200, code)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_that_is_no_json(
+    server: PmockServer, openai: OpenAIServer, *, stream: bool
+) -> None:
+    openai.answer, openai.content_type = answering(b"<html>"), "text/html"
+    response = post(server, stream=stream)
+    assert response.status_code == response.json()["code"] == 502
+
+
+def test_an_upstream_that_stops_early_has_no_end(
+    server: PmockServer, openai: OpenAIServer
+) -> None:
+    openai.answer = answering(chunk({"content": "a"}))
+    content = post(server, stream=True).text
+    assert "[DONE]" not in content
+    assert "finishReason" not in content
+
+
+def test_an_upstream_that_is_not_there() -> None:
+    with PmockServer(upstream="http://127.0.0.1:9/v1") as server:
+        response = post(server)
+    assert response.status_code == response.json()["code"] == 502
+    assert "ConnectError" in response.json()["message"]
+
+
+@pytest.mark.parametrize("given", ["upstream_model", "upstream_key", "record"])
+def test_settings_of_an_upstream_need_one(given: str) -> None:
+    fields: dict[str, Any] = {given: "x"}
+    with pytest.raises(ValueError, match="need an upstream"):
+        PmockServer(**fields)
+
+
+# --- Clients that leave, and many at once ---------------------------------------------
+
+
+def test_a_client_that_leaves_stops_a_whole_answer(
+    server: PmockServer, openai: OpenAIServer
+) -> None:
+    openai.delay = 60
+    with pytest.raises(httpx.ReadTimeout):
+        post(server, timeout=0.2)
+    wait_until(lambda: openai.left == 1)
+    assert openai.active == 0
+
+
+def test_stopping_the_server_stops_the_upstream(openai: OpenAIServer) -> None:
+    openai.delay = 60
+    with (
+        PmockServer(upstream=openai.url) as server,
+        open_stream(server) as response,
+    ):
+        assert next(response.iter_text())
+        server.stop()
+    wait_until(lambda: openai.left == 1)
+
+
+async def test_a_hundred_streams_some_of_them_cancelled(
+    server: PmockServer, openai: OpenAIServer
+) -> None:
+    openai.delay = 0.01
+    model = model_of(server)
+
+    async def ask(number: int) -> str:
+        text = ""
+        async for piece in model.astream(f"Number {number}" + " and so on" * 20):
+            text += piece.text
+            if number % 4 == 0:
+                break
+        return text
+
+    async def cancelled(number: int) -> None:
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(ask(number), 0.2)
+
+    numbers = [*range(1, 101)]
+    texts = await asyncio.gather(
+        *(ask(number) for number in numbers),
+        *(cancelled(n) for n in range(201, 230, 2)),
+    )
+    for number, text in zip(numbers, texts, strict=False):
+        whole = f"You said: Number {number}" + " and so on" * 20
+        assert whole.startswith(text or "-") if number % 4 == 0 else text == whole
+    wait_until(lambda: openai.active == 0)
+    assert openai.left >= 25
+
+
+def test_an_agent_and_a_typed_answer(server: PmockServer) -> None:
+    model = model_of(server)
+    agent: Any = create_agent(model, [get_weather])
+    state = agent.invoke({"messages": [user("What is the weather in Rome?")]})
+    assert state["messages"][-1].text == "get_weather says: Sunny in Rome."
+    typed = model.with_structured_output(Person)
+    assert typed.invoke("Anna is 31 years old.") == Person(name="Anna", age=31)
+
+
+# --- pmock itself as the upstream -----------------------------------------------------
+
+
+@pytest.fixture
+def pmock() -> Iterator[PmockServer]:
+    with PmockServer(access_key="ak-example", secret_key="sk-example") as started:
+        yield started
+
+
+@pytest.fixture
+def front(pmock: PmockServer) -> Iterator[PmockServer]:
+    keys = ("ak-example", "sk-example")
+    with PmockServer(upstream=pmock.url, upstream_key=keys) as started:
+        yield started
+
+
+def test_requests_are_signed_anew_and_bodies_pass(
+    front: PmockServer, pmock: PmockServer
+) -> None:
+    pmock.script(Reply(text="a", tool_calls=[ToolCall("f")]), "b")
+    sent = body(temperature=0.5, stop=["x"])
+    answer = post(front, temperature=0.5, stop=["x"])
+    assert pmock.requests[0].body == sent
+    assert pmock.requests[0].headers[ACCESS_KEY_HEADER] == "ak-example"
+    assert front.requests[0].headers[ACCESS_KEY_HEADER] == front.access_key
+    assert answer.json()["data"]["choices"][0]["message"]["toolCalls"]
+    assert post(front).json()["data"]["choices"][0]["message"]["content"] == "b"
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+def test_envelopes_pass_byte_for_byte(
+    front: PmockServer, pmock: PmockServer, newline: str
+) -> None:
+    events = [
+        ": hello\n\n",
+        'data:{"code":200, "data": {"choices": []}, "odd": "\u2028\u0085"}\n\n',
+        'id: 5\ndata: {"code":200,\ndata: "data":null}\n\n',
+        'data: {"code":429,"message":"no"}\n\n',
+    ]
+    raw = [event.replace("\n", newline).encode() for event in events]
+    pmock.script(Reply(raw=raw))
+    assert post(front, stream=True).content == b"".join(raw)
+    assert front.requests[0].code == 429
+    body_ = b'{"code": 200,  "data": {"choices": [] }}'
+    pmock.fail(body=body_)
+    answer = post(front)
+    assert answer.content == body_
+    assert (front.requests[1].status, front.requests[1].code) == (200, 200)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_errors_pass_as_they_are(
+    front: PmockServer, pmock: PmockServer, *, stream: bool
+) -> None:
+    pmock.fail(status=429, retry_after=3, message="slow")
+    answer = post(front, stream=stream)
+    assert answer.status_code == answer.json()["code"] == 429
+    assert answer.json()["message"] == "slow"
+    assert answer.headers["retry-after"] == "3"
+
+
+# --- A real model --------------------------------------------------------------------
+
+
+@pytest.mark.skipif(
+    not LLAMA_URL, reason="PMOCK_TEST_LLAMA_URL names no llama.cpp server"
+)
+def test_llama_cpp() -> None:
+    with PmockServer(upstream=LLAMA_URL) as server:
+        model = model_of(server, timeout=300)
+        assert model.invoke("Say hello.").text
+        chunks = [*model.stream("Count from 1 to 5.")]
+        assert len([piece for piece in chunks if piece.text]) > 1
+        assert chunks[-1].response_metadata or chunks[-2].response_metadata
+        called = model.bind_tools([get_weather], tool_choice="get_weather").invoke(
+            "What is the weather in Paris?"
+        )
+        assert called.tool_calls[0]["name"] == "get_weather"
+        person = model.with_structured_output(Person).invoke("Anna is 31 years old.")
+        assert isinstance(person, Person)
+        stream = model.stream("Write a very long story.")
+        next(stream)
+        stream.close()

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from langchain_pmock import PmockInvalidRequestError
 from langchain_pmock._request.content import content_part
-from langchain_pmock.testing import _messages as validator
+from langchain_pmock.testing import _body as validator
 
 PNG = base64.b64encode(b"\x89PNG").decode()
 PDF = base64.b64encode(b"%PDF-1.7").decode()

@@ -1,0 +1,93 @@
+"""Requests as they are on the wire, with nothing of the package but the signature."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from langchain_pmock.auth import ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER, sign
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from langchain_pmock.testing import PmockServer
+
+EVENT_STREAM = {"Accept": "text/event-stream"}
+
+
+def signed(server: PmockServer, *, at: float | None = None) -> dict[str, str]:
+    now = time.time() if at is None else at
+    return {
+        ACCESS_KEY_HEADER: server.access_key,
+        ACCESS_TOKEN_HEADER: sign(server.access_key, server.secret_key, now),
+    }
+
+
+def body(**fields: Any) -> dict[str, Any]:
+    hello = {"role": "user", "content": "Hello"}
+    return {"model": "gpt-5.1", "messages": [hello], **fields}
+
+
+def endpoint(server: PmockServer) -> str:
+    return f"{server.url}/ai/chat/completions"
+
+
+def post(server: PmockServer, *, timeout: float = 5, **fields: Any) -> httpx.Response:
+    headers = signed(server) | (EVENT_STREAM if fields.get("stream") else {})
+    return httpx.post(
+        endpoint(server), json=body(**fields), headers=headers, timeout=timeout
+    )
+
+
+def open_stream(
+    server: PmockServer, *, timeout: float = 5, **fields: Any
+) -> AbstractContextManager[httpx.Response]:
+    return httpx.stream(
+        "POST",
+        endpoint(server),
+        json=body(stream=True, **fields),
+        headers=signed(server) | EVENT_STREAM,
+        timeout=timeout,
+    )
+
+
+def read_until(error: type[Exception], response: httpx.Response) -> str:
+    received = ""
+    try:
+        for piece in response.iter_text():
+            received += piece
+    except error:
+        return received
+    pytest.fail(f"no {error.__name__}, but the end of the stream")
+
+
+def wait_until(happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 5
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def text_of(response: httpx.Response) -> str:
+    text: str = response.json()["data"]["choices"][0]["message"]["content"]
+    return text
+
+
+def events_of(content: str) -> list[Any]:
+    blocks = content.removesuffix("\n\n").split("\n\n")
+    data = [block.removeprefix("data: ") for block in blocks]
+    return [json.loads(item) if item != "[DONE]" else item for item in data]
+
+
+def deltas_of(content: str) -> list[dict[str, Any]]:
+    chunks = [e["data"] for e in events_of(content) if e != "[DONE]"]
+    return [chunk["choices"][0]["delta"] for chunk in chunks]
+
+
+def streamed_text(content: str) -> str:
+    return "".join(delta.get("content", "") for delta in deltas_of(content))

@@ -1,0 +1,312 @@
+"""Tapes: what an upstream answered once is answered again without it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+from langchain.agents import create_agent
+
+from langchain_pmock.auth import ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER
+from langchain_pmock.testing import PmockServer, Reply
+from tests.integration.on_the_wire import (
+    deltas_of,
+    events_of,
+    open_stream,
+    post,
+    signed,
+    text_of,
+    wait_until,
+)
+from tests.integration.openai_server import KEY, OpenAIServer
+from tests.integration.test_upstream import Person, get_weather, model_of, user
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def openai() -> Iterator[OpenAIServer]:
+    with OpenAIServer() as server:
+        yield server
+
+
+@pytest.fixture
+def tape(tmp_path: Path) -> Path:
+    return tmp_path / "tape.jsonl"
+
+
+def exchanges(tape: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in tape.read_text("utf-8").split("\n")[:-1]]
+
+
+def conversation(server: PmockServer) -> list[Any]:
+    """An agent with a tool, two streams and a typed answer."""
+    model = model_of(server)
+    agent: Any = create_agent(model, [get_weather])
+    state = agent.invoke({"messages": [user("What is the weather in Rome?")]})
+    return [
+        [(m.type, m.content) for m in state["messages"]],
+        [chunk.model_dump() for chunk in model.stream("Tell me \u2028 a story.")],
+        [chunk.model_dump() for chunk in model.stream("And \u0085 another.")],
+        model.with_structured_output(Person).invoke("Anna is 31 years old."),
+    ]
+
+
+class Wire:
+    """What a server sends, byte for byte, for the same requests."""
+
+    def __init__(self, bodies: list[dict[str, Any]]) -> None:
+        self.bodies = bodies
+
+    def of(self, server: PmockServer) -> list[tuple[int, str, bytes]]:
+        answers = []
+        for body in self.bodies:
+            accept = "text/event-stream" if body.get("stream") else "*/*"
+            answer = httpx.post(
+                f"{server.url}/ai/chat/completions",
+                json=body,
+                headers={**signed(server), "Accept": accept},
+            )
+            kind = answer.headers["content-type"]
+            answers.append((answer.status_code, kind, answer.content))
+        return answers
+
+
+def test_an_agent_streams_and_a_typed_answer(openai: OpenAIServer, tape: Path) -> None:
+    with PmockServer(upstream=openai.url, upstream_key=KEY, record=tape) as server:
+        recorded = conversation(server)
+        wire = Wire([request.body for request in server.requests])
+    with PmockServer(upstream=openai.url, record=tape.with_name("2")) as server:
+        on_the_wire = wire.of(server)
+    asked = len(openai.requests)
+
+    with PmockServer(replay=tape) as server:
+        began = time.monotonic()
+        replayed = conversation(server)
+        assert time.monotonic() - began < 1
+        server.reset()
+        assert wire.of(server) == on_the_wire
+    assert len(openai.requests) == asked
+    assert replayed[0] == recorded[0]
+    assert replayed[3] == recorded[3] == Person(name="Anna", age=31)
+    ids = ("id", "lc_run_id")
+    for one, other in zip(recorded[1:3], replayed[1:3], strict=True):
+        assert [{**c, **dict.fromkeys(ids)} for c in one] == [
+            {**c, **dict.fromkeys(ids)} for c in other
+        ]
+    text = tape.read_text("utf-8")
+    for secret in (KEY, server.secret_key, ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER):
+        assert secret not in text
+
+
+def test_pmock_itself_is_recorded_byte_for_byte(tape: Path) -> None:
+    odd = [b": ping\n\n", b'data:{"code":200,"x":"\xff\xe2\x80\xa8"}\r\n\r\n', b"tail"]
+    keys = ("ak-example", "sk-example")
+    with (
+        PmockServer(access_key=keys[0], secret_key=keys[1]) as pmock,
+        PmockServer(upstream=pmock.url, upstream_key=keys, record=tape) as server,
+    ):
+        pmock.script(Reply(raw=odd))
+        live = post(server, stream=True).content
+        assert live == b"".join(odd)
+        pmock.fail(status=429)
+        refused = post(server)
+        whole = post(server).content
+    with PmockServer(replay=tape) as server:
+        with open_stream(server) as response:
+            assert b"".join(response.iter_raw()) == live
+        again = post(server)
+        assert (again.status_code, again.content) == (429, refused.content)
+        assert post(server).content == whole
+        assert [request.code for request in server.requests] == [200, 429, 200]
+    assert len(exchanges(tape)[0]["events"]) == 3
+    for key in keys:
+        assert key not in tape.read_text("utf-8", "surrogateescape")
+
+
+def test_events_come_one_by_one(openai: OpenAIServer, tape: Path) -> None:
+    with PmockServer(upstream=openai.url, record=tape) as server:
+        whole = events_of(post(server, stream=True).text)
+    with PmockServer(replay=tape, delay=0.05) as server:
+        began = time.monotonic()
+        assert events_of(post(server, stream=True).text) == whole
+        assert time.monotonic() - began >= 0.05 * (len(whole) - 1)
+
+
+def test_equal_requests_in_their_order_and_no_more(tape: Path) -> None:
+    keys = ("ak-example", "sk-example")
+    with (
+        PmockServer(access_key=keys[0], secret_key=keys[1]) as pmock,
+        PmockServer(upstream=pmock.url, upstream_key=keys, record=tape) as server,
+    ):
+        pmock.script("one", "two")
+        assert [text_of(post(server)) for _ in range(2)] == ["one", "two"]
+    with PmockServer(replay=tape) as server:
+        assert [text_of(post(server)) for _ in range(2)] == ["one", "two"]
+        refused = post(server)
+        assert refused.status_code == refused.json()["code"] == 400
+        assert (
+            "has this request 2 times, and all are played" in refused.json()["message"]
+        )
+        server.reset()
+        assert text_of(post(server)) == "one"
+
+
+def call(call_id: str) -> dict[str, Any]:
+    function = {"name": "f", "arguments": "{}"}
+    return {"id": call_id, "type": "function", "function": function}
+
+
+def history(*ids: str, answered: str) -> list[dict[str, Any]]:
+    return [
+        user("Hi"),
+        {"role": "assistant", "toolCalls": [call(i) for i in ids]},
+        {"role": "tool", "toolCallId": answered, "content": "x"},
+    ]
+
+
+def test_ids_of_tool_calls_are_matched_by_their_number(
+    openai: OpenAIServer, tape: Path
+) -> None:
+    with PmockServer(upstream=openai.url, record=tape) as server:
+        post(server, messages=history("a", "b", answered="b"))
+    with PmockServer(replay=tape) as server:
+        other = post(server, messages=history("b", "a", answered="b"))
+        assert other.status_code == 400
+        assert "messages[2].toolCallId" in other.json()["message"]
+        same = post(server, messages=history("x", "y", answered="y"))
+        assert text_of(same) == "f says: x"
+
+
+def test_what_is_nearest_is_said(openai: OpenAIServer, tape: Path) -> None:
+    with PmockServer(upstream=openai.url, record=tape) as server:
+        post(server, messages=[user("The weather in Rome?")], temperature=0)
+        post(server, messages=[user("Tell me a joke."), user("Now.")], n=2)
+    with PmockServer(replay=tape) as server:
+        refused = post(server, messages=[user("The weather in Oslo?")], temperature=0)
+        message = refused.json()["message"]
+        assert refused.status_code == 400
+        assert message == (
+            f"the tape {tape} does not have this request; nearest is line 1: "
+            'messages[0].content is "The weather in Oslo?", not "The weather in Rome?"'
+        )
+        other = [user("Tell me a joke."), user("Now.")]
+        assert (
+            "line 2: n is left out, not 2"
+            in post(server, messages=other).json()["message"]
+        )
+
+
+def test_script_and_faults_come_before_the_tape(
+    openai: OpenAIServer, tape: Path
+) -> None:
+    with PmockServer(upstream=openai.url, record=tape) as server:
+        post(server)
+    with PmockServer(replay=tape) as server:
+        server.script("scripted")
+        server.fail(status=503)
+        assert post(server).status_code == 503
+        assert text_of(post(server)) == "scripted"
+        assert text_of(post(server)) == "You said: Hello"
+
+
+def test_what_is_not_on_the_tape_is_asked_for_and_added(
+    openai: OpenAIServer, tape: Path
+) -> None:
+    with PmockServer(upstream=openai.url, record=tape) as server:
+        post(server)
+    for _ in range(2):
+        with PmockServer(upstream=openai.url, record=tape, replay=tape) as server:
+            post(server)
+            post(server, messages=[user("New")])
+    assert len(openai.requests) == 2
+    assert len(exchanges(tape)) == 2
+    with PmockServer(upstream=openai.url, record=tape) as server:
+        post(server)
+    assert len(exchanges(tape)) == 1
+
+
+def test_a_stream_is_kept_once_it_is_done(openai: OpenAIServer, tape: Path) -> None:
+    with PmockServer(upstream=openai.url, record=tape) as server:
+        for text in ("left before its end", "read to its end"):
+            openai.delay = 60 if text.startswith("left") else 0
+            with open_stream(server, messages=[user(text)]) as response:
+                for piece in response.iter_text():
+                    if text.startswith("left") or "[DONE]" in piece:
+                        break
+        wait_until(lambda: openai.left == 1)
+    (kept,) = exchanges(tape)
+    assert kept["request"]["messages"] == [user("read to its end")]
+    assert kept["events"][-1] == "data: [DONE]\n\n"
+
+
+def test_a_text_that_says_done_is_not_the_end(openai: OpenAIServer, tape: Path) -> None:
+    with PmockServer(upstream=openai.url, record=tape) as server:
+        content = post(server, stream=True, messages=[user("say data: [DONE]")]).text
+    with PmockServer(replay=tape) as server:
+        again = post(server, stream=True, messages=[user("say data: [DONE]")]).text
+    assert content == again
+    assert "".join(d.get("content", "") for d in deltas_of(again)).endswith("[DONE]")
+
+
+@pytest.mark.parametrize("line", ["no JSON", "[]", "{}", '{"request": {}}', "5"])
+def test_a_file_that_is_no_tape(tape: Path, line: str) -> None:
+    tape.write_text(line + "\n")
+    with pytest.raises(ValueError, match="line 1: this is not a tape"):
+        PmockServer(replay=tape)
+
+
+def test_a_tape_that_is_not_there_or_empty(tape: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        PmockServer(replay=tape)
+    tape.touch()
+    with PmockServer(replay=tape) as server:
+        assert "is empty" in post(server).json()["message"]
+
+
+def test_the_command_line_records_and_replays(openai: OpenAIServer, tape: Path) -> None:
+    keys = ["--access-key", "ak-example", "--secret-key", "sk-example"]
+    for options in (
+        ["--upstream", openai.url, "--upstream-key", KEY, "--record", str(tape)],
+        ["--replay", str(tape)],
+    ):
+        command = [sys.executable, "-m", "langchain_pmock.testing", *keys, *options]
+        with subprocess.Popen(  # noqa: S603 - our own command
+            command, stdout=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout is not None
+            url = [process.stdout.readline() for _ in range(3)][2].split("=")[1].strip()
+            server = PmockServer(access_key="ak-example", secret_key="sk-example")
+            answer = httpx.post(
+                f"{url}/ai/chat/completions",
+                json={"model": "gpt-5.1", "messages": [user("Hi")]},
+                headers=signed(server),
+            )
+            process.terminate()
+        assert text_of(answer) == "You said: Hi"
+    assert len(openai.requests) == 1
+
+
+def test_the_command_line_says_what_is_wrong(tape: Path) -> None:
+    tape.write_text("no JSON\n")
+    for options, problem in (
+        (["--replay", str(tape)], "line 1: this is not a tape"),
+        (["--replay", str(tape) + "x"], f"cannot read {tape}x: No such file"),
+        (["--record", str(tape)], "need an upstream"),
+        (["--upstream", "http://x", "--upstream-key", "a", "b", "c"], "takes one key"),
+    ):
+        done = subprocess.run(  # noqa: S603 - our own command
+            [sys.executable, "-m", "langchain_pmock.testing", *options],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 2
+        assert problem in done.stderr
