@@ -26,34 +26,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from pydantic_core import ErrorDetails
+    from typing_extensions import LiteralString
 
 _INT32 = 2**31
 _LONGEST_VALUE = 80
 _MOST_CHOICES = 128  # OpenAI's limit
 _DATA_URL = re.compile(r"data:[\w.+-]+/[\w.+-]+(?:;[\w.=+-]+)*?;base64,(.*)", re.DOTALL)
 
-# Where pydantic's message speaks of Python and not of JSON.
-_PROBLEMS = {
-    "model_type": "{path} should be an object",
-    "model_attributes_type": "{path} should be an object",
-    "dict_type": "{path} should be an object",
-    "string_too_short": "{path} should not be empty",
-    "too_short": "{path} should not be empty",
-    "missing": "{path} is missing",
-    "extra_forbidden": "{path} is not a known field",
-    "union_tag_not_found": "{path} has no {discriminator}",
-    "union_tag_invalid": "{path}.{discriminator} should be one of {expected_tags}",
-}
-
 
 class InvalidBodyError(ValueError):
     """The body breaks the contract; the text names the field and what is allowed."""
 
 
-def _must(check: Callable[[Any], bool], problem: str) -> AfterValidator:
+def _must(check: Callable[[Any], bool], problem: LiteralString) -> AfterValidator:
     def validate(value: Any) -> Any:
         if not check(value):
-            raise PydanticCustomError("contract", problem)  # type: ignore[arg-type]  # not a literal
+            kind = "contract"
+            raise PydanticCustomError(kind, problem)
         return value
 
     return AfterValidator(validate)
@@ -90,20 +79,26 @@ def _is_object_schema(schema: dict[str, Any]) -> bool:
     )
 
 
-_DATA = "data:<media type>;base64,<data>"
 # No Field here: before pydantic 2.8 the fields of one alias shared their defaults.
 Text = Annotated[str, StringConstraints(min_length=1)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
 Count = Annotated[int, Field(ge=1, lt=_INT32)]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
-Base64 = Annotated[str, _must(_is_base64, "should be valid base64 and not empty")]
-DataUrl = Annotated[str, _must(_is_data_url, f"should look like {_DATA}")]
-Url = Annotated[str, _must(_is_url, f"should look like https://... or {_DATA}")]
-Parameters = Annotated[
-    dict[str, Any], _must(_is_object_schema, "should be a JSON schema of an object")
+Base64 = Annotated[str, _must(_is_base64, "Should be valid base64 and not empty")]
+DataUrl = Annotated[
+    str, _must(_is_data_url, "Should look like data:<media type>;base64,<data>")
 ]
-Arguments = Annotated[str, _must(_is_object, "should be the JSON text of an object")]
-OtherType = Annotated[Text, _must(lambda kind: kind != "function", "has no function")]
+Url = Annotated[
+    str,
+    _must(_is_url, "Should look like https://... or data:<media type>;base64,<data>"),
+]
+Parameters = Annotated[
+    dict[str, Any], _must(_is_object_schema, "Should be a JSON schema of an object")
+]
+Arguments = Annotated[str, _must(_is_object, "Should be the JSON text of an object")]
+OtherType = Annotated[
+    Text, _must(lambda kind: kind != "function", "Should not be function")
+]
 
 
 class Strict(BaseModel):
@@ -153,8 +148,8 @@ class File(Strict):
     @model_validator(mode="after")
     def _has_one_source(self) -> File:
         if bool(self.file_data) == bool(self.file_id):
-            message = "should have either file_data or file_id"
-            raise PydanticCustomError("file", message)  # noqa: EM101 - an error's type
+            kind, message = "file", "Should have either file_data or file_id"
+            raise PydanticCustomError(kind, message)
         return self
 
 
@@ -225,8 +220,8 @@ class AssistantMessage(Message):
     @model_validator(mode="after")
     def _says_something(self) -> AssistantMessage:
         if not self.model_fields_set & {"content", "tool_calls", "refusal"}:
-            message = "should have content, toolCalls or refusal"
-            raise PydanticCustomError("assistant", message)  # noqa: EM101 - as above
+            kind, message = "assistant", "Should have content, toolCalls or refusal"
+            raise PydanticCustomError(kind, message)
         return self
 
 
@@ -392,7 +387,7 @@ def _problems_across(body: Body, *, allow_reasoning: bool) -> Iterator[str]:
         if isinstance(message, AssistantMessage):
             called |= {call.id for call in message.tool_calls}
             if message.reasoning_content and not allow_reasoning:
-                yield f"messages[{index}].reasoningContent is not a known field"
+                yield f"messages[{index}].reasoningContent: Not a documented field"
         elif isinstance(message, ToolMessage) and message.tool_call_id not in called:
             yield (
                 f"messages[{index}].toolCallId is {message.tool_call_id!r}, but no "
@@ -413,18 +408,12 @@ def _problems_across(body: Body, *, allow_reasoning: bool) -> Iterator[str]:
 
 
 def _explain(error: ErrorDetails, body: Any) -> str:
-    path = _path(error["loc"], body)
-    context = {"path": path or "the body", **error.get("ctx", {})}
-    context["discriminator"] = str(context.get("discriminator")).strip("'")
-    plain = error["msg"].removeprefix("Input ").removeprefix("String ")
-    problem = _PROBLEMS.get(error["type"])
-    text = problem.format(**context) if problem else f"{context['path']} {plain}"
+    text = f"{_path(error['loc'], body) or 'the body'}: {error['msg']}"
     if error["type"] in {"missing", "extra_forbidden"}:
         return text
     value = to_json(error["input"], fallback=repr).decode()
-    if len(value) > _LONGEST_VALUE:
-        value = value[:_LONGEST_VALUE] + "…"
-    return f"{text}; it is {value}"
+    shown = value if len(value) <= _LONGEST_VALUE else value[:_LONGEST_VALUE] + "…"
+    return f"{text}; it is {shown}"
 
 
 def _path(loc: tuple[int | str, ...], value: Any) -> str:

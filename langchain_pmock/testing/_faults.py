@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from langchain_pmock.testing._wire import (
-    Response,
     Abort,
     Pause,
+    Response,
     Step,
     envelope,
     event,
@@ -27,42 +27,47 @@ _BAD_GATEWAY = 502
 
 
 def spoil(
-    right: Response, fault: Fault, *, is_stream: bool, newline: str, trace_id: str
+    right: Response,
+    fault: Fault,
+    is_stream: bool,  # noqa: FBT001 - with the others it is plain
+    newline: str,
+    trace_id: str,
 ) -> Response:
-    """Make the answer of a request that meets a fault.
-
-    Args:
-        right: What would have been answered.
-        fault: What goes wrong.
-        is_stream: Whether each step of the right answer is an event.
-        newline: What ends a line of a stream.
-        trace_id: The id of the request.
-
-    Returns:
-        Another answer.
-    """
-    answer = _replaced(right, fault, is_stream=is_stream, trace_id=trace_id)
-    if answer is right:
+    """What becomes of the right answer to a request that meets a fault."""
+    response = _replaced(right, fault, trace_id, is_stream=is_stream)
+    if response is right:
         fault = _before_done(fault, right.steps)
         steps = right.steps
         if is_stream:
             steps = _with_bad_event(steps, fault, newline, trace_id)
         steps = _broken_off(steps, fault, is_stream=is_stream)
         code = right.code if fault.code is None else fault.code
-        answer = replace(right, steps=steps, code=code)
+        response = replace(right, steps=steps, code=code)
     if fault.stall:
-        answer.steps = _stalled(answer.steps, fault)
+        pause = Pause(fault.stall)
+        # Empty bytes send the status and the headers.
+        early = [] if fault.after is None else [b"", *response.steps[: fault.after]]
+        response.steps = [*early, pause, *response.steps[fault.after or 0 :]]
     if fault.byte_by_byte:
-        answer.steps = _one_by_one(answer.steps)
+        response.steps = [piece for step in response.steps for piece in _bytes_of(step)]
     if fault.retry_after is not None:
         after = fault.retry_after
-        text = after if isinstance(after, str) else _decimal(after)
-        answer.headers = {**answer.headers, "Retry-After": text}
-    return answer
+        # A number in `Retry-After` cannot have an exponent.
+        text = (
+            after if isinstance(after, str) else f"{after:.6f}".rstrip("0").rstrip(".")
+        )
+        response.headers = {**response.headers, "Retry-After": text}
+    return response
+
+
+def _bytes_of(step: Step) -> list[Step]:
+    if not isinstance(step, bytes) or not step:
+        return [step]
+    return [step[i : i + 1] for i in range(len(step))]
 
 
 def _replaced(
-    right: Response, fault: Fault, *, is_stream: bool, trace_id: str
+    right: Response, fault: Fault, trace_id: str, *, is_stream: bool
 ) -> Response:
     """A response of another kind; or the right one, if this fault leaves its kind."""
     if fault.html:
@@ -120,26 +125,3 @@ def _broken_off(steps: list[Step], fault: Fault, *, is_stream: bool) -> list[Ste
     body = b"".join(step for step in steps if isinstance(step, bytes))
     # Two writes, so that the length is not told at the start.
     return [body[: len(body) // 2], Abort(reset=reset)]
-
-
-def _stalled(steps: list[Step], fault: Fault) -> list[Step]:
-    pause = Pause(fault.stall)
-    if fault.after is None:
-        return [pause, *steps]
-    # Empty bytes send the status and the headers.
-    return [b"", *steps[: fault.after], pause, *steps[fault.after :]]
-
-
-def _one_by_one(steps: list[Step]) -> list[Step]:
-    single: list[Step] = []
-    for step in steps:
-        if isinstance(step, bytes) and step:
-            single += [step[i : i + 1] for i in range(len(step))]
-        else:
-            single.append(step)
-    return single
-
-
-def _decimal(seconds: float) -> str:
-    """Write seconds without an exponent, which a `Retry-After` cannot have."""
-    return f"{seconds:.6f}".rstrip("0").rstrip(".")

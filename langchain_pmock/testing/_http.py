@@ -7,6 +7,7 @@ import contextlib
 import socket
 import struct
 import threading
+from http.client import responses
 from typing import TYPE_CHECKING, Any
 
 import h11
@@ -17,7 +18,7 @@ from langchain_pmock.testing._wire import Abort, Pause
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from langchain_pmock.testing._wire import Response, Step
+    from langchain_pmock.testing._wire import Response
 
     Respond = Callable[["Request"], Awaitable[Response]]
     Refuse = Callable[[int, str], Response]
@@ -120,7 +121,7 @@ class _Connection:
 
     async def serve(self, respond: Respond, refuse: Refuse) -> None:
         """Answer request after request, until one side wants no more."""
-        while self._http.our_state is h11.IDLE:
+        while True:
             try:
                 request = await self._receive()
             except h11.RemoteProtocolError as error:
@@ -185,40 +186,39 @@ class _Connection:
         head = h11.Response(
             status_code=response.status,
             headers=[*headers.items()],
+            reason=responses.get(response.status, ""),
         )
         try:
             for step in response.steps:
-                head = await self._do(step, head, method)
+                if isinstance(step, Pause):
+                    await asyncio.sleep(step.seconds)
+                elif isinstance(step, Abort):
+                    self._abort(step)
+                    # Nobody reads what comes now: wait to be cancelled.
+                    await asyncio.Event().wait()
+                else:
+                    await self._write(step, head, method)
         except asyncio.CancelledError:
-            if head is not None:
+            if self._http.our_state is h11.SEND_RESPONSE:
                 response.give_back()
             raise
         if response.live is not None:
             async with contextlib.aclosing(response.live) as live:
                 async for data in live:
-                    head = await self._do(data, head, method)
-        end = self._http.send(head) or b"" if head is not None else b""
-        self._writer.write(end + (self._http.send(h11.EndOfMessage()) or b""))
+                    await self._write(data, head, method)
+        await self._write(b"", head, method)
+        self._writer.write(self._http.send(h11.EndOfMessage()) or b"")
         await self._writer.drain()
 
-    async def _do(
-        self, step: Step, head: h11.Response | None, method: str
-    ) -> h11.Response | None:
-        """Take a step; returns the head if it is still to be sent."""
-        if isinstance(step, Pause):
-            await asyncio.sleep(step.seconds)
-            return head
-        if isinstance(step, Abort):
-            self._abort(step)
-            # Nobody reads what comes now: wait to be cancelled.
-            await asyncio.Event().wait()
-        start = self._http.send(head) or b"" if head is not None else b""
-        if step and method != "HEAD":
-            start += self._http.send(h11.Data(data=step)) or b""
-        self._writer.write(start)
+    async def _write(self, data: bytes, head: h11.Response, method: str) -> None:
+        sent = b""
+        if self._http.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
+            sent = self._http.send(head) or b""
+        if data and method != "HEAD":
+            sent += self._http.send(h11.Data(data=data)) or b""
+        self._writer.write(sent)
         await self._writer.drain()
         await asyncio.sleep(0)  # the other connections have their turn
-        return None
 
     def _abort(self, how: Abort) -> None:
         if not how.reset:

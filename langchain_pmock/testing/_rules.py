@@ -11,6 +11,7 @@ text, in their order, and else with defaults.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import re
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_pmock.testing._body import (
     AssistantMessage,
+    InvalidBodyError,
     NamedToolChoice,
     SchemaFormat,
     ToolMessage,
@@ -33,12 +35,12 @@ CJK = "぀-ヿ㐀-䶿一-鿿가-힯"  # characters of scripts that put no space 
 
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _PAIR = re.compile(rf"(?=([{CJK}]{{2}}))")
-_COMMON = set(
-    "a about all an and any are call can for from function get give has have her his "
-    "how input integer into it its list make my no not number of on one or our out "
-    "output result return run set she he string tell text that the their them then "
-    "there they this to tool use used user using value was we what when where which "
-    "who why will with yes you your hello hi please".split()
+_COMMON = re.compile(  # words that do not tell what a text is about
+    r"about|all|and|any|are|call|can|for|from|function|get|give|has|have|hello|her|his"
+    r"|how|input|integer|into|it|its|list|make|my|not|number|of|one|our|out|output"
+    r"|please|result|return|run|set|she|string|tell|text|that|the|their|them|then"
+    r"|there|they|this|tool|use|used|user|using|value|was|we|what|when|where|which"
+    r"|who|why|will|with|yes|you|your|[a-z]{1,2}"
 )
 _QUOTED = re.compile(rf"(?<![^\W{CJK}])'([^'\n]+)'(?![^\W{CJK}])|\"([^\"\n]+)\"")
 _NUMBER = re.compile(r"(?<![A-Za-z_\d.-])-?\d{1,15}(?:\.\d+)?(?![A-Za-z_\d]|[.-]\d)")
@@ -59,6 +61,7 @@ _SAMPLES = {
 }
 # A string of such a name takes all that was said, not a phrase of it.
 _WHOLE_TEXT = {"content", "message", "prompt", "query", "question", "text"}
+_LONGEST = 1000  # items of an array, and characters that pad a string
 _KINDS = {"image_url": "image", "input_audio": "audio clip", "file": "file"}
 
 
@@ -138,7 +141,7 @@ def _about(functions: list[Function], said: str) -> list[Function]:
     """
     if named := [f for f in functions if re.search(rf"(?<!\w){f.name}(?!\w)", said)]:
         return named
-    spoken = words(said) - _COMMON
+    spoken = {word for word in words(said) if not _COMMON.fullmatch(word)}
     best: list[tuple[Function, set[str]]] = []
     for function in functions:
         mine = words(function.name) & spoken
@@ -213,11 +216,23 @@ def fill(schema: dict[str, Any], text: str) -> Any:
 
     Returns:
         The value. An object that needs itself, without end, is empty.
+
+    Raises:
+        InvalidBodyError: It is no schema.
     """
     try:
         return _Filler(schema, text).fill(schema, "")
     except RecursionError:
         return {}
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        TypeError,
+        ValueError,
+    ) as error:
+        message = f"this JSON schema cannot be filled: {error}"
+        raise InvalidBodyError(message) from error
 
 
 class _Filler:
@@ -227,10 +242,10 @@ class _Filler:
         plain = _QUOTED.sub(" ", text)
         self.numbers = [_number(n) for n in _NUMBER.findall(plain)]
         names = ["".join(groups) for groups in _NAMES.findall(plain)]
-        names = [n for n in names if n.split()[0].lower() not in _COMMON]
+        names = [n for n in names if not _COMMON.fullmatch(n.split()[0].lower())]
         self.phrases = _quoted(text) or names or _TOPIC.findall(plain)
 
-    def fill(self, schema: Any, key: str) -> Any:
+    def fill(self, schema: Any, key: str) -> Any:  # noqa: PLR0911 - one for each kind
         """Make a value.
 
         Raises:
@@ -243,13 +258,13 @@ class _Filler:
             return schema["const"]
         if "enum" in schema:
             return next(filter(self.mentions, schema["enum"]), schema["enum"][0])
-        for union in schema.keys() & {"anyOf", "oneOf"}:
-            return self.first_of(schema, schema[union], key)
+        if branches := schema.get("anyOf", schema.get("oneOf")):
+            return self.first_of(schema, branches, key)
         kind = schema.get("type")
         if isinstance(kind, list):
             kind = next((k for k in kind if k != "null"), "null")
         if kind == "object" or "properties" in schema:
-            return self.object(schema)
+            return self.fields(schema)
         if kind == "array":
             return self.array(schema, key)
         if kind in {"integer", "number"}:
@@ -276,22 +291,18 @@ class _Filler:
         limits = {k: v for k, v in schema.items() if k not in {"anyOf", "oneOf"}}
         branches = [branch for branch in branches if isinstance(branch, dict)]
         for branch in sorted(branches, key=lambda branch: branch == {"type": "null"}):
-            try:
+            with contextlib.suppress(RecursionError):
                 return self.fill({**limits, **branch}, key)
-            except RecursionError:
-                continue
         raise RecursionError(key)
 
-    def object(self, schema: dict[str, Any]) -> dict[str, Any]:
+    def fields(self, schema: dict[str, Any]) -> dict[str, Any]:
         properties = schema.get("properties", {})
         required = schema.get("required", [])
         made = {key: self.fill(properties.get(key), key) for key in required}
-        for key in properties.keys() - made.keys():
+        for key in [key for key in properties if key not in made]:
             if self.speaks_of(key, properties[key]):
-                try:
+                with contextlib.suppress(RecursionError):
                     made[key] = self.fill(properties[key], key)
-                except RecursionError:
-                    continue
         return {key: made[key] for key in {**properties, **made} if key in made}
 
     def speaks_of(self, key: str, schema: Any) -> bool:
@@ -305,16 +316,15 @@ class _Filler:
 
     def array(self, schema: dict[str, Any], key: str) -> list[Any]:
         made = [self.fill(item, key) for item in schema.get("prefixItems", [])]
-        items, least = schema.get("items", {}), schema.get("minItems", 0)
-        clues = {"string": self.phrases, "integer": self.numbers}
-        wanted = max(least, len(clues.get(items.get("type"), [])), 0 if made else 1)
-        while len(made) < min(wanted, schema.get("maxItems", wanted)):
-            try:
+        items, least = schema.get("items"), schema.get("minItems", 0)
+        kind = items.get("type") if isinstance(items, dict) else None
+        clues = {"string": self.phrases, "integer": self.numbers}.get(str(kind), [])
+        wanted = min(max(least, len(clues), 0 if made else 1), _LONGEST)
+        with contextlib.suppress(RecursionError):
+            while len(made) < min(wanted, schema.get("maxItems", wanted)):
                 made.append(self.fill(items, key))
-            except RecursionError:
-                if len(made) < least:
-                    raise
-                break
+        if len(made) < min(least, _LONGEST):
+            raise RecursionError(key)
         return made
 
     def number(self, schema: dict[str, Any], key: str, *, whole: bool) -> float:
@@ -340,24 +350,17 @@ class _Filler:
         if schema.get("format") in _SAMPLES:
             return _SAMPLES[schema["format"]]
         if "pattern" in schema:
-            options = (
-                *self.phrases,
-                *self.text.split(),
-                *_SAMPLES.values(),
-                "A",
-                "12345",
-            )
-            fitting = (
-                option for option in options if _matches(schema["pattern"], option)
-            )
+            samples = (*_SAMPLES.values(), "A", "12345")
+            options = (*self.phrases, *self.text.split(), *samples)
+            fitting = (o for o in options if _matches(schema["pattern"], o))
             return next(fitting, self.text)
         value = self.after(key)
         takes_all = key.lower() in _WHOLE_TEXT and not _QUOTED.search(self.text)
         if not value and self.phrases and not takes_all:
             value = self.phrases.pop(0)
         value = value or str(schema.get("default") or self.text.strip() or key)
-        longest = int(schema.get("maxLength", len(value)))
-        return value[:longest].ljust(int(schema.get("minLength", 0)), ".")
+        value = value[: schema.get("maxLength")]
+        return value.ljust(min(schema.get("minLength", 0), _LONGEST), ".")
 
     def after(self, key: str) -> str | None:
         """What follows the name of a property: "name: Anna", "age is 30", "age 30"."""
@@ -368,8 +371,7 @@ class _Filler:
         pattern = rf"(?i:\b{name}\b)(?:\s*[=:]\s*{verb})(?:{value})"
         match = re.search(pattern, self.text)
         found = next(filter(None, match.groups()), None) if match else None
-        if found in self.phrases:
-            self.phrases.remove(found)
+        self.phrases = [phrase for phrase in self.phrases if phrase != found]
         return found
 
 

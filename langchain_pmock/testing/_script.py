@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass as plain_dataclass
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 from pydantic.dataclasses import dataclass
 
-_STRICT = ConfigDict(strict=True)
+_STRICT = ConfigDict(strict=True, extra="forbid")
 
 
 def _has_body(status: int) -> int:
@@ -20,7 +20,16 @@ def _has_body(status: int) -> int:
     return status
 
 
-Json = Mapping[str, JsonValue]
+def _is_json(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    try:
+        json.dumps(value)
+    except (TypeError, RecursionError) as error:
+        message = f"this cannot be written as JSON: {error}"
+        raise ValueError(message) from None
+    return value
+
+
+Json = Annotated[Mapping[str, Any], AfterValidator(_is_json)]
 Status = Annotated[int, Field(ge=200, le=599), AfterValidator(_has_body)]
 Events = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]

@@ -8,6 +8,7 @@ import secrets
 import time
 from collections import Counter
 from email.utils import formatdate
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from langchain_pmock.auth import ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER, sign
@@ -49,10 +50,11 @@ if TYPE_CHECKING:
 _BASE_PATH = "/api"
 _CHAT_PATH = _BASE_PATH + "/ai/chat/completions"
 _BODIES_COUNTED = 10_000  # to number equal requests
-_MODELS = frozenset(
-    "gpt-5.1 gpt-5.1-all gpt-5.1-thinking gpt-5.1-thinking-all gpt-5.2 gemini-3-pro "
-    "gemini-2.5-pro gemini-2.5-flash gemini-3-flash claude-4.5".split()
-)
+_MODELS = {
+    *("gpt-5.1", "gpt-5.1-all", "gpt-5.1-thinking", "gpt-5.1-thinking-all", "gpt-5.2"),
+    *("gemini-3-pro", "gemini-3-flash", "gemini-2.5-pro", "gemini-2.5-flash"),
+    "claude-4.5",
+}
 
 
 class _RefusedError(Exception):
@@ -359,15 +361,11 @@ class PmockServer:
         try:
             self._authenticate(headers)
             body = self._read(request, content)
-            fault, reply, give_back = self._take(request)
-            response = None
-            if fault is None and reply is None:
-                response = await self._ask_others(request, content)
-            if response is None:
-                response = self._answer(body, seed, fault, reply)
-                response.give_back = give_back
+            response = await self._answer(request, content, body, seed)
         except _RefusedError as error:
             response = self._refuse(error.code, error.message, seed)
+        except InvalidBodyError as error:
+            response = self._refuse(400, str(error), seed)
         # A connection that is reset at once has no status.
         if response.live or any(isinstance(step, bytes) for step in response.steps):
             request.status, request.code = response.status, response.code
@@ -412,19 +410,45 @@ class PmockServer:
         if kind.partition(";")[0].strip().lower() != "application/json":
             message = "the header content-type should be application/json"
             raise _RefusedError(400, message)
-        try:
-            parsed = parse(content)
-            if isinstance(parsed, dict):
-                request.body = parsed
-            body = validate(parsed, allow_reasoning=self._allow_reasoning)
-        except InvalidBodyError as error:
-            raise _RefusedError(400, str(error)) from None
+        parsed = parse(content)
+        if isinstance(parsed, dict):
+            request.body = parsed
+        body = validate(parsed, allow_reasoning=self._allow_reasoning)
         if body.stream and EVENT_STREAM not in request.headers.get("accept", ""):
             message = f"a stream needs the header accept: {EVENT_STREAM}"
             raise _RefusedError(400, message)
         if self._documented_models_only and body.model not in _MODELS:
             raise _RefusedError(404, f"there is no model {body.model!r}")
         return body
+
+    async def _answer(
+        self, request: RecordedRequest, content: bytes, body: Body, seed: str
+    ) -> Response:
+        fault, reply, give_back = self._take(request)
+        if fault is None and reply is None:
+            if self._tape is not None and (found := self._tape.take(request.body)):
+                return self._slowed(found)
+            if self._upstream is not None:
+                response = await self._upstream.ask(request, content, self._now())
+                recorder = self._recorder
+                return recorder.keep(request, response) if recorder else response
+            if self._tape is not None:
+                raise _RefusedError(400, self._tape.explain(request.body))
+        replies = [reply] * body.n if reply else choices(reply_to(body), body)
+        completion = Completion(body, replies, seed, int(self._now()))
+        trace_id = make_id("", seed)
+        if body.stream:
+            headers = {"Content-Type": EVENT_STREAM}
+            events = self._events(completion)
+            response = Response(events, code=SUCCESS, headers=headers)
+        else:
+            data = envelope(SUCCESS, "success", completion.whole(), trace_id)
+            response = Response([data], code=SUCCESS)
+        response.give_back = give_back
+        if fault is not None:
+            response = spoil(response, fault, body.stream, self.newline, trace_id)
+        is_slow = body.stream and not (fault and fault.byte_by_byte)
+        return self._slowed(response) if is_slow else response
 
     def _take(
         self, request: RecordedRequest
@@ -442,51 +466,11 @@ class PmockServer:
                 if fault is not None and fault.spoils:
                     return fault, answer, lambda: None
                 self._script.remove(line)
-                return fault, answer, lambda: self._script.insert(0, line)
+                return fault, answer, partial(self._script.insert, 0, line)
             if fault is None:
                 fault = answer
                 self._script.remove(line)
         return fault, None, lambda: None
-
-    async def _ask_others(
-        self, request: RecordedRequest, content: bytes
-    ) -> Response | None:
-        """The answer of the tape or of the upstream; None if there is neither."""
-        if self._tape is not None and (found := self._tape.take(request.body)):
-            return self._slowed(found)
-        if self._upstream is not None:
-            response = await self._upstream.ask(request, content, self._now())
-            recorder = self._recorder
-            return recorder.keep(request, response) if recorder else response
-        if self._tape is not None:
-            raise _RefusedError(400, self._tape.explain(request.body))
-        return None
-
-    def _answer(
-        self, body: Body, seed: str, fault: Fault | None, reply: Reply | None
-    ) -> Response:
-        scripted = [reply] * body.n if reply else None
-        replies = scripted or choices(reply_to(body), body)
-        completion = Completion(body, replies, seed, int(self._now()))
-        trace_id = make_id("", seed)
-        if body.stream:
-            headers = {"Content-Type": EVENT_STREAM}
-            events = self._events(completion)
-            response = Response(events, code=SUCCESS, headers=headers)
-        else:
-            data = envelope(SUCCESS, "success", completion.whole(), trace_id)
-            response = Response([data], code=SUCCESS)
-        if fault is not None:
-            response = spoil(
-                response,
-                fault,
-                is_stream=body.stream,
-                newline=self.newline,
-                trace_id=trace_id,
-            )
-            if fault.byte_by_byte:
-                return response
-        return self._slowed(response) if body.stream else response
 
     def _events(self, completion: Completion) -> list[Step]:
         raw = completion.replies[0].raw

@@ -264,7 +264,7 @@ def _deeply_renamed(value: Any) -> Any:
 
 
 def _data_of(answer: Json, model: str) -> Json:
-    """pmock's `data` for a completion, or for a chunk."""
+    """Pmock's `data` for a completion, or for a chunk."""
     data = _renamed(answer, _camel) | {"model": model}
     if "usage" in data:
         data["usage"] = _deeply_renamed(data["usage"])

@@ -12,13 +12,20 @@ import threading
 import time
 from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 import pytest
 
+from langchain_pmock import ModelName
 from langchain_pmock.auth import ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER, sign
-from langchain_pmock.testing import Fault, PmockServer, Reply, ToolCall
+from langchain_pmock.testing import (
+    Fault,
+    PmockServer,
+    RecordedRequest,
+    Reply,
+    ToolCall,
+)
 from tests.integration.on_the_wire import (
     EVENT_STREAM,
     body,
@@ -206,7 +213,7 @@ def test_keys_may_be_any_text() -> None:
 def test_wrong_body_is_refused_and_recorded(server: PmockServer) -> None:
     response = post(server, max_tokens=5)
     assert response.status_code == response.json()["code"] == 400
-    assert response.json()["message"].startswith("max_tokens is not a known field")
+    assert response.json()["message"].startswith("max_tokens: Extra inputs")
     assert server.requests[0].body["max_tokens"] == 5
     assert (server.requests[0].status, server.requests[0].code) == (400, 400)
 
@@ -241,6 +248,120 @@ def test_script_then_rules_again(server: PmockServer) -> None:
     assert post(server).status_code == 503
     assert streamed_text(post(server, stream=True).text) == "three"
     assert text_of(post(server)) == "You said: Hello"
+
+
+@pytest.mark.parametrize(
+    "reply", [{"content": "x"}, None, ToolCall("f"), 5, b"x", ["x"], Reply], ids=repr
+)
+def test_script_refuses_what_it_cannot_use(server: PmockServer, reply: Any) -> None:
+    with pytest.raises(ValueError, match="a script has no use for"):
+        server.script("fine", reply)
+    assert text_of(post(server)) == "You said: Hello"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"text": 5},
+        {"tool_calls": ["f"]},
+        {"tool_calls": ToolCall("f")},
+        {"chunks": "text"},
+        {"chunks": [5]},
+        {"raw": ["text"]},
+        {"usage": {"promptTokens": object()}},
+        {"finish_reason": 1},
+        {"txet": "x"},
+    ],
+    ids=str,
+)
+def test_replies_are_checked(fields: dict[str, Any]) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        Reply(**fields)
+
+
+def test_arguments_that_are_not_json() -> None:
+    deep: Any = {}
+    for _ in range(100_000):
+        deep = {"a": deep}
+    wrong: list[Any] = [deep, {"a": object()}, 5]
+    for arguments in wrong:
+        with pytest.raises(ValueError, match=r"JSON|string"):
+            ToolCall("f", arguments)
+
+
+def test_a_function_answers_a_request(server: PmockServer) -> None:
+    seen: list[Any] = []
+
+    def answer(request: RecordedRequest) -> str | Reply | Fault:
+        seen.append(request)
+        if request.body.get("n") == 2:
+            return Fault(status=503)
+        return f"It is {request.body['temperature']}."
+
+    server.script(answer, answer, "plain", lambda _: Reply(text="short"))
+    assert text_of(post(server, temperature=0.5)) == "It is 0.5."
+    assert post(server, n=2).status_code == 503
+    assert text_of(post(server)) == "plain"
+    assert text_of(post(server)) == "short"
+    assert seen == server.requests[:2]
+    server.assert_all_used()
+
+
+@pytest.mark.parametrize(
+    ("function", "problem"),
+    [
+        (lambda _: {"content": "x"}, "returned {'content': 'x'}"),
+        (lambda request: request.body["nothing"], "raised KeyError: 'nothing'"),
+    ],
+)
+def test_a_function_that_fails(
+    server: PmockServer, function: Any, problem: str
+) -> None:
+    server.script(function)
+    refused = post(server)
+    assert refused.status_code == refused.json()["code"] == 400
+    assert problem in refused.json()["message"]
+    assert text_of(post(server)) == "You said: Hello"
+
+
+def test_replies_for_one_model_or_one_message(server: PmockServer) -> None:
+    boss = {"role": "system", "content": "You are the supervisor."}
+    worker = {"role": "system", "content": [{"type": "text", "text": "You are Ann."}]}
+    user = {"role": "user", "content": "Go!"}
+    server.script("ask Ann", "done", message="the supervisor")
+    server.script("found it", Fault(status=503), message="You are Ann")
+    server.script("from Claude", model="claude-4.5")
+    server.script("for all")
+    assert text_of(post(server, messages=[worker, user])) == "found it"
+    assert post(server, messages=[worker, user]).status_code == 503
+    assert text_of(post(server, messages=[boss, user])) == "ask Ann"
+    assert text_of(post(server, model="claude-4.5")) == "from Claude"
+    assert text_of(post(server, model="claude-4.5")) == "for all"
+    with pytest.raises(AssertionError, match=r"1 of .* not used:\n  'done'"):
+        server.assert_all_used()
+    assert text_of(post(server, messages=[boss, user])) == "done"
+    server.assert_all_used()
+    server.fail(status=429)
+    with pytest.raises(AssertionError, match="status=429"):
+        server.assert_all_used()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_other_fields_of_a_tool_call(server: PmockServer, *, stream: bool) -> None:
+    extra = {"extra_content": {"google": {"thought_signature": "c2ln"}}, "x": 1}
+    server.script(Reply(tool_calls=[ToolCall("f", extra=extra)]))
+    response = post(server, stream=stream)
+    if stream:
+        call = next(d for d in deltas_of(response.text) if "toolCalls" in d)[
+            "toolCalls"
+        ]
+    else:
+        call = response.json()["data"]["choices"][0]["message"]["toolCalls"]
+    assert {**call[0], **extra} == call[0]
+    sent = {"id": "c1", "type": "function", **extra}
+    sent["function"] = {"name": "f", "arguments": "{}"}
+    assistant = {"role": "assistant", "toolCalls": [sent]}
+    assert post(server, messages=[assistant]).status_code == 200
 
 
 def test_refused_request_uses_nothing_up(server: PmockServer) -> None:
@@ -485,6 +606,171 @@ def test_same_requests_get_the_same_answers() -> None:
     assert [first, second] == answers()
     assert first["data"]["id"] != second["data"]["id"]
     assert first["traceId"] != second["traceId"]
+
+
+def test_ids_do_not_depend_on_what_else_is_asked() -> None:
+    def ids(*texts: str) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        with PmockServer() as server:
+            for text in texts:
+                messages = [{"role": "user", "content": text}]
+                data = post(server, messages=messages).json()["data"]
+                found.setdefault(text, []).append(data["id"])
+        return found
+
+    assert ids("one", "two", "one") == ids("two", "one", "one")
+    assert len({*ids("one", "one")["one"]}) == 2
+
+
+def test_only_documented_models() -> None:
+    with PmockServer(documented_models_only=True) as server:
+        refused = post(server, model="gpt-4")
+        assert refused.status_code == refused.json()["code"] == 404
+        assert "'gpt-4'" in refused.json()["message"]
+        for model in get_args(ModelName):
+            assert post(server, model=model).status_code == 200
+
+
+def test_reasoning_in_a_request() -> None:
+    thought = {"role": "assistant", "content": "", "reasoningContent": "Hm."}
+    with PmockServer() as server:
+        refused = post(server, messages=[thought])
+        assert refused.status_code == 400
+        assert "messages[0].reasoningContent" in refused.json()["message"]
+    with PmockServer(allow_reasoning=True) as server:
+        assert post(server, messages=[thought]).status_code == 200
+
+
+def test_the_last_requests_are_kept() -> None:
+    with PmockServer(keep_requests=2) as server:
+        for n in (1, 2, 3):
+            post(server, n=n)
+        assert [request.body["n"] for request in server.requests] == [2, 3]
+        server.fail(status=500)
+        post(server)
+        assert server.requests[-1].status == 500
+    with PmockServer(keep_requests=0) as server:
+        assert post(server).status_code == 200
+        assert server.requests == []
+
+
+# --- Hostile requests ----------------------------------------------------------------
+
+
+def raw(server: PmockServer, request: bytes) -> bytes:
+    url = httpx.URL(server.url)
+    with socket.create_connection((url.host, url.port or 0), timeout=5) as client:
+        client.sendall(request)
+        received = b""
+        while data := client.recv(65536):
+            received += data
+    return received
+
+
+def head_of(server: PmockServer, **fields: str) -> bytes:
+    path = httpx.URL(endpoint(server)).path
+    lines = [f"POST {path} HTTP/1.1", "Host: x"]
+    headers = {**signed(server), "Content-Type": "application/json", **fields}
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+@pytest.mark.parametrize("n", [129, 1_000_000])
+def test_too_many_choices(server: PmockServer, n: int) -> None:
+    assert post(server, n=n).status_code == 400
+
+
+def test_a_body_that_is_too_long(
+    server: PmockServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    announced = raw(server, head_of(server, Content_Length=str(10**12)) + b"{")
+    assert announced.startswith(b"HTTP/1.1 413 ")
+    assert b'"code":413' in announced
+    expecting = head_of(server, Content_Length=str(10**12), Expect="100-continue")
+    assert raw(server, expecting).startswith(b"HTTP/1.1 413 ")
+    answer = httpx.post(
+        endpoint(server),
+        content=(b" " * 2**20 for _ in range(70)),
+        headers={**signed(server), "Content-Type": "application/json"},
+    )
+    assert answer.status_code == answer.json()["code"] == 413
+    assert post(server).status_code == 200
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"[" * 100_000,
+        b'{"messages":' + b'{"a":' * 10_000,
+        b'{"model":"m","messages":[{"role":"user","content":"\xff"}]}',
+        b'{"model":"m","messages":[{"role":"user","content":"\\ud83d"}]}',
+        b'{"seed":' + b"9" * 100_000 + b"}",
+    ],
+)
+def test_bodies_that_are_odd(
+    server: PmockServer, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    headers = {**signed(server), "Content-Type": "application/json"}
+    answer = httpx.post(endpoint(server), content=content, headers=headers)
+    assert answer.status_code == answer.json()["code"] == 400
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"enum": []},
+        {"type": "integer", "minimum": "a"},
+        {"type": "string", "minLength": "a"},
+        {"required": [["a"]], "properties": {}},
+        {"$ref": "#/a/b/c"},
+        {"anyOf": 5},
+        {"type": "array", "minItems": 10**9},
+        {"type": "string", "minLength": 10**12},
+        {"type": "array", "items": True},
+    ],
+    ids=str,
+)
+def test_schemas_that_are_none(
+    server: PmockServer, schema: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    named = {"name": "A", "schema": schema}
+    answer = post(server, responseFormat={"type": "json_schema", "json_schema": named})
+    assert answer.status_code in {200, 400}
+    assert answer.json()["code"] == answer.status_code
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"nonsense\r\n\r\n",
+        b"\x16\x03\x01\x02\x00" + b"\0" * 100,
+        b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 100_000,
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: x\r\n\r\n",
+    ],
+    ids=["line", "TLS", "headers", "length"],
+)
+def test_what_is_no_http(
+    server: PmockServer, request_: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert re.match(rb"HTTP/1.1 4\d\d ", raw(server, request_))
+    assert post(server).status_code == 200
+    assert caplog.records == []
+
+
+def test_requests_one_behind_the_other(server: PmockServer) -> None:
+    content = json.dumps(body()).encode()
+    request = head_of(server, Content_Length=str(len(content))) + content
+    last = head_of(server, Content_Length=str(len(content)), Connection="close")
+    assert raw(server, request + last + content).count(b"You said: Hello") == 2
+    head = raw(server, b"HEAD / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 404 ")
+    assert head.endswith(b"\r\n\r\n")
+
+
+# --- Time, and stopping --------------------------------------------------------------
 
 
 def test_delay_is_between_events() -> None:

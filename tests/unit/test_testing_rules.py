@@ -5,8 +5,8 @@ import pytest
 
 from langchain_pmock.testing._body import validate
 from langchain_pmock.testing._completion import choices
-from langchain_pmock.testing._script import Reply
 from langchain_pmock.testing._rules import reply_to
+from langchain_pmock.testing._script import Reply
 
 IMAGE = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
 SOUND = {"type": "input_audio", "input_audio": {"data": "aGVs", "format": "wav"}}
