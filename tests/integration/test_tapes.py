@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -28,7 +31,6 @@ from tests.integration.test_upstream import Person, get_weather, model_of, user
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -269,6 +271,26 @@ def test_a_tape_that_is_not_there_or_empty(tape: Path) -> None:
     tape.touch()
     with PmockServer(replay=tape) as server:
         assert "is empty" in post(server).json()["message"]
+
+
+def test_the_example_of_the_docs(openai: OpenAIServer, tmp_path: Path) -> None:
+    page = Path(__file__).parents[2] / "docs" / "testing.md"
+    (example,) = re.findall(r"```py\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+    (tmp_path / "test_weather.py").write_text(example, "utf-8")
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q"]
+    for recording in (True, False):
+        env = {**os.environ, **({"RECORD_FROM": openai.url} if recording else {})}
+        done = subprocess.run(  # noqa: S603 - our own command
+            [*command, str(tmp_path)],
+            cwd=tmp_path,
+            env=env,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert "1 passed" in done.stdout, done.stdout
+    assert len(openai.requests) == 2
+    assert len(exchanges(tmp_path / "weather.jsonl")) == 2
 
 
 def test_the_command_line_records_and_replays(openai: OpenAIServer, tape: Path) -> None:
