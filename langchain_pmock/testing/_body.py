@@ -34,8 +34,12 @@ _MOST_CHOICES = 128  # OpenAI's limit
 _DATA_URL = re.compile(r"data:[\w.+-]+/[\w.+-]+(?:;[\w.=+-]+)*?;base64,(.*)", re.DOTALL)
 
 
-class InvalidBodyError(ValueError):
-    """The body breaks the contract; the text names the field and what is allowed."""
+class RefusedError(ValueError):
+    """A request that is not answered; the text says why."""
+
+    def __init__(self, message: str, code: int = 400) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 def _must(check: Callable[[Any], bool], problem: LiteralString) -> AfterValidator:
@@ -344,40 +348,25 @@ class Body(Strict):
 
 
 def parse(content: bytes) -> Any:
-    """Parse a request's bytes.
-
-    Raises:
-        InvalidBodyError: They are not JSON, or nested too deep.
-    """
+    """Parse a request's bytes; pydantic refuses what is nested too deep."""
     try:
         return from_json(content, allow_inf_nan=False)
     except ValueError as error:
         message = f"the body is not JSON: {error}"
-        raise InvalidBodyError(message) from None
+        raise RefusedError(message) from None
 
 
 def validate(body: Any, *, allow_reasoning: bool = False) -> Body:
-    """Check a parsed body against the contract.
-
-    Args:
-        body: The parsed JSON.
-        allow_reasoning: Whether messages may have `reasoningContent`.
-
-    Returns:
-        The body as an object, with defaults for what was left out.
-
-    Raises:
-        InvalidBodyError: It breaks the contract; the text names one problem.
-    """
+    """Check a parsed body against the contract."""
     try:
         valid = Body.model_validate(body)
     except ValidationError as error:
         # Of the errors of a union's members, the deepest is that of the member meant.
         details = error.errors(include_url=False)
         worst = max(details, key=lambda detail: len(detail["loc"]))
-        raise InvalidBodyError(_explain(worst, body)) from None
+        raise RefusedError(_explain(worst, body)) from None
     for problem in _problems_across(valid, allow_reasoning=allow_reasoning):
-        raise InvalidBodyError(problem)
+        raise RefusedError(problem)
     return valid
 
 

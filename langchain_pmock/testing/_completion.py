@@ -30,15 +30,9 @@ def tokens(text: str) -> list[str]:
 
 
 def choices(reply: Reply, body: Body) -> list[Reply]:
-    """Make the choices that a request asks for from one reply.
+    """Make `n` replies of one, cut as `stop` and `maxTokens` ask.
 
-    Args:
-        reply: A reply made by rules.
-        body: The request.
-
-    Returns:
-        `n` replies, cut as `stop`, `maxTokens` and `maxCompletionTokens` ask. From the
-        second on the text ends with the number of the choice, to tell them apart.
+    From the second on the text ends with its number, to tell them apart.
     """
     numbered = [f"{reply.text} ({index})" for index in range(2, body.n + 1)]
     texts = [reply.text, *(numbered if reply.text else [""] * len(numbered))]
@@ -64,19 +58,12 @@ def make_id(prefix: str, *parts: object) -> str:
 
 @dataclass(frozen=True)
 class Completion:
-    """The answer to one request.
-
-    Args:
-        body: The request.
-        replies: What to answer, one for each choice.
-        seed: What the ids are made from.
-        created: Unix time in seconds.
-    """
+    """The answer to one request."""
 
     body: Body
-    replies: Sequence[Reply]
-    seed: str
-    created: int
+    replies: Sequence[Reply]  # one for each choice
+    seed: str  # of the ids
+    created: int  # Unix time in seconds
 
     def whole(self) -> Json:
         """The answer as one object."""

@@ -48,16 +48,7 @@ class Request:
 
 
 class Running(threading.Thread):
-    """The server's thread. It is started and stopped at once, whatever is going on.
-
-    Args:
-        port: The port to listen on; 0 takes a free one.
-        respond: Answers a request.
-        refuse: Answers with a status and a message.
-
-    Raises:
-        OSError: The port is taken.
-    """
+    """The server's thread. It is started and stopped at once, whatever is going on."""
 
     def __init__(self, port: int, respond: Respond, refuse: Refuse) -> None:
         self._listener = socket.create_server((HOST, port), backlog=_BACKLOG)

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_pmock.testing._body import (
     AssistantMessage,
-    InvalidBodyError,
     NamedToolChoice,
+    RefusedError,
     SchemaFormat,
     ToolMessage,
     UserMessage,
@@ -66,14 +66,7 @@ _KINDS = {"image_url": "image", "input_audio": "audio clip", "file": "file"}
 
 
 def reply_to(body: Body) -> Reply:
-    """Answer a request by the rules of this module.
-
-    Args:
-        body: The request.
-
-    Returns:
-        The answer, not yet cut by `stop` and `maxTokens`.
-    """
+    """Answer a request by the rules of this module."""
     results = _results(body.messages)
     users = (m.text for m in reversed(body.messages) if isinstance(m, UserMessage))
     said = next(users, "")
@@ -127,38 +120,29 @@ def _functions_to_call(body: Body, said: str, *, after_results: bool) -> list[Fu
         return ([f for f in functions if f.name not in called] or functions)[-1:]
     asked = forced or isinstance(body.messages[-1], UserMessage)
     chosen = _about(functions, said) if asked else []
-    if forced and not chosen:
-        return functions[:1]
+    if forced:
+        return (chosen or functions)[:1]
     return chosen if body.parallel_tool_calls else chosen[:1]
 
 
 def _about(functions: list[Function], said: str) -> list[Function]:
     """The tools that a text is about.
 
-    Those that it names in full; else each whose name shares a word with it, but not
-    one whose shared words another shares too; else the one whose description shares
-    the most words with it.
+    Those that it names in full; else those whose names share the most words with it;
+    else the one whose description does.
     """
     if named := [f for f in functions if re.search(rf"(?<!\w){f.name}(?!\w)", said)]:
         return named
     spoken = {word for word in words(said) if not _COMMON.fullmatch(word)}
-    best: list[tuple[Function, set[str]]] = []
-    for function in functions:
-        mine = words(function.name) & spoken
-        if mine and not any(mine <= other for _, other in best):
-            best = [(f, other) for f, other in best if not other < mine]
-            best.append((function, mine))
-    if best:
-        return [function for function, _ in best]
+    shared = [len(words(function.name) & spoken) for function in functions]
+    if most := max(shared):
+        return [f for f, count in zip(functions, shared, strict=True) if count == most]
     described = max(functions, key=lambda f: len(words(f.description) & spoken))
     return [described] if words(described.description) & spoken else []
 
 
 def words(text: str) -> set[str]:
-    """The words of a text or a name in lower case and without a plural's s.
-
-    Of a script without spaces, each pair of characters.
-    """
+    """The words of a text or name, in lower case and without a plural's s."""
     found = [*_WORD.findall(text), *_PAIR.findall(text)]
     return {word.lower().removesuffix("s") for word in found}
 
@@ -210,15 +194,10 @@ def _quoted(text: str) -> list[str]:
 def fill(schema: dict[str, Any], text: str) -> Any:
     """Make a value that fits a JSON schema, with what a text says where that fits.
 
-    Args:
-        schema: A JSON schema.
-        text: What was said; each phrase and each number of it is used once.
-
-    Returns:
-        The value. An object that needs itself, without end, is empty.
+    An object that needs itself, without end, is empty.
 
     Raises:
-        InvalidBodyError: It is no schema.
+        RefusedError: It is not a schema.
     """
     try:
         return _Filler(schema, text).fill(schema, "")
@@ -232,7 +211,7 @@ def fill(schema: dict[str, Any], text: str) -> Any:
         ValueError,
     ) as error:
         message = f"this JSON schema cannot be filled: {error}"
-        raise InvalidBodyError(message) from error
+        raise RefusedError(message) from error
 
 
 class _Filler:
@@ -246,11 +225,7 @@ class _Filler:
         self.phrases = _quoted(text) or names or _TOPIC.findall(plain)
 
     def fill(self, schema: Any, key: str) -> Any:  # noqa: PLR0911 - one for each kind
-        """Make a value.
-
-        Raises:
-            RecursionError: The schema needs itself, without end.
-        """
+        """Make a value; raises RecursionError if the schema needs itself."""
         schema = schema if isinstance(schema, dict) else {}
         if "$ref" in schema:
             return self.follow(str(schema["$ref"]), schema, key)

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from langchain_pmock.auth import ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER, sign
-from langchain_pmock.testing._body import Body, InvalidBodyError, parse, validate
+from langchain_pmock.testing._body import Body, RefusedError, parse, validate
 from langchain_pmock.testing._completion import Completion, choices, make_id
 from langchain_pmock.testing._faults import spoil
 from langchain_pmock.testing._http import HOST, Running
@@ -55,13 +55,6 @@ _MODELS = {
     *("gemini-3-pro", "gemini-3-flash", "gemini-2.5-pro", "gemini-2.5-flash"),
     "claude-4.5",
 }
-
-
-class _RefusedError(Exception):
-    def __init__(self, code: int, message: str) -> None:
-        self.code = code
-        self.message = message
-        super().__init__(message)
 
 
 class PmockServer:
@@ -362,10 +355,8 @@ class PmockServer:
             self._authenticate(headers)
             body = self._read(request, content)
             response = await self._answer(request, content, body, seed)
-        except _RefusedError as error:
-            response = self._refuse(error.code, error.message, seed)
-        except InvalidBodyError as error:
-            response = self._refuse(400, str(error), seed)
+        except RefusedError as error:
+            response = self._refuse(error.code, str(error), seed)
         # A connection that is reset at once has no status.
         if response.live or any(isinstance(step, bytes) for step in response.steps):
             request.status, request.code = response.status, response.code
@@ -400,25 +391,28 @@ class PmockServer:
             (ACCESS_TOKEN_HEADER, token, "is not the signature of this minute"),
         ):
             if header not in headers:
-                raise _RefusedError(401, f"the header {header} is missing")
+                message = f"the header {header} is missing"
+                raise RefusedError(message, 401)
             if not hmac.compare_digest(headers[header].encode(), right.encode()):
-                raise _RefusedError(401, f"the header {header} {problem}")
+                message = f"the header {header} {problem}"
+                raise RefusedError(message, 401)
 
     def _read(self, request: RecordedRequest, content: bytes) -> Body:
         """Parse and check a request, and record its body."""
         kind = request.headers.get("content-type", "")
         if kind.partition(";")[0].strip().lower() != "application/json":
             message = "the header content-type should be application/json"
-            raise _RefusedError(400, message)
+            raise RefusedError(message)
         parsed = parse(content)
         if isinstance(parsed, dict):
             request.body = parsed
         body = validate(parsed, allow_reasoning=self._allow_reasoning)
         if body.stream and EVENT_STREAM not in request.headers.get("accept", ""):
             message = f"a stream needs the header accept: {EVENT_STREAM}"
-            raise _RefusedError(400, message)
+            raise RefusedError(message)
         if self._documented_models_only and body.model not in _MODELS:
-            raise _RefusedError(404, f"there is no model {body.model!r}")
+            message = f"there is no model {body.model!r}"
+            raise RefusedError(message, 404)
         return body
 
     async def _answer(
@@ -429,11 +423,11 @@ class PmockServer:
             if self._tape is not None and (found := self._tape.take(request.body)):
                 return self._slowed(found)
             if self._upstream is not None:
-                response = await self._upstream.ask(request, content, self._now())
+                response = await self._upstream.ask(request, content)
                 recorder = self._recorder
                 return recorder.keep(request, response) if recorder else response
             if self._tape is not None:
-                raise _RefusedError(400, self._tape.explain(request.body))
+                raise RefusedError(self._tape.explain(request.body))
         replies = [reply] * body.n if reply else choices(reply_to(body), body)
         completion = Completion(body, replies, seed, int(self._now()))
         trace_id = make_id("", seed)
@@ -460,8 +454,9 @@ class PmockServer:
                 answer = line.resolve(request)
             except Exception as error:  # noqa: BLE001 - the user's function
                 self._script.remove(line)
-                problem = f"the script's function raised {type(error).__name__}"
-                raise _RefusedError(400, f"{problem}: {error}") from None
+                problem = f"{type(error).__name__}: {error}"
+                message = f"the script's function raised {problem}"
+                raise RefusedError(message) from None
             if isinstance(answer, Reply):
                 if fault is not None and fault.spoils:
                     return fault, answer, lambda: None

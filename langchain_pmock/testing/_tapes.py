@@ -27,12 +27,7 @@ _LONGEST_VALUE = 60
 
 
 class Recorder:
-    """Writes a tape.
-
-    Args:
-        path: The file. It is replaced with the first answer, unless it is `replayed`.
-        replayed: The file that is being replayed.
-    """
+    """Writes a tape; it replaces the file unless that is the one being replayed."""
 
     def __init__(
         self, path: str | os.PathLike[str], replayed: str | os.PathLike[str] | None
@@ -42,10 +37,7 @@ class Recorder:
         self._mode = "ab" if is_replayed else "wb"
 
     def keep(self, request: RecordedRequest, response: Response) -> Response:
-        """Write an answer down, a stream while it is sent.
-
-        A stream that the client leaves before its end is not kept.
-        """
+        """Write an answer down; a stream once it is sent to its end."""
         exchange = {
             "request": request.body,
             "status": response.status,
@@ -89,15 +81,7 @@ class Recorder:
 
 
 class Tape:
-    """Answers from a tape.
-
-    Args:
-        path: The file.
-
-    Raises:
-        ValueError: It is not a tape.
-        OSError: It cannot be read.
-    """
+    """Answers from a tape."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = path
@@ -119,10 +103,7 @@ class Tape:
         self._played.clear()
 
     def take(self, body: Json) -> Response | None:
-        """The next answer to a request; None if there is none left.
-
-        Equal requests get their answers in the order of the tape.
-        """
+        """The next answer to a request; None if there is none left."""
         key = _key(body)
         number = self._played[key]
         exchanges = self._exchanges.get(key, [])

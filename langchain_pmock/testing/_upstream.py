@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import re
+import time
 from typing import TYPE_CHECKING, Any
 
 import httpx
+from pydantic import SecretStr
 from pydantic_core import from_json
 
 from langchain_pmock.auth import ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER, sign
@@ -31,19 +33,15 @@ _BAD_GATEWAY = 502
 _TIMEOUT = httpx.Timeout(600, connect=30)  # a model may think for long
 _LONGEST_MESSAGE = 2000  # characters of an error that is not JSON
 _BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n)){2}")
+# An answer that is not in the expected shape fails in any of these ways.
+_BROKEN = (httpx.HTTPError, ValueError, TypeError, AttributeError)
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _CASE_CHANGE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _UNDERSCORE = re.compile(r"_([a-z])")
 
 
 class Upstream:
-    """Asks another server.
-
-    Args:
-        url: Its base URL.
-        model: The model to ask for; that of the request if None.
-        key: A bearer key for an OpenAI-compatible server; pmock's pair of keys.
-    """
+    """Asks another server; a pair of keys says that it is pmock."""
 
     def __init__(
         self, url: str, model: str | None, key: str | tuple[str, str] | None
@@ -52,54 +50,47 @@ class Upstream:
         path = "/ai/chat/completions" if self._is_pmock else "/chat/completions"
         self._url = url.rstrip("/") + path
         self._model = model
-        self._key = key
+        keys = key if isinstance(key, tuple) else (key,) * bool(key)
+        self._keys = [SecretStr(key or "") for key in keys]
         self._ssl = httpx.create_ssl_context()
 
-    async def ask(
-        self, request: RecordedRequest, content: bytes, now: float
-    ) -> Response:
-        """Pass a request on.
-
-        Args:
-            request: The request; its code becomes that of the stream's last event.
-            content: Its body as it came.
-            now: Unix time in seconds, to sign with.
-
-        Returns:
-            The answer in pmock's shapes. An upstream that cannot be reached is a 502.
-        """
+    async def ask(self, request: RecordedRequest, content: bytes) -> Response:
+        """Pass a request on; an upstream that cannot be reached is a 502."""
         async with contextlib.AsyncExitStack() as stack:
             try:
                 # A client for each request: there is nothing to close but what it uses.
                 client = await stack.enter_async_context(
                     httpx.AsyncClient(timeout=_TIMEOUT, verify=self._ssl)
                 )
-                response = await stack.enter_async_context(
-                    client.stream(
-                        "POST",
-                        self._url,
-                        content=self._request(request.body, content),
-                        headers=self._headers(request.headers, now),
-                    )
+                sent = client.build_request(
+                    "POST",
+                    self._url,
+                    content=self._request(request.body, content),
+                    headers=self._headers(request.headers),
                 )
-                kind = response.headers.get("content-type", "application/json")
+                response = await client.send(sent, stream=True)
+                stack.push_async_callback(response.aclose)
+                kind = response.headers.get("content-type", "")
                 if response.is_success and EVENT_STREAM in kind:
                     live = self._stream(response, request, stack.pop_all())
-                    return Response(
-                        [], live, code=SUCCESS, headers={"Content-Type": kind}
-                    )
+                    headers = {"Content-Type": kind}
+                    return Response([], live, code=SUCCESS, headers=headers)
                 return self._whole(response, await response.aread(), request.body)
-            except httpx.HTTPError as error:
+            except _BROKEN as error:
                 return _failure(_BAD_GATEWAY, f"{type(error).__name__}: {error}")
 
-    def _headers(self, given: Mapping[str, str], now: float) -> dict[str, str]:
-        headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
-        headers["Accept"] = given.get("accept", "*/*")
-        if isinstance(self._key, tuple):
-            headers[ACCESS_KEY_HEADER] = self._key[0]
-            headers[ACCESS_TOKEN_HEADER] = sign(*self._key, now)
-        elif self._key:
-            headers["Authorization"] = f"Bearer {self._key}"
+    def _headers(self, given: Mapping[str, str]) -> dict[str, str]:
+        headers = {
+            "Content-Type": "application/json",
+            "Accept": given.get("accept", "*/*"),
+            "Accept-Encoding": "identity",
+        }
+        keys = [key.get_secret_value() for key in self._keys]
+        if self._is_pmock:
+            headers[ACCESS_KEY_HEADER] = keys[0]
+            headers[ACCESS_TOKEN_HEADER] = sign(keys[0], keys[1], time.time())
+        elif keys:
+            headers["Authorization"] = f"Bearer {keys[0]}"
         return headers
 
     def _request(self, body: Json, content: bytes) -> bytes:
@@ -113,36 +104,30 @@ class Upstream:
             sent["stream_options"] = {"include_usage": True}
         if isinstance(choice := sent.get("tool_choice"), dict):
             # llama.cpp does not know a choice by name.
-            name = choice["function"]["name"]
-            tools = [
-                t for t in sent["tools"] if t.get("function", {}).get("name") == name
-            ]
-            sent |= {"tools": tools, "tool_choice": "required"}
+            chosen = [t for t in sent["tools"] if _is_chosen(t, choice)]
+            sent |= {"tools": chosen, "tool_choice": "required"}
         return dump(sent)
 
     def _whole(self, response: httpx.Response, content: bytes, body: Json) -> Response:
+        status = response.status_code
         if not response.is_success:
-            for key in self._key if isinstance(self._key, tuple) else [self._key or ""]:
-                content = content.replace(key.encode(), b"***") if key else content
+            for key in self._keys:
+                content = content.replace(key.get_secret_value().encode(), b"***")
         try:
             answer = from_json(content)
         except ValueError:
             answer = None
         if self._is_pmock:
-            code = answer.get("code") if isinstance(answer, dict) else None
             headers = {"Content-Type": response.headers.get("content-type", "")}
-            result = Response(
-                [content], status=response.status_code, code=code, headers=headers
-            )
+            result = Response([content], None, status, _code_of(answer), headers)
         elif not response.is_success:
             text = content[:_LONGEST_MESSAGE].decode(errors="replace")
-            result = _failure(response.status_code, _message_of(answer) or text)
+            result = _failure(status, _message_of(answer) or text)
         elif isinstance(answer, dict):
+            data = _data_of(answer, body["model"])
             trace_id = response.headers.get("x-request-id", "")
-            data = envelope(
-                SUCCESS, "success", _data_of(answer, body["model"]), trace_id
-            )
-            result = Response([data], code=SUCCESS)
+            result = Response([envelope(SUCCESS, "success", data, trace_id)])
+            result.code = SUCCESS
         else:
             result = _failure(_BAD_GATEWAY, "its answer is not a JSON object")
         if after := response.headers.get("retry-after"):
@@ -162,10 +147,15 @@ class Upstream:
                 async for code, sent in answers:
                     request.code = code
                     yield sent
-            except (httpx.HTTPError, ValueError) as error:
+            except _BROKEN as error:
                 request.code = _BAD_GATEWAY
                 message = f"upstream: {type(error).__name__}: {error}"
                 yield event(envelope(_BAD_GATEWAY, message, None, ""), "\n")
+
+
+def _is_chosen(tool: Json, choice: Json) -> bool:
+    name: str = choice["function"]["name"]
+    return bool(tool.get("function", {}).get("name") == name)
 
 
 # --- Streams -------------------------------------------------------------------------
@@ -198,7 +188,7 @@ async def _as_is(events: AsyncIterator[bytes]) -> AsyncIterator[tuple[int, bytes
         data = _data(raw)
         code = SUCCESS
         with contextlib.suppress(ValueError):
-            code = _code_of(from_json(data), SUCCESS)
+            code = _code_of(from_json(data)) or SUCCESS
         yield code, raw
         if data == b"[DONE]":
             return
@@ -219,11 +209,8 @@ async def _translated(
         if not data:
             continue
         answer = from_json(data)
-        if not isinstance(answer, dict):
-            message = "an event is not a JSON object"
-            raise ValueError(message)  # noqa: TRY004 - what is not JSON is one too
         if error := _message_of(answer):
-            code = _code_of(answer["error"])
+            code = _code_of(answer["error"]) or _BAD_GATEWAY
             yield code, event(envelope(code, f"upstream: {error}", None, ""), "\n")
             return
         chunk = _data_of(answer, request.body["model"])
@@ -299,6 +286,7 @@ def _message_of(answer: Any) -> str:
     return str(message or "")
 
 
-def _code_of(answer: Any, default: int = _BAD_GATEWAY) -> int:
+def _code_of(answer: Any) -> int | None:
+    """The code of an envelope or of an error."""
     code = answer.get("code") if isinstance(answer, dict) else None
-    return code if isinstance(code, int) else default
+    return code if isinstance(code, int) else None

@@ -22,7 +22,7 @@ class Pause:
 
 @dataclass(frozen=True)
 class Abort:
-    """Close the connection, with a reset if asked."""
+    """Close the connection, with or without a reset."""
 
     reset: bool
 
@@ -34,23 +34,18 @@ Step = bytes | Pause | Abort
 class Response:
     """What is to be sent for one request.
 
-    Args:
-        steps: Bytes to write, each on its own, and what happens between them. What
-            comes before the first bytes comes before the status too.
-        live: Bytes that come from elsewhere while they are sent, after the steps.
-        status: The HTTP status.
-        code: The code of the envelope, if there is one.
-        headers: The response's headers.
-        give_back: Called if the client leaves before the first bytes.
+    `steps` are bytes to write, each on its own, and what happens between them. What
+    comes before the first bytes comes before the status too.
     """
 
     steps: list[Step]
-    live: AsyncGenerator[bytes, None] | None = None
+    live: AsyncGenerator[bytes, None] | None = None  # sent after the steps
     status: int = SUCCESS
-    code: int | None = None
+    code: int | None = None  # of the envelope
     headers: dict[str, str] = field(
         default_factory=lambda: {"Content-Type": "application/json"}
     )
+    # Called if the client leaves before the first bytes.
     give_back: Callable[[], None] = lambda: None
 
     @property
@@ -60,14 +55,7 @@ class Response:
 
 
 def envelope(code: int, message: str, data: Any, trace_id: str) -> bytes:
-    """An answer that is not streamed, or an error.
-
-    Args:
-        code: 200, or the code of the error.
-        message: The service's message.
-        data: The completion, or None with an error.
-        trace_id: The id of the request.
-    """
+    """An answer that is not streamed, or an error."""
     return dump({"code": code, "message": message, "data": data, "traceId": trace_id})
 
 
@@ -77,12 +65,7 @@ def chunk_envelope(chunk: Any) -> bytes:
 
 
 def event(data: bytes, newline: str) -> bytes:
-    """One server-sent event.
-
-    Args:
-        data: The data, in one line.
-        newline: What ends a line.
-    """
+    """One server-sent event; `newline` ends its lines."""
     return b"data: " + data + 2 * newline.encode()
 
 

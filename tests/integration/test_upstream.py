@@ -357,6 +357,7 @@ def test_a_key_that_is_echoed_is_left_out(openai: OpenAIServer) -> None:
         ([chunk({"content": "a"}), '{"error": "out"}'], 502),
         ([chunk({"content": "a"}), "no JSON"], 502),
         ([chunk({"content": "a"}), "[]"], 502),
+        ([chunk({"content": "a"}), '{"choices": [5]}'], 502),
     ],
 )
 def test_an_error_in_a_stream(
@@ -371,10 +372,11 @@ def test_an_error_in_a_stream(
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_an_answer_that_is_no_json(
-    server: PmockServer, openai: OpenAIServer, *, stream: bool
+@pytest.mark.parametrize("content", [b"<html>", b"[]", b'{"choices": [5]}', b""])
+def test_an_answer_in_another_shape(
+    server: PmockServer, openai: OpenAIServer, content: bytes, *, stream: bool
 ) -> None:
-    openai.answer, openai.content_type = answering(b"<html>"), "text/html"
+    openai.answer, openai.content_type = answering(content), "text/html"
     response = post(server, stream=stream)
     assert response.status_code == response.json()["code"] == 502
 

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from langchain_pmock.testing._body import Body, InvalidBodyError, parse, validate
+from langchain_pmock.testing._body import Body, RefusedError, parse, validate
 
 USER = {"role": "user", "content": "Hello"}
 CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
@@ -21,7 +21,7 @@ def content(*blocks: Any, role: str = "user") -> dict[str, Any]:
 
 
 def problem(broken: object) -> str:
-    with pytest.raises(InvalidBodyError) as caught:
+    with pytest.raises(RefusedError) as caught:
         validate(broken)
     return str(caught.value)
 
@@ -370,7 +370,7 @@ def test_defaults_stand_for_what_was_left_out() -> None:
 
 @pytest.mark.parametrize("text", [b"", b"{", b"\xff", b'{"topP": NaN}', b"[" * 9999])
 def test_not_json(text: bytes) -> None:
-    with pytest.raises(InvalidBodyError, match="the body is not JSON"):
+    with pytest.raises(RefusedError, match="the body is not JSON"):
         parse(text)
 
 
