@@ -97,8 +97,11 @@ class Running(threading.Thread):
         try:
             await _Connection(reader, writer).serve(self._respond, self._refuse)
             writer.close()
-        except (asyncio.CancelledError, OSError):
-            writer.transport.abort()  # the client left, or the server is stopped
+        except asyncio.CancelledError:  # the client left, or the server is stopped
+            writer.transport.abort()
+        except OSError:
+            if not writer.is_closing():
+                writer.transport.abort()
         finally:
             self._connections.discard(task)
 
@@ -185,8 +188,7 @@ class _Connection:
                     await asyncio.sleep(step.seconds)
                 elif isinstance(step, Abort):
                     self._abort(step)
-                    # Nobody reads what comes now: wait to be cancelled.
-                    await asyncio.Event().wait()
+                    raise ConnectionAbortedError
                 else:
                     await self._write(step, head, method)
         except asyncio.CancelledError:

@@ -73,7 +73,7 @@ def reply_to(body: Body) -> Reply:
     # What the tools say is newer than what the user said.
     heard = "\n".join([*(result.text for result in results), said])
     functions = _functions_to_call(body, said, after_results=bool(results))
-    calls = [ToolCall(f.name, fill(f.parameters, heard)) for f in functions]
+    calls = [ToolCall(f.name, _arguments(f, heard)) for f in functions]
     reasoning = ""
     if body.model.endswith(("thinking", "thinking-all")):
         reasoning = f"The user said {len(said.split())} words. I follow my rules."
@@ -145,6 +145,11 @@ def words(text: str) -> set[str]:
     """The words of a text or name, in lower case and without a plural's s."""
     found = [*_WORD.findall(text), *_PAIR.findall(text)]
     return {word.lower().removesuffix("s") for word in found}
+
+
+def _arguments(function: Function, heard: str) -> dict[str, Any]:
+    made = fill({"type": "object", **function.parameters}, heard)
+    return made if isinstance(made, dict) else {}
 
 
 def _json_object(messages: list[AnyMessage], heard: str) -> str:

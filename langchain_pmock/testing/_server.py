@@ -69,17 +69,11 @@ class PmockServer:
     * what `fail` and `script` say, one request after another;
     * what was recorded on a tape, with `replay`;
     * what another server answers, with `upstream`;
-    * a call of each bound tool that the user's last message is about: the message has a
-      word of the tool's name, or else a word of its description. With `toolChoice`
-      `"required"` there is a call in any case, after tool results one of a tool that
-      was not called yet; with `"none"` there is none. The arguments are numbers, quoted
-      phrases, names and options of an enum that the message mentions, or else defaults
-      that fit the tool's JSON schema;
-    * with a `responseFormat` of type `json_schema`, JSON that fits the schema, made in
-      the same way; of type `json_object`, an object with the keys that the prompt
-      quotes ("with the keys 'setup' and 'punchline'");
-    * after tool results, what they say: `"get_weather says: It's sunny."`;
-    * else what it was told: `"You said: Hello"`.
+    * by rules: a call of the bound tools that the user's last message is about, by the
+      words of their names, or else of their descriptions; JSON for a `responseFormat`;
+      what the tools returned; or else what it was told: `"You said: Hello"`. Arguments
+      and JSON are made of the numbers, quoted phrases, names and options of an enum
+      that the message mentions, or else of defaults that fit the schema.
 
     `stop`, `maxTokens` and `n` do what they should; a token is a word with the space
     before it, or a single other character. Models whose name ends with `thinking` or

@@ -127,6 +127,20 @@ def test_calls_what_the_message_is_about(said: str, expected: list[Any]) -> None
     assert calls(said, tools=[WEATHER, TIME]) == expected
 
 
+@pytest.mark.parametrize(
+    "function",
+    [
+        {"name": "ping"},
+        {"name": "ping", "parameters": {}},
+        {"name": "ping", "parameters": {"type": "object", "properties": {}}},
+        {"name": "ping", "parameters": {"enum": [[1]]}},
+    ],
+)
+def test_tool_without_parameters(function: dict[str, Any]) -> None:
+    tools = [{"type": "function", "function": function}]
+    assert calls("ping 'it'", tools=tools) == [("ping", {})]
+
+
 def test_tool_with_a_chinese_description() -> None:
     lookup = tool("lookup", "查询天气", city={"type": "string"})
     assert calls("'北京'的天气怎么样", tools=[lookup]) == [("lookup", {"city": "北京"})]
