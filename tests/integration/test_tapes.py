@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
 import time
@@ -316,19 +317,25 @@ def test_the_command_line_records_and_replays(openai: OpenAIServer, tape: Path) 
     assert len(openai.requests) == 1
 
 
-def test_the_command_line_says_what_is_wrong(tape: Path) -> None:
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (["--replay", "{tape}"], "line 1: this is not a tape"),
+        (["--replay", "{tape}x"], "cannot read {tape}x: No such file"),
+        (["--record", "{tape}"], "need an upstream"),
+        (["--upstream", "http://x", "--upstream-key", *"abc"], "takes one key"),
+    ],
+)
+def test_the_command_line_says_what_is_wrong(
+    tape: Path,
+    options: list[str],
+    problem: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     tape.write_text("no JSON\n")
-    for options, problem in (
-        (["--replay", str(tape)], "line 1: this is not a tape"),
-        (["--replay", str(tape) + "x"], f"cannot read {tape}x: No such file"),
-        (["--record", str(tape)], "need an upstream"),
-        (["--upstream", "http://x", "--upstream-key", "a", "b", "c"], "takes one key"),
-    ):
-        done = subprocess.run(  # noqa: S603 - our own command
-            [sys.executable, "-m", "langchain_pmock.testing", *options],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 2
-        assert problem in done.stderr
+    given = [option.format(tape=tape) for option in options]
+    monkeypatch.setattr(sys, "argv", ["testing", *given])
+    with pytest.raises(SystemExit, match="2"):
+        runpy.run_module("langchain_pmock.testing", run_name="__main__")
+    assert problem.format(tape=tape) in capsys.readouterr().err
