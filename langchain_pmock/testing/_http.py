@@ -81,7 +81,7 @@ class Running(threading.Thread):
         self._ready.set()
         await self._stopped.wait()
         server.close()
-        await asyncio.sleep(0)  # who was just accepted comes to know its task
+        await asyncio.sleep(0)  # connections just accepted start their tasks
         for task in self._connections:
             task.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)

@@ -91,9 +91,7 @@ def test_an_agent_streams_and_a_typed_answer(openai: OpenAIServer, tape: Path) -
     asked = len(openai.requests)
 
     with PmockServer(replay=tape) as server:
-        began = time.monotonic()
         replayed = conversation(server)
-        assert time.monotonic() - began < 1
         server.reset()
         assert wire.of(server) == on_the_wire
     assert len(openai.requests) == asked
