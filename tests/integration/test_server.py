@@ -760,6 +760,16 @@ def test_what_is_no_http(
     assert caplog.records == []
 
 
+def test_a_client_that_waits_to_send_its_body(server: PmockServer) -> None:
+    url, content = httpx.URL(server.url), json.dumps(body()).encode()
+    length = str(len(content))
+    with socket.create_connection((url.host, url.port or 0), timeout=5) as client:
+        client.sendall(head_of(server, Content_Length=length, Expect="100-continue"))
+        assert client.recv(65536).startswith(b"HTTP/1.1 100 ")
+        client.sendall(content)
+        assert client.recv(65536).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
 def test_requests_one_behind_the_other(server: PmockServer) -> None:
     content = json.dumps(body()).encode()
     request = head_of(server, Content_Length=str(len(content))) + content
