@@ -37,7 +37,7 @@ GROUPS := --group dev --group bench --group scale
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo agent batch ray-batch notebook test test-package test-around
-.PHONY: test-lowest lint format bench build audit clean
+.PHONY: test-lowest test-pythons test-another lint format bench build audit clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z -]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,7 +57,7 @@ notebook: $(VENV)/.dev ## Run the notebook, and write its outputs into it
 	@$(BIN)/python examples/_run_notebook.py examples/chat.ipynb
 
 # What is around the package is tested by itself: the longest of it waits a lot.
-AROUND := $(patsubst %,tests/integration/test_%.py,benchmarks examples notebook packaging typing)
+AROUND := $(patsubst %,tests/integration/test_%.py,benchmarks examples make notebook packaging typing)
 
 test: test-package test-around ## Run all tests, with the coverage gate
 
@@ -69,6 +69,17 @@ test-around: $(VENV)/.dev ## Run the tests of examples, benchmarks, packaging, t
 
 test-lowest: $(VENV_LOWEST)/.installed ## Run the package's tests on its oldest dependencies
 	@$(VENV_LOWEST)/bin/pytest $(addprefix --ignore=,$(AROUND))
+
+test-pythons: ## Run the package's tests on each Python from 3.10 to 3.14 that is here
+	@.ci/test-pythons $(addprefix --ignore=,$(AROUND))
+
+test-another: ## Run the unit tests on one Python that is not the default
+	@.ci/test-pythons --one tests/unit
+
+$(VENV)/.test: pyproject.toml $(READY)
+	@echo "Installing langchain-pmock and what its tests use into $(VENV)"
+	@$(call into,$(READY),--editable ".[$(EXTRAS)]" --group test --group examples)
+	@touch $@
 
 lint: $(VENV)/.dev ## Check style, formatting and types
 	@$(BIN)/ruff check
