@@ -81,10 +81,12 @@ $(VENV)/.test: pyproject.toml $(READY)
 	@$(call into,$(READY),--editable ".[$(EXTRAS)]" --group test --group examples)
 	@touch $@
 
-lint: $(VENV)/.dev ## Check style, formatting and types
+lint: $(VENV)/.dev ## Check style, formatting, types, imports and workflows
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache --no-logo
+	@$(BIN)/zizmor --offline --quiet .github
 
 format: $(VENV)/.dev ## Fix style and formatting
 	@$(BIN)/ruff check --fix
