@@ -37,7 +37,8 @@ GROUPS := --group dev --group bench --group scale
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo agent batch ray-batch notebook test test-package test-around
-.PHONY: test-lowest test-pythons test-another lint format bench build audit clean
+.PHONY: test-lowest lint format bench build audit clean
+.PHONY: test-pythons test-another
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z -]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -104,7 +105,7 @@ audit: $(VENV)/.dev ## Look up what is installed among known vulnerabilities
 	@$(BIN)/pip-audit --local --skip-editable
 
 clean: ## Remove the environments and everything that was generated
-	@rm -rf $(VENV) $(VENV_LOWEST) dist build htmlcov .coverage .coverage.*
+	@rm -rf $(VENV) $(VENV_LOWEST) .venv-3.1? dist build htmlcov .coverage .coverage.*
 	@rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
