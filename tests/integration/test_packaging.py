@@ -131,7 +131,7 @@ def test_the_long_description(which: str, request: pytest.FixtureRequest) -> Non
     assert metadata["Description-Content-Type"] == "text/markdown"
     assert text.startswith("# langchain-pmock\n")
     before_use, _, after = text.partition("\n## Use\n")
-    assert "LangChain's chat model" in before_use
+    assert "The LangChain chat model" in before_use
     assert "\n## Install\n\n```bash\npip install langchain-pmock\n" in before_use
     assert "\n## Performance\n" in after
     # Neither the repository's files nor its make are there.
