@@ -31,7 +31,12 @@ class Trip(BaseModel):
 def show_the_wire(pmock: dict[str, Any]) -> None:
     """Print one request and its response, without the key and the signature."""
     responses: list[httpx.Response] = []
-    with httpx.Client(event_hooks={"response": [responses.append]}) as client:
+
+    def keep(response: httpx.Response) -> None:
+        response.read()
+        responses.append(response)
+
+    with httpx.Client(event_hooks={"response": [keep]}) as client:
         ChatPmock(model="gpt-5.1", http_client=client, **pmock).invoke("Hello.")
     response = responses[-1]
     request = response.request
