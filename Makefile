@@ -1,20 +1,35 @@
 # Every target sets up what it needs in VENV: with uv where it is on the PATH, else
 # with venv and pip. A second run finds the work done.
-PYTHON ?= python3
 VENV ?= .venv
 VENV_LOWEST ?= .venv-lowest
 
 UV := $(shell command -v uv 2>/dev/null)
 BIN := $(VENV)/bin
 
+# Without PYTHON=..., an environment keeps the Python that it was made with.
+ifeq ($(origin PYTHON),undefined)
+pythons = $(wildcard $(1)/bin/python) python3 3.14 3.13 3.12 3.11 3.10
+else
+pythons = "$(PYTHON)"
+endif
+
+# An environment that is whole has this file. With another Python it has another name.
+ready = $(1)/.python-$(firstword $(shell .ci/find-python $(pythons) 2>/dev/null))
+READY := $(call ready,$(VENV))
+READY_LOWEST := $(call ready,$(VENV_LOWEST))
+
 # pip reads dependency groups since 25.1. uv leaves pip out unless it is told to seed.
 ifdef UV
-create = "$(UV)" venv --quiet --seed --allow-existing --python "$(PYTHON)" $(1)
-install = "$(UV)" pip install --quiet --python $(1) $(2)
+create = "$(UV)" venv --quiet --seed --clear --python "$$python" $(1)
+install = "$(UV)" pip install --quiet --python $(@D) $(1)
 else
-create = "$(PYTHON)" -m venv $(1) && $(1)/bin/python -m pip install -qq --upgrade "pip>=25.1"
-install = $(1)/bin/python -m pip install -qq $(2)
+create = "$$python" -m venv --clear $(1) && $(1)/bin/python -m pip install -qq --upgrade "pip>=25.1"
+install = $(@D)/bin/python -m pip install -qq $(1)
 endif
+
+# While it is installed into, an environment is not whole: where that is interrupted, the
+# next run makes it anew.
+into = mv $(1) $(1)~; $(call install,$(2)); failed=$$?; mv $(1)~ $(1); exit $$failed
 
 EXTRAS := testing,aiohttp
 GROUPS := --group dev --group bench --group scale
@@ -23,6 +38,7 @@ GROUPS := --group dev --group bench --group scale
 .DELETE_ON_ERROR:
 .PHONY: help demo agent batch ray-batch notebook test test-package test-around
 .PHONY: test-lowest lint format bench build audit clean
+.PHONY: test-pythons test-another
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z -]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,7 +58,7 @@ notebook: $(VENV)/.dev ## Run the notebook, and write its outputs into it
 	@$(BIN)/python examples/_run_notebook.py examples/chat.ipynb
 
 # What is around the package is tested by itself: the longest of it waits a lot.
-AROUND := $(patsubst %,tests/integration/test_%.py,benchmarks examples notebook packaging typing)
+AROUND := $(patsubst %,tests/integration/test_%.py,benchmarks examples make notebook packaging typing)
 
 test: test-package test-around ## Run all tests, with the coverage gate
 
@@ -55,10 +71,23 @@ test-around: $(VENV)/.dev ## Run the tests of examples, benchmarks, packaging, t
 test-lowest: $(VENV_LOWEST)/.installed ## Run the package's tests on its oldest dependencies
 	@$(VENV_LOWEST)/bin/pytest $(addprefix --ignore=,$(AROUND))
 
-lint: $(VENV)/.dev ## Check style, formatting and types
+test-pythons: ## Run the package's tests on each Python from 3.10 to 3.14 that is here
+	@.ci/test-pythons $(addprefix --ignore=,$(AROUND))
+
+test-another: ## Run the unit tests on one Python that is not the default
+	@.ci/test-pythons --one tests/unit
+
+$(VENV)/.test: pyproject.toml $(READY)
+	@echo "Installing langchain-pmock and what its tests use into $(VENV)"
+	@$(call into,$(READY),--editable ".[$(EXTRAS)]" --group test --group examples)
+	@touch $@
+
+lint: $(VENV)/.dev ## Check style, formatting, types, imports and workflows
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache --no-logo
+	@$(BIN)/zizmor --offline --quiet .github
 
 format: $(VENV)/.dev ## Fix style and formatting
 	@$(BIN)/ruff check --fix
@@ -76,29 +105,39 @@ audit: $(VENV)/.dev ## Look up what is installed among known vulnerabilities
 	@$(BIN)/pip-audit --local --skip-editable
 
 clean: ## Remove the environments and everything that was generated
-	@rm -rf $(VENV) $(VENV_LOWEST) dist build htmlcov .coverage .coverage.*
+	@rm -rf $(VENV) $(VENV_LOWEST) .venv-3.1? dist build htmlcov .coverage .coverage.*
 	@rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(VENV)/pyvenv.cfg $(VENV_LOWEST)/pyvenv.cfg:
-	@echo "Creating $(@D)"
-	@$(call create,$(@D))
+# With no recipe, so that the environment is made anew where its Python is gone.
+$(VENV)/bin/python $(VENV_LOWEST)/bin/python:
 
-$(VENV)/.demo: pyproject.toml | $(VENV)/pyvenv.cfg
-	@echo "Installing langchain-pmock[testing] and what the examples use into $(VENV)"
-	@$(call install,$(VENV),--editable ".[testing]" --group examples)
+$(READY): $(VENV)/bin/python
+$(READY_LOWEST): $(VENV_LOWEST)/bin/python
+$(READY) $(READY_LOWEST):
+	@if [ -n "$$(ls -A $(@D) 2>/dev/null)" ] && [ ! -e $(@D)/pyvenv.cfg ]; then \
+		echo "$(@D) is no virtual environment: move it away, or name another with VENV=..." >&2; \
+		exit 1; \
+	fi
+	@found=$$(.ci/find-python $(call pythons,$(@D))) && python="$${found#* }" \
+		&& echo "Creating $(@D) with Python $${found%% *}" && $(call create,$(@D))
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml | $(VENV)/pyvenv.cfg
+$(VENV)/.demo: pyproject.toml $(READY)
+	@echo "Installing langchain-pmock[testing] and what the examples use into $(VENV)"
+	@$(call into,$(READY),--editable ".[testing]" --group examples)
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml $(READY)
 	@echo "Installing langchain-pmock and the development tools into $(VENV)"
-	@$(call install,$(VENV),--editable ".[$(EXTRAS)]" $(GROUPS))
+	@$(call into,$(READY),--editable ".[$(EXTRAS)]" $(GROUPS))
 	@touch $@
 
 # The constraints are the lower bounds of the project's own dependencies and extras.
-$(VENV_LOWEST)/.installed: pyproject.toml | $(VENV_LOWEST)/pyvenv.cfg
+$(VENV_LOWEST)/.installed: pyproject.toml $(READY_LOWEST)
 	@echo "Installing langchain-pmock and its oldest dependencies into $(VENV_LOWEST)"
 	@sed -n "/^dependencies =/,/^\[dependency-groups\]/p" $< | grep -oE '"[a-z0-9-]+>=[0-9.]+' \
-		| sed 's/"//; s/>=/==/' > $(VENV_LOWEST)/lowest.txt
-	@$(call install,$(VENV_LOWEST),--constraint $(VENV_LOWEST)/lowest.txt \
+		| sed 's/"//; s/>=/==/' > $(@D)/lowest.txt
+	@$(call into,$(READY_LOWEST),--constraint $(@D)/lowest.txt \
 		--editable ".[$(EXTRAS)]" --group test --group examples)
 	@touch $@

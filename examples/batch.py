@@ -243,7 +243,7 @@ def main() -> None:
             run(model, options.prompts, options.answers, options.concurrency)
         except KeyboardInterrupt:
             sys.exit("Interrupted. The same command goes on from here.")
-        except (OSError, PmockError) as error:
+        except OSError as error:
             sys.exit(f"Stopped: {error}")
 
 

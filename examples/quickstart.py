@@ -1,8 +1,13 @@
 """pmock in five steps: invoke, stream, an agent with a tool, a typed result, usage.
 
-Run it with `make demo`, or with `python examples/quickstart.py`.
+First it shows what goes over the wire. Run it with `make demo`, or with
+`python examples/quickstart.py`.
 """
 
+import json
+from typing import Any
+
+import httpx
 from _service import service
 from langchain.agents import create_agent
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
@@ -23,9 +28,31 @@ class Trip(BaseModel):
     days: int
 
 
+def show_the_wire(pmock: dict[str, Any]) -> None:
+    """Print one request and its response, without the key and the signature."""
+    responses: list[httpx.Response] = []
+
+    def keep(response: httpx.Response) -> None:
+        response.read()
+        responses.append(response)
+
+    with httpx.Client(event_hooks={"response": [keep]}) as client:
+        ChatPmock(model="gpt-5.1", http_client=client, **pmock).invoke("Hello.")
+    response = responses[-1]
+    request = response.request
+    signed = [name for name in request.headers if name.startswith("wuinai-")]
+    envelope = {**response.json(), "data": {}}  # The data is what OpenAI would send.
+
+    print("\nEach request is signed for one minute, each answer is in an envelope")
+    print(f"   {request.method} {request.url}  {' '.join(f'{n}: ***' for n in signed)}")
+    print("  ", request.content.decode())
+    print("   =>", json.dumps(envelope).replace("{}", "{...}"))
+
+
 def main() -> None:
     """Take the five steps."""
     with service() as pmock:
+        show_the_wire(pmock)
         model = ChatPmock(model="gpt-5.1", **pmock)
 
         print("\n1. Invoke")

@@ -20,7 +20,7 @@ import logging
 import os
 import re
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import pyarrow as pa
 import pyarrow.dataset as pads
@@ -149,7 +149,10 @@ def run(options: argparse.Namespace, pmock: dict[str, Any]) -> None:
     is_parquet = options.prompts.endswith(".parquet")
     read = ray.data.read_parquet if is_parquet else ray.data.read_json
     prompts = read(options.prompts)
+    prompts.context.enable_operator_progress_bars = False
+    prompts.context.enable_progress_bars = False
     first = prompts.take(1)
+    prompts.context.enable_progress_bars = has_width(sys.stderr)
     if not first:
         print(f"There is no prompt in {options.prompts}")
         return
@@ -172,6 +175,22 @@ def run(options: argparse.Namespace, pmock: dict[str, Any]) -> None:
     )
     answers.write_parquet(options.answers, min_rows_per_file=ROWS_PER_FILE)
     report(options.answers)
+
+
+def has_width(stream: TextIO) -> bool:
+    """Return whether a stream is a terminal on which a progress bar has room."""
+    return stream.isatty() and os.get_terminal_size(stream.fileno()).columns > 0
+
+
+def silence_native_code() -> None:
+    """Keep what Ray's C++ code prints off the terminal; Ray's log files have it too.
+
+    It reports the start of each actor pool as an error. `RAY_BACKEND_LOG_LEVEL` would
+    put another line in its place.
+    """
+    sys.stderr.flush()
+    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 def reason(error: RayError) -> str:
@@ -210,8 +229,9 @@ def main() -> None:
         with service() as pmock:
             # Else it would phone home.
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+            silence_native_code()
             ray.init(logging_level=logging.ERROR, log_to_driver=False)
-            # Its progress bars, on a terminal, say enough, and we tell of errors.
+            # Errors are reported below.
             logging.getLogger("ray.data").setLevel(logging.CRITICAL)
             run(options, pmock)
     except RayError as error:

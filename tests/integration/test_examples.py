@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import re
 import shutil
 import signal
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
+KEYS = ("PMOCK_ACCESS_KEY", "PMOCK_SECRET_KEY")
 MORE_THAN_A_TEST_TAKES = 120.0  # seconds
 
 
@@ -35,7 +38,6 @@ def run(
     *arguments: object,
     env: Mapping[str, str] | None = None,
     fails: bool = False,
-    complains: bool = False,
 ) -> str:
     """Run an example; it must end well and not complain, or else tell why."""
     done = subprocess.run(  # noqa: S603 - our own command
@@ -51,7 +53,7 @@ def run(
         assert done.returncode in {1, 2}
         return done.stderr
     assert done.returncode == 0, done.stderr
-    assert complains or not done.stderr
+    assert not done.stderr
     return done.stdout
 
 
@@ -102,9 +104,9 @@ def test_make_runs_files_that_exist(target: str, tmp_path: Path) -> None:
 
 
 def test_quickstart_without_credentials() -> None:
-    first, *lines = run("quickstart.py").splitlines()
-    assert "PmockServer on this machine" in first
-    text = "\n".join(lines)
+    text = run("quickstart.py")
+    assert text.startswith("Service: a PmockServer on this machine")
+    assert "python -m langchain_pmock.testing --upstream http" in text
     assert "You said: A prompt goes down, tokens come up. 一问一答 🌊\n" in text
     assert re.search(r"tool call: +multiply {'a': 127, 'b': 46}\n", text)
     assert re.search(r"tool result: 5842\n", text)
@@ -115,15 +117,63 @@ def test_quickstart_without_credentials() -> None:
 
 
 def test_quickstart_with_credentials(server: PmockServer) -> None:
-    first = run("quickstart.py", env=server.env).splitlines()[0]
-    assert first == f"Service: live, {server.url}"
-    invoke, stream, call, result, typed = (r.body for r in server.requests)
+    text = run("quickstart.py", env=server.env)
+    assert text.startswith(f"Service: on this machine, {server.url}\n")
+    first, invoke, stream, call, result, typed = (r.body for r in server.requests)
     assert {request.code for request in server.requests} == {200}
+    # The first request and its envelope, as they went over the wire.
+    assert f"POST {server.url}/ai/chat/completions  wuinai-access-key: ***" in text
+    assert f"\n   {json.dumps(first, separators=(',', ':'))}\n" in text
+    assert re.search(
+        r'=> {"code": 200, .*"data": {\.\.\.}.*"traceId": "[0-9a-f]+"', text
+    )
+    assert server.access_key not in text
+    assert server.secret_key not in text
     assert not invoke.get("stream")
     assert stream["stream"] is True
     assert call["tools"][0]["function"]["name"] == "multiply"
     assert result["messages"][-1]["content"] == "5842"
     assert typed["responseFormat"]["json_schema"]["name"] == "Trip"
+
+
+@pytest.mark.parametrize(
+    ("url", "where"),
+    [
+        ("https://ai.example.com/api", "live"),
+        ("http://localhost:8000/api", "on this machine"),
+        ("http://[::1]:8000", "on this machine"),
+    ],
+)
+def test_the_service_is_called_what_it_is(url: str, where: str) -> None:
+    env = {**dict.fromkeys(KEYS, "example"), "PMOCK_BASE_URL": url}
+    code = "import _service\nwith _service.service(): pass"
+    done = subprocess.run(  # noqa: S603 - our own command
+        [sys.executable, "-c", code],
+        cwd=EXAMPLES,
+        env={**os.environ, **env},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == f"Service: {where}, {url}\n"
+
+
+def test_wrong_keys_end_the_quickstart_with_a_sentence(server: PmockServer) -> None:
+    env = {**server.env, "PMOCK_SECRET_KEY": "sk-example"}
+    complaint = run("quickstart.py", env=env, fails=True)
+    assert complaint.startswith("Stopped: ")
+    assert "PMOCK_SECRET_KEY" in complaint
+    assert complaint.count("\n") == 1
+
+
+@pytest.mark.parametrize("missing", KEYS)
+def test_half_of_the_credentials_is_no_choice(
+    missing: str, server: PmockServer
+) -> None:
+    env = {name: value for name, value in server.env.items() if name != missing}
+    complaint = run("quickstart.py", env=env, fails=True)
+    assert complaint.startswith(f"Stopped: {missing} not set. ")
+    assert not server.requests
 
 
 # --- agent.py -------------------------------------------------------------------------
@@ -420,16 +470,36 @@ def ray_cluster(ray_env: dict[str, str]) -> Iterator[Cluster]:
 
 
 def run_ray(*arguments: object, env: Mapping[str, str], fails: bool = False) -> str:
-    """Run the example; Ray may have something to say about the machine."""
-    return run("ray_batch.py", *arguments, env=env, fails=fails, complains=True)
+    return run("ray_batch.py", *arguments, env=env, fails=fails)
+
+
+def run_on_terminal(example: str, env: Mapping[str, str]) -> list[str]:
+    """Run an example on a terminal that does not tell its width."""
+    ours, its = pty.openpty()
+    with subprocess.Popen(  # noqa: S603 - our own command
+        command(example), env={**os.environ, **env}, stdout=its, stderr=its
+    ) as process:
+        os.close(its)
+        shown = b""
+        # A terminal that everybody has left gives an error on Linux, and b"" elsewhere.
+        with suppress(OSError):
+            while data := os.read(ours, 65536):
+                shown += data
+    os.close(ours)
+    assert process.returncode == 0, shown
+    return shown.decode().replace("\x1b[0m", "").splitlines()  # colors off, at the end
 
 
 @pytest.mark.scale
 def test_ray_batch_makes_up_prompts(ray_env: dict[str, str], tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
-    told = run_ray(env={**ray_env, "TMPDIR": str(tmp_path)})
+    shown = run_on_terminal("ray_batch.py", {**ray_env, "TMPDIR": str(tmp_path)})
     (answers,) = tmp_path.glob("pmock-batch-*/answers")
-    assert f"100 answered, 0 failed: see {answers}" in told
+    # Of Ray's own, neither log lines nor what is left of its bars.
+    *service, result = shown
+    assert result == f"100 answered, 0 failed: see {answers}"
+    assert service[0].startswith("Service: ")
+    assert all(line.startswith("  ") for line in service[1:])
     rows = {row["id"]: row for row in parquet.read_table(answers).to_pylist()}
     assert len(rows) == 100
     assert rows["7"]["answer"] == "You said: What is 7 times 7?"

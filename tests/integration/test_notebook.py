@@ -37,13 +37,18 @@ def read(path: Path) -> nbformat.NotebookNode:
     return notebook
 
 
-def execute(path: Path) -> None:
-    """Run a notebook as `make notebook` does."""
-    subprocess.run(  # noqa: S603 - our own command
+def execute(path: Path) -> str:
+    """Run a notebook as `make notebook` does, and return what it prints."""
+    done = subprocess.run(  # noqa: S603 - our own command
         [sys.executable, str(EXAMPLES / "_run_notebook.py"), str(path)],
-        check=True,
+        capture_output=True,
+        text=True,
+        check=False,
         timeout=120,
     )
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr
+    return done.stdout
 
 
 def outputs(path: Path) -> list[list[dict[str, Any]]]:
@@ -61,9 +66,12 @@ def text_of(path: Path) -> str:
 
 
 def test_its_outputs_are_those_that_it_gives(copy: Path) -> None:
-    execute(copy)
+    told = execute(copy)
     assert text_of(copy) == text_of(NOTEBOOK), (
         "run `make notebook` without keys in the environment, and look at what changed"
+    )
+    assert re.fullmatch(
+        rf"Ran \d+ cells and wrote their outputs into {copy}: as they were\.\n", told
     )
     assert len(outputs(copy)) > 10
 
@@ -88,9 +96,9 @@ def test_with_credentials_it_asks_the_service(
 ) -> None:
     for name, value in server.env.items():
         monkeypatch.setenv(name, value)
-    execute(copy)
+    assert execute(copy).endswith(": changed.\n")
     first, *_ = outputs(copy)
-    assert first[0]["text"] == "The live service answers.\n"
+    assert first[0]["text"] == f"Service: {server.url}\n"
     assert {request.code for request in server.requests} == {200}
     assert any(request.body.get("stream") for request in server.requests)
     assert any(request.body.get("responseFormat") for request in server.requests)
@@ -105,6 +113,11 @@ def test_it_shows_a_picture_and_a_table() -> None:
         for kind in output.get("data", {})
     }
     assert {"image/png", "text/markdown"} <= kinds
+
+
+def test_it_shows_reasoning() -> None:
+    texts = [output.get("text", "") for cell in outputs(NOTEBOOK) for output in cell]
+    assert any(re.search(r"^reasoning: \w.*\ntext: \w", text) for text in texts)
 
 
 def test_it_tells_nothing_of_the_machine_it_ran_on() -> None:

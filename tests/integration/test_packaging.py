@@ -97,6 +97,8 @@ def test_the_sdist_holds_the_package_and_its_tests(sdist: Path) -> None:
     assert source_files() <= names
     assert {"pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE"} <= names
     assert "tests/unit/test_auth.py" in names
+    # make needs them.
+    assert {"Makefile", ".ci/find-python"} <= names
     generated = (".venv", ".git/", "dist/", ".coverage", ".mypy_cache")
     assert not [name for name in names if name.startswith(generated)]
     assert not [name for name in names if "__pycache__" in name]
@@ -129,7 +131,7 @@ def test_the_long_description(which: str, request: pytest.FixtureRequest) -> Non
     assert metadata["Description-Content-Type"] == "text/markdown"
     assert text.startswith("# langchain-pmock\n")
     before_use, _, after = text.partition("\n## Use\n")
-    assert "LangChain's chat model" in before_use
+    assert "The LangChain chat model" in before_use
     assert "\n## Install\n\n```bash\npip install langchain-pmock\n" in before_use
     assert "\n## Performance\n" in after
     # Neither the repository's files nor its make are there.
@@ -166,6 +168,43 @@ def test_the_metadata(wheel: Path) -> None:
     }
 
 
+def test_the_project_urls(wheel: Path) -> None:
+    urls = dict(
+        url.split(", ") for url in metadata_of(wheel).get_all("Project-URL", [])
+    )
+    assert set(urls) == {"Homepage", "Documentation", "Source", "Changelog", "Issues"}
+    assert all(url.startswith("https://") for url in urls.values())
+
+
+CHANGES = """# Changelog
+
+## [0.2.0] - 2026-12-01
+
+### Added
+
+- A [page](docs/page.md).
+
+## 0.1.1 (unreleased)
+
+## [0.1.0] - 2026-11-30
+
+- All.
+
+[0.2.0]: https://example.com/compare
+"""
+
+
+def test_release_notes(tmp_path: Path) -> None:
+    (tmp_path / ".ci").mkdir()
+    script = shutil.copy(ROOT / ".ci" / "release-notes", tmp_path / ".ci")
+    (tmp_path / "CHANGELOG.md").write_text(CHANGES)
+    assert run([script, "0.2.0"]).strip() == "### Added\n\n- A [page](docs/page.md)."
+    assert run([script, "0.1.0"]).strip() == "- All."
+    for version in ("0.1.1", "0.3.0", "0.1"):
+        with pytest.raises(AssertionError, match="has no section of this form"):
+            run([script, version])
+
+
 IMPORT = """
 import langchain_pmock
 print(langchain_pmock.__file__, *langchain_pmock.__all__)
@@ -175,9 +214,11 @@ for name in langchain_pmock.__all__:
 
 
 def test_it_imports_with_only_what_it_requires(installed: Path, tmp_path: Path) -> None:
-    # langchain-core imports pydantic.v1, which warns on Python 3.14.
-    warnings = ["-W", "error", "-W", "ignore:Core Pydantic V1 functionality"]
-    output = run([installed, "-I", *warnings, "-c", IMPORT], cwd=tmp_path)
+    # What langchain-core and langsmith do when they are imported by Python 3.14.
+    known = ["Core Pydantic V1 functionality", "'asyncio.iscoroutinefunction' is"]
+    ignored = [word for text in known for word in ("-W", f"ignore:{text}")]
+    command: list[str | Path] = [installed, "-I", "-W", "error", *ignored, "-c", IMPORT]
+    output = run(command, cwd=tmp_path)
     file, *public = output.split()
     assert Path(file).is_relative_to(installed.parents[1])
     assert {"ChatPmock", "PmockAuth"} <= set(public)
