@@ -17,12 +17,12 @@ install = $(1)/bin/python -m pip install -qq $(2)
 endif
 
 EXTRAS := testing,aiohttp
-GROUPS := --group dev --group bench --group scale
+GROUPS := --group dev --group bench --group scale --group docs
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo agent batch ray-batch notebook test test-package test-around
-.PHONY: test-lowest lint format bench build audit clean
+.PHONY: test-lowest lint format bench build docs audit clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z -]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ build: $(VENV)/.dev ## Build the sdist and the wheel into dist/, and check them
 	@rm -rf dist
 	@$(BIN)/python -m build --no-isolation
 	@$(BIN)/twine check --strict dist/*
+
+docs: $(VENV)/.dev ## Build the documentation site into build/site
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 audit: $(VENV)/.dev ## Look up what is installed among known vulnerabilities
 	@$(BIN)/pip-audit --local --skip-editable
