@@ -41,9 +41,13 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_post_build(config: MkDocsConfig) -> None:
-    """Publish the sources that `llms.txt` links to, beside their pages."""
-    for path in [*ROOT.glob("docs/*.md"), ROOT / "docs" / "llms.txt"]:
-        shutil.copy(path, Path(config.site_dir) / "docs")
+    """Publish `llms.txt` with the sources that it links to."""
+    folder = ROOT / "docs"
+    links = re.findall(r"\]\(([^)]+)\)", (folder / "llms.txt").read_text("utf-8"))
+    for link in ["llms.txt", *links]:
+        target = Path(config.site_dir, "docs", link).resolve()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(folder / link, target)
 
 
 class _Page(File):

@@ -23,6 +23,8 @@ import nbformat
 import pytest
 import trustme
 import uvicorn
+from langchain.agents import create_agent
+from langchain.chat_models import base
 
 from langchain_pmock import ChatPmock, ModelName, PmockConnectionError, auth
 from langchain_pmock.testing import PmockServer, Reply
@@ -35,7 +37,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 PRODUCTION = ROOT / "docs" / "production.md"
-PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+INTEGRATION = ROOT / "docs" / "integration.mdx"
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md")), INTEGRATION]
 NOTEBOOK = ROOT / "examples" / "chat.ipynb"
 LINKED = [
     *sorted(ROOT.glob("*.md")),
@@ -131,6 +134,18 @@ def test_docstring(documented: type) -> None:
     assert code
     names = {"__name__": "docstring", "pytest": pytest, "ChatPmock": ChatPmock}
     exec(compile(code, documented.__name__, "exec"), names)  # noqa: S102 - our own
+
+
+def test_the_line_that_init_chat_model_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = re.search(
+        r'^ +("pmock": .*),$', INTEGRATION.read_text("utf-8"), re.MULTILINE
+    )
+    assert line
+    entry = eval(f"{{{line[1]}}}", dict(vars(base)))  # noqa: S307 - our own
+    monkeypatch.setitem(base._BUILTIN_PROVIDERS, "pmock", entry["pmock"])
+    agent = create_agent("pmock:gpt-5.1", tools=[])
+    answer = agent.invoke({"messages": [("human", "Hello")]})["messages"][-1]
+    assert answer.text == "You said: Hello"
 
 
 @contextmanager
