@@ -42,7 +42,7 @@ notebook: $(VENV)/.dev ## Run the notebook, and write its outputs into it
 	@$(BIN)/python examples/_run_notebook.py examples/chat.ipynb
 
 # What is around the package is tested by itself: the longest of it waits a lot.
-AROUND := $(patsubst %,tests/integration/test_%.py,benchmarks examples notebook packaging typing)
+AROUND := $(patsubst %,tests/integration/test_%.py,benchmarks examples notebook packaging site typing)
 
 test: test-package test-around ## Run all tests, with the coverage gate
 

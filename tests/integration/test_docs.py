@@ -151,7 +151,7 @@ def test_the_line_that_init_chat_model_needs(monkeypatch: pytest.MonkeyPatch) ->
 @contextmanager
 def serving(app: FastAPI) -> Iterator[str]:
     """Serve an app on this machine, and give its URL."""
-    config = uvicorn.Config(app, lifespan="off", log_config=None)
+    config = uvicorn.Config(app, lifespan="off", log_config=None, ws="none")
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, args=([listener],))
