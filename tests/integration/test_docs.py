@@ -27,7 +27,7 @@ from langchain.agents import create_agent
 from langchain.chat_models import base
 
 from langchain_pmock import ChatPmock, ModelName, PmockConnectionError, auth
-from langchain_pmock.testing import PmockServer, Reply
+from langchain_pmock.testing import Fault, PmockServer, Reply, ToolCall
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -146,6 +146,32 @@ def test_the_line_that_init_chat_model_needs(monkeypatch: pytest.MonkeyPatch) ->
     agent = create_agent("pmock:gpt-5.1", tools=[])
     answer = agent.invoke({"messages": [("human", "Hello")]})["messages"][-1]
     assert answer.text == "You said: Hello"
+
+
+def models_asked(server: PmockServer) -> list[str]:
+    return [request.body["model"] for request in server.requests]
+
+
+def test_the_fallback_is_asked_after_the_retry(local_service: PmockServer) -> None:
+    local_service.fail(status=503, times=2, retry_after=0)
+    run_one(PRODUCTION, "with_fallbacks")
+    assert models_asked(local_service) == ["gpt-5.1", "gpt-5.1", "claude-4.5"]
+
+
+def test_the_fallback_of_an_agent_starts_the_answer_again(
+    local_service: PmockServer,
+) -> None:
+    code = examples(PRODUCTION.read_text("utf-8"))[:3]
+    assert "answer_id" in code[2]
+    names = run("\n\n".join(code[:2]), "production")
+    local_service.reset()
+    local_service.script(
+        Reply(tool_calls=[ToolCall("get_weather", {"city": "Paris"})]),
+        Fault(cut_after=3),
+    )
+    exec(code[2], names)  # noqa: S102 - our own
+    assert names["shown"] == "get_weather says: Sunny in Paris"
+    assert models_asked(local_service) == ["gpt-5.1", "gpt-5.1", "claude-4.5"]
 
 
 @contextmanager
