@@ -104,8 +104,7 @@ def test_the_pages_work_in_a_browser(site: Path, url: str, page: Page) -> None:
 
 
 def test_search(url: str, page: Page) -> None:
-    page.goto(url)
-    page.locator(".md-search__input").fill("with_structured_output")
+    page.goto(f"{url}?q=with_structured_output")
     found = page.locator(".md-search-result__link")
     found.first.wait_for(state="attached")
     links = [link.get_attribute("href") or "" for link in found.all()]
