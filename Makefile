@@ -72,7 +72,7 @@ build: $(VENV)/.dev ## Build the sdist and the wheel into dist/, and check them
 	@$(BIN)/python -m build --no-isolation
 	@$(BIN)/twine check --strict dist/*
 
-docs: $(VENV)/.docs ## Build the documentation site into build/site
+docs: $(VENV)/.dev ## Build the documentation site into build/site
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 audit: $(VENV)/.dev ## Look up what is installed among known vulnerabilities
@@ -95,11 +95,6 @@ $(VENV)/.demo: pyproject.toml | $(VENV)/pyvenv.cfg
 $(VENV)/.dev: pyproject.toml | $(VENV)/pyvenv.cfg
 	@echo "Installing langchain-pmock and the development tools into $(VENV)"
 	@$(call install,$(VENV),--editable ".[$(EXTRAS)]" $(GROUPS))
-	@touch $@
-
-$(VENV)/.docs: pyproject.toml | $(VENV)/pyvenv.cfg
-	@echo "Installing what builds the documentation site into $(VENV)"
-	@$(call install,$(VENV),--group docs)
 	@touch $@
 
 # The constraints are the lower bounds of the project's own dependencies and extras.
