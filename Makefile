@@ -32,12 +32,12 @@ endif
 into = mv $(1) $(1)~; $(call install,$(2)); failed=$$?; mv $(1)~ $(1); exit $$failed
 
 EXTRAS := testing,aiohttp
-GROUPS := --group dev --group bench --group scale
+GROUPS := --group dev --group bench --group scale --group docs
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo agent batch ray-batch notebook test test-package test-around
-.PHONY: test-lowest lint format bench build audit clean
+.PHONY: test-lowest lint format bench build docs audit clean
 .PHONY: test-pythons test-another
 
 help: ## List the targets
@@ -58,7 +58,7 @@ notebook: $(VENV)/.dev ## Run the notebook, and write its outputs into it
 	@$(BIN)/python examples/_run_notebook.py examples/chat.ipynb
 
 # What is around the package is tested by itself: the longest of it waits a lot.
-AROUND := $(patsubst %,tests/integration/test_%.py,benchmarks examples make notebook packaging typing)
+AROUND := $(patsubst %,tests/integration/test_%.py,benchmarks examples make notebook packaging site typing)
 
 test: test-package test-around ## Run all tests, with the coverage gate
 
@@ -100,6 +100,9 @@ build: $(VENV)/.dev ## Build the sdist and the wheel into dist/, and check them
 	@rm -rf dist
 	@$(BIN)/python -m build --no-isolation
 	@$(BIN)/twine check --strict dist/*
+
+docs: $(VENV)/.dev ## Build the documentation site into build/site
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 audit: $(VENV)/.dev ## Look up what is installed among known vulnerabilities
 	@$(BIN)/pip-audit --local --skip-editable

@@ -462,7 +462,7 @@ class ChatPmock(BaseChatModel):
     @field_validator("async_transport")
     @classmethod
     def _validate_transport(cls, value: str) -> str:
-        if value == "aiohttp" and importlib.util.find_spec("httpx_aiohttp") is None:
+        if value == "aiohttp" and importlib.util.find_spec("aiohttp") is None:
             msg = 'it needs an extra: pip install "langchain-pmock[aiohttp]".'
             raise ValueError(msg)
         return value

@@ -163,7 +163,6 @@ def test_the_metadata(wheel: Path) -> None:
         "httpx",
         "langchain-core",
         "pydantic",
-        "tenacity",
         "typing-extensions",
     }
 

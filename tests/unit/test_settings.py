@@ -490,7 +490,7 @@ def test_another_model_has_another_profile(way: str) -> None:
 
 def test_aiohttp_is_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     assert make_model().async_transport == "httpx"
-    monkeypatch.setitem(sys.modules, "httpx_aiohttp", None)
+    monkeypatch.setitem(sys.modules, "aiohttp", None)
     with pytest.raises(ValidationError, match=r"langchain-pmock\[aiohttp\]"):
         make_model(async_transport="aiohttp")
 

@@ -1,0 +1,148 @@
+"""The documentation site: it is built strictly, and looked at in a browser."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import zlib
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from typing_extensions import override
+
+import langchain_pmock
+from langchain_pmock import testing
+
+pytest.importorskip("mkdocs", reason="needs the docs group")
+sync_api = pytest.importorskip("playwright.sync_api", reason="needs the docs group")
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import ConsoleMessage, Page, Request
+
+ROOT = Path(__file__).parents[2]
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+NOT_COPIED = shutil.ignore_patterns(".*", "build", "dist", "tests", "__pycache__")
+
+
+def build(source: Path, target: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # noqa: S603 - written in this file
+        [sys.executable, "-m", "mkdocs", "build", "--site-dir", target],
+        cwd=source,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("site")
+    done = build(ROOT, target)
+    assert done.returncode == 0, done.stderr
+    return target
+
+
+class Handler(SimpleHTTPRequestHandler):
+    @override
+    def log_message(self, format: str, *args: object) -> None: ...
+
+
+@pytest.fixture(scope="module")
+def url(site: Path) -> Iterator[str]:
+    handler = partial(Handler, directory=str(site))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Page]:
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser is None:
+        pytest.skip(f"none of {', '.join(BROWSERS)} is on the PATH")
+    with sync_api.sync_playwright() as playwright:
+        # The sandbox needs a kernel feature that containers often lack.
+        chromium = playwright.chromium.launch(
+            executable_path=browser, chromium_sandbox=False
+        )
+        yield chromium.new_page()
+        chromium.close()
+
+
+def test_the_pages_work_in_a_browser(site: Path, url: str, page: Page) -> None:
+    problems: list[str] = []
+
+    def on_request(request: Request) -> None:
+        if not request.url.startswith((url, "data:")):
+            problems.append(f"loads {request.url}")
+
+    def on_console(message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            problems.append(message.text)
+
+    page.on("request", on_request)
+    page.on("console", on_console)
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    pages = sorted(site.rglob("index.html"))
+    assert len(pages) > 20
+    for file in pages:
+        page.goto(f"{url}{file.parent.relative_to(site).as_posix()}/")
+        assert page.locator("article h1").count() == 1, file
+    assert not problems
+
+
+def test_search(url: str, page: Page) -> None:
+    page.goto(f"{url}?q=with_structured_output")
+    found = page.locator(".md-search-result__link")
+    found.first.wait_for(state="attached")
+    links = [link.get_attribute("href") or "" for link in found.all()]
+    assert any(
+        "#langchain_pmock.ChatPmock.with_structured_output" in it for it in links
+    )
+
+
+def test_the_notebook_has_its_outputs(url: str, page: Page) -> None:
+    page.goto(f"{url}examples/chat/")
+    assert "You said: I love programming." in page.locator("article").inner_text()
+    picture = page.locator("article img").first
+    assert picture.evaluate("image => image.naturalWidth") > 0
+
+
+def test_the_plot(url: str, page: Page) -> None:
+    page.goto(f"{url}docs/performance/")
+    plot = page.locator("article img").first
+    assert plot.evaluate("image => image.naturalWidth") > 0
+
+
+def test_each_public_name_has_its_reference(site: Path) -> None:
+    *_, packed = (site / "objects.inv").read_bytes().split(b"\n", 4)
+    names = {line.split()[0] for line in zlib.decompress(packed).decode().splitlines()}
+    public = {f"langchain_pmock.{name}" for name in langchain_pmock.__all__}
+    public |= {f"langchain_pmock.testing.{name}" for name in testing.__all__}
+    assert public - names == {"langchain_pmock.__version__"}
+
+
+def test_mistakes_fail_the_build(tmp_path: Path) -> None:
+    copy = shutil.copytree(ROOT, tmp_path / "copy", ignore=NOT_COPIED)
+    mistakes = {
+        "no-such-page.md": "[there](no-such-page.md)",
+        "no-such-heading": "[there](faults.md#no-such-heading)",
+        "no_such_name": "[there][langchain_pmock.no_such_name]",
+    }
+    with (copy / "docs" / "scale.md").open("a", encoding="utf-8") as file:
+        file.write("\n" + "\n\n".join(mistakes.values()))
+    done = build(copy, tmp_path / "site")
+    assert done.returncode != 0
+    assert not [mistake for mistake in mistakes if mistake not in done.stderr]
