@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument(
         "--quick", action="store_true", help="a look at each: figures to ignore"
     )
-    parser.add_argument("--rounds", type=int, help="how many rounds to count")
+    parser.add_argument("--rounds", type=int, help="at most so many rounds")
     parser.add_argument(
         "--before",
         metavar="TREE",

@@ -267,7 +267,7 @@ def _sending(bench: Bench, model: Any, messages: Any, at_least: int) -> Case:
 _AT_ONCE = (1, 10, 50, 100, 500, 1_000, 2_000)
 
 
-@Job("streams at once, ms each", ASYNC, _AT_ONCE, is_each=True, rounds=2)
+@Job("async streams at once, ms each", ASYNC, _AT_ONCE, is_each=True, rounds=2)
 def many(bench: Bench, streams: int) -> Case:
     model = bench.model(f"together/{MANY_TOKENS}")
 
@@ -360,8 +360,11 @@ _KEPT = "memory that langchain-core keeps, bytes a token"
 
 @Job(_KEPT, (FLOOR, PMOCK), (2_000,), 1, is_each=True, rounds=0)
 def kept_memory(bench: Bench, tokens: int) -> Case:
-    chunks = bench.model(f"text/{tokens}").stream(_PROMPT)
-    return lambda: _growth(lambda: next(chunks), lambda: _skip(chunks, tokens - 1))
+    def work() -> float:
+        chunks = bench.model(f"text/{tokens}").stream(_PROMPT)
+        return _growth(lambda: next(chunks), lambda: _skip(chunks, tokens - 1))
+
+    return work
 
 
 def _growth(prepare: Callable[[], object], work: Callable[[], object]) -> float:

@@ -46,7 +46,7 @@ def measure(
     Args:
         names: The jobs.
         is_quick: Whether a look at each is enough; the figures mean nothing.
-        rounds: How many rounds to count, if not as many as each job says.
+        rounds: How many rounds to count at most.
         before: A source tree whose package is measured too, as `BEFORE`.
 
     Returns:
@@ -79,7 +79,9 @@ def measure(
             results[name] = {n: {} for n in who[name]}
             for size in sizes:
                 cases = {n: case(name, n, size) for n in who[name]}
-                costs = _in_turn(cases, counted if rounds is None else rounds)
+                costs = _in_turn(
+                    cases, counted if rounds is None else min(rounds, counted)
+                )
                 for n, cost in costs.items():
                     results[name][n][size] = cost
     return results

@@ -9,13 +9,14 @@ import asyncio
 import contextlib
 import re
 import threading
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from benchmarks import _wire
 from benchmarks._worker import allow_many_connections
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
 
@@ -28,12 +29,14 @@ def serving(quiet: float) -> Iterator[str]:
         quiet: Seconds without a request after which no other is waited for.
     """
     allow_many_connections()
-    loop = asyncio.new_event_loop()
-    server = loop.run_until_complete(_start(_Gate(quiet)))
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    started: SimpleQueue[tuple[str, Callable[[], object]]] = SimpleQueue()
+    thread = threading.Thread(
+        target=lambda: asyncio.run(_serve(_Gate(quiet), started)), daemon=True
+    )
     thread.start()
-    yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    loop.call_soon_threadsafe(loop.stop)
+    url, stop = started.get()
+    yield url
+    stop()
     thread.join()
 
 
@@ -61,14 +64,18 @@ class _Gate:
         self._waiting = 0
 
 
-async def _start(gate: _Gate) -> asyncio.Server:
+async def _serve(
+    gate: _Gate, started: SimpleQueue[tuple[str, Callable[[], object]]]
+) -> None:
     last = 0
 
     async def answer(
         reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         nonlocal last
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+        with contextlib.suppress(
+            asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError
+        ):
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
                 if head.startswith(b"GET"):
@@ -91,4 +98,8 @@ async def _start(gate: _Gate) -> asyncio.Server:
                     await writer.drain()
         writer.close()
 
-    return await asyncio.start_server(answer, "127.0.0.1", 0, backlog=4096)
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, backlog=4096)
+    loop, stopped = asyncio.get_running_loop(), asyncio.Event()
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    started.put((url, lambda: loop.call_soon_threadsafe(stopped.set)))
+    await stopped.wait()

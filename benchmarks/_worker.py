@@ -67,7 +67,7 @@ def allow_many_connections() -> None:
 
 def _import(name: str, tree: str) -> float:
     sys.path.insert(0, tree)
-    if name == _names.BEFORE:
+    if name != _names.AIOHTTP:
         # Older versions use the extra wherever it is installed.
         cast("Any", sys.modules)["httpx_aiohttp"] = None
     start = time.process_time()
