@@ -3,36 +3,35 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from benchmarks import _many, _results
-from benchmarks._models import AIOHTTP, MISTRAL, OPENAI, PMOCK
-from benchmarks._speed import FLOOR
+from benchmarks import _jobs, _names, _report, _wire
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from matplotlib.axes import Axes
 
+    from benchmarks._report import Costs
     from benchmarks._results import Results
-    from benchmarks._timing import Cost
 
+_PLAIN = "ChatPmock, the same as plain text"
 _STYLE: dict[str, dict[str, Any]] = {
-    FLOOR: {"color": "#888888", "linestyle": "--"},
-    PMOCK: {"color": "#0b6e4f", "linewidth": 2.4},
-    AIOHTTP: {"color": "#4fb286", "linewidth": 2.0},
-    MISTRAL: {"color": "#d9822b"},
-    OPENAI: {"color": "#3b5b92"},
+    _names.FLOOR: {"color": "#888888", "linestyle": "--"},
+    _names.PMOCK: {"color": "#0b6e4f", "linewidth": 2.4},
+    _names.AIOHTTP: {"color": "#4fb286", "linewidth": 2.0},
+    _names.MISTRAL: {"color": "#d9822b"},
+    _names.OPENAI: {"color": "#3b5b92"},
+    _PLAIN: {"color": "#0b6e4f", "linestyle": ":"},
 }
 _INK = "#333333"
 
 
 def svg(results: Results) -> str:
-    """Draw how cost grows: along a stream, and with streams at once.
+    """Draw how cost grows: along a stream, with its value, and with streams at once.
 
     Args:
         results: The results.
@@ -44,22 +43,24 @@ def svg(results: Results) -> str:
     with mpl.rc_context(
         {"svg.hashsalt": "benchmarks", "font.size": 9, "text.color": _INK}
     ):
-        figure = Figure(figsize=(9, 4.4), layout="constrained", facecolor="white")
-        left, right = figure.subplots(1, 2)
-        _panel(left, results.growth, "tokens a stream")
-        left.set_title("stream: CPU µs a token", loc="left", fontweight="bold")
-        _panel(right, results.at_once, f"streams of {_many.TOKENS} tokens at once")
-        right.set_title("astream: CPU ms a stream", loc="left", fontweight="bold")
-        lines = {line.get_label(): line for line in [*left.lines, *right.lines]}
+        figure = Figure(figsize=(12, 4.8), layout="constrained", facecolor="white")
+        stream, typed, many = figure.subplots(1, 3)
+        _panel(stream, "stream", results["stream"], "tokens a stream")
+        costs = {**results["typed"], _PLAIN: results["plain"][_names.PMOCK]}
+        _panel(typed, "typed", costs, f"pieces of {_wire.PIECE} bytes of JSON")
+        of = f"streams of {_jobs.MANY_TOKENS} tokens at once"
+        _panel(many, "many", results["many"], of)
+        lines = {line.get_label(): line for axes in figure.axes for line in axes.lines}
         figure.legend(
-            handles=[lines[name] for name in _STYLE],
+            handles=list(lines.values()),
             loc="outside upper center",
-            ncols=len(_STYLE),
+            ncols=len(lines),
             frameon=False,
         )
+        floor = textwrap.fill(_report.FLOOR_IS, 170)
         figure.supxlabel(
-            f"{_results.machine()}\n{_results.versions()}",
-            fontsize=6.5,
+            f"{floor}\n{_report.machine()}; {_report.versions()}",
+            fontsize=7,
             color="#777777",
         )
         picture = io.StringIO()
@@ -67,22 +68,21 @@ def svg(results: Results) -> str:
     return picture.getvalue()
 
 
-def _panel(axes: Axes, costs: Mapping[str, Mapping[int, Cost]], what: str) -> None:
-    for name, style in _STYLE.items():
-        by_size = costs.get(name)
-        if by_size is not None:
-            least = [cost.least for cost in by_size.values()]
-            axes.plot(
-                list(by_size),
-                least,
-                label=name,
-                marker="o",
-                markersize=3.5,
-                **style,
-            )
+def _panel(axes: Axes, name: str, costs: Costs, sizes: str) -> None:
+    job = _jobs.JOBS[name]
+    for who, style in _STYLE.items():
+        known = {
+            size: job.figure(cost.least, size)
+            for size, cost in costs.get(who, {}).items()
+            if cost
+        }
+        if known:
+            line = {"label": who, "marker": "o", "markersize": 3.5, **style}
+            axes.plot(list(known), list(known.values()), **line)
+    axes.set_title(f"CPU: {job.title}", loc="left", fontweight="bold")
+    axes.set_xlabel(sizes)
     axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.set_xlabel(what)
     plain = FuncFormatter(lambda value, _: f"{value:,.10g}")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(plain)

@@ -1,189 +1,126 @@
-"""Everything that was measured in one run."""
+"""Measures jobs, in rounds in which every contestant has its turn."""
 
 from __future__ import annotations
 
-import os
-import platform
+import contextlib
+import statistics
+import sys
+import time
 from dataclasses import dataclass
-from importlib.metadata import version
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import _many, _memory, _models, _speed, _startup
+from benchmarks._jobs import JOBS
+from benchmarks._names import BEFORE, PMOCK
+from benchmarks._server import serving
+from benchmarks._worker import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
-    from benchmarks._timing import Cost
+    Case = Callable[[], float | None]
 
-_PACKAGES = (
-    "langchain-pmock",
-    "langchain-core",
-    "langchain-mistralai",
-    "langchain-openai",
-    "httpx",
-    "httpx-aiohttp",
-    "pydantic",
-)
+_SLOW = 4  # seconds; what takes longer is measured once
+_QUIET, _QUICK_QUIET = 0.25, 0.05  # seconds between two of many requests at once
+_ROOT = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How much to measure."""
+class Cost:
+    """What was measured, over all rounds: seconds or bytes."""
 
-    rounds: int
-    """How many rounds of everything to count."""
-
-    tokens: int
-    """How many tokens a stream has."""
-
-    calls: int
-    """How many calls to make in a round, of those that are not streamed."""
-
-    lengths: tuple[int, ...]
-    """The numbers of tokens a stream for which to show how cost grows."""
-
-    at_once: tuple[int, ...]
-    """The numbers of streams at once for which to show how cost grows."""
-
-    few: int
-    """The number of streams at once to compare with; one of `at_once`."""
-
-    many: int
-    """The number of streams at once to compare; one of `at_once`."""
-
-    long: int
-    """How many tokens the stream has whose memory is watched."""
-
-    fresh: tuple[str, ...]
-    """Whose import and first model to measure, in fresh processes."""
-
-    starts: int
-    """How many rounds of them to count."""
+    least: float
+    median: float
 
 
-FULL = Plan(
-    rounds=5,
-    tokens=2_000,
-    calls=100,
-    lengths=(10, 100, 1_000, 10_000, 100_000),
-    at_once=(1, 10, 50, 100, 500, 1_000, 2_000),
-    few=50,
-    many=1_000,
-    long=1_000_000,
-    fresh=(_startup.BASE, *_startup.NAMES),
-    starts=3,
-)
-QUICK = Plan(
-    rounds=0,
-    tokens=50,
-    calls=5,
-    lengths=(10, 20),
-    at_once=(5, 10),
-    few=5,
-    many=10,
-    long=500,
-    fresh=(_startup.BASE, _models.PMOCK),  # loading the others takes seconds
-    starts=0,
-)
+Results = dict[str, dict[str, dict[int, Cost | None]]]
+"""Costs by job, contestant and size; `None` where a stream was stopped."""
 
 
-@dataclass(frozen=True)
-class Results:
-    """What each contestant costs."""
-
-    plan: Plan
-    streams: dict[str, Cost]
-    async_streams: dict[str, Cost]
-    tool_calls: dict[str, Cost]
-    invokes: dict[str, Cost]
-    ainvokes: dict[str, Cost]
-    first_inits: dict[str, Cost]
-    further_inits: dict[str, Cost]
-    new_url_inits: dict[str, Cost]
-    imports: dict[str, Cost]
-    at_once: dict[str, dict[int, Cost]]
-    seen_at_once: dict[str, dict[int, int]]
-    growth: dict[str, dict[int, Cost]]
-    memory: _memory.Memory
-
-
-def measure(url: str, plan: Plan, report: Callable[[str], None]) -> Results:
-    """Measure everything.
+def measure(
+    names: Sequence[str], *, is_quick: bool, rounds: int | None, before: Path | None
+) -> Results:
+    """Measure jobs.
 
     Args:
-        url: The server's URL.
-        plan: How much to measure.
-        report: Is told what comes next.
+        names: The jobs.
+        is_quick: Whether a look at each is enough; the figures mean nothing.
+        rounds: How many rounds to count at most.
+        before: A source tree whose package is measured too, as `BEFORE`.
 
     Returns:
         The results.
     """
-    rounds = plan.rounds
-    report("imports and first models, in fresh processes")
-    imports, first_inits = _startup.imports_and_first_inits(plan.fresh, plan.starts)
-    report("further models")
-    further_inits = _startup.further_inits(rounds)
-    new_url_inits = _startup.new_url_inits(rounds)
-    report("stream")
-    streams = _speed.streams(url, plan.tokens, rounds)
-    report("astream")
-    async_streams = _speed.async_streams(url, plan.tokens, rounds)
-    report("tool calls")
-    tool_calls = _speed.tool_calls(url, plan.tokens, rounds)
-    report("invoke")
-    invokes = _speed.invokes(url, plan.calls, rounds)
-    report("ainvoke")
-    ainvokes = _speed.ainvokes(url, plan.calls, rounds)
-    report("streams of different lengths")
-    growth = _speed.growth(url, plan.lengths, min(rounds, 1))
-    report("many streams at once")
-    at_once, seen_at_once = _many.at_once(url, plan.at_once, min(rounds, 2))
-    report("memory")
-    return Results(
-        plan=plan,
-        streams=streams,
-        async_streams=async_streams,
-        tool_calls=tool_calls,
-        invokes=invokes,
-        ainvokes=ainvokes,
-        first_inits=first_inits,
-        further_inits=further_inits,
-        new_url_inits=new_url_inits,
-        imports=imports,
-        at_once=at_once,
-        seen_at_once=seen_at_once,
-        growth=growth,
-        memory=_memory.memory(url, plan.tokens, plan.long),
-    )
+    results: Results = {}
+    who = {name: [*JOBS[name].contestants] for name in names}
+    for contestants in who.values():
+        if before and PMOCK in contestants:
+            contestants.insert(contestants.index(PMOCK) + 1, BEFORE)
+    with contextlib.ExitStack() as stack:
+        url = stack.enter_context(serving(_QUICK_QUIET if is_quick else _QUIET))
+
+        def start(contestant: str) -> Worker:
+            tree = before if before and contestant == BEFORE else _ROOT
+            return Worker(contestant, url, tree, is_quick=is_quick)
+
+        workers = {n: start(n) for n in set().union(*who.values())}
+        for worker in workers.values():
+            stack.callback(worker.close)
+
+        def case(job: str, contestant: str, size: int) -> Case:
+            if JOBS[job].is_fresh and not is_quick:
+                return partial(_measure_once, partial(start, contestant), job)
+            return partial(workers[contestant].measure, job, size)
+
+        for name in names:
+            print(f"Measuring {name} ...", file=sys.stderr)
+            sizes, counted = _extent(name, is_quick=is_quick)
+            results[name] = {n: {} for n in who[name]}
+            for size in sizes:
+                cases = {n: case(name, n, size) for n in who[name]}
+                costs = _in_turn(
+                    cases, counted if rounds is None else min(rounds, counted)
+                )
+                for n, cost in costs.items():
+                    results[name][n][size] = cost
+    return results
 
 
-def machine() -> str:
-    """Describe the machine.
+def _extent(name: str, *, is_quick: bool) -> tuple[tuple[int, ...], int]:
+    """Give the sizes and the number of rounds."""
+    sizes = JOBS[name].sizes
+    if not is_quick:
+        return sizes, JOBS[name].rounds
+    # The largest of several sizes takes too long for a look.
+    return sizes[: max(1, min(2, len(sizes) - 1))], 0
 
-    Returns:
-        The processor, the number of its cores, the system and Python's version.
+
+def _measure_once(start: Callable[[], Worker], name: str) -> float | None:
+    with contextlib.closing(start()) as worker:
+        return worker.measure(name, 1)
+
+
+def _in_turn(cases: Mapping[str, Case], rounds: int) -> dict[str, Cost | None]:
+    """Measure all cases in each round, so that what disturbs one disturbs all.
+
+    One round goes before, to warm up; it counts for what is slow, and if no others do.
     """
-    return (
-        f"{_processor()}, {os.cpu_count()} cores, {platform.system()}, "
-        f"{platform.python_implementation()} {platform.python_version()}"
-    )
-
-
-def versions() -> str:
-    """List the versions of the packages that were measured.
-
-    Returns:
-        Names and versions.
-    """
-    return ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
-
-
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            name, _, value = line.partition(":")
-            if name.strip() == "model name":
-                return value.strip()
-    return platform.processor() or platform.machine()
+    costs: dict[str, list[float]] = {name: [] for name in cases}
+    stopped = set()
+    left = dict(cases)
+    for number in range(rounds + 1):
+        for name, case in list(left.items()):
+            start = time.monotonic()
+            cost = case()
+            is_slow = cost is None or time.monotonic() - start > _SLOW
+            if is_slow:
+                del left[name]
+            if cost is None:
+                stopped.add(name)
+            elif number or not rounds or is_slow:
+                costs[name].append(cost)
+    return {
+        name: None if name in stopped else Cost(min(all_), statistics.median(all_))
+        for name, all_ in costs.items()
+    }

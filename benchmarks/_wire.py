@@ -1,6 +1,7 @@
-"""The same answers in the three dialects, as the bytes of an HTTP response.
+"""The same answers in three dialects, as the bytes of an HTTP response.
 
-Every token is an event of its own in an HTTP chunk of its own, as services send them.
+Each piece of an answer is an event of its own in an HTTP chunk of its own, as services
+send them.
 """
 
 from __future__ import annotations
@@ -12,179 +13,143 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-DIALECTS = ("pmock", "openai", "mistral")
-
-ANSWER = "Hello! How can I help you today?"
 TOOL = "write"
-BEFORE, AFTER = '{"text": "', '"}'  # around the tokens in a tool call's arguments
+PIECE = 4  # characters of JSON in a piece
+SCHEMA = {
+    "title": "Offer",
+    "description": "What a shop has.",
+    "type": "object",
+    "properties": {"items": {"type": "array"}, "note": {"type": "string"}},
+}
 
-_DIFFERENT = 90  # tokens, over and over
-_BLOCK = 10 * _DIFFERENT  # tokens that are encoded at once
+_TOKENS = [f" tok{number}" for number in range(90)]
+_BATCH = 900  # events that are written at once
+_STREAM = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n"
+)
 _HEAD = {"id": "chatcmpl-1", "created": 1768809934, "model": "gpt-5.1"}
-_STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
-_JSON = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+_CAMEL = {
+    "tool_calls": "toolCalls",
+    "finish_reason": "finishReason",
+    "prompt_tokens": "promptTokens",
+    "completion_tokens": "completionTokens",
+    "total_tokens": "totalTokens",
+}
 
 
-def token(number: int) -> str:
-    """Give one token of the answers.
+def pieces(kind: str, count: int) -> list[str]:
+    """Give the pieces of an answer: tokens for `"text"`, else those of `document`."""
+    if kind == "text":
+        return [_TOKENS[number % len(_TOKENS)] for number in range(count)]
+    text = document(count)
+    return [text[start : start + PIECE] for start in range(0, len(text), PIECE)]
+
+
+@lru_cache
+def document(count: int) -> str:
+    """Give a JSON object, like those that structured output brings.
 
     Args:
-        number: Its place in the answer.
+        count: The number of its pieces, at least 20.
 
     Returns:
-        Some characters, as long as a token usually is.
+        The JSON text, ASCII only.
     """
-    return f" tok{number % _DIFFERENT}"
+    length = count * PIECE
+    items: list[object] = []
+    text = '{"items":['
+    while len(text) < length - 100:
+        number = len(items)
+        tags = ["new", "on sale"][: number % 3]
+        item = {"name": f"Item {number}", "price": number / 4, "tags": tags}
+        items.append(item)
+        text += _json(item) + ","
+    unpadded = len(_json({"items": items, "note": ""}))
+    return _json({"items": items, "note": "n" * (length - unpadded)})
 
 
-def stream(dialect: str, kind: str, tokens: int) -> Iterator[bytes]:
-    """Give a streamed answer.
-
-    Args:
-        dialect: One of `DIALECTS`.
-        kind: `"text"`, or `"tool"` for one tool call with the tokens in its arguments.
-        tokens: How many tokens it has.
-
-    Yields:
-        The bytes of the response, in large pieces.
-    """
-    yield _STREAM + b"Transfer-Encoding: chunked\r\n\r\n" + _first(dialect, kind)
-    whole, rest = divmod(tokens, _BLOCK)
-    for _ in range(whole):
-        yield _block(dialect, kind, _BLOCK)
-    yield _block(dialect, kind, rest) + _last(dialect, kind, tokens)
+def stream(dialect: str, kind: str, count: int) -> Iterator[bytes]:
+    """Give the response of a streamed answer, in large parts."""
+    batch = [_STREAM, _chunk(_event(dialect, {"role": "assistant", "content": ""}))]
+    for number, piece in enumerate(pieces(kind, count)):
+        batch.append(_delta(dialect, kind, piece, is_first=not number))
+        if len(batch) >= _BATCH:
+            yield b"".join(batch)
+            batch.clear()
+    reason = "tool_calls" if kind == "tool" else "stop"
+    last = _event(dialect, {}, finish_reason=reason, usage=_usage(count))
+    yield b"".join([*batch, _chunk(last), _chunk("[DONE]"), b"0\r\n\r\n"])
 
 
 @lru_cache
 def whole(dialect: str) -> bytes:
-    """Give an answer that is not streamed.
-
-    Args:
-        dialect: One of `DIALECTS`.
-
-    Returns:
-        The bytes of the response.
-    """
-    message = {"role": "assistant", "content": ANSWER}
-    choice = {"index": 0, "message": message, _finish(dialect): "stop"}
-    answer = {
-        **_HEAD,
-        "object": "chat.completion",
-        "choices": [choice],
-        "usage": _usage(dialect, 9),
-    }
-    return json_response(_envelope(dialect, answer))
+    """Give the response of an answer that is not streamed."""
+    message = {"role": "assistant", "content": "Hello! How can I help you today?"}
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    answer = _envelope(dialect, "chat.completion", choice, usage=_usage(9))
+    return json_response(answer)
 
 
 def json_response(value: object) -> bytes:
-    """Give a response with a JSON value as its body.
-
-    Args:
-        value: The value.
-
-    Returns:
-        The bytes of the response.
-    """
-    body = _json(value)
-    return _JSON + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    """Give a response with a JSON value as its body."""
+    body = _json(value).encode()
+    head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: "
+    return f"{head}{len(body)}\r\n\r\n".encode() + body
 
 
-def deltas(kind: str, tokens: int) -> list[str]:
-    """Give what each chunk of a streamed answer says, for a model without a server.
-
-    Args:
-        kind: `"text"` or `"tool"`.
-        tokens: How many tokens it has.
-
-    Returns:
-        The content of each chunk, or a piece of the tool call's arguments.
-    """
-    said = [token(number) for number in range(tokens)]
-    return said if kind == "text" else [BEFORE, *said, AFTER]
+def _usage(count: int) -> dict[str, int]:
+    counts = {"prompt_tokens": 5, "completion_tokens": count}
+    return {**counts, "total_tokens": count + 5}
 
 
-def _first(dialect: str, kind: str) -> bytes:
-    delta: dict[str, Any] = {"role": "assistant", "content": ""}
-    if kind == "tool":
-        function = {"name": TOOL, "arguments": BEFORE}
-        call = {"index": 0, "id": "call_1", "type": "function", "function": function}
-        delta = {"role": "assistant", _calls(dialect): [call]}
-    return _event(dialect, {"index": 0, "delta": delta, **_unfinished(dialect)})
+# Encoded once for each piece that differs: documents have more of them than text.
+@lru_cache(maxsize=100_000)
+def _delta(dialect: str, kind: str, piece: str, *, is_first: bool) -> bytes:
+    if kind != "tool":
+        return _chunk(_event(dialect, {"content": piece}))
+    call: dict[str, Any] = {"index": 0, "function": {"arguments": piece}}
+    if is_first:
+        call["type"] = "function"
+        call["function"]["name"] = TOOL
+    if is_first or dialect == "mistral":  # langchain-mistralai makes up others
+        call["id"] = "call_1"
+    return _chunk(_event(dialect, {"tool_calls": [call]}))
 
 
-@lru_cache
-def _block(dialect: str, kind: str, tokens: int) -> bytes:
-    return b"".join(
-        _event(
-            dialect,
-            {
-                "index": 0,
-                "delta": _delta(dialect, kind, token(number)),
-                **_unfinished(dialect),
-            },
-        )
-        for number in range(tokens)
-    )
+def _event(
+    dialect: str,
+    delta: dict[str, Any],
+    finish_reason: str | None = None,
+    **more: object,
+) -> dict[str, Any]:
+    choice: dict[str, Any] = {"index": 0, "delta": delta}
+    if finish_reason or dialect != "pmock":  # pmock leaves out what there is not
+        choice["finish_reason"] = finish_reason
+    return _envelope(dialect, "chat.completion.chunk", choice, **more)
 
 
-def _last(dialect: str, kind: str, tokens: int) -> bytes:
-    end = b""
-    if kind == "tool":
-        delta = _delta(dialect, kind, AFTER)
-        end = _event(dialect, {"index": 0, "delta": delta, **_unfinished(dialect)})
-    reason = "stop" if kind == "text" else "tool_calls"
-    choice = {"index": 0, "delta": {}, _finish(dialect): reason}
-    end += _event(dialect, choice, usage=_usage(dialect, tokens))
-    return end + _chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n"
+def _envelope(
+    dialect: str, kind: str, choice: dict[str, Any], **more: object
+) -> dict[str, Any]:
+    data = {**_HEAD, "object": kind, "choices": [choice], **more}
+    if dialect != "pmock":
+        return data
+    return {"code": 200, "data": _in_camel_case(data), "message": "success"}
 
 
-def _delta(dialect: str, kind: str, text: str) -> dict[str, Any]:
-    if kind == "text":
-        return {"content": text}
-    return {_calls(dialect): [{"index": 0, "function": {"arguments": text}}]}
+def _in_camel_case(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_in_camel_case(item) for item in value]
+    if isinstance(value, dict):
+        return {_CAMEL.get(k, k): _in_camel_case(v) for k, v in value.items()}
+    return value
 
 
-def _event(dialect: str, choice: dict[str, Any], **more: object) -> bytes:
-    data = {**_HEAD, "object": "chat.completion.chunk", "choices": [choice], **more}
-    return _chunk(b"data: %s\n\n" % _json(_envelope(dialect, data)))
+def _chunk(data: object) -> bytes:
+    event = f"data: {data if isinstance(data, str) else _json(data)}\n\n".encode()
+    return b"%x\r\n%s\r\n" % (len(event), event)
 
 
-def _envelope(dialect: str, data: dict[str, Any]) -> dict[str, Any]:
-    if dialect == "pmock":
-        return {"code": 200, "data": data, "message": "success"}
-    return data
-
-
-def _chunk(data: bytes) -> bytes:
-    return b"%x\r\n%s\r\n" % (len(data), data)
-
-
-def _calls(dialect: str) -> str:
-    return "toolCalls" if dialect == "pmock" else "tool_calls"
-
-
-def _finish(dialect: str) -> str:
-    return "finishReason" if dialect == "pmock" else "finish_reason"
-
-
-def _unfinished(dialect: str) -> dict[str, None]:
-    """Only pmock leaves out what there is not yet."""
-    return {} if dialect == "pmock" else {_finish(dialect): None}
-
-
-def _usage(dialect: str, tokens: int) -> dict[str, int]:
-    if dialect == "pmock":
-        return {
-            "promptTokens": 5,
-            "completionTokens": tokens,
-            "totalTokens": tokens + 5,
-        }
-    return {
-        "prompt_tokens": 5,
-        "completion_tokens": tokens,
-        "total_tokens": tokens + 5,
-    }
-
-
-def _json(value: object) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode()
+def _json(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"))

@@ -1,0 +1,405 @@
+"""What is measured, and what a contestant's process does for it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import gc
+import itertools
+import json
+import random
+import time
+import tracemalloc
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import httpx
+from langchain_core.messages import AIMessage, HumanMessage
+from typing_extensions import override
+
+from benchmarks import _contestants, _wire
+from benchmarks._names import ASYNC, FLOOR, MODELS, PMOCK, SYNC
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator
+
+    Case = Callable[[], float]
+    """Does the work, and gives CPU seconds."""
+
+MANY_TOKENS = 20
+"""How many tokens each of many streams at once has."""
+
+_PROMPT = "Tell me a story."
+_SETTLED = 100  # tokens after which a stream needs no more memory
+_US, _KB = 1e6, 1e-3
+_GROWING = (415, 4_150)  # pieces
+_PIECES = "{kb:.3g} KB in {size:,} pieces"
+
+
+JOBS: dict[str, Job] = {}
+
+
+@dataclass
+class Job:
+    """Something that is measured. It decorates the function that prepares the work."""
+
+    title: str
+    contestants: tuple[str, ...] = SYNC
+    sizes: tuple[int, ...] = (1,)
+    scale: float = 1e3
+    """What makes the title's unit of the seconds, or bytes, that are measured."""
+
+    label: str = "{size:,}"
+    """A size in words."""
+
+    is_each: bool = False
+    """Whether the unit is for each of a size's tokens, streams and the like."""
+
+    is_fresh: bool = False
+    """Whether it needs a new process each time."""
+
+    rounds: int = 5
+
+    def __call__(self, prepare: Callable[[Bench, int], Case]) -> None:
+        """Register the job under the name of its function."""
+        self.prepare = prepare
+        JOBS[prepare.__name__] = self
+
+    def figure(self, measured: float, size: int) -> float:
+        """Give what was measured in the title's unit."""
+        return measured * self.scale / (size if self.is_each else 1)
+
+
+class StoppedError(Exception):
+    """Raised if a stream takes too long."""
+
+
+@dataclass
+class Bench:
+    """One contestant, in its own process."""
+
+    name: str
+    url: str
+    enough: float
+    """CPU seconds that make a measurement; the work is repeated for so long."""
+
+    imported: float
+    """CPU seconds that the import of its package took."""
+
+    limit: float
+    """Seconds after which a stream is stopped."""
+
+    loop: asyncio.AbstractEventLoop
+
+    def model(self, path: str) -> Any:
+        """Make a model that gets a certain answer."""
+        return _contestants.make(self.name, self.url, path)
+
+    def cpu(self, work: Callable[[], object]) -> float:
+        """Measure CPU seconds."""
+        start, times = time.process_time(), 0
+        while True:
+            work()
+            times += 1
+            if (spent := time.process_time() - start) >= self.enough:
+                return spent / times
+
+    def acpu(self, work: Callable[[], Coroutine[Any, Any, object]]) -> float:
+        """Async version of `cpu`."""
+
+        async def repeated() -> float:
+            start, times = time.process_time(), 0
+            while True:
+                await work()
+                times += 1
+                if (spent := time.process_time() - start) >= self.enough:
+                    return spent / times
+
+        return self.loop.run_until_complete(repeated())
+
+    def last(self, values: Iterator[Any]) -> Any:
+        """Read a stream to its end."""
+        start, value = time.perf_counter(), None
+        for value in values:  # noqa: B007 - the last is returned
+            if time.perf_counter() - start > self.limit:
+                raise StoppedError
+        return value
+
+    def seen(self) -> Any:
+        """Ask the server what it has seen since it was asked before."""
+        return httpx.get(f"{self.url}/seen").json()
+
+
+# --- Streams -------------------------------------------------------------------------
+
+_LENGTHS = (10, 100, 2_000, 10_000, 100_000)
+
+
+@Job("stream, µs a token", SYNC, _LENGTHS, _US, is_each=True)
+def stream(bench: Bench, tokens: int) -> Case:
+    model = bench.model(f"text/{tokens}")
+    texts = [chunk.text for chunk in model.stream(_PROMPT) if chunk.text]
+    _check(texts == _wire.pieces("text", tokens), "text")
+    return lambda: bench.cpu(lambda: bench.last(model.stream(_PROMPT)))
+
+
+@Job("async stream, µs a token", ASYNC, (2_000,), _US, is_each=True)
+def astream(bench: Bench, tokens: int) -> Case:
+    model = bench.model(f"text/{tokens}")
+
+    async def work() -> None:
+        async for _ in model.astream(_PROMPT):
+            pass
+
+    return lambda: bench.acpu(work)
+
+
+@Job("stream of JSON as text, ms", sizes=(*_GROWING, 41_500), label=_PIECES, rounds=2)
+def plain(bench: Bench, pieces: int) -> Case:
+    model = bench.model(f"typed/{pieces}")
+    return lambda: bench.cpu(lambda: bench.last(model.stream(_PROMPT)))
+
+
+@Job("typed stream, ms", sizes=(*_GROWING, 41_500), label=_PIECES, rounds=2)
+def typed(bench: Bench, pieces: int) -> Case:
+    model = bench.model(f"typed/{pieces}")
+    model = model.with_structured_output(_wire.SCHEMA, method="json_schema")
+    expected = json.loads(_wire.document(pieces))
+
+    def work() -> None:
+        _check(bench.last(model.stream(_PROMPT)) == expected, "value")
+
+    return lambda: bench.cpu(work)
+
+
+@Job("tool call, µs a delta", sizes=_GROWING, scale=_US, label=_PIECES, is_each=True)
+def tools(bench: Bench, pieces: int) -> Case:
+    model = bench.model(f"tool/{pieces}")
+    chunks = list(model.stream(_PROMPT))
+    args = [call["args"] for chunk in chunks for call in chunk.tool_call_chunks]
+    _check([arg for arg in args if arg] == _wire.pieces("tool", pieces), "arguments")
+    return lambda: bench.cpu(lambda: bench.last(model.stream(_PROMPT)))
+
+
+@Job("tool call and `whole += chunk`, ms", sizes=_GROWING, label=_PIECES, rounds=2)
+def merged(bench: Bench, pieces: int) -> Case:
+    def add_up(chunks: Iterator[Any]) -> Any:
+        return bench.last(itertools.accumulate(chunks))
+
+    return _merging(bench, pieces, add_up)
+
+
+@Job(
+    "tool call and `chunks[0] + chunks[1:]`, ms",
+    sizes=_GROWING,
+    label=_PIECES,
+    rounds=2,
+)
+def merged_at_once(bench: Bench, pieces: int) -> Case:
+    def add_up(stream: Iterator[Any]) -> Any:
+        chunks = list(stream)
+        return chunks[0] + chunks[1:]
+
+    return _merging(bench, pieces, add_up)
+
+
+def _merging(bench: Bench, pieces: int, add_up: Callable[[Iterator[Any]], Any]) -> Case:
+    model = bench.model(f"tool/{pieces}")
+    expected = json.loads(_wire.document(pieces))
+
+    def work() -> None:
+        (call,) = add_up(model.stream(_PROMPT)).tool_calls
+        _check(call["args"] == expected, "arguments")
+
+    return lambda: bench.cpu(work)
+
+
+# --- Calls ---------------------------------------------------------------------------
+
+
+@Job("invoke, ms")
+def invoke(bench: Bench, _: int) -> Case:
+    model = bench.model("whole/0")
+    return lambda: bench.cpu(lambda: model.invoke(_PROMPT))
+
+
+@Job("ainvoke, ms", ASYNC)
+def ainvoke(bench: Bench, _: int) -> Case:
+    model = bench.model("whole/0")
+    return lambda: bench.acpu(lambda: model.ainvoke(_PROMPT))
+
+
+@Job("image in the request, ms", sizes=(4, 16), label="{size} MB of base64")
+def images(bench: Bench, megabytes: int) -> Case:
+    data = random.Random(0).randbytes(megabytes * 750_000)  # noqa: S311 - no secret
+    url = f"data:image/png;base64,{base64.b64encode(data).decode()}"
+    image = {"type": "image_url", "image_url": {"url": url}}
+    return _sending(bench, bench.model("whole/0"), [HumanMessage([image])], len(url))
+
+
+@Job("history, ms", sizes=(100, 2_000), label="{size:,} messages")
+def history(bench: Bench, messages: int) -> Case:
+    turn = [HumanMessage("What comes next?"), AIMessage("The next thing, I think.")]
+    sent = [*turn * (messages // 2), HumanMessage(_PROMPT)]
+    return _sending(bench, bench.model("whole/0"), sent, 40 * messages)
+
+
+@Job("call with tools bound, ms", sizes=(10, 100), label="{size} tools")
+def bound(bench: Bench, tools: int) -> Case:
+    parameters = {"type": "object", "properties": {"city": {"type": "string"}}}
+    model = bench.model("whole/0").bind_tools(
+        [
+            {"name": f"tool_{n}", "description": "Look.", "parameters": parameters}
+            for n in range(tools)
+        ]
+    )
+    return _sending(bench, model, [HumanMessage(_PROMPT)], 100 * tools)
+
+
+def _sending(bench: Bench, model: Any, messages: Any, at_least: int) -> Case:
+    model.invoke(messages)
+    _check(bench.seen()["bytes"] >= at_least, "request")
+    return lambda: bench.cpu(lambda: model.invoke(messages))
+
+
+# --- Many at once --------------------------------------------------------------------
+
+_AT_ONCE = (1, 10, 50, 100, 500, 1_000, 2_000)
+
+
+@Job("async streams at once, ms each", ASYNC, _AT_ONCE, is_each=True, rounds=2)
+def many(bench: Bench, streams: int) -> Case:
+    work = _together(bench, streams)
+    bench.loop.run_until_complete(work())  # opens what is kept open
+    return lambda: bench.acpu(work)
+
+
+@Job("most streams that the server saw at once", ASYNC, (10, 1_000), 1, rounds=0)
+def seen(bench: Bench, streams: int) -> Case:
+    def work() -> float:
+        bench.seen()
+        bench.loop.run_until_complete(_together(bench, streams)())
+        return float(bench.seen()["at_once"])
+
+    return work
+
+
+def _together(bench: Bench, streams: int) -> Callable[[], Coroutine[Any, Any, None]]:
+    model = bench.model(f"together/{MANY_TOKENS}")
+
+    async def count() -> int:
+        return sum([bool(chunk.text) async for chunk in model.astream(_PROMPT)])
+
+    async def work() -> None:
+        counts = await asyncio.gather(*(count() for _ in range(streams)))
+        _check(set(counts) == {MANY_TOKENS}, "streams")
+
+    return work
+
+
+# --- What is paid once ---------------------------------------------------------------
+
+
+@Job("import, ms", SYNC, rounds=3, is_fresh=True)
+def imports(bench: Bench, _: int) -> Case:
+    return lambda: bench.imported
+
+
+@Job("first init, ms", MODELS, rounds=3, is_fresh=True)
+def first(bench: Bench, _: int) -> Case:
+    return lambda: replace(bench, enough=0).cpu(lambda: bench.model("first/0"))
+
+
+@Job("each further init, ms", MODELS)
+def init(bench: Bench, _: int) -> Case:
+    return lambda: bench.cpu(lambda: bench.model("same/0"))
+
+
+@Job("init with a new base URL, ms", MODELS)
+def new_url(bench: Bench, _: int) -> Case:
+    numbers = itertools.count()
+    return lambda: bench.cpu(lambda: bench.model(f"new/{next(numbers)}"))
+
+
+# --- Memory: bytes in place of seconds -----------------------------------------------
+
+
+@Job("memory of one more model, KB", (PMOCK,), (20,), _KB, is_each=True, rounds=0)
+def model_memory(bench: Bench, models: int) -> Case:
+    kept = []
+
+    def use(times: int = 1) -> None:
+        for _ in range(times):
+            kept.append(bench.model("whole/0"))
+            kept[-1].invoke(_PROMPT)
+
+    return lambda: _growth(use, lambda: use(models))
+
+
+_LONG = (1_000, 1_000_000)
+
+
+@Job("growth of a long stream's memory, KB", (PMOCK,), _LONG, _KB, rounds=0)
+def long_memory(bench: Bench, tokens: int) -> Case:
+    from langchain_pmock import ChatPmock  # noqa: PLC0415 - others do not load it
+
+    grown = 0.0
+
+    class Watched(ChatPmock):
+        """Hands nearly nothing on, since langchain-core would keep it."""
+
+        @override
+        def _stream(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
+            nonlocal grown
+            chunks = super()._stream(*args, **kwargs)
+            grown = _growth(
+                lambda: _skip(chunks, _SETTLED),
+                lambda: _skip(chunks, tokens - 2 * _SETTLED),
+            )
+            yield from chunks
+
+    def work() -> float:
+        path = f"text/{tokens}"
+        model = _contestants.make(PMOCK, bench.url, path, Watched)
+        _skip(model.stream(_PROMPT), tokens)
+        return grown
+
+    return work
+
+
+_KEPT = "memory that langchain-core keeps, bytes a token"
+
+
+@Job(_KEPT, (FLOOR, PMOCK), (2_000,), 1, is_each=True, rounds=0)
+def kept_memory(bench: Bench, tokens: int) -> Case:
+    def work() -> float:
+        chunks = bench.model(f"text/{tokens}").stream(_PROMPT)
+        return _growth(lambda: next(chunks), lambda: _skip(chunks, tokens - 1))
+
+    return work
+
+
+def _growth(prepare: Callable[[], object], work: Callable[[], object]) -> float:
+    def traced() -> int:
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        prepare()  # what is only made once does not count
+        before = traced()
+        work()
+        return float(traced() - before)
+    finally:
+        tracemalloc.stop()
+
+
+def _skip(values: Iterator[Any], count: int) -> None:
+    for _ in itertools.islice(values, count):
+        pass
+
+
+def _check(is_whole: bool, what: str) -> None:  # noqa: FBT001 - as assert
+    if not is_whole:
+        msg = f"The {what} did not arrive as it was sent."
+        raise RuntimeError(msg)

@@ -1,0 +1,221 @@
+"""The results as Markdown."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import re
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks import _wire
+from benchmarks._jobs import JOBS
+from benchmarks._names import AIOHTTP, ASYNC, FLOOR, MISTRAL, PMOCK, SYNC
+from benchmarks._results import Cost
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from benchmarks._results import Results
+
+    Costs = Mapping[str, Mapping[int, Cost | None]]
+    Figure = tuple[str, str, int]  # job, contestant, size
+
+FLOOR_IS = (
+    "The floor is LangChain and httpx joined with nothing of ours, written the plain "
+    "way. ChatPmock lies under it where it does the same with less work: it copies a "
+    "chunk that LangChain's constructor made once, where the floor calls the "
+    "constructor for each, and parses a growing value without starting anew."
+)
+_REFERENCE = 16.4  # µs a token
+_OVERVIEW = {
+    "stream": 2_000,
+    "astream": 2_000,
+    "tools": 4_150,
+    "invoke": 1,
+    "many": 1_000,
+}
+# fmt: off
+_GROWTH = (
+    "plain", "typed", "tools", "merged", "merged_at_once", "images", "history", "bound",
+)
+# fmt: on
+_STOPPED = Cost(math.inf, math.inf)
+_BUDGETS: list[tuple[str, float, Figure, Figure | None]] = [
+    ("stream / floor", 1, ("stream", PMOCK, 2_000), ("stream", FLOOR, 2_000)),
+    ("astream / floor", 1, ("astream", PMOCK, 2_000), ("astream", FLOOR, 2_000)),
+    ("tool call / floor", 1, ("tools", PMOCK, 4_150), ("tools", FLOOR, 4_150)),
+    ("invoke / floor", 1.05, ("invoke", PMOCK, 1), ("invoke", FLOOR, 1)),
+    ("ainvoke / floor", 1.15, ("ainvoke", PMOCK, 1), ("ainvoke", FLOOR, 1)),
+    ("first init, ms", 5, ("first", PMOCK, 1), None),
+    ("each further init, ms", 0.2, ("init", PMOCK, 1), None),
+    ("import / what it needs", 1.05, ("imports", PMOCK, 1), ("imports", FLOOR, 1)),
+    ("1,000 at once, ms each", 2, ("many", PMOCK, 1_000), None),
+    ("1,000 / 50 at once", 1.5, ("many", PMOCK, 1_000), ("many", PMOCK, 50)),
+    ("1,000 at once, extra aiohttp, ms each", 1, ("many", AIOHTTP, 1_000), None),
+    (
+        "1,000 / 50 at once, extra aiohttp",
+        1.5,
+        ("many", AIOHTTP, 1_000),
+        ("many", AIOHTTP, 50),
+    ),
+    ("typed stream of 16.6 KB, ms", 200, ("typed", PMOCK, 4_150), None),
+    ("typed, 16.6 / 1.7 KB", 14, ("typed", PMOCK, 4_150), ("typed", PMOCK, 415)),
+    ("typed, 166 / 16.6 KB", 20, ("typed", PMOCK, 41_500), ("typed", PMOCK, 4_150)),
+    ("typed / plain, 16.6 KB", 3, ("typed", PMOCK, 4_150), ("plain", PMOCK, 4_150)),
+    ("4 MB image / mistralai", 1, ("images", PMOCK, 4), ("images", MISTRAL, 4)),
+    ("16 MB image / mistralai", 1, ("images", PMOCK, 16), ("images", MISTRAL, 16)),
+    ("memory of one more model, KB", 20, ("model_memory", PMOCK, 20), None),
+    # What tracemalloc finds where nothing grows.
+    ("growth over 1,000,000 tokens, KB", 10, ("long_memory", PMOCK, 1_000_000), None),
+]
+_FIGURES = re.compile(
+    r"(?<=<!-- Figures: begin -->\n).*(?=<!-- Figures: end -->)", re.DOTALL
+)
+
+
+def markdown(results: Results) -> str:
+    """Write everything down."""
+    parts = [
+        "# Results",
+        (
+            "CPU time of the client's process alone, the least of all rounds of one "
+            "run. In brackets the ratio to the floor or, in the second table, to the "
+            f"size before. {FLOOR_IS} [README.md](README.md) tells how it is measured."
+        ),
+        tables(results),
+        "![How cost grows](results.svg)",
+        f"Measured on {machine()}; {versions()}.",
+        "## Budgets",
+        (
+            "The most that ChatPmock may cost. Milliseconds are for a machine whose "
+            f"floor is {_REFERENCE} µs a token; a slower one is allowed more."
+        ),
+        _budgets(results),
+        "## Each job",
+        *(by_size(name, costs) for name, costs in results.items()),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def tables(results: Results) -> str:
+    """Write the tables that the project's README has too."""
+    titles = [JOBS[name].title for name in _OVERVIEW]
+    titles[-1] = f"1,000 {titles[-1]}"
+    rows = [
+        [
+            who,
+            *(
+                _cell(
+                    _cost(results, name, who, size),
+                    None if who == FLOOR else _cost(results, name, FLOOR, size),
+                )
+                if who in results[name]
+                else "-"
+                for name, size in _OVERVIEW.items()
+            ),
+        ]
+        for who in ASYNC
+    ]
+    overview = _table(["CPU time", *titles], rows)
+    rows = []
+    for name in _GROWTH:
+        before: dict[str, Cost | None] = {}
+        title = JOBS[name].title.partition(", ")[0]
+        for size in results[name][PMOCK]:
+            costs = {who: results[name][who][size] for who in SYNC}
+            cells = [_cell(costs[who], before.get(who), 1e3) for who in SYNC]
+            rows.append([f"{title}: {_label(name, size)}", *cells])
+            before = costs
+    return f"{overview}\n\n{_table(['CPU ms a call', *SYNC], rows)}"
+
+
+def with_tables(readme: str, results: Results) -> str:
+    """Put the tables into the text of the project's README."""
+    return _FIGURES.sub(lambda _: f"\n{tables(results)}\n\n", readme)
+
+
+def by_size(name: str, costs: Costs) -> str:
+    """Write a table of one job: a row for each contestant, a column for each size."""
+    rows = []
+    for who, by_size in costs.items():
+        cells = [
+            _cell(
+                cost,
+                costs[FLOOR][size] if FLOOR in costs and who != FLOOR else None,
+                JOBS[name].figure(1, size),
+            )
+            for size, cost in by_size.items()
+        ]
+        rows.append([who, *cells])
+    sizes = next(iter(costs.values()))
+    return _table([JOBS[name].title, *(_label(name, size) for size in sizes)], rows)
+
+
+def machine() -> str:
+    """Describe the processor, the number of its cores, the system and Python."""
+    cpuinfo = Path("/proc/cpuinfo")
+    text = cpuinfo.read_text() if cpuinfo.exists() else ""
+    found = re.search(r"^model name\s*: (.+)$", text, re.MULTILINE)
+    return (
+        f"{found[1] if found else platform.machine()}, {os.cpu_count()} cores, "
+        f"{platform.system()}, "
+        f"{platform.python_implementation()} {platform.python_version()}"
+    )
+
+
+def versions() -> str:
+    """List the packages that were measured."""
+    ours = [f"langchain-{name}" for name in ("pmock", "core", "mistralai", "openai")]
+    packages = [*ours, "httpx", "httpx-aiohttp", "pydantic"]
+    return ", ".join(f"{name} {version(name)}" for name in packages)
+
+
+def _budgets(results: Results) -> str:
+    slowness = _cost(results, "stream", FLOOR, 2_000).least / _REFERENCE
+    rows = []
+    for title, most, figure, over in _BUDGETS:
+        cost = _cost(results, *figure)
+        if over:
+            other = _cost(results, *over)
+            cost = Cost(cost.least / other.least, cost.median / other.median)
+        here = most * slowness if ", ms" in title else most
+        allowed = f"{most:g}" if here == most else f"{most:g} ({_number(here)} here)"
+        within = "yes" if cost.least <= here else "**no**"
+        figures = [_number(cost.least), _number(cost.median)]
+        rows.append([title, *figures, allowed, within])
+    return _table(["ChatPmock", "least", "median", "at most", "within"], rows)
+
+
+def _cost(results: Results, name: str, who: str, size: int) -> Cost:
+    """Find a cost in its job's unit."""
+    by_size = results[name][who]
+    if size not in by_size:  # a quick run leaves some out
+        size = max(by_size)
+    cost, unit = by_size[size] or _STOPPED, JOBS[name].figure(1, size)
+    return Cost(cost.least * unit, cost.median * unit)
+
+
+def _label(name: str, size: int) -> str:
+    return JOBS[name].label.format(size=size, kb=size * _wire.PIECE / 1000)
+
+
+def _cell(cost: Cost | None, other: Cost | None, unit: float = 1) -> str:
+    cost = cost or _STOPPED
+    ratio = cost.least / other.least if other else math.nan
+    text = _number(cost.least * unit)
+    return f"{text} ({ratio:.2f}×)" if math.isfinite(ratio) else text
+
+
+def _number(value: float) -> str:
+    """Write three digits of a number, and all before the point."""
+    if not math.isfinite(value):
+        return "stopped"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"  # noqa: PLR2004
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---", *("---:" for _ in head[1:])], *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
