@@ -33,11 +33,12 @@ from tests.integration.raw_server import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator
+    from collections.abc import Callable, Coroutine
     from pathlib import Path
 
     from tests.integration.raw_server import Step
 
+uvloop: Any
 try:
     import uvloop
 except ImportError:
@@ -256,20 +257,6 @@ model = ChatPmock({fields}, {keys})
 # --- HTTP/2 --------------------------------------------------------------------------
 
 
-@pytest.fixture
-def clients() -> Iterator[dict[str, Any]]:
-    async_client = httpx.AsyncClient(http2=True)
-    with httpx.Client(http2=True) as client:
-        yield {"http_client": client, "http_async_client": async_client}
-
-
-@pytest.fixture
-def h2_clients(tls: ssl.SSLContext, clients: dict[str, Any]) -> dict[str, Any]:
-    # The fixtures' order: the clients are made once the authority is trusted.
-    del tls
-    return clients
-
-
 @pytest.mark.parametrize("way", ["stream", "astream"])
 @pytest.mark.parametrize(
     "steps",
@@ -289,7 +276,7 @@ def test_http_2(
 ) -> None:
     with H2Server(steps, tls) as server:
         client = httpx.Client(http2=True)
-        fields = {
+        fields: dict[str, Any] = {
             "http_client": client,
             "http_async_client": httpx.AsyncClient(http2=True),
         }
@@ -305,11 +292,11 @@ def test_http_2(
 def test_leaving_a_stream_over_http_2_leaves_the_others(
     way: str, tls: ssl.SSLContext
 ) -> None:
-    steps = [FIRST, 0.5, event(delta("lo")), FINISH, DONE]
+    steps: list[bytes | float] = [FIRST, 0.5, event(delta("lo")), FINISH, DONE]
     results: list[str] = []
     with H2Server(steps, tls) as server:
         client = httpx.Client(http2=True)
-        fields = {"http_client": client, "timeout": 10}
+        fields: dict[str, Any] = {"http_client": client, "timeout": 10}
 
         async def main() -> None:
             async with httpx.AsyncClient(http2=True) as async_client:
