@@ -13,7 +13,7 @@ from langchain_core.outputs import Generation
 from pydantic import BaseModel
 
 from langchain_pmock import PmockRefusalError
-from langchain_pmock._response.parsers import TextToDict
+from langchain_pmock._response.parsers import from_text
 from tests.unit.service import (
     Service,
     choice_of,
@@ -260,7 +260,7 @@ def test_without_a_schema_there_is_nothing_to_see() -> None:
 
 
 def test_a_parser_takes_plain_text_too() -> None:
-    assert TextToDict().parse_result([Generation(text='{"x": 1}')]) == {"x": 1}
+    assert from_text(None).parse_result([Generation(text='{"x": 1}')]) == {"x": 1}
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 14), reason="pydantic.v1 ends with 3.13")
