@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import cache
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
@@ -56,6 +56,7 @@ class ChunkParser:
         self._usage: object = None
         self._tool_calls = StreamedCalls()
         self._make_text = text_chunks()
+        self._make_piece = text_chunks()
 
     def event(self, envelope: Mapping[str, Any]) -> ChatGenerationChunk | None:
         """Read the envelope of an event, known to be a success with `data`.
@@ -153,12 +154,15 @@ class ChunkParser:
         )
 
     def _tool_call_chunk(self, calls: list[Mapping[str, Any]]) -> ChatGenerationChunk:
-        return _calls_chunk(
-            self._tool_calls.deltas(calls),
-            content="",
-            id=self._id,
-            response_metadata={"model_provider": PROVIDER},
-        )
+        deltas = self._tool_calls.deltas(calls)
+        if any(delta["name"] for delta in deltas):
+            metadata = {"model_provider": PROVIDER}
+            return _calls_chunk(
+                deltas, content="", id=self._id, response_metadata=metadata
+            )
+        chunk = self._make_piece("", self._id)
+        cast("AIMessageChunk", chunk.message).tool_call_chunks = deltas
+        return chunk
 
     def _new(self, metadata: Mapping[str, Any]) -> dict[str, Any]:
         """Return what no chunk had yet."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.exceptions import OutputParserException
@@ -11,6 +12,11 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.output_parsers import BaseCumulativeTransformOutputParser
 from langchain_core.outputs import ChatGeneration, Generation
 from langchain_core.runnables import RunnableGenerator
+from langchain_core.runnables.config import (
+    ensure_config,
+    get_async_callback_manager_for_config,
+    get_callback_manager_for_config,
+)
 from langchain_core.runnables.utils import AddableDict
 from langchain_core.utils.pydantic import is_basemodel_subclass
 from pydantic import BaseModel
@@ -25,7 +31,7 @@ if TYPE_CHECKING:
 
     from langchain_core.messages import BaseMessage
     from langchain_core.output_parsers import BaseOutputParser
-    from langchain_core.runnables import Runnable
+    from langchain_core.runnables import Runnable, RunnableConfig
 
 Schema = dict[str, Any] | type
 
@@ -157,6 +163,39 @@ class AnswerParser(BaseCumulativeTransformOutputParser[Any]):
         )
         return value if self.answer_class is None else _object(value, self.answer_class)
 
+    # To hand each value through callbacks costs more than to parse it, so it is done
+    # only where there are some.
+
+    @override
+    def transform(
+        self,
+        input: Iterator[str | BaseMessage],
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> Iterator[Any]:
+        if get_callback_manager_for_config(ensure_config(config)).handlers:
+            return super().transform(input, config, **kwargs)
+        return self._transform(input)
+
+    @override
+    async def atransform(
+        self,
+        input: AsyncIterator[str | BaseMessage],
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[Any]:
+        if get_async_callback_manager_for_config(ensure_config(config)).handlers:
+            values = super().atransform(input, config, **kwargs)
+        else:
+            values = self._atransform(input)
+        try:
+            async for value in values:
+                yield value
+        finally:  # a stream that is left closes its connection at once
+            for iterator in (values, input):
+                if isinstance(iterator, AsyncGenerator):
+                    await iterator.aclose()
+
     # LangChain's own versions of these parse the whole text again for each piece. A
     # version of LangChain that does not call them gets the same from `parse_result`.
 
@@ -251,8 +290,9 @@ class _Answer:
         if self._length > _OFTEN:
             self._next_length = self._length + self._length // _SHARE
         value = self._json.grown()
-        # In a text, "[" may also begin a remark.
-        if value is None or value == [] or (self._parser.tool and type(value) is list):
+        # An empty value comes first if at all. In a text, "[" may also begin a remark.
+        is_early = not value and (self.last is not None or type(value) is list)
+        if is_early or (self._parser.tool and type(value) is list):
             return None
         self.last = value
         return value
