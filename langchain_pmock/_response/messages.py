@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections import Counter
 from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.messages import AIMessage
@@ -18,7 +19,7 @@ from langchain_pmock._json import UnreadableError, decode
 from langchain_pmock._wire import camel_case, snake_case
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from langchain_core.messages import InvalidToolCall, ToolCall
     from langchain_core.messages.ai import UsageMetadata
@@ -114,6 +115,16 @@ def _llm_output(
             "total_tokens": usage["total_tokens"],
         }
     return output
+
+
+def combined_llm_output(outputs: Iterable[Mapping[str, Any] | None]) -> dict[str, Any]:
+    """Make one `llm_output` of several: the first names and the sum of the usage."""
+    combined: dict[str, Any] = {}
+    usage: Counter[str] = Counter()
+    for output in outputs:
+        combined = {**(output or {}), **combined}
+        usage.update((output or {}).get("token_usage", {}))
+    return {**combined, "token_usage": dict(usage)} if usage else combined
 
 
 def answer_metadata(data: Mapping[str, Any], trace_id: str | None) -> dict[str, Any]:

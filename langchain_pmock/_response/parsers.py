@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.exceptions import OutputParserException
@@ -51,20 +50,25 @@ def from_text(schema: Schema | None) -> BaseOutputParser[Any]:
     Returns:
         A parser that gives objects of the class, or else dicts.
     """
-    return AnswerParser(answer_class=_class_of(schema))
+    return AnswerParser(answer_class=_class_of(schema), other_tools=True)
 
 
-def from_call(schema: Schema, name: str) -> BaseOutputParser[Any]:
+def from_call(
+    schema: Schema, name: str, *, other_tools: bool = False
+) -> BaseOutputParser[Any]:
     """Make the parser of an answer that is the arguments of a tool call.
 
     Args:
         schema: A pydantic class, of version 1 or 2, or any other schema.
         name: The tool's name.
+        other_tools: Whether the model may call other tools instead.
 
     Returns:
         A parser that gives objects of the class, or else dicts.
     """
-    return AnswerParser(answer_class=_class_of(schema), tool=name)
+    return AnswerParser(
+        answer_class=_class_of(schema), tool=name, other_tools=other_tools
+    )
 
 
 def _class_of(schema: Schema | None) -> type | None:
@@ -122,10 +126,12 @@ class AnswerParser(BaseCumulativeTransformOutputParser[Any]):
         answer_class: The pydantic class of the answer, of version 1 or 2; `None` for
             dicts.
         tool: The name of the tool whose arguments are the answer; `None` for text.
+        other_tools: Whether the model may call other tools instead of answering.
     """
 
     answer_class: type | None = None
     tool: str | None = None
+    other_tools: bool = False
 
     @property
     def OutputType(self) -> Any:  # noqa: N802 - LangChain's name
@@ -154,8 +160,9 @@ class AnswerParser(BaseCumulativeTransformOutputParser[Any]):
         if not isinstance(message, AIMessage):
             message = AIMessage(result[0].text)
         _check_whole(message)
-        if self.tool is None and message.tool_calls:
-            return None  # the model called one of the other tools
+        called = [call["name"] for call in message.tool_calls]
+        if self.other_tools and called and self.tool not in called:
+            return None
         value = (
             _json_of(str(message.text))
             if self.tool is None
@@ -178,23 +185,15 @@ class AnswerParser(BaseCumulativeTransformOutputParser[Any]):
         return self._transform(input)
 
     @override
-    async def atransform(
+    def atransform(
         self,
         input: AsyncIterator[str | BaseMessage],
         config: RunnableConfig | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[Any]:
         if get_async_callback_manager_for_config(ensure_config(config)).handlers:
-            values = super().atransform(input, config, **kwargs)
-        else:
-            values = self._atransform(input)
-        try:
-            async for value in values:
-                yield value
-        finally:  # a stream that is left closes its connection at once
-            for iterator in (values, input):
-                if isinstance(iterator, AsyncGenerator):
-                    await iterator.aclose()
+            return super().atransform(input, config, **kwargs)
+        return self._atransform(input)
 
     # LangChain's own versions of these parse the whole text again for each piece. A
     # version of LangChain that does not call them gets the same from `parse_result`.
