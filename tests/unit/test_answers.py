@@ -8,7 +8,8 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from langchain_core.messages import AIMessage
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.messages import AIMessage, HumanMessage
 
 from langchain_pmock import PmockAuth, PmockResponseError
 from langchain_pmock._gateway.envelope import read_answer
@@ -23,14 +24,17 @@ from tests.unit.service import (
     ACCESS_KEY,
     BASE_URL,
     SECRET_KEY,
+    Service,
     choice_of,
     data_of,
     dump,
     envelope,
+    whole,
 )
 
 if TYPE_CHECKING:
-    from langchain_core.outputs import ChatResult
+    from langchain_core.messages import BaseMessage
+    from langchain_core.outputs import ChatResult, LLMResult
 
     from tests.unit.service import Json
 
@@ -260,6 +264,26 @@ def test_what_callbacks_read() -> None:
     }
     assert combined_llm_output([None]) == {}
     assert read(choice_of({}), id=None, model=None).llm_output == {}
+
+
+async def test_callbacks_read_it_however_the_model_is_called() -> None:
+    class Watcher(BaseCallbackHandler):
+        def on_llm_end(self, response: LLMResult, **_: Any) -> None:
+            seen.append(response.llm_output)
+
+    seen: list[Json | None] = []
+    usage = {"promptTokens": 3, "completionTokens": 4}
+    answer = whole(envelope(data_of(choice_of({"content": "Hi"}), usage=usage)))
+    model = Service(answer).model(callbacks=[Watcher()])
+    model.invoke("Hi")
+    await model.ainvoke("Hi")
+    hi: list[BaseMessage] = [HumanMessage("Hi")]
+    results = [model.generate([hi, hi]), await model.agenerate([hi])]
+    counts = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
+    assert [output and output["token_usage"] for output in seen] == [counts] * 5
+    for result, factor in zip(results, (2, 1), strict=True):
+        total = {name: factor * count for name, count in counts.items()}
+        assert result.llm_output == {**(seen[0] or {}), "token_usage": total}
 
 
 # --- Fields --------------------------------------------------------------------------
