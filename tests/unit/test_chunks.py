@@ -287,6 +287,7 @@ def test_reasoning_under_each_of_its_names(name: str) -> None:
 @pytest.mark.parametrize(
     ("values", "kept"),
     [
+        (["one"], "one"),
         (["Two ", "and two."], "Two and two."),
         (["a", "a", "b"], "aab"),
         (["same", "same", "same"], "same"),

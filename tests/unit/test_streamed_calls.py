@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.unit.service import chunk_of
-from tests.unit.test_chunks import chunks_of, messages_of, streamed, whole
+from tests.unit.test_chunks import chunks_of, messages_of, said, streamed, whole
 
 if TYPE_CHECKING:
     from langchain_core.messages import AIMessage
@@ -371,8 +371,12 @@ def test_pieces_from_the_middle_are_not_parsed() -> None:
         delta_of(' word"}', index=0),
     ]
     events = [chunk_of({"toolCalls": [delta]}) for delta in deltas]
-    first, *rest, _ = messages_of(chunks_of([*events, FINISH]))
+    chunks = chunks_of([*said("a"), *events, FINISH])
+    _, first, *rest, _ = messages_of(chunks)
     assert [call["name"] for call in first.tool_calls] == ["f"]
+    for chunk in (first, *rest):
+        assert chunk.id == "chatcmpl-1"
+        assert chunk.response_metadata == {"model_provider": "pmock"}
     for chunk in rest:
         assert len(chunk.tool_call_chunks) == 1
         assert not chunk.tool_calls
