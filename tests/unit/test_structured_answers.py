@@ -120,6 +120,17 @@ async def test_include_raw(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
+async def test_include_raw_in_a_stream(method: str) -> None:
+    service = WAYS["stream"](method, {"x": 1})
+    model = structured(service, Point, method=method, include_raw=True)
+    for parts in ([*model.stream("Hi")], [part async for part in model.astream("Hi")]):
+        *raw, last = parts
+        assert last == {"parsed": Point(x=1), "parsing_error": None}
+        assert raw == [{"raw": chunk} for chunk in service.model().stream("Hi")]
+        assert reduce(add, parts)["raw"].response_metadata["finish_reason"] == "stop"
+
+
+@pytest.mark.parametrize("method", METHODS)
 async def test_async(method: str) -> None:
     model = structured(WAYS["invoke"](method, {"x": 1}), Point, method=method)
     assert await model.ainvoke("Hi") == Point(x=1)
