@@ -58,6 +58,8 @@ def test_what_is_done_to_one_does_not_show_in_the_next() -> None:
     for state in (other.__getstate__(), make("a", "1").__getstate__()):
         assert state["__dict__"] == expected.__getstate__()["__dict__"]
     assert other.message.__pydantic_extra__ == {}
+    in_another_stream = text_chunks()("a", "1").message
+    assert in_another_stream.model_fields_set == expected.message.model_fields_set
     assert other.message.model_dump() == expected.message.model_dump()
 
 
