@@ -232,7 +232,7 @@ class _Answer:
         self._parser = parser
         self._index: int | None = None  # of the tool call
         self._json = None if parser.tool is None else PartialJson()
-        self._before = ""  # text in which no JSON was found yet
+        self._before: list[str] = []  # text in which no JSON was found yet
         self._searched = 0
         self._is_fenced = parser.tool is not None  # no JSON is at the start of the text
         self._is_opaque = parser.answer_class is not None  # has no partial values
@@ -251,7 +251,7 @@ class _Answer:
                 if self._is_fenced:
                     self._is_opaque = True
                     return None
-            self._is_fenced, self._json, self._before = True, None, ""
+            self._is_fenced, self._json, self._before = True, None, []
             text = "".join(map(self._text_of, self._pieces))
 
     def whole(self) -> list[Generation]:
@@ -277,18 +277,17 @@ class _Answer:
 
     def _value(self, text: str) -> Any:
         self._length += len(text)
+        is_due = self._length >= self._next_length
+        if is_due and self._length > _OFTEN:
+            self._next_length = self._length + self._length // _SHARE
         if self._json is None:
-            self._before += text
-            start = self._start()
+            self._before.append(text)
+            start = self._start() if is_due else None
             if start is None:
                 return None
-            self._json, text = PartialJson(), self._before[start:]
+            self._json, text = PartialJson(), self._before[0][start:]
         self._json.feed(text)
-        if self._length < self._next_length:
-            return None
-        if self._length > _OFTEN:
-            self._next_length = self._length + self._length // _SHARE
-        value = self._json.grown()
+        value = self._json.grown() if is_due else None
         # An empty value comes first if at all. In a text, "[" may also begin a remark.
         is_early = not value and (self.last is not None or type(value) is list)
         if is_early or (self._parser.tool and type(value) is list):
@@ -302,7 +301,8 @@ class _Answer:
         Raises:
             ValueError: If there is no JSON.
         """
-        text, start = self._before, 0
+        text, start = "".join(self._before).lstrip(), 0
+        self._before = [text]
         if self._is_fenced:
             fence = text.find("```", self._searched)
             if fence < 0:

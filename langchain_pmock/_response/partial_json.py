@@ -24,6 +24,7 @@ _ESCAPES = re.compile(
 )
 _MARKS = re.compile(r'\\.|["{}\[\],\x00-\x1f]', re.DOTALL)
 _NUMBER = "+-.0123456789eE"
+_LONGEST_NUMBER = 1_000  # characters
 _CLOSING = {dict: "}", list: "]"}
 _DEEPEST = 200  # as pydantic's parser
 
@@ -158,7 +159,10 @@ class PartialJson:
     def _parse_tail(self, *, is_complete: bool) -> None:
         container, text = self._open[-1], self._text()
         if not (is_complete or self._in_string):
-            text = text.rstrip(_NUMBER)  # there may be more of it to come
+            end = text[-_LONGEST_NUMBER:].rstrip(_NUMBER)  # a number may go on
+            if not end and len(text) > _LONGEST_NUMBER:
+                raise ValueError(text)
+            text = text[:-_LONGEST_NUMBER] + end
         if not text or text.isspace():
             return
         opening = "{" if isinstance(container, dict) else "["

@@ -270,3 +270,12 @@ def test_escapes(text: str, passed: str, size: int) -> None:
     for piece in pieces:
         read = json.loads(f'"{piece}"') if not piece.endswith('"') else ""
         read.encode()  # each piece by itself has whole characters
+
+
+def test_a_number_without_end_has_no_partial_value() -> None:
+    text = '{"a": 1, "b": ' + "1" * 2_000
+    with pytest.raises(ValueError):  # noqa: PT011 - it says nothing to the user
+        values_of([text[:500], text[500:]])
+    pieces = [text[:500], text[500:], "}"]
+    values = [*from_text(None).transform(iter(pieces))]
+    assert values == [{"a": 1}, {"a": 1, "b": int("1" * 2_000)}]
