@@ -1,4 +1,4 @@
-"""JSON as models write it: now and then with halves of characters in it."""
+"""JSON as models write it, which may have halves of surrogate pairs in it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,19 @@ from pydantic_core import from_json, to_json
 
 from langchain_pmock.errors import PmockInvalidRequestError
 
-UNREADABLE = (AttributeError, LookupError, TypeError, ValueError)
-"""What reading raises if an answer is not of the documented shape."""
+UNREADABLE = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+"""Exceptions of code that reads an answer with another structure than documented."""
 
 
 class UnreadableError(ValueError):
-    """Raised where an answer's shape is at fault; its text says how."""
+    """Raised if an answer does not have the documented structure; its text says how."""
 
 
 def encode(value: object, place: str = "body") -> bytes:
@@ -104,27 +111,34 @@ def _find_unwritable(value: Any) -> tuple[str, str]:
     return path, reprlib.repr(value)
 
 
-def decode(payload: bytes) -> object:
-    r"""Read JSON that is not quite right: bytes that are no UTF-8, half characters.
+def decode(payload: bytes | str) -> object:
+    r"""Read JSON leniently.
 
-    Models write halves, as `\ud83d` in the arguments of a tool call, and pydantic's
-    parser refuses them.
+    Bytes that are not UTF-8, and halves of surrogate pairs such as `"\ud83d"`, become
+    U+FFFD. Control characters may be in strings unescaped.
 
     Args:
-        payload: The JSON text's bytes.
+        payload: The JSON text.
 
     Returns:
-        The value. What is no character is replaced, as WHATWG decodes.
+        The value.
 
     Raises:
-        ValueError: If it is no JSON.
+        ValueError: If it is not JSON, or is nested too deeply.
     """
+    if isinstance(payload, bytes):
+        payload = payload.decode("utf-8", "replace")
     try:
-        value = json.loads(payload.decode("utf-8", "replace"))
+        return from_json(payload)
+    except (TypeError, ValueError):  # the former for halves that are not escaped
+        pass
+    try:
+        value = json.loads(payload, strict=False)
+        text = json.dumps(value, ensure_ascii=False)
     except RecursionError as error:
         msg = "it is nested too deeply"
         raise ValueError(msg) from error
-    return from_json(_whole_characters(json.dumps(value, ensure_ascii=False)))
+    return from_json(_whole_characters(text))
 
 
 def _whole_characters(text: str) -> str:

@@ -57,7 +57,11 @@ from langchain_pmock._request.messages import to_wire
 from langchain_pmock._request.params import PER_CALL, SENT, ModelName, Param
 from langchain_pmock._response import content_blocks as _translator
 from langchain_pmock._response.chunks import ChunkParser
-from langchain_pmock._response.messages import PROVIDER, chat_result
+from langchain_pmock._response.messages import (
+    PROVIDER,
+    chat_result,
+    combined_llm_output,
+)
 from langchain_pmock._version import __version__
 from langchain_pmock._wire import Wire
 from langchain_pmock.auth import PmockAuth
@@ -963,6 +967,12 @@ class ChatPmock(BaseChatModel):
         if stop is None:
             stop = kwargs.get("stop_sequences", self.stop)
         return stop or None
+
+    @override
+    def _combine_llm_outputs(
+        self, llm_outputs: list[dict[str, Any] | None], /
+    ) -> dict[str, Any]:
+        return combined_llm_output(llm_outputs)
 
     def _resolve_model_profile(self) -> ModelProfile | None:
         return get_profile(self.model)

@@ -1,17 +1,19 @@
-"""From the events of a stream to LangChain's chunks: the hot path.
+"""The events of a stream as LangChain's chunks: the hot path.
 
-A streamed text token is one look at the event, one `AIMessageChunk`, one
-`ChatGenerationChunk`. Whatever is rarer goes the longer way below.
+A streamed text token is one look at the event, one `AIMessageChunk` and one
+`ChatGenerationChunk`. All other events take the longer way.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from itertools import chain
+from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
 
-from langchain_pmock._json import UnreadableError
+from langchain_pmock._json import UnreadableError, decode
 from langchain_pmock._response.messages import (
     NO_CHOICES,
     PROVIDER,
@@ -24,21 +26,21 @@ from langchain_pmock._response.messages import (
 from langchain_pmock._response.tool_calls import StreamedCalls
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from langchain_core.messages import ToolCallChunk
 
-_EVENT_FIELDS = (
-    5  # id, model, created, object, choices: an event with no more than text
-)
+_EVENT_FIELDS = 5  # of an event with only text: id, model, created, object, choices
 _CHOICE_FIELDS = 2  # index, delta
+_LONG = 1_000  # characters of arguments
 
 
 class ChunkParser:
     """Makes the chunks of one stream; one for each attempt.
 
-    Its own state is what must come once in the merged message: the id, the metadata of
-    the answer with the first chunk; the finish reason and the usage with the last.
+    LangChain adds up what the chunks of a stream have. So the id and the metadata of
+    the answer come with the first chunk only, the finish reason and the usage with the
+    last.
     """
 
     def __init__(self) -> None:
@@ -46,25 +48,21 @@ class ChunkParser:
         self.finished = False
         self.trace_id: str | None = None
         self._id: str | None = None
-        self._said: dict[str, Any] = {}  # metadata that a chunk already carried
-        self._last: dict[str, Any] = {}  # the answer's metadata so far
-        # Held back for the last chunk: merging would add up what each event repeats.
+        self._metadata: dict[str, Any] = {}  # of the answer
+        self._emitted: dict[str, Any] = {}
+        # These come with the last chunk, because each event may repeat them.
         self._late_metadata: dict[str, Any] = {}
-        self._late_extras: dict[str, Any] = {}
-        self._usage: Mapping[str, Any] | None = None
-        # Handed on whole: LangChain's events know no pieces of a refusal.
-        self._refusal = ""
+        self._late_extras: dict[str, list[Any]] = {}
+        self._usage: object = None
         self._tool_calls = StreamedCalls()
-        self._texts = _TextChunks()
+        self._make_text = text_chunks()
+        self._make_piece = text_chunks()
 
     def event(self, envelope: Mapping[str, Any]) -> ChatGenerationChunk | None:
-        """Take in one event.
-
-        Args:
-            envelope: The event's envelope, known to be a success with `data`.
+        """Read the envelope of an event, known to be a success with `data`.
 
         Returns:
-            A chunk, or `None` if the event has nothing to hand on yet.
+            A chunk, or `None` if the event brings nothing to hand on yet.
 
         Raises:
             UnreadableError: If the event has more than one choice.
@@ -72,42 +70,42 @@ class ChunkParser:
         data = envelope["data"]
         choices = data.get("choices")
         is_short = len(data) <= _EVENT_FIELDS and "usage" not in data
-        if self._said and is_short and choices and len(choices) == 1:
+        if self._emitted and is_short and choices and len(choices) == 1:
             choice = choices[0]
             delta = choice.get("delta")
             is_plain = len(choice) == _CHOICE_FIELDS and choice.get("index") == 0
             if delta and len(delta) == 1 and is_plain:
                 text = delta.get("content")
                 if text and type(text) is str:
-                    return self._texts.make(text, self._id)
+                    return self._make_text(text, self._id)
                 if calls := delta.get("toolCalls"):
                     return self._tool_call_chunk(calls)
         return self._any_event(envelope, data, choices or ())
 
     def end(self) -> ChatGenerationChunk:
-        """Take in the end of the stream.
-
-        Returns:
-            The last chunk: finish reason, usage, and ids for tool calls without one.
+        """Make the last chunk, with what is known at the end only.
 
         Raises:
             UnreadableError: If no event had a choice.
         """
-        if not (self.finished or self._said or self._refusal or self._late_extras):
+        if not (self.finished or self._emitted or self._late_extras):
             raise UnreadableError(NO_CHOICES)
-        refusal = {"refusal": self._refusal} if self._refusal else {}
+        calls = self._tool_calls.last_deltas()
+        extras = {n: _joined(n, parts) for n, parts in self._late_extras.items()}
+        if call_extras := self._tool_calls.extras():
+            extras["tool_call_extras"] = call_extras
         return ChatGenerationChunk(
             message=AIMessageChunk(
                 content="",
-                additional_kwargs={**self._late_extras, **refusal},
+                additional_kwargs=extras,
                 id=self._id,
                 response_metadata={
                     "model_provider": PROVIDER,
-                    **self._new(self._last),
+                    **self._new(self._metadata),
                     **self._late_metadata,
                 },
                 usage_metadata=usage_metadata(self._usage),
-                tool_call_chunks=self._tool_calls.last_deltas(),
+                tool_call_chunks=calls,
                 chunk_position="last",
             )
         )
@@ -118,10 +116,10 @@ class ChunkParser:
         data: Mapping[str, Any],
         choices: list[Mapping[str, Any]] | tuple[()],
     ) -> ChatGenerationChunk | None:
-        if not self._id and (id_ := data.get("id")):
-            self._id = _text_of(id_)
         self.trace_id = self.trace_id or get(envelope, "trace_id")
-        self._last.update(answer_metadata(data, self.trace_id))
+        metadata = answer_metadata(data, self.trace_id)
+        self._id = self._id or metadata.get("id")
+        self._metadata.update(metadata)
         # Some services count up in each event: only the last count is the whole.
         self._usage = data.get("usage") or self._usage
         if not choices:
@@ -138,8 +136,8 @@ class ChunkParser:
         content = delta.get("content") or ""
         extras = message_extras(delta)
         reasoning = _take(extras, "reasoning_content")
-        self._refusal += extras.pop("refusal", "")
-        self._late_extras.update(extras)
+        for name, value in extras.items():
+            self._late_extras.setdefault(name, []).append(value)
         calls = self._tool_calls.deltas(get(delta, "tool_calls") or ())
         if not (content or reasoning or calls or logprobs):
             return None
@@ -150,75 +148,103 @@ class ChunkParser:
             id=self._id,
             response_metadata={
                 "model_provider": PROVIDER,
-                **self._new(self._last),
+                **self._new(self._metadata),
                 **logprobs,
             },
         )
 
     def _tool_call_chunk(self, calls: list[Mapping[str, Any]]) -> ChatGenerationChunk:
-        return _calls_chunk(
-            self._tool_calls.deltas(calls),
-            content="",
-            id=self._id,
-            response_metadata={"model_provider": PROVIDER},
-        )
+        deltas = self._tool_calls.deltas(calls)
+        if any(delta["name"] for delta in deltas):
+            metadata = {"model_provider": PROVIDER}
+            return _calls_chunk(
+                deltas, content="", id=self._id, response_metadata=metadata
+            )
+        chunk = self._make_piece("", self._id)
+        cast("AIMessageChunk", chunk.message).tool_call_chunks = deltas
+        return chunk
 
     def _new(self, metadata: Mapping[str, Any]) -> dict[str, Any]:
-        """Take what no chunk carried yet: merging adds up what comes twice."""
-        new = {k: v for k, v in metadata.items() if k not in self._said}
-        self._said.update(new)
+        """Return what no chunk had yet."""
+        new = {k: v for k, v in metadata.items() if k not in self._emitted}
+        self._emitted.update(new)
         return new
 
 
-def _text_of(id_: object) -> str:
-    """Read an id as LangChain's constructors do, which the fast way does not call."""
-    if isinstance(id_, str):
-        return id_
-    if type(id_) not in (int, float):
-        msg = "its id is no text"
-        raise UnreadableError(msg)
-    return str(id_)
-
-
 def _take(fields: dict[str, Any], name: str) -> dict[str, Any]:
-    """Take one field out, as a dict that is empty if there was none."""
+    """Remove a field and return it as a dict, which is empty if there was none."""
     return {name: fields.pop(name)} if name in fields else {}
 
 
-# What LangChain's constructors make of a text.
-_CHUNK = ChatGenerationChunk(
-    message=AIMessageChunk(
-        content="", id=None, response_metadata={"model_provider": PROVIDER}
+def _joined(name: str, parts: list[Any]) -> Any:
+    """Join the pieces of a text or a list; return once what each event repeats."""
+    if name != "refusal" and all(part == parts[0] for part in parts):
+        return parts[0]
+    if all(isinstance(part, str) for part in parts):
+        return "".join(parts)
+    if all(isinstance(part, list) for part in parts):
+        return [*chain.from_iterable(parts)]
+    return parts[-1]
+
+
+def text_chunks() -> Callable[[str, str | None], ChatGenerationChunk]:
+    """Return a function that makes the chunks of one stream from text and id."""
+    fields_set = _fields_set()
+    return _TextChunks(*map(set, fields_set)).make if fields_set else _construct
+
+
+@cache
+def _fields_set() -> tuple[set[str], set[str]] | None:
+    """Return the fields set in a chunk and its message; `None` if restoring fails."""
+    made = _construct("a", "1")
+    fields_set = made.model_fields_set, made.message.model_fields_set
+    try:
+        restored = _TextChunks(*fields_set).make("a", "1")
+    except (AttributeError, LookupError, TypeError):
+        return None
+    is_equal = (
+        restored.__getstate__() == made.__getstate__()
+        and restored.message.__getstate__() == made.message.__getstate__()
     )
-)
-_OF_CHUNK, _OF_MESSAGE = vars(_CHUNK), vars(_CHUNK.message)
+    return fields_set if is_equal else None
+
+
+def _construct(text: str, id_: str | None) -> ChatGenerationChunk:
+    return ChatGenerationChunk(
+        message=AIMessageChunk(
+            content=text, id=id_, response_metadata={"model_provider": PROVIDER}
+        )
+    )
 
 
 class _TextChunks:
-    """Makes the chunks of a stream's text: copies of one, with lists of their own.
+    """Makes chunks of a stream's text by restoring their state, as unpickling does.
 
-    They are made as unpickling makes them: to construct and validate each anew would be
-    a tenth of all that a token costs. Those of one stream share pydantic's record of
-    which fields were set, a quarter of what a chunk takes up.
+    To construct and validate each would take a tenth of all that a token costs. Those
+    of one stream share pydantic's record of the fields that were set, a quarter of what
+    a chunk takes up. Written for langchain-core 1.6 to 1.8; `_fields_set` checks it.
     """
 
-    def __init__(self) -> None:
-        self._set_in_chunk = set(_CHUNK.model_fields_set)
-        self._set_in_message = set(_CHUNK.message.model_fields_set)
+    def __init__(self, set_in_chunk: set[str], set_in_message: set[str]) -> None:
+        self._set_in_chunk = set_in_chunk
+        self._set_in_message = set_in_message
 
     def make(self, text: str, id_: str | None) -> ChatGenerationChunk:
         message = AIMessageChunk.__new__(AIMessageChunk)
         message.__setstate__(
             {
                 "__dict__": {
-                    **_OF_MESSAGE,
                     "content": text,
-                    "id": id_,
                     "additional_kwargs": {},
                     "response_metadata": {"model_provider": PROVIDER},
+                    "type": "AIMessageChunk",
+                    "name": None,
+                    "id": id_,
                     "tool_calls": [],
                     "invalid_tool_calls": [],
+                    "usage_metadata": None,
                     "tool_call_chunks": [],
+                    "chunk_position": None,
                 },
                 "__pydantic_extra__": {},
                 "__pydantic_fields_set__": self._set_in_message,
@@ -229,8 +255,13 @@ class _TextChunks:
         chunk.__setstate__(
             {
                 # LangChain keeps the chunks of a stream to its end. Its constructor's
-                # text is one that the garbage collector looks at; a plain one is not.
-                "__dict__": {**_OF_CHUNK, "text": text, "message": message},
+                # text is one that the garbage collector tracks; a plain one is not.
+                "__dict__": {
+                    "text": text,
+                    "generation_info": None,
+                    "type": "ChatGenerationChunk",
+                    "message": message,
+                },
                 "__pydantic_extra__": None,
                 "__pydantic_fields_set__": self._set_in_chunk,
                 "__pydantic_private__": None,
@@ -242,11 +273,23 @@ class _TextChunks:
 def _calls_chunk(calls: list[ToolCallChunk], **fields: Any) -> ChatGenerationChunk:
     """Make a chunk with deltas of tool calls.
 
-    LangChain parses the arguments of each chunk that it makes. A piece from the middle
-    is no JSON, so it drops a character and tries again, to the last one: minutes, for
-    long arguments. Only a piece with which a call begins is given to be parsed.
+    LangChain parses the arguments of each chunk that is constructed, and tries each
+    prefix of a piece that is not JSON: minutes for long arguments. So only the first
+    piece of a call is parsed, if it is short or complete.
     """
-    begin = any(call["name"] for call in calls)
-    message = AIMessageChunk(tool_call_chunks=calls if begin else [], **fields)
+    is_parsed = any(call["name"] for call in calls) and all(
+        _is_soon_parsed(call["args"] or "") for call in calls
+    )
+    message = AIMessageChunk(tool_call_chunks=calls if is_parsed else [], **fields)
     message.tool_call_chunks = calls
     return ChatGenerationChunk(message=message)
+
+
+def _is_soon_parsed(arguments: str) -> bool:
+    if len(arguments) < _LONG:
+        return True
+    try:
+        decode(arguments)
+    except ValueError:
+        return False
+    return True

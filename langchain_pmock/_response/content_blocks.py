@@ -22,35 +22,24 @@ _HAS_REFUSAL = "refusal" in types.KNOWN_BLOCK_TYPES
 
 
 def translate_content(message: AIMessage) -> list[types.ContentBlock]:
-    """Give the blocks of a whole message: reasoning, content, refusal, tool calls.
+    """Return the blocks of a whole message: reasoning, content, refusal, tool calls.
 
-    Args:
-        message: A message of this package.
-
-    Returns:
-        Its content blocks. Invalid tool calls stay in `invalid_tool_calls`, from where
-        langchain-core takes them itself.
+    langchain-core itself adds those of `invalid_tool_calls`.
     """
     blocks = [*_content(message), *(_call(call) for call in message.tool_calls)]
     return cast("list[types.ContentBlock]", blocks)
 
 
 def translate_content_chunk(chunk: AIMessageChunk) -> list[types.ContentBlock]:
-    """Give the blocks of a chunk.
+    """Return the blocks of a chunk, as it was streamed or merged from others.
 
-    Each has an index that tells to which block of the merged message it belongs.
-
-    Args:
-        chunk: A chunk of this package, as it was streamed or merged from others.
-
-    Returns:
-        Its content blocks.
+    The index of each says to which block of the merged message it belongs.
     """
     blocks = _content(chunk)
     for block in blocks:
         block.setdefault("index", f"lc_{block['type']}_0")
     calls = chunk.tool_call_chunks
-    # The last chunk by itself may only bring an id: that is no call yet.
+    # The last chunk by itself may have only an id, which is not a call.
     if chunk.chunk_position == "last" and all(call["name"] for call in calls):
         blocks.extend(_call(call) for call in chunk.tool_calls)
     else:
@@ -68,7 +57,7 @@ def translate_content_chunk(chunk: AIMessageChunk) -> list[types.ContentBlock]:
 
 
 def register() -> None:
-    """Make langchain-core know this translator."""
+    """Register this translator with langchain-core."""
     register_translator(PROVIDER, translate_content, translate_content_chunk)
 
 
@@ -81,7 +70,7 @@ def _content(message: AIMessage) -> list[dict[str, Any]]:
         if message.content:
             blocks.append({"type": "text", "text": message.content})
     else:
-        # Blocks that the service sent: langchain-core knows the usual dialects.
+        # Blocks of the service. langchain-core translates the usual ones.
         standard = BaseMessage.content_blocks.fget(message)  # type: ignore[attr-defined]
         blocks.extend(dict(block) for block in standard)
     refusal = message.additional_kwargs.get("refusal")

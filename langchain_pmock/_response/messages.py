@@ -1,25 +1,25 @@
-"""From pmock's answers to LangChain's messages. Pure functions: no HTTP here.
+"""Whole answers as LangChain's messages.
 
-Answers are read leniently: each name is accepted in camelCase, as the service documents
-it, and in snake_case; what may be missing or null may be missing or null. A field that
-this module does not know is kept under its name in snake_case.
+Names are accepted in camelCase, as documented, and in snake_case; any field may be
+missing or null. Unknown fields are kept under their names in snake_case.
 """
 
 from __future__ import annotations
 
 import json
 import uuid
+from collections import Counter
 from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.messages import AIMessage
 from langchain_core.messages.tool import invalid_tool_call, tool_call
 from langchain_core.outputs import ChatGeneration, ChatResult
 
-from langchain_pmock._json import UnreadableError
+from langchain_pmock._json import UnreadableError, decode
 from langchain_pmock._wire import camel_case, snake_case
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from langchain_core.messages import InvalidToolCall, ToolCall
     from langchain_core.messages.ai import UsageMetadata
@@ -28,65 +28,74 @@ PROVIDER = "pmock"
 
 NO_CHOICES = "the answer has no choices"
 
-# What has a place of its own in a message; all else is kept as it came.
+# Fields with a place of their own in a message; all others are kept as they are.
 _ANSWER_FIELDS = {"id", "model", "created", "object", "usage", "choices"}
 _CHOICE_FIELDS = {"index", "message", "delta", "finish_reason"}
-_MESSAGE_FIELDS = {"role", "content", "tool_calls"}
+_MESSAGE_FIELDS = {"role", "content", "tool_calls", "reasoning", "reasoning_content"}
+_CALL_FIELDS = {"id", "index", "type", "function"}
+_NO_IDS = (None, "", "null")
 
+# Services that pass on Anthropic's counts have these beside the other counts.
+_CACHE_DETAILS = {
+    "cache_read_input_tokens": "cache_read",
+    "cache_creation_input_tokens": "cache_creation",
+    "cache_creation_tokens": "cache_creation",
+    "cache_write_tokens": "cache_creation",
+}
 _INPUT_DETAILS = {
+    **_CACHE_DETAILS,
     "cached_tokens": "cache_read",
     "audio_tokens": "audio",
     "image_tokens": "image",
 }
 _OUTPUT_DETAILS = {"reasoning_tokens": "reasoning", "audio_tokens": "audio"}
 # LangChain takes details for parts that do not overlap, and counts the remainder as
-# text. Cached tokens are text too: to pass these on would be to count them twice.
+# text. Cached tokens are text too, so these would be counted twice.
 _NO_DETAILS = {"text_tokens", "content_tokens"}
+_MOST_TOKENS = 2**53  # a larger count is an error, and many JSON libraries refuse it
 
 
 def chat_result(envelope: Mapping[str, Any]) -> ChatResult:
-    """Make LangChain's result from a whole answer.
-
-    Args:
-        envelope: The envelope, known to be a success with `data`.
-
-    Returns:
-        A generation for each choice. Token usage is on the first message.
+    """Make LangChain's result from the envelope of a whole answer.
 
     Raises:
         UnreadableError: If there is no choice.
-        AttributeError: As the other ones of `_json.UNREADABLE`, if something is not
-            where it belongs.
+        AttributeError: Like the others of `_json.UNREADABLE`, if a field has the wrong
+            type.
     """
-    generations = _generations(envelope["data"], get(envelope, "trace_id"))
-    if not generations:
-        raise UnreadableError(NO_CHOICES)
-    return ChatResult(generations=generations)
-
-
-def _generations(data: Mapping[str, Any], trace_id: str | None) -> list[ChatGeneration]:
+    data, trace_id = envelope["data"], get(envelope, "trace_id")
+    metadata = answer_metadata(data, trace_id)
     usage = usage_metadata(data.get("usage"))
     generations: list[ChatGeneration] = []
     for choice in data.get("choices") or ():
         message = choice["message"]
-        calls = [parse_tool_call(call) for call in get(message, "tool_calls") or ()]
+        wire_calls = get(message, "tool_calls") or ()
+        calls = [parse_tool_call(call) for call in wire_calls]
+        extras = {
+            call["id"]: extra
+            for call, wire_call in zip(calls, wire_calls, strict=True)
+            if (extra := call_extras(wire_call))
+        }
         generations.append(
             ChatGeneration(
                 message=AIMessage(
                     content=message.get("content") or "",
-                    additional_kwargs=message_extras(message),
+                    additional_kwargs={
+                        **message_extras(message),
+                        **({"tool_call_extras": extras} if extras else {}),
+                    },
                     tool_calls=[c for c in calls if c["type"] == "tool_call"],
                     invalid_tool_calls=[c for c in calls if c["type"] != "tool_call"],
+                    # Once, because readers add up the usage of all messages.
                     usage_metadata=None if generations else usage,
-                    response_metadata={
-                        **answer_metadata(data, trace_id),
-                        **choice_metadata(choice),
-                    },
-                    id=_message_id(data.get("id"), len(generations)),
+                    response_metadata={**metadata, **choice_metadata(choice)},
+                    id=_message_id(metadata.get("id"), len(generations)),
                 )
             )
         )
-    return generations
+    if not generations:
+        raise UnreadableError(NO_CHOICES)
+    return ChatResult(generations=generations, llm_output=_llm_output(metadata, usage))
 
 
 def _message_id(id_: str | None, index: int) -> str | None:
@@ -94,18 +103,38 @@ def _message_id(id_: str | None, index: int) -> str | None:
     return f"{id_}-{index}" if id_ and index else id_
 
 
+def _llm_output(
+    metadata: Mapping[str, Any], usage: UsageMetadata | None
+) -> dict[str, Any]:
+    """Make what callback handlers read in `LLMResult.llm_output`, in OpenAI's terms."""
+    output = {name: metadata[name] for name in ("model_name", "id") if name in metadata}
+    if usage:
+        output["token_usage"] = {
+            "prompt_tokens": usage["input_tokens"],
+            "completion_tokens": usage["output_tokens"],
+            "total_tokens": usage["total_tokens"],
+        }
+    return output
+
+
+def combined_llm_output(outputs: Iterable[Mapping[str, Any] | None]) -> dict[str, Any]:
+    """Make one `llm_output` of several: the first names and the sum of the usage."""
+    combined: dict[str, Any] = {}
+    usage: Counter[str] = Counter()
+    for output in outputs:
+        combined = {**(output or {}), **combined}
+        usage.update((output or {}).get("token_usage", {}))
+    return {**combined, "token_usage": dict(usage)} if usage else combined
+
+
 def answer_metadata(data: Mapping[str, Any], trace_id: str | None) -> dict[str, Any]:
-    """Collect what the answer says of itself.
+    """Collect the response metadata of an answer or an event.
 
-    Args:
-        data: The envelope's `data`, of an answer or of an event.
-        trace_id: The envelope's `traceId`.
-
-    Returns:
-        Response metadata: `model_provider`, and what is there of `model_name`,
-        `created`, `trace_id`, and of fields that this version does not know.
+    It has `model_provider`, what is there of `id`, `model_name`, `created` and
+    `trace_id`, and the fields that this version does not know.
     """
     known = {
+        "id": _id_text(data.get("id")),
         "model_name": data.get("model"),
         "created": data.get("created"),
         "trace_id": trace_id,
@@ -117,89 +146,108 @@ def answer_metadata(data: Mapping[str, Any], trace_id: str | None) -> dict[str, 
     }
 
 
+def _id_text(id_: object) -> str | None:
+    if id_ is None or isinstance(id_, str):
+        return id_ or None
+    if type(id_) not in (int, float):
+        msg = "its id is no text"
+        raise UnreadableError(msg)
+    return str(id_)
+
+
 def choice_metadata(choice: Mapping[str, Any]) -> dict[str, Any]:
-    """Collect what a choice says beside its message.
-
-    Args:
-        choice: A choice of an answer or of an event.
-
-    Returns:
-        Response metadata: what is there of `finish_reason`, `logprobs`, and of fields
-        that this version does not know.
-    """
+    """Collect the response metadata of a choice: `finish_reason` and other fields."""
     known = {"finish_reason": get(choice, "finish_reason")}
     return {**_present(known), **_rest(choice, _CHOICE_FIELDS)}
 
 
 def message_extras(message: Mapping[str, Any]) -> dict[str, Any]:
-    """Collect what a message or a delta has beside its content and tool calls.
+    """Collect the additional kwargs of a message or a delta.
 
-    Args:
-        message: A choice's message or delta.
-
-    Returns:
-        Additional kwargs: what is there of `reasoning_content`, `refusal`, and of
-        fields that this version does not know.
+    `reasoning` is another name of `reasoning_content`: vLLM, Ollama and OpenRouter use
+    it.
     """
-    return _rest(message, _MESSAGE_FIELDS)
+    reasoning = get(message, "reasoning_content") or message.get("reasoning")
+    known = {"reasoning_content": reasoning or None}
+    return {**_present(known), **_rest(message, _MESSAGE_FIELDS)}
 
 
-def usage_metadata(usage: Mapping[str, Any] | None) -> UsageMetadata | None:
-    """Make LangChain's usage metadata.
+def call_id(call: Mapping[str, Any]) -> str | None:
+    """Return the id of a tool call, which services may leave empty or `"null"`."""
+    id_: str | None = call.get("id")
+    return None if id_ in _NO_IDS else id_
 
-    Args:
-        usage: The answer's `usage`; any of its counts may be missing.
 
-    Returns:
-        Counts in tokens, or `None` where there is no usage.
+def call_extras(call: Mapping[str, Any]) -> dict[str, Any]:
+    """Collect the unknown fields of a tool call, which must be sent back unchanged.
+
+    Gemini's thought signatures are among them:
+    https://ai.google.dev/gemini-api/docs/thought-signatures
     """
-    if not usage:
+    return {k: v for k, v in call.items() if k not in _CALL_FIELDS and v is not None}
+
+
+def usage_metadata(usage: object) -> UsageMetadata | None:
+    """Make LangChain's usage metadata; a count that is none is left out."""
+    if not usage or not isinstance(usage, dict):
         return None
-    input_tokens = _count(get(usage, "prompt_tokens"))
-    output_tokens = _count(get(usage, "completion_tokens"))
+    input_tokens = _count(get(usage, "prompt_tokens")) or 0
+    output_tokens = _count(get(usage, "completion_tokens")) or 0
     metadata: dict[str, Any] = {
         "input_tokens": input_tokens,
         "output_tokens": output_tokens,
         "total_tokens": _count(get(usage, "total_tokens"))
         or input_tokens + output_tokens,
     }
-    for name, field, names in (
-        ("input_token_details", "prompt_tokens_details", _INPUT_DETAILS),
-        ("output_token_details", "completion_tokens_details", _OUTPUT_DETAILS),
-    ):
-        details = _rest(get(usage, field) or {}, _NO_DETAILS)
-        if details:
-            # LangChain adds these up, so nothing but counts may be among them.
-            metadata[name] = {
-                names.get(k, k): v for k, v in details.items() if type(v) is int
-            }
+    cache = {k: v for k, v in usage.items() if snake_case(k) in _CACHE_DETAILS}
+    inputs = _details(get(usage, "prompt_tokens_details"), _INPUT_DETAILS, cache)
+    outputs = _details(get(usage, "completion_tokens_details"), _OUTPUT_DETAILS)
+    if inputs:
+        metadata["input_token_details"] = inputs
+    if outputs:
+        metadata["output_token_details"] = outputs
     return cast("UsageMetadata", metadata)
 
 
-def _count(value: object) -> int:
-    return int(value) if isinstance(value, (int, float, str)) else 0
+def _details(
+    details: object, names: Mapping[str, str], more: Mapping[str, object] | None = None
+) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    given = details if isinstance(details, dict) else {}
+    for field, value in (*given.items(), *(more or {}).items()):
+        name, count = snake_case(field), _count(value)
+        if count is not None and name not in _NO_DETAILS:
+            name = names.get(name, name)
+            # The same count under two names is one count.
+            counts[name] = max(count, counts.get(name, 0))
+    return counts
+
+
+def _count(value: object) -> int | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    try:
+        count = int(value)
+    except (OverflowError, ValueError):
+        return None
+    return count if 0 <= count < _MOST_TOKENS else None
 
 
 def parse_tool_call(call: Mapping[str, Any]) -> ToolCall | InvalidToolCall:
-    """Read one tool call of a whole answer.
+    """Read a tool call of a whole answer.
 
-    Args:
-        call: An element of `toolCalls`.
-
-    Returns:
-        The call, or, if its arguments are no JSON object, an invalid call that has
-        their text and the reason. A call without an id gets one.
+    If its arguments are not a JSON object, it is an invalid call with their text and
+    the reason. A call without an id gets one.
     """
     function = call.get("function") or {}
     name, text = function.get("name"), arguments_text(function)
-    id_ = call.get("id") or new_tool_call_id()
+    id_ = call_id(call) or new_tool_call_id()
     if not name:
         return invalid_tool_call(
             name=name, args=text, id=id_, error="The call names no function."
         )
     try:
-        # Models put bare newlines into strings: not strict about control characters.
-        args = json.loads(text, strict=False) if text.strip() else {}
+        args = decode(text) if text.strip() else {}
     except ValueError as error:
         reason = f"The arguments are not valid JSON: {error}"
         return invalid_tool_call(name=name, args=text, id=id_, error=reason)
@@ -212,14 +260,7 @@ def parse_tool_call(call: Mapping[str, Any]) -> ToolCall | InvalidToolCall:
 
 
 def arguments_text(function: Mapping[str, Any]) -> str:
-    """Give a call's arguments as JSON text, as the wire has them.
-
-    Args:
-        function: The `function` of a tool call or of its delta.
-
-    Returns:
-        The text; empty if there are none.
-    """
+    """Return a call's arguments as JSON text, which some services send as an object."""
     arguments = function.get("arguments")
     if arguments is None or isinstance(arguments, str):
         return arguments or ""
@@ -227,24 +268,12 @@ def arguments_text(function: Mapping[str, Any]) -> str:
 
 
 def new_tool_call_id() -> str:
-    """Make an id for a tool call that came without one.
-
-    Returns:
-        An id that no other call has.
-    """
+    """Make a unique id for a tool call that came without one."""
     return f"call_{uuid.uuid4().hex}"
 
 
 def get(mapping: Mapping[str, Any], name: str) -> Any:
-    """Read a field by its name in camelCase or in snake_case.
-
-    Args:
-        mapping: A JSON object of the service.
-        name: The field's name in snake_case.
-
-    Returns:
-        The value, or `None`.
-    """
+    """Read a field by its name in camelCase or in snake_case, which is given."""
     value = mapping.get(camel_case(name))
     return mapping.get(name) if value is None else value
 
@@ -254,7 +283,7 @@ def _present(mapping: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _rest(mapping: Mapping[str, Any], known: set[str]) -> dict[str, Any]:
-    """Take the fields that are there and not known, under their snake_case names."""
+    """Collect the fields that are not known, under their snake_case names."""
     named = {snake_case(k): v for k, v in mapping.items() if v is not None}
     return {k: _snake_keys(v) for k, v in named.items() if k not in known}
 

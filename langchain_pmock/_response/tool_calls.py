@@ -1,30 +1,42 @@
-"""Tool calls of a stream, told apart whatever way a service numbers them."""
+"""Tool calls of a stream: which pieces belong together, and what they lack."""
 
 from __future__ import annotations
 
-import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages.tool import tool_call_chunk
-from langchain_core.utils.json import parse_partial_json
 
-from langchain_pmock._response.messages import arguments_text, new_tool_call_id
+from langchain_pmock._json import decode
+from langchain_pmock._response.messages import (
+    arguments_text,
+    call_extras,
+    call_id,
+    new_tool_call_id,
+)
+from langchain_pmock._response.partial_json import WholeEscapes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from langchain_core.messages import ToolCallChunk
 
+# A string, up to its end or that of the text, or a bracket.
+_BRACKETS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*("|\\?\Z)|[{}\[\]]', re.DOTALL)
+_LONG = 1_000  # characters
+
 
 class _Call:
-    """One tool call of a stream, as far as it has come."""
+    """A tool call of a stream as far as it has arrived."""
 
-    __slots__ = ("arguments", "id", "is_named")
+    __slots__ = ("arguments", "escapes", "extras", "id", "is_named")
 
     def __init__(self) -> None:
         self.id: str | None = None
         self.is_named = False
         self.arguments: list[str] = []
+        self.escapes = WholeEscapes()
+        self.extras: dict[str, Any] = {}
 
 
 class StreamedCalls:
@@ -35,49 +47,50 @@ class StreamedCalls:
     """
 
     def __init__(self) -> None:
-        """Start before the first."""
+        """Start before the first delta."""
         self._calls: list[_Call] = []
         self._by_wire_index: dict[Any, int] = {}
 
     def deltas(self, calls: list[Mapping[str, Any]] | tuple[()]) -> list[ToolCallChunk]:
-        """Take in the deltas of an event.
+        """Turn an event's tool calls into LangChain's deltas.
 
-        Args:
-            calls: The event's tool calls, as they are on the wire.
-
-        Returns:
-            LangChain's deltas: the index tells which call, id and name come once.
+        Their index says to which call they belong; its id and name come once.
         """
         return [self._delta(call) for call in calls]
 
     def last_deltas(self) -> list[ToolCallChunk]:
-        """Give what calls lack at the end of the stream.
-
-        Returns:
-            An id for each call without one, a seal for each that is cut short.
-        """
+        """Return what calls lack at the end: ids, and what keeps cut ones invalid."""
         deltas = []
         for index, call in enumerate(self._calls):
-            seal = _seal("".join(call.arguments)) or None
-            if not call.id or seal:
-                new_id = None if call.id else new_tool_call_id()
+            new_id = None if call.id else new_tool_call_id()
+            call.id = call.id or new_id
+            rest = call.escapes.end()
+            rest += _seal("".join(call.arguments) + rest)
+            if new_id or rest:
                 deltas.append(
-                    tool_call_chunk(index=index, id=new_id, name=None, args=seal)
+                    tool_call_chunk(
+                        index=index, id=new_id, name=None, args=rest or None
+                    )
                 )
         return deltas
 
+    def extras(self) -> dict[str, dict[str, Any]]:
+        """Return the unknown fields of the calls by call id, after `last_deltas`."""
+        return {call.id: call.extras for call in self._calls if call.id and call.extras}
+
     def _delta(self, delta: Mapping[str, Any]) -> ToolCallChunk:
         function = delta.get("function") or {}
-        id_, name = delta.get("id") or None, function.get("name") or None
+        id_, name = call_id(delta), function.get("name") or None
         index = self._index(delta.get("index"), id_, name)
         call = self._calls[index]
         new_id = id_ if call.id is None else None
         new_name = None if call.is_named else name
         call.id = call.id or id_
         call.is_named = call.is_named or name is not None
-        args = arguments_text(function)
+        call.extras.update(call_extras(delta))
+        args = call.escapes.feed(arguments_text(function))
         if args == "null" and not call.arguments:
-            args = ""  # some models' way to give none
+            args = ""  # sent by some models for a call without arguments
         call.arguments.append(args)
         return tool_call_chunk(index=index, id=new_id, name=new_name, args=args)
 
@@ -101,20 +114,29 @@ class StreamedCalls:
 def _seal(arguments: str) -> str:
     """Find what keeps LangChain from completing arguments that are cut.
 
-    It mends a merged message's arguments, `{"path": "/ho` to `{"path": "/ho"}`, and an
-    agent would run the tool with half of them. A bracket that closes nothing cannot be
-    mended: the call ends in `invalid_tool_calls`, as it does when it is not streamed.
+    It completes those of a merged message, `{"path": "/ho` to `{"path": "/ho"}`, and an
+    agent would run the tool with half of them. A bracket that closes nothing prevents
+    it: the call is one of `invalid_tool_calls`, as it is when it is not streamed.
+    LangChain also tries each prefix of a text that is not JSON, which takes quadratic
+    time without such a bracket.
     """
     try:
-        json.loads(arguments or "{}", strict=False)
+        decode(arguments or "{}")
     except ValueError:
-        ends = ["", *(end + bracket for end in ("", '"', '\\"') for bracket in "]}")]
-        return next((end for end in ends if not _is_mended(arguments + end)), "")
-    return ""
-
-
-def _is_mended(arguments: str) -> bool:
-    try:
-        return isinstance(parse_partial_json(arguments), dict)
-    except ValueError:
-        return False
+        pass
+    else:
+        return ""
+    if not arguments.lstrip().startswith("{") and len(arguments) < _LONG:
+        return ""  # not an object, and not completed to one
+    quote = ""
+    expected: list[str] = []
+    for match in _BRACKETS.finditer(arguments):
+        mark = match[0]
+        if mark in "{[":
+            expected.append("}" if mark == "{" else "]")
+        elif mark in "}]":
+            if not expected or expected.pop() != mark:
+                return ""  # there is such a bracket
+        elif match[1] != '"':  # the text ends in a string
+            quote = match[1] + '"'  # with the backslash of an escape that is cut
+    return quote + ("]" if expected and expected[-1] == "}" else "}")

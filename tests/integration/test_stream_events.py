@@ -162,6 +162,7 @@ def test_events_v3(server: PmockServer, model: ChatPmock) -> None:
     assert stream.output.usage_metadata is not None
     assert stream.output.response_metadata["finish_reason"] == "tool_calls"
     assert stream.output.response_metadata["model_name"] == "gpt-5.1"
+    assert stream.output.response_metadata["id"].startswith("chatcmpl-")
 
     stream = model.stream_events("Hi", version="v3")
     assert "".join(stream.text) == "Let me look."

@@ -101,6 +101,7 @@ def test_the_documented_shape_without_blank_lines(
         assert message.id == "chatcmpl-xxx"
         assert message.chunk_position == "last"
         assert message.response_metadata == {
+            "id": "chatcmpl-xxx",
             "model_provider": "pmock",
             "model_name": "gpt-5.1",
             "created": 1768819167,
@@ -161,6 +162,52 @@ def test_a_whole_answer_in_place_of_a_stream(
     assert message.usage_metadata["total_tokens"] == 5
     assert message.response_metadata["finish_reason"] == "stop"
     assert message.response_metadata["trace_id"] == WHOLE["traceId"]
+
+
+# --- What services add ---------------------------------------------------------------
+
+EXTRA = {"extra_content": {"google": {"thought_signature": "AbC"}}}
+FUNCTION = {"name": "send", "arguments": '{"to": "Bob \\ud83d'}
+CALL = {"index": 0, "id": "call_1", "type": "function", "function": FUNCTION, **EXTRA}
+REST = {"index": 0, "id": "null", "function": {"arguments": '\\ude00"}'}}
+ODD = [
+    chunk({"index": 0, "delta": {"reasoning": "Two "}}),
+    chunk({"index": 0, "delta": {"reasoning": "and two.", "mood": "cal"}}),
+    chunk({"index": 0, "delta": {"toolCalls": [CALL], "mood": "m"}}),
+    chunk({"index": 0, "delta": {"toolCalls": [REST]}}),
+    chunk({**END, "finishReason": "tool_calls"}, usage={"totalTokens": "many"}),
+]
+
+
+def test_nothing_of_an_odd_stream_is_lost(
+    server: PmockServer, model: ChatPmock, calls: Calls
+) -> None:
+    server.script(Reply(raw=sse(*ODD)))
+    message = merge(calls.stream(model, "Hi"))
+    (call,) = message.tool_calls
+    assert (call["name"], call["args"]) == ("send", {"to": "Bob 😀"})
+    assert message.additional_kwargs == {
+        "reasoning_content": "Two and two.",
+        "mood": "calm",
+        "tool_call_extras": {"call_1": EXTRA},
+    }
+
+
+def test_nothing_of_an_odd_answer_is_lost(
+    server: PmockServer, model: ChatPmock, calls: Calls
+) -> None:
+    function = {"name": "send", "arguments": r'{"to": "Bob \ud83d"}'}
+    answer = {"reasoning": "Hm.", "toolCalls": [{**CALL, "function": function}]}
+    choice = {"index": 0, "message": answer, "finishReason": "tool_calls"}
+    data = {"id": "chatcmpl-1", "usage": {"promptTokens": -1}, "choices": [choice]}
+    server.fail(body=json.dumps({"code": 200, "data": data}).encode())
+    message = calls.invoke(model, "Hi")
+    assert message.tool_calls[0]["args"] == {"to": "Bob \ufffd"}
+    assert message.additional_kwargs == {
+        "reasoning_content": "Hm.",
+        "tool_call_extras": {"call_1": EXTRA},
+    }
+    assert message.response_metadata["id"] == "chatcmpl-1"
 
 
 # --- Compressed ----------------------------------------------------------------------

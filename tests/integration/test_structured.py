@@ -73,7 +73,7 @@ def test_objects(
     server.script(*[reply(method, "Place", PLACE)] * 2)
     place = calls.invoke(runnable, "Where?")
     assert place == Place.model_validate(PLACE)
-    assert calls.stream(runnable, "Where?")[-1] == place
+    assert calls.stream(runnable, "Where?") == [place]
 
     sent = server.requests[0].body
     if method == "json_schema":

@@ -31,6 +31,9 @@ def call_of(arguments: Any, **fields: Any) -> Json:
         ({}, {}),
         ('{"a": "line\nbreak\ttab"}', {"a": "line\nbreak\ttab"}),
         ('{"a": "你好 👋"}', {"a": "你好 👋"}),
+        (r'{"a": "\ud83d\ude00"}', {"a": "😀"}),
+        (r'{"a": "\ud83d"}', {"a": "\ufffd"}),
+        ('{"a": "\ud83d"}', {"a": "\ufffd"}),
     ],
     ids=repr,
 )
@@ -63,6 +66,14 @@ def test_invalid_arguments_are_kept_with_the_reason(
     assert reason in (call["error"] or "")
 
 
+@pytest.mark.parametrize("depth", [300, 990, 100_000])
+def test_arguments_that_are_nested_too_deeply(depth: int) -> None:
+    text = '{"a": ' * depth + "{}" + "}" * depth
+    (call,) = message_of({"toolCalls": [call_of(text)]}).invalid_tool_calls
+    assert call["args"] == text
+    assert "The arguments are not valid JSON: " in str(call["error"])
+
+
 @pytest.mark.parametrize("function", [None, {}, {"name": ""}, {"name": None}])
 def test_a_call_of_nothing_is_invalid(function: Json | None) -> None:
     call = parse_tool_call({"id": "call_1", "function": function})
@@ -79,7 +90,7 @@ def test_several_calls_valid_and_not() -> None:
     assert message.content == "Wait"
 
 
-@pytest.mark.parametrize("missing", [{}, {"id": None}, {"id": ""}])
+@pytest.mark.parametrize("missing", [{}, {"id": None}, {"id": ""}, {"id": "null"}])
 def test_a_missing_id_is_made(missing: Json) -> None:
     function = {"name": "f", "arguments": "{}"}
     broken = {"name": "f", "arguments": "{"}
@@ -104,3 +115,17 @@ def test_no_calls(calls: list[Json] | None) -> None:
 def test_arguments_text(arguments: object, text: str) -> None:
     assert arguments_text({"arguments": arguments}) == text
     assert arguments_text({}) == ""
+
+
+def test_unknown_fields_are_kept_by_call_id_in_their_own_spelling() -> None:
+    extra = {"extra_content": {"google": {"thought_signature": "AbC"}}, "xY": 1}
+    calls = [
+        call_of("{}", id="a", **extra, nothing=None),
+        call_of("{}", id="b", index=1),
+        call_of("no JSON", xY=2, id=None),
+    ]
+    message = message_of({"toolCalls": calls})
+    (invalid,) = message.invalid_tool_calls
+    kept = {"a": extra, invalid["id"]: {"xY": 2}}
+    assert message.additional_kwargs == {"tool_call_extras": kept}
+    assert message_of({"toolCalls": calls[1:2]}).additional_kwargs == {}

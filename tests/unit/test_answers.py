@@ -8,13 +8,15 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from langchain_core.messages import AIMessage
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.messages import AIMessage, HumanMessage
 
 from langchain_pmock import PmockAuth, PmockResponseError
 from langchain_pmock._gateway.envelope import read_answer
 from langchain_pmock._json import UNREADABLE
 from langchain_pmock._response.messages import (
     chat_result,
+    combined_llm_output,
     get,
     usage_metadata,
 )
@@ -22,14 +24,17 @@ from tests.unit.service import (
     ACCESS_KEY,
     BASE_URL,
     SECRET_KEY,
+    Service,
     choice_of,
     data_of,
     dump,
     envelope,
+    whole,
 )
 
 if TYPE_CHECKING:
-    from langchain_core.outputs import ChatResult
+    from langchain_core.messages import BaseMessage
+    from langchain_core.outputs import ChatResult, LLMResult
 
     from tests.unit.service import Json
 
@@ -63,6 +68,7 @@ def test_a_message() -> None:
         id="chatcmpl-1",
         response_metadata={
             "model_provider": "pmock",
+            "id": "chatcmpl-1",
             "model_name": "gpt-5.1",
             "created": 1768809934,
             "trace_id": "trace-1",
@@ -134,6 +140,33 @@ USAGE: list[tuple[Json | None, Json | None]] = [
             "output_token_details": {"reasoning": 2, "audio": 3, "new_tokens": 4},
         },
     ),
+    # Cached tokens under the names of other services, once if there are two.
+    *(
+        (
+            {"promptTokens": 9, "promptTokensDetails": {name: 5, "cachedTokens": 2}},
+            {
+                "input_tokens": 9,
+                "output_tokens": 0,
+                "total_tokens": 9,
+                "input_token_details": {"cache_read": 2, "cache_creation": 5},
+            },
+        )
+        for name in ("cacheWriteTokens", "cacheCreationTokens")
+    ),
+    (
+        {
+            "promptTokens": 9,
+            "cacheCreationInputTokens": 5,
+            "cacheReadInputTokens": 2,
+            "promptTokensDetails": {"cacheCreationTokens": 5},
+        },
+        {
+            "input_tokens": 9,
+            "output_tokens": 0,
+            "total_tokens": 9,
+            "input_token_details": {"cache_creation": 5, "cache_read": 2},
+        },
+    ),
     # To LangChain, what the details leave of the whole is text.
     (
         {
@@ -181,6 +214,78 @@ def test_any_of_the_usage_may_be_missing_or_null(
     assert None not in metadata.get("output_token_details", {}).values()
 
 
+NO_COUNTS = [
+    *(True, -1, 2**53, 10**400, 1e999, -1e999, float("nan")),
+    *("many", "", "1" * 5000, [], [1], {}, {"a": 1}, None),
+]
+
+
+@pytest.mark.parametrize("value", NO_COUNTS, ids=lambda value: repr(value)[:20])
+def test_a_bad_usage_does_not_cost_the_answer(value: Any) -> None:
+    bad: list[Any] = [
+        value if value != {} else [],
+        {"promptTokens": value, "completionTokens": 4},
+        {"promptTokens": 3, "completionTokens": 4, "totalTokens": value},
+        {"promptTokens": 3, "completionTokens": 4, "promptTokensDetails": value},
+        {"completionTokens": 4, "promptTokensDetails": {"cachedTokens": value}},
+        {"completionTokens": 4, "cacheReadInputTokens": value},
+    ]
+    for usage in bad:
+        message = message_of({"content": "Hi"}, usage=usage)
+        assert message.text == "Hi"
+        if message.usage_metadata:
+            assert message.usage_metadata["output_tokens"] in (0, 4)
+            assert message.usage_metadata["total_tokens"] in (0, 1, 4, 7)
+            assert {*message.usage_metadata} <= {
+                "input_tokens",
+                "output_tokens",
+                "total_tokens",
+                *(["input_token_details"] if value == {"a": 1} else []),
+            }
+
+
+@pytest.mark.parametrize("value", [7.0, "7"], ids=repr)
+def test_counts_that_are_written_in_another_way(value: object) -> None:
+    usage = message_of({"content": "Hi"}, usage={"promptTokens": value}).usage_metadata
+    assert usage == {"input_tokens": 7, "output_tokens": 0, "total_tokens": 7}
+
+
+def test_what_callbacks_read() -> None:
+    usage = {"promptTokens": 3, "completionTokens": 4, "cacheReadInputTokens": 1}
+    output = read(choice_of({"content": "Hi"}), usage=usage).llm_output
+    tokens = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
+    expected = {"model_name": "gpt-5.1", "id": "chatcmpl-1", "token_usage": tokens}
+    assert output == expected
+    assert combined_llm_output([output]) == expected
+    doubled = {name: 2 * count for name, count in tokens.items()}
+    assert combined_llm_output([None, output, {"id": "b"}, output]) == {
+        **expected,
+        "token_usage": doubled,
+    }
+    assert combined_llm_output([None]) == {}
+    assert read(choice_of({}), id=None, model=None).llm_output == {}
+
+
+async def test_callbacks_read_it_however_the_model_is_called() -> None:
+    class Watcher(BaseCallbackHandler):
+        def on_llm_end(self, response: LLMResult, **_: Any) -> None:
+            seen.append(response.llm_output)
+
+    seen: list[Json | None] = []
+    usage = {"promptTokens": 3, "completionTokens": 4}
+    answer = whole(envelope(data_of(choice_of({"content": "Hi"}), usage=usage)))
+    model = Service(answer).model(callbacks=[Watcher()])
+    model.invoke("Hi")
+    await model.ainvoke("Hi")
+    hi: list[BaseMessage] = [HumanMessage("Hi")]
+    results = [model.generate([hi, hi]), await model.agenerate([hi])]
+    counts = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
+    assert [output and output["token_usage"] for output in seen] == [counts] * 5
+    for result, factor in zip(results, (2, 1), strict=True):
+        total = {name: factor * count for name, count in counts.items()}
+        assert result.llm_output == {**(seen[0] or {}), "token_usage": total}
+
+
 # --- Fields --------------------------------------------------------------------------
 
 
@@ -199,6 +304,19 @@ def test_reasoning_and_refusal_are_kept() -> None:
     message = message_of({"content": "", "reasoningContent": "Hm.", "refusal": "No."})
     assert message.additional_kwargs == {"reasoning_content": "Hm.", "refusal": "No."}
     assert message_of({"content": "", "refusal": None}).additional_kwargs == {}
+
+
+@pytest.mark.parametrize(
+    ("fields", "reasoning"),
+    [
+        ({"reasoning": "Hm."}, "Hm."),
+        ({"reasoning": "Hm.", "reasoningContent": ""}, "Hm."),
+        ({"reasoning": "Hm.", "reasoningContent": "Hm."}, "Hm."),
+        ({"reasoning": None, "reasoning_content": "Hm."}, "Hm."),
+    ],
+)
+def test_reasoning_under_its_other_name(fields: Json, reasoning: str) -> None:
+    assert message_of(fields).additional_kwargs == {"reasoning_content": reasoning}
 
 
 def test_logprobs_are_kept() -> None:
@@ -272,8 +390,6 @@ def test_several_choices() -> None:
         {"choices": [{"message": {"content": 5}}]},
         {"choices": [{"message": {"toolCalls": 5}}]},
         {"choices": [{"message": {}}], "id": []},
-        {"choices": [{"message": {}}], "usage": 5},
-        {"choices": [{"message": {}}], "usage": {"promptTokens": "many"}},
     ],
 )
 def test_an_answer_of_another_shape(data: Json) -> None:

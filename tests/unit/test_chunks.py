@@ -169,12 +169,13 @@ def test_merged_chunks_are_the_whole_message(case: str) -> None:
     answer = streamed(*STREAMS[case], traceId="trace-1")
     assert answer == whole({"content": "Hello there"}, usage=USAGE)
     assert answer.usage_metadata == METADATA
+    assert answer.response_metadata["id"] == "chatcmpl-1"
 
 
 @pytest.mark.parametrize("case", STREAMS)
 def test_what_comes_once_comes_once(case: str) -> None:
     messages = messages_of(chunks_of(STREAMS[case], traceId="trace-1"))
-    for name in ("model_name", "created", "trace_id", "finish_reason"):
+    for name in ("id", "model_name", "created", "trace_id", "finish_reason"):
         assert sum(name in message.response_metadata for message in messages) == 1, name
     assert [m.usage_metadata is not None for m in messages].count(True) == 1
     assert [m.chunk_position for m in messages[:-1]] == [None] * (len(messages) - 1)
@@ -269,6 +270,51 @@ def test_reasoning_and_refusal() -> None:
     *others, last = messages_of(chunks_of(chunks))
     assert not any("refusal" in other.additional_kwargs for other in others)
     assert last.additional_kwargs == {"refusal": "No, no."}
+
+
+@pytest.mark.parametrize("name", ["reasoning", "reasoningContent", "reasoning_content"])
+def test_reasoning_under_each_of_its_names(name: str) -> None:
+    deltas: list[Json] = [{name: "Two "}, {name: "and "}, {name: "and "}, {name: "two"}]
+    chunks = chunks_of([*map(chunk_of, deltas), FINISH])
+    parts = [part.additional_kwargs for part in messages_of(chunks)[:-1]]
+    assert [part["reasoning_content"] for part in parts] == [
+        delta[name] for delta in deltas
+    ]
+    answer = streamed(*map(chunk_of, deltas), FINISH)
+    assert answer.additional_kwargs == {"reasoning_content": "Two and and two"}
+
+
+@pytest.mark.parametrize(
+    ("values", "kept"),
+    [
+        (["one"], "one"),
+        (["Two ", "and two."], "Two and two."),
+        (["a", "a", "b"], "aab"),
+        (["same", "same", "same"], "same"),
+        ([[1], [2, 3]], [1, 2, 3]),
+        ([[1], [1]], [1]),
+        ([1, 2], 2),
+        ([{"a": 1}, {"b": 2}], {"b": 2}),
+        (["a", 1], 1),
+    ],
+)
+def test_pieces_of_unknown_fields_are_joined(values: list[Any], kept: object) -> None:
+    chunks = [chunk_of({"content": "a", "newField": value}) for value in values]
+    message = merged([*chunks, FINISH])
+    assert message.additional_kwargs == {"new_field": kept}
+
+
+def test_pieces_of_a_refusal_are_joined_even_if_they_are_the_same() -> None:
+    answer = streamed(chunk_of({"refusal": "No"}), chunk_of({"refusal": "No"}), FINISH)
+    assert answer.additional_kwargs == {"refusal": "NoNo"}
+
+
+@pytest.mark.parametrize(
+    "usage", [5, True, [], [1], "many", {"promptTokens": 1e999}, {"promptTokens": -1}]
+)
+def test_a_bad_usage_does_not_cost_the_stream(usage: Any) -> None:
+    chunks = [*said("Hello"), chunk_of({}, "stop", usage=usage)]
+    assert streamed(*chunks).text == "Hello"
 
 
 def test_logprobs() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.unit.service import chunk_of
-from tests.unit.test_chunks import chunks_of, messages_of, streamed, whole
+from tests.unit.test_chunks import chunks_of, messages_of, said, streamed, whole
 
 if TYPE_CHECKING:
     from langchain_core.messages import AIMessage
@@ -64,6 +64,14 @@ CASES: dict[str, tuple[list[Json | list[Json]], list[Any]]] = {
         [
             delta_of('{"x"', "f", id="a", index=0),
             delta_of(": 1}", "", id="", index=0),
+        ],
+        ONE,
+    ),
+    "null as the id of a continuation": (
+        [
+            delta_of('{"x"', "f", id="a", index=0),
+            delta_of(": ", id="null", index=0),
+            delta_of("1}", "", id="", index=0),
         ],
         ONE,
     ),
@@ -209,7 +217,7 @@ def test_ids_and_names_come_once_and_indexes_tell_calls_apart(case: str) -> None
         assert [piece["name"] for piece in own if piece["name"]] == [name]
 
 
-@pytest.mark.parametrize("missing", [{}, {"id": None}, {"id": ""}])
+@pytest.mark.parametrize("missing", [{}, {"id": None}, {"id": ""}, {"id": "null"}])
 @pytest.mark.parametrize("index", [{"index": 0}, {}])
 def test_a_missing_id_is_made_once(missing: Json, index: Json) -> None:
     message = stream(
@@ -258,7 +266,23 @@ def test_invalid_arguments_are_kept(arguments: str) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    ['{"path": "/home/me/tm', '{"a": 1', '{"a": "x\\', '{"a": [1, 2', "{} and more"],
+    [
+        '{"path": "/home/me/tm',
+        '{"a": 1',
+        '{"a": "x\\',
+        r'{"a": "x\\',
+        r'{"a": "x\"}',
+        '{"a": "}", "b": ["',
+        '{"a": [1, 2',
+        '{"a": [1]',
+        '{"a": 1]',
+        '{"a": 1}}',
+        "{} and more",
+        " {",
+        "{a: 1}",
+        '{"a": ' * 300 + "{}" + "}" * 300,
+    ],
+    ids=lambda arguments: f"{len(arguments)} {arguments[:20]}",
 )
 def test_a_call_that_is_cut_is_not_completed(arguments: str) -> None:
     # LangChain would: an agent would then run the tool with half of its arguments.
@@ -267,7 +291,71 @@ def test_a_call_that_is_cut_is_not_completed(arguments: str) -> None:
     (invalid,) = message.invalid_tool_calls
     assert (invalid["id"], invalid["name"]) == ("a", "delete")
     assert str(invalid["args"]).startswith(arguments)
-    assert len(str(invalid["args"])) <= len(arguments) + 3
+    added = str(invalid["args"])[len(arguments) :]
+    assert set(added) <= set('\\"}]')
+    assert len(added) <= 3
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ['{"a": [' + "1," * 16_000, "[" * 16_000, '"' * 16_001, "no JSON " * 4_000],
+    ids=lambda arguments: arguments[:10],
+)
+def test_a_long_call_that_is_cut_costs_linear_time(
+    arguments: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = 0
+    decode = json.JSONDecoder.decode
+
+    def counting(self: json.JSONDecoder, text: str, *args: Any) -> Any:
+        nonlocal read
+        read += len(text)
+        return decode(self, text, *args)
+
+    monkeypatch.setattr(json.JSONDecoder, "decode", counting)
+    message = stream(delta_of(arguments, "f", id="a", index=0))
+    assert len(message.invalid_tool_calls) == 1
+    assert read < 10 * len(arguments)
+
+
+@pytest.mark.parametrize("size", [1, 3, 50])
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (r'{"a": "x\ud83d\ude00"}', "x😀"),
+        (r'{"a": "\ud83d"}', "\ufffd"),
+        (r'{"a": "\ude00\u0041"}', "\ufffdA"),
+        (r'{"a": "\\ud83d"}', r"\ud83d"),
+    ],
+)
+def test_no_half_character_is_in_any_chunk(
+    arguments: str, text: str, size: int
+) -> None:
+    pieces = [arguments[at : at + size] for at in range(0, len(arguments), size)]
+    first, *rest = [delta_of(piece, index=0) for piece in pieces]
+    deltas = [first | delta_of(pieces[0], "f", id="a", index=0), *rest]
+    events = [chunk_of({"toolCalls": [delta]}) for delta in deltas]
+    so_far = None
+    for chunk in messages_of(chunks_of([*events, FINISH])):
+        so_far = chunk if so_far is None else so_far + chunk
+        for call in so_far.tool_calls:
+            str(call["args"]).encode()
+    assert so_far is not None
+    assert so_far.tool_calls[0]["args"] == {"a": text}
+
+
+def test_unknown_fields_come_once_in_their_own_spelling() -> None:
+    extra: Json = {"extra_content": {"google": {"thought_signature": "AbC"}}}
+    deltas = [
+        delta_of('{"x"', "f", id="a", index=0, **extra),
+        delta_of(": 1}", index=0, **extra, nothing=None),
+        delta_of("{}", "g", index=1, xY="z"),
+        delta_of("{}", "h", id="c", index=2),
+    ]
+    message = stream(*deltas)
+    ids = [call["id"] for call in message.tool_calls]
+    kept = {"a": extra, ids[1]: {"xY": "z"}}
+    assert message.additional_kwargs == {"tool_call_extras": kept}
 
 
 def test_null_is_no_arguments() -> None:
@@ -283,8 +371,12 @@ def test_pieces_from_the_middle_are_not_parsed() -> None:
         delta_of(' word"}', index=0),
     ]
     events = [chunk_of({"toolCalls": [delta]}) for delta in deltas]
-    first, *rest, _ = messages_of(chunks_of([*events, FINISH]))
+    chunks = chunks_of([*said("a"), *events, FINISH])
+    _, first, *rest, _ = messages_of(chunks)
     assert [call["name"] for call in first.tool_calls] == ["f"]
+    for chunk in (first, *rest):
+        assert chunk.id == "chatcmpl-1"
+        assert chunk.response_metadata == {"model_provider": "pmock"}
     for chunk in rest:
         assert len(chunk.tool_call_chunks) == 1
         assert not chunk.tool_calls
