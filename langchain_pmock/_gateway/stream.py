@@ -227,9 +227,8 @@ class Stream(Generic[ChunkT]):
     def _close(self) -> None:
         try:
             self._response.close()
-            break_reference_cycle(self._response)
         finally:
-            self._lease.release()
+            self._free()
 
     # --- Async -----------------------------------------------------------------------
 
@@ -273,9 +272,8 @@ class Stream(Generic[ChunkT]):
         """Async version of `close`."""
         try:
             await self._response.aclose()
-            break_reference_cycle(self._response)
         finally:
-            self._lease.release()
+            self._free()
 
     # --- What does no I/O ------------------------------------------------------------
 
@@ -306,6 +304,11 @@ class Stream(Generic[ChunkT]):
             ),
             "response": safe_copy(response, b"", self._auth),
         }
+
+    def _free(self) -> None:
+        self._lease.release()
+        break_reference_cycle(self._response)
+        del self._errors  # it refers to this stream
 
     def _starts(self, chunks: Iterator[ChunkT]) -> bool:
         """Keep the chunks if there are any."""

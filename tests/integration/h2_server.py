@@ -25,7 +25,6 @@ class H2Server:
     """Answers each request with pieces and pauses, and the end of the stream.
 
     Attributes:
-        resets: How many streams the client has reset.
         connections: How many connections there were.
     """
 
@@ -35,7 +34,6 @@ class H2Server:
         self._steps = steps
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._stopped = threading.Event()
-        self.resets = 0
         self.connections = 0
         self.url = f"https://127.0.0.1:{self._listener.getsockname()[1]}/api"
 
@@ -87,7 +85,6 @@ class H2Server:
                         connection.send_headers(event.stream_id, head)
                         open_streams[event.stream_id] = 0, 0.0
                     elif isinstance(event, h2.events.StreamReset):
-                        self.resets += 1
                         open_streams.pop(event.stream_id, None)
                 for stream_id in list(open_streams):
                     self._step(connection, stream_id, open_streams)

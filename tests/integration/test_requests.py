@@ -355,6 +355,8 @@ def test_the_environments_proxy_is_used(
     monkeypatch.setattr(_pools, "_shared", _pools._Shared())
     with RawServer(whole(answer("by proxy"))) as proxy:
         monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
+        for name in ("NO_PROXY", "no_proxy"):
+            monkeypatch.setenv(name, "127.0.0.1")
         model = make_model(base_url="http://gateway.localhost/api")
         assert calls.invoke(model, "Hello").text == "by proxy"
         _pools._close()
