@@ -23,7 +23,9 @@ from urllib.parse import quote
 
 import pytest
 import trustme
+from langchain.agents import create_agent
 
+from langchain_pmock import ChatPmock, Wire
 from langchain_pmock.auth import ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER, sign
 from langchain_pmock.check import _checks
 from langchain_pmock.check.__main__ import main
@@ -787,6 +789,30 @@ def test_snake_case_in_messages(run_check: RunCheck, strict: bool) -> None:
     assert SNAKE_CASE_WIRE in ran.shown
     assert ran.report["wire"]["tool_calls"] == "tool_calls"
     assert ran.report["wire"]["tool_call_id"] == "tool_call_id"
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_an_agent_with_the_wire_that_is_printed(
+    run_check: RunCheck, strict: bool
+) -> None:
+    def get_number(name: str) -> str:
+        """Get a person's number."""
+        return f"{name}: 48213"
+
+    with deviating(snake_case_messages(strict=strict)) as server:
+        printed = re.search(r"Wire\(.*?\)", run_check(server, "--yes").shown)
+        assert printed
+        model = ChatPmock(
+            model="gpt-5.1",
+            base_url=server.url,
+            access_key=server.access_key,
+            secret_key=server.secret_key,
+            wire=eval(printed[0], {"Wire": Wire}),  # noqa: S307 - what a user copies
+        )
+        agent = create_agent(model, [get_number])
+        question = {"role": "user", "content": "Ask get_number for Anna."}
+        answer = agent.invoke({"messages": [question]})["messages"][-1]
+    assert "48213" in answer.text
 
 
 def test_both_spellings_in_messages(run_check: RunCheck) -> None:
