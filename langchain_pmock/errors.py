@@ -273,7 +273,7 @@ _SERVER_ERRORS = range(500, 600)
 _CONTEXT_OVERFLOW = (
     r"(?i)context.?(length|window|limit|size)|maximum (context|model) "
     r"|prompt is too long|input token count .{0,80}exceeds|too many (input )?tokens"
-    r"|input is too long|inputs? tokens .{0,80}must be <="
+    r"|input is too long|inputs.? tokens .{0,80}must be <=|inputs.? must have less than"
 )
 
 

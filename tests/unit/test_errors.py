@@ -139,6 +139,11 @@ OVERFLOWS = [
     "The input token count (1048999) exceeds the maximum number of tokens allowed.",
     "Too many input tokens.",
     "Input is too long for requested model.",
+    # llama.cpp, vLLM and TGI.
+    "the request exceeds the available context size, try increasing it",
+    "the prompt is longer than the maximum model length of 4096",
+    "`inputs` tokens + `max_new_tokens` must be <= 4096. Given: 5000",
+    "`inputs` must have less than 1024 tokens. Given: 2000",
 ]
 NO_OVERFLOWS = [
     "max_tokens is too large: 999999.",
