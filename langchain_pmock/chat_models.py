@@ -205,7 +205,7 @@ class ChatPmock(BaseChatModel):
         assert isinstance(joke, Joke)
         ```
 
-    Key init args — completion params:
+    Key init args - completion params:
         | Param | Type | Description |
         | --- | --- | --- |
         | `model` | `str` | Name of the model; the documented ones are `ModelName`. |
@@ -225,7 +225,7 @@ class ChatPmock(BaseChatModel):
         | `parallel_tool_calls` | `bool` | Whether to call several tools at once. |
         | `model_kwargs` | `dict` | Other fields of the request; also `extra_body`. |
 
-    Key init args — client params:
+    Key init args - client params:
         | Param | Type | Description |
         | --- | --- | --- |
         | `access_key` | `SecretStr`, `str` | Default: `PMOCK_ACCESS_KEY`. |
