@@ -276,6 +276,8 @@ def _configured(
                 f" {error}"
             )
         except (ValueError, httpx.InvalidURL, ImportError) as error:
+            if not any(map(os.environ.get, _VARIABLES[2:])):
+                raise
             # The URL is not shown: it may have a password.
             problem = (
                 "HTTPS_PROXY, HTTP_PROXY or ALL_PROXY cannot be used "
