@@ -1,4 +1,4 @@
-"""JSON as models write it, which may have halves of surrogate pairs in it."""
+"""JSON with lone surrogates, which models sometimes write."""
 
 from __future__ import annotations
 
@@ -19,34 +19,33 @@ UNREADABLE = (
     TypeError,
     ValueError,
 )
-"""Exceptions of code that reads an answer with another structure than documented."""
+"""Exceptions that reading an answer without the documented structure can raise."""
 
 
 class UnreadableError(ValueError):
-    """Raised if an answer does not have the documented structure; its text says how."""
+    """An answer does not have the documented structure; the text has the reason."""
 
 
 def encode(value: object, place: str = "body") -> bytes:
-    """Write JSON in UTF-8.
+    """Serialize a value as JSON in UTF-8.
 
     Args:
-        value: What is to be sent: dicts, lists, tuples, strings, bools, `None` and
-            finite numbers. JSON has a form for nothing else.
-        place: What the value is, for the error.
+        value: Dicts, lists, tuples, strings, bools, `None` and finite numbers.
+        place: The name of the value, for the error.
 
     Returns:
-        The JSON text's bytes, with U+FFFD in place of lone surrogates.
+        The JSON text, with U+FFFD in place of lone surrogates.
 
     Raises:
-        PmockInvalidRequestError: If JSON has no form for something in it. The text
-            names the place, such as `body.tools[0].function.name`, and the value.
+        PmockInvalidRequestError: If a part of it cannot be serialized. The text has the
+            path, such as `body.tools[0].function.name`, and the value.
     """
     try:
         written = to_json(value)
         if _is_plain(value):
             return written
     except (TypeError, ValueError):
-        pass  # lone surrogates, more than 255 levels, or what is refused below
+        pass  # lone surrogates, more than 255 levels, or not serializable
     try:
         text = _dumps(value)
     except _UNWRITABLE as error:
@@ -70,15 +69,15 @@ _LONGEST_PATH = 10  # keys and indexes in an error
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether a value has only types that `to_json` and the standard library share.
+    """Whether a value has only JSON's own types.
 
-    `to_json` also writes sets, bytes, dates, objects with fields, and NaN.
+    `to_json` also serializes sets, bytes, dates, objects with fields, and NaN.
     """
     found = [value]
     for item in found:
         if type(item) is dict:
-            "".join(item)  # a TypeError unless all keys are strings
-            item = item.values()  # noqa: PLW2901 - its values are what is checked
+            "".join(item)  # raises TypeError unless all keys are strings
+            item = item.values()  # noqa: PLW2901 - the keys are checked
         for inner in item:
             kind = type(inner)
             if kind is dict or kind is list:
@@ -91,7 +90,7 @@ def _is_plain(value: Any) -> bool:
 
 
 def _find_unwritable(value: Any) -> tuple[str, str]:
-    """Find the first value that has no form in JSON: its path, and how it looks."""
+    """Find the first value that cannot be serialized: its path and its repr."""
     path = ""
     for _ in range(_LONGEST_PATH):
         if isinstance(value, dict):
@@ -103,7 +102,7 @@ def _find_unwritable(value: Any) -> tuple[str, str]:
         for step, item in inner:
             try:
                 _dumps(item)
-            except _UNWRITABLE:  # noqa: PERF203 - it tells which one
+            except _UNWRITABLE:  # noqa: PERF203 - finds the one that fails
                 path, value = path + step, item
                 break
         else:
@@ -112,10 +111,10 @@ def _find_unwritable(value: Any) -> tuple[str, str]:
 
 
 def decode(payload: bytes | str) -> object:
-    r"""Read JSON leniently.
+    r"""Parse JSON leniently.
 
-    Bytes that are not UTF-8, and halves of surrogate pairs such as `"\ud83d"`, become
-    U+FFFD. Control characters may be in strings unescaped.
+    Bytes that are not UTF-8, and lone surrogates such as `"\ud83d"`, become U+FFFD.
+    Strings may contain unescaped control characters.
 
     Args:
         payload: The JSON text.
@@ -130,7 +129,7 @@ def decode(payload: bytes | str) -> object:
         payload = payload.decode("utf-8", "replace")
     try:
         return from_json(payload)
-    except (TypeError, ValueError):  # the former for halves that are not escaped
+    except (TypeError, ValueError):  # TypeError for unescaped surrogates
         pass
     try:
         value = json.loads(payload, strict=False)
@@ -142,5 +141,5 @@ def decode(payload: bytes | str) -> object:
 
 
 def _whole_characters(text: str) -> str:
-    """Join halves that belong together, and replace those that stand alone."""
+    """Join surrogate pairs, and replace lone surrogates."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -1,4 +1,4 @@
-"""The names on the wire, and what the service's documentation leaves open of them."""
+"""Field names of the API, and those that the service does not document."""
 
 from __future__ import annotations
 
@@ -10,21 +10,20 @@ from pydantic.alias_generators import to_camel, to_snake
 
 @dataclass(frozen=True, kw_only=True)
 class Wire:
-    """How requests are written where the service's documentation leaves it open.
+    """Names of request fields that the service does not document.
 
-    Answers are read leniently, so nothing here concerns them. The defaults are this
-    package's assumptions. `python -m langchain_pmock.check` asks the service whether
-    they hold, and prints the `Wire` to use if they do not.
+    The defaults are this package's assumptions. `python -m langchain_pmock.check` asks
+    the service whether they hold, and prints the `Wire` to use if they do not. Answers
+    are not affected: both camelCase and snake_case names are read.
 
     Attributes:
-        tool_calls: The field of an assistant's message that has its tool calls.
-            Assumed: the documented fields are camelCase, so this one is too. OpenAI's
-            name is `"tool_calls"`.
-        tool_call_id: The field of a tool's message that names the call it answers.
-            Assumed, for the same reason. OpenAI's name is `"tool_call_id"`.
+        tool_calls: The field of an assistant's message with its tool calls. Assumed to
+            be in camelCase like the documented fields. OpenAI's name is `"tool_calls"`.
+        tool_call_id: The field of a tool message with the id of the call. Assumed, for
+            the same reason. OpenAI's name is `"tool_call_id"`.
         reasoning_content: The field of an assistant's message in which its reasoning
-            is sent back; `None` sends none. Not documented. Services in OpenAI's shape
-            refuse fields that they do not know, so the default is `None`.
+            is sent back; `None` sends none. Services with OpenAI's API refuse unknown
+            fields, so the default is `None`.
 
     Raises:
         ValueError: If a name is not a string or is empty.
@@ -52,7 +51,6 @@ class Wire:
 camel_case = cache(to_camel)
 """The name on the wire of a name in Python: `max_tokens` is `maxTokens`."""
 
-snake_case = lru_cache(maxsize=1024)(
-    to_snake
-)  # the service may send any number of names
+# Bounded, because the service may send any number of names.
+snake_case = lru_cache(maxsize=1024)(to_snake)
 """The name in Python of a name on the wire: `traceId` is `trace_id`."""

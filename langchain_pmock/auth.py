@@ -1,7 +1,7 @@
 """Signing for the pmock gateway, for any httpx client.
 
-A token is good for the minute that it was made in, so it is made anew for each
-attempt and never stored. `sign` makes one, `PmockAuth` puts it on a request.
+A token is valid for the minute in which it was created, so each attempt has a new one.
+`sign` computes a token; `PmockAuth` adds it to requests.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ SIGNED_AT = "pmock_signed_at"
 
 _MINUTE = 60
 _UNAUTHORIZED = 401
-_LARGEST_OFFSET = 86_400.0  # seconds; no endpoint gets a token for another day
-_SHORTEST_SECRET = 4  # characters; shorter ones would be found in any text
+_LARGEST_OFFSET = 86_400.0  # seconds; no endpoint may obtain tokens for other days
+_SHORTEST_SECRET = 4  # characters; shorter ones would match in any text
 _SHORTEST_HEADER = 8
-# The values of these headers are no secrets.
+# Headers whose values are not secret.
 _PUBLIC_HEADERS = {
     "accept",
     "accept-encoding",
@@ -45,13 +45,13 @@ _PUBLIC_HEADERS = {
     "user-agent",
 }
 
-# Seconds to add to this machine's clock to get the service's, by the service's origin
-# and the access key: an endpoint cannot set the clock for another one.
+# Seconds to add to this machine's clock to get the service's. By origin and access key,
+# so that an endpoint cannot affect the requests to another one.
 _clock_offsets: dict[tuple[str, SecretStr], float] = {}
 
 
 def sign(access_key: str, secret_key: str, timestamp: float) -> str:
-    """Make the access token for one minute.
+    """Compute the access token for one minute.
 
     The service documents it as
     `base64(HMAC-SHA256(key=secret key, message="<access key>:<minute>"))`, where
@@ -82,14 +82,14 @@ def sign(access_key: str, secret_key: str, timestamp: float) -> str:
 
 
 class PmockAuth(httpx.Auth):
-    """Signs each request as it is sent; for any httpx client, sync and async.
+    """Signs each request of an httpx client, sync or async.
 
-    Leave `follow_redirects` off, as it is by default: httpx would send the signature to
-    wherever a response redirects.
+    Leave `follow_redirects` off, which is the default: httpx would send the signature
+    to the host that a response redirects to.
 
-    On HTTP 401 the request is signed again and sent once more: the minute may have
-    ended on the way, or this machine's clock may be off. The `Date` header of the
-    response has the service's time. If the request is accepted by that clock, the
+    On HTTP 401 the request is signed again and sent once more, because the minute may
+    have ended in transit, or this machine's clock may be wrong. The `Date` header of
+    the response has the service's time. If the second request is accepted, its clock
     offset, at most a day, is used from then on for the same origin and access key.
 
     Example:
@@ -104,17 +104,17 @@ class PmockAuth(httpx.Auth):
     def __init__(
         self, access_key: str | SecretStr, secret_key: str | SecretStr
     ) -> None:
-        """Store the credentials; nothing is signed yet.
+        """Store the credentials.
 
         Args:
-            access_key: The access key, sent as it is in a header.
-            secret_key: The secret key. It is only used as the key of the HMAC.
+            access_key: The access key, which is sent in a header.
+            secret_key: The secret key, which is used only as the key of the HMAC.
         """
         self._access_key = _as_secret(access_key)
         self._secret_key = _as_secret(secret_key)
 
     def __repr__(self) -> str:
-        """Show the class alone: both keys stay out of logs."""
+        """Return the class name, without the keys."""
         return f"{type(self).__name__}()"
 
     def auth_flow(
@@ -139,13 +139,13 @@ class PmockAuth(httpx.Auth):
     def sign_request(
         self, request: httpx.Request, *, clock_offset: float | None = None
     ) -> None:
-        """Put the access key and a fresh token on a request.
+        """Add the access key and a new token to a request.
 
         Args:
             request: The request. Its two headers are set in place, and the time of the
-                signature is noted in its extensions.
-            clock_offset: Seconds to add to this machine's clock; by default what an
-                earlier refusal of the same origin taught.
+                signature is stored in its extensions.
+            clock_offset: Seconds to add to this machine's clock; by default the offset
+                stored for the origin.
         """
         now = time.time()
         access_key = self._access_key.get_secret_value()
@@ -154,7 +154,7 @@ class PmockAuth(httpx.Auth):
         token = sign(
             access_key, self._secret_key.get_secret_value(), now + clock_offset
         )
-        request.headers.encoding = "utf-8"  # httpx would take the keys for ASCII
+        request.headers.encoding = "utf-8"  # httpx assumes ASCII
         request.headers[ACCESS_KEY_HEADER] = access_key
         request.headers[ACCESS_TOKEN_HEADER] = token
         request.extensions[SIGNED_AT] = now
@@ -166,17 +166,17 @@ class PmockAuth(httpx.Auth):
             url: Any URL of the service.
 
         Returns:
-            Seconds to add to this machine's clock to get the service's; 0 until a
-            request was accepted with another offset.
+            Seconds to add to this machine's clock to get the service's; 0 if no offset
+            is stored.
         """
         return _clock_offsets.get((_origin(url), self._access_key), 0.0)
 
     def keep_clock_offset(self, url: httpx.URL | str, offset: float) -> None:
-        """Use an offset from now on.
+        """Store a clock offset.
 
         Args:
             url: Any URL of the service.
-            offset: Seconds to add to this machine's clock; 0 forgets the offset.
+            offset: Seconds to add to this machine's clock; 0 removes the stored one.
         """
         key = _origin(url), self._access_key
         if offset:
@@ -185,18 +185,17 @@ class PmockAuth(httpx.Auth):
             _clock_offsets.pop(key, None)
 
     def redact(self, payload: bytes, request: httpx.Request) -> bytes:
-        """Replace the credentials in what a service or a proxy echoed.
+        """Redact credentials that a service or a proxy echoed.
 
-        The time it takes is linear in the payload. Each of them is found as it is, and
-        as JSON escapes it.
+        Both their plain form and their JSON form are found, in linear time.
 
         Args:
             payload: Any bytes.
             request: The signed request; its token and the values of the user's own
-                headers are replaced too.
+                headers are redacted too.
 
         Returns:
-            The payload with `***` in place of each key, token and header's value.
+            The payload with `***` in place of each key, token and header value.
         """
         secrets = [
             secret
@@ -219,15 +218,15 @@ class PmockAuth(httpx.Auth):
 
 
 class Signature:
-    """The signatures of one call: a second one if the first is refused.
+    """The signatures of one attempt: a second one if the first is refused.
 
     Attributes:
         clock_offset: Seconds to add to this machine's clock for the next signature;
-            `None` for what is known of the service's clock.
+            `None` for the stored offset.
     """
 
     def __init__(self, auth: PmockAuth) -> None:
-        """Start before the first signature.
+        """Initialize the state before the first signature.
 
         Args:
             auth: Signs the requests.
@@ -245,14 +244,14 @@ class Signature:
         self._auth.sign_request(request, clock_offset=self.clock_offset)
 
     def needs_another(self, response: httpx.Response, *codes: int | None) -> bool:
-        """Look at the answer, and learn from it.
+        """Evaluate a response, and store or remove the clock offset.
 
         Args:
             response: The response to the signed request.
             *codes: Its HTTP status, and the code of its envelope.
 
         Returns:
-            Whether to sign and send the request once more, at once.
+            Whether to sign the request again and send it at once.
         """
         url = response.request.url
         if _UNAUTHORIZED not in codes:
@@ -260,7 +259,7 @@ class Signature:
                 self._auth.keep_clock_offset(url, self.clock_offset)
             return False
         if self._is_second:
-            # Whatever is wrong, it is not the clock.
+            # The clock is not the cause.
             self._auth.keep_clock_offset(url, 0.0)
             return False
         self._is_second = True
@@ -269,15 +268,14 @@ class Signature:
 
 
 def measure_clock(response: httpx.Response, expected: float = 0.0) -> float:
-    """Measure this machine's clock by the `Date` of the response to a signed request.
+    """Measure the offset of this machine's clock from a response's `Date` header.
 
-    The service made the date, in whole seconds, after the request was signed and before
-    now. Only if that cannot be is the clock off: the network's delay alone does not
-    tell.
+    The service wrote the date, in whole seconds, between the signing of the request and
+    now. The clock is wrong only if the date lies outside this interval.
 
     Args:
-        response: The response.
-        expected: The offset to return if the date does not contradict it.
+        response: The response to a signed request.
+        expected: The offset to return if the date is consistent with it.
 
     Returns:
         Seconds to add to this machine's clock to get the service's; 0 if there is no
@@ -296,13 +294,13 @@ def measure_clock(response: httpx.Response, expected: float = 0.0) -> float:
 
 
 def read_date(value: str) -> float | None:
-    """Read the date of an HTTP header (RFC 9110), which is in UTC if it names no zone.
+    """Parse the date of an HTTP header (RFC 9110), in UTC if it has no zone.
 
     Args:
         value: The header's value.
 
     Returns:
-        Unix time in seconds; `None` if it is no date.
+        Unix time in seconds; `None` if it is not a date.
     """
     try:
         date = parsedate_to_datetime(value)

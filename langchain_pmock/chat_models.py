@@ -1,4 +1,4 @@
-"""`ChatPmock`: LangChain's chat model over the pmock gateway."""
+"""`ChatPmock`, the LangChain chat model for the pmock gateway."""
 
 # Annotations are evaluated: LangChain calls typing.get_type_hints on public methods.
 import importlib.util
@@ -71,7 +71,7 @@ from langchain_pmock.errors import PmockInvalidRequestError
 if TYPE_CHECKING:
     from _typeshed import SupportsItems
 
-    # A dict[int, int] is no dict[str | int, float], but its items are of that type.
+    # A dict[int, int] is not a dict[str | int, float], but has items of that type.
     _LogitBias = dict[str | int, float] | SupportsItems[str | int, float]
 else:
     _LogitBias = dict[str | int, FiniteFloat]
@@ -85,12 +85,12 @@ _Method = Literal["json_schema", "function_calling", "json_mode"]
 
 _ALIASES = {
     **_params.ALIASES,
-    "api_key": "access_key",  # as the service's own sample names the two
+    "api_key": "access_key",  # the names in the service's own sample code
     "api_secret": "secret_key",
 }
 _KEYS = ("access_key", "secret_key")
 _RETRIES = 2
-# The fields besides the parameters whose values may be shown in errors.
+# Fields whose values may be shown in errors, besides the parameters.
 _SHOWN = {
     "timeout",
     "max_retries",
@@ -102,7 +102,7 @@ _SHOWN = {
 
 
 def _read_timeout(value: object) -> object:
-    """Accept the serialized form of an `httpx.Timeout`, and httpx2's."""
+    """Accept a serialized `httpx.Timeout`, and that of httpx2."""
     if not isinstance(value, httpx.Timeout) and hasattr(value, "as_dict"):
         value = value.as_dict()
     if not isinstance(value, dict):
@@ -120,11 +120,11 @@ def _check_model_kwargs(value: dict[str, Any]) -> dict[str, Any]:
     wire_names = _PARAMS.wire_names
     taken = {"messages", "stream", *wire_names, *wire_names.values()}
     if found := sorted(value.keys() & taken):
-        msg = f"model_kwargs must not have {found}: pass them by themselves."
+        msg = f"model_kwargs must not have {found}: pass them as parameters."
         raise ValueError(msg)
     for name, meant in _params.snake_case_names(value).items():
         msg = (
-            f"model_kwargs has {name!r}: the service's own names are in camelCase. Did "
+            f"model_kwargs has {name!r}, but the service's names are in camelCase. Did "
             f"you mean {meant!r}?"
         )
         warnings.warn(msg, stacklevel=5)  # at the call of the constructor
@@ -208,21 +208,21 @@ class ChatPmock(BaseChatModel):
     Key init args - completion params:
         | Param | Type | Description |
         | --- | --- | --- |
-        | `model` | `str` | Name of the model; the documented ones are `ModelName`. |
+        | `model` | `str` | Name of the model; see `ModelName`. |
         | `temperature` | `float` | Sampling temperature, 0 to 2. |
         | `max_tokens` | `int` | Maximum number of tokens in the answer. |
-        | `max_completion_tokens` | `int` | The same, reasoning included. |
-        | `top_p` | `float` | Probability mass to sample from, 0 to 1. |
+        | `max_completion_tokens` | `int` | The same, including reasoning. |
+        | `top_p` | `float` | Nucleus sampling: probability mass, 0 to 1. |
         | `frequency_penalty` | `float` | Penalty by number of occurrences, -2 to 2. |
         | `presence_penalty` | `float` | Penalty on tokens that occurred, -2 to 2. |
         | `stop` | `str`, `list[str]` | Sequences that end the answer. |
-        | `n` | `int` | Number of answers of `generate`. |
+        | `n` | `int` | Number of answers that `generate` returns. |
         | `seed` | `int` | Seed for sampling. |
         | `user` | `str` | Your identifier of the end user. |
         | `logprobs` | `bool` | Whether to return log probabilities. |
         | `top_logprobs` | `int` | Number of alternatives per token, 0 to 20. |
         | `logit_bias` | `dict` | Bias to add to logits, by token id. |
-        | `parallel_tool_calls` | `bool` | Whether to call several tools at once. |
+        | `parallel_tool_calls` | `bool` | Whether to allow parallel tool calls. |
         | `model_kwargs` | `dict` | Other fields of the request; also `extra_body`. |
 
     Key init args - client params:
@@ -230,30 +230,31 @@ class ChatPmock(BaseChatModel):
         | --- | --- | --- |
         | `access_key` | `SecretStr`, `str` | Default: `PMOCK_ACCESS_KEY`. |
         | `secret_key` | `SecretStr`, `str` | Default: `PMOCK_SECRET_KEY`. Never sent. |
-        | `base_url` | `str` | Default: `PMOCK_BASE_URL`, or else the service. |
-        | `timeout` | `float`, `httpx.Timeout` | Default: 600 s; 30 s to connect. |
-        | `stream_chunk_timeout` | `float` | Maximum time without a chunk; 600 s. |
-        | `max_response_bytes` | `int` | Maximum size of an answer; 64 MiB. |
-        | `max_retries` | `int` | Maximum number of retries; 2. |
+        | `base_url` | `str` | Default: `PMOCK_BASE_URL`, else the service. |
+        | `timeout` | `float`, `httpx.Timeout` | Default: 30 s to connect, else 600. |
+        | `stream_chunk_timeout` | `float` | Maximum time without a chunk: 600 s. |
+        | `max_response_bytes` | `int` | Maximum size of an answer: 64 MiB. |
+        | `max_retries` | `int` | Maximum number of retries: 2. |
         | `streaming` | `bool` | Whether `invoke` streams internally. |
         | `async_transport` | `"httpx"`, `"aiohttp"` | HTTP library of async requests. |
-        | `wire` | `Wire` | How requests are written where it is not documented. |
+        | `wire` | `Wire` | Names of request fields that are not documented. |
         | `default_headers` | `Mapping[str, str]` | Additional headers. |
         | `http_client` | `httpx.Client` | Your own client for sync requests. |
         | `http_async_client` | `httpx.AsyncClient` | The same for async requests. |
 
-    A call, and `bind`, take the completion params under the same names, `timeout` and
-    `extra_headers`. `None` unsets what the constructor set; for `stop`, for which
-    LangChain passes `None` by default, use `[]`. Only what was asked for is sent.
+    Calls and `bind` accept the completion params, `timeout` and `extra_headers`. `None`
+    unsets the constructor's value; for `stop`, for which LangChain passes `None` by
+    default, use `[]`. Only parameters that are set are sent.
     """
 
     # --- Fields: parameters of the request -------------------------------------------
-    # Documented ranges: temperature and the two penalties. The others are assumed.
+    # The service documents the ranges of temperature and of the penalties. The others
+    # are assumed.
 
     model: Annotated[ModelName | str, SENT] = Field(min_length=1)
     """Name of the model, such as `"gpt-5.1"`; also `model_name`.
 
-    The service documents the names of `ModelName`. Any other is sent as it is.
+    The service documents the names in `ModelName`. Other names are sent unchanged.
     """
 
     temperature: Param[float] = Field(default=None, ge=0, le=2)
@@ -263,7 +264,7 @@ class ChatPmock(BaseChatModel):
     """Maximum number of tokens in the answer."""
 
     max_completion_tokens: Param[int] = Field(default=None, ge=1)
-    """Maximum number of tokens in the answer, reasoning included."""
+    """Maximum number of tokens in the answer, including reasoning."""
 
     top_p: Param[float] = Field(default=None, ge=0, le=1)
     """Nucleus sampling: the probability mass to sample from, 0 to 1."""
@@ -272,13 +273,13 @@ class ChatPmock(BaseChatModel):
     """Penalty on tokens in proportion to how often they occurred, -2 to 2."""
 
     presence_penalty: Param[float] = Field(default=None, ge=-2, le=2)
-    """Penalty on tokens that occurred at all, -2 to 2."""
+    """Penalty on tokens that occurred at least once, -2 to 2."""
 
     stop: Param[str | list[str]] = None
     """Sequences that end the answer; also `stop_sequences`."""
 
     n: Param[int] = Field(default=None, ge=1)
-    """Number of answers. More than one need `generate`, and cannot be streamed."""
+    """Number of answers. More than one requires `generate` and cannot be streamed."""
 
     seed: Param[int] = None
     """Seed for sampling, as far as the model is deterministic."""
@@ -301,9 +302,9 @@ class ChatPmock(BaseChatModel):
     model_kwargs: Annotated[
         dict[str, Any], SENT, AfterValidator(_check_model_kwargs)
     ] = Field(default_factory=dict)
-    """Fields of the request that this version does not know; also `extra_body`.
+    """Request fields without a parameter of their own; also `extra_body`.
 
-    They are sent under the names given. The service's own names are in camelCase.
+    They are sent unchanged. The service's names are in camelCase.
     """
 
     # --- Fields: the client ----------------------------------------------------------
@@ -334,11 +335,11 @@ class ChatPmock(BaseChatModel):
     timeout: Annotated[_Timeout | None, PER_CALL] = None
     """Timeout in seconds, or an `httpx.Timeout`; also `request_timeout`.
 
-    By default 30 s to connect, and 600 s between two reads.
+    The default is 30 s to connect and 600 s between two reads.
     """
 
     stream_chunk_timeout: PositiveFloat | None = 600.0
-    """Seconds that a stream may go without a chunk; `None` for no limit.
+    """Maximum seconds without a chunk of a stream; `None` for no limit.
 
     Keep-alives are not chunks.
     """
@@ -347,7 +348,7 @@ class ChatPmock(BaseChatModel):
     """Maximum decoded size of an answer in bytes; 64 MiB by default."""
 
     max_retries: int | None = Field(default=_RETRIES, ge=0)
-    """Maximum number of retries after an error that may be temporary; `None` for 2.
+    """Maximum number of retries after a temporary failure; `None` for 2.
 
     A stream is retried only before its first chunk.
     """
@@ -359,30 +360,30 @@ class ChatPmock(BaseChatModel):
     """HTTP library for async requests; `"aiohttp"` needs the extra of that name."""
 
     wire: Wire = Wire()
-    """How requests are written where the service's documentation leaves it open."""
+    """Names of request fields that the service does not document."""
 
     default_headers: Mapping[str, str] | None = Field(
         default=None, exclude=True, repr=False
     )
-    """Additional headers for each request. No repr, trace or dump contains them."""
+    """Additional headers for each request; in no repr, trace or serialized form."""
 
     http_client: httpx.Client | None = Field(default=None, exclude=True, repr=False)
-    """Your own client for sync calls. It is never closed here.
+    """Your own client for sync calls, which you close yourself.
 
-    Its timeout applies if `timeout` is not set and it is not httpx's default of 5 s.
-    By default all models of the process share their connections.
+    Its timeout applies if `timeout` is not set, unless it is httpx's default of 5 s. By
+    default all models of the process share their connections.
     """
 
     http_async_client: httpx.AsyncClient | None = Field(
         default=None, exclude=True, repr=False
     )
-    """Your own client for async calls; it can serve one event loop.
+    """Your own client for async calls; it can be used in one event loop.
 
-    By default all models share their connections, separately in each event loop.
+    By default all models in an event loop share their connections.
     """
 
-    # The constructor takes the aliases too. Type checkers require `model`, so there
-    # `model_name` is none.
+    # The constructor accepts the aliases too. `model_name` is not declared, because
+    # type checkers require `model`.
     if TYPE_CHECKING:
         api_key: SecretStr | str = ""
         api_secret: SecretStr | str = ""
@@ -406,7 +407,7 @@ class ChatPmock(BaseChatModel):
 
     @property
     def model_name(self) -> str:
-        """Name of the model, under the name that other integrations use."""
+        """Alias of `model`, as in other integrations."""
         return self.model
 
     # --- Validation ------------------------------------------------------------------
@@ -419,13 +420,13 @@ class ChatPmock(BaseChatModel):
         for given, value in values.items():
             name = _ALIASES.get(given, given)
             if name == "stream_usage" and value in (None, True):
-                continue  # as LangChain's other packages have it: usage always comes
+                continue  # from other LangChain packages: usage is always sent
             if name not in cls.model_fields:
                 raise ValueError(_params.unknown(given, cls.model_fields))
             if name in named:
                 msg = (
-                    f"{used[name]!r} and {given!r} are the same parameter: pass one "
-                    "of them."
+                    f"{used[name]!r} and {given!r} are the same parameter: pass only "
+                    "one of them."
                 )
                 raise ValueError(msg)
             named[name] = value
@@ -485,11 +486,11 @@ class ChatPmock(BaseChatModel):
         self._add_version("langchain-pmock", __version__)
         return self
 
-    # The last one, or errors of the others would have the input.
+    # Must be the last validator, or errors of the others would contain the input.
     @model_validator(mode="wrap")
     @classmethod
     def _validate(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        """Validate without the input in errors: it may contain secrets."""
+        """Validate, without the input in errors, which may contain secrets."""
         if not isinstance(values, dict):
             return handler(values)
         named: dict[str, Any] = {}
@@ -500,19 +501,19 @@ class ChatPmock(BaseChatModel):
             problems = [_without_secrets(each, named) for each in error.errors()]
         except ValueError as error:
             problems = [_problem("value_error", str(error))]
-        # Not inside the except block: the context would still have the input.
+        # Outside the except block, so that the error's context has no input either.
         raise ValidationError.from_exception_data(cls.__name__, problems)
 
     # --- Copies and serialized forms -------------------------------------------------
 
     @property
     def lc_secrets(self) -> dict[str, str]:
-        """Environment variables that replace the keys in the serialized form."""
+        """Names of the environment variables that the serialized form refers to."""
         return {"access_key": "PMOCK_ACCESS_KEY", "secret_key": "PMOCK_SECRET_KEY"}
 
     @property
     def lc_attributes(self) -> dict[str, Any]:
-        """Fields with a serialized form of their own."""
+        """Fields with a custom serialized form."""
         attributes: dict[str, Any] = {"wire": asdict(self.wire)}
         if isinstance(self.timeout, httpx.Timeout):
             attributes["timeout"] = self.timeout.as_dict()
@@ -537,7 +538,7 @@ class ChatPmock(BaseChatModel):
         return ["langchain_pmock", "chat_models"]
 
     def __repr_args__(self) -> Any:
-        """Keep the repr short: without what LangChain sets, and without defaults."""
+        """Leave defaults and fields set by LangChain out of the repr."""
         default = ("base_url", DEFAULT_BASE_URL)
         return [
             (name, value)
@@ -554,8 +555,8 @@ class ChatPmock(BaseChatModel):
         """Copy the model.
 
         Args:
-            update: Fields to change, as by assignment.
-            deep: Whether to copy the values too. Your own clients are always shared.
+            update: Fields to change; they are validated as by assignment.
+            deep: Whether to copy the values too, except your own clients.
 
         Returns:
             The copy.
@@ -566,7 +567,7 @@ class ChatPmock(BaseChatModel):
         return twin
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
-        """Copy all but the user's clients, which cannot be copied."""
+        """Copy the model and share the user's clients, which cannot be copied."""
         memo = {} if memo is None else memo
         for client in (self.http_client, self.http_async_client):
             memo[id(client)] = client
@@ -613,12 +614,12 @@ class ChatPmock(BaseChatModel):
             messages: The conversations.
             stop: Sequences that end an answer.
             callbacks: Callbacks to run.
-            **kwargs: More parameters, for the call or as `BaseChatModel.generate` has.
+            **kwargs: Parameters of the call, or of `BaseChatModel.generate`.
 
         Returns:
             The answers to each conversation.
         """
-        # langchain-core writes the parameters into the keys of caches.
+        # langchain-core includes the parameters in cache keys.
         return super().generate(messages, stop, callbacks, **_redacted(kwargs))
 
     @override
@@ -684,12 +685,12 @@ class ChatPmock(BaseChatModel):
         *,
         streamed: bool = False,
     ) -> tuple[PmockClient, dict[str, Any]]:
-        """Make the client and the body of one request."""
+        """Create the client and the body of one request."""
         params = self._call_params(stop, kwargs)
         if streamed and params.get("n", 1) > 1:
             msg = (
-                f"n={params['n']} cannot be streamed, because a stream carries one "
-                "answer: use generate."
+                f"n={params['n']} cannot be streamed, because a stream has one answer: "
+                "use generate."
             )
             raise PmockInvalidRequestError(msg)
         body = {**_PARAMS.to_wire(params), "messages": to_wire(messages, self.wire)}
@@ -700,7 +701,7 @@ class ChatPmock(BaseChatModel):
         timeout: _Timeout | None = None,
         extra_headers: Mapping[str, str] | None = None,
     ) -> PmockClient:
-        """Make the client from the fields as they are now; it holds no connection."""
+        """Create a client from the current fields; it holds no connection."""
         headers = self.default_headers or {}
         if extra_headers:
             try:
@@ -724,18 +725,18 @@ class ChatPmock(BaseChatModel):
         )
 
     def _default_params(self) -> dict[str, Any]:
-        """Get the parameters that the constructor set."""
+
         values = {name: getattr(self, name) for name in _PARAMS.settable}
         return {k: v for k, v in values.items() if v is not None and v not in ({}, [])}
 
     def _call_params(
         self, stop: list[str] | None, kwargs: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """Combine what a call was given with what the constructor set."""
+        """Merge the parameters of a call with those of the constructor."""
         params = self._default_params()
         if self.timeout is not None:
             params["timeout"] = self.timeout
-        # `stream` is LangChain's own switch between invoke and stream.
+        # LangChain's own switch between invoke and stream is not a parameter.
         given = {k: v for k, v in kwargs.items() if k != "stream"}
         if given.get("stream_usage") in (None, True):
             given.pop("stream_usage", None)
@@ -752,7 +753,7 @@ class ChatPmock(BaseChatModel):
                 choice, given.get("tools") or []
             )
         if (schema := given.get("response_format")) is not None:
-            from langchain_pmock._request import schemas  # noqa: PLC0415 - slow to load
+            from langchain_pmock._request import schemas  # noqa: PLC0415 - slow to import
 
             given["response_format"] = schemas.response_format(schema, strict=None)
         return _PARAMS.merge(params, given)
@@ -773,20 +774,20 @@ class ChatPmock(BaseChatModel):
 
         Args:
             tools: Functions, `BaseTool`s, pydantic classes, TypedDicts, JSON schemas,
-                or tools as OpenAI or Anthropic write them.
+                or tools in OpenAI's or Anthropic's format.
             tool_choice: `"auto"` or `"none"`; `"any"`, `"required"` or `True` for at
-                least one call; a tool's name, or a dict as OpenAI or Anthropic write
-                it, for a call of that tool. `None` and `False` send nothing.
-            strict: Whether calls must keep to the tools' schemas.
+                least one call; a tool's name, or a dict in OpenAI's or Anthropic's
+                format, for a call of that tool. `None` and `False` send nothing.
+            strict: Whether calls must match the tools' schemas.
             parallel_tool_calls: Whether the model may call several tools at once.
-            **kwargs: More parameters to bind.
+            **kwargs: Other parameters to bind.
 
         Returns:
             The model with the tools bound to it.
 
         Raises:
-            PmockInvalidRequestError: If something is not a tool, or `tool_choice` is
-                none of the above.
+            PmockInvalidRequestError: If an item is not a tool, or `tool_choice` is not
+                valid.
         """
         bound = _tools.tools_to_wire(tools, strict=strict)
         if tool_choice is not None:
@@ -846,32 +847,32 @@ class ChatPmock(BaseChatModel):
         tools: Sequence[_ToolLike] | None = None,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, dict[str, Any] | BaseModel]:
-        """Let the model answer in the form of a schema.
+        """Let the model answer with a value that matches a schema.
 
         Args:
             schema: A pydantic class, a TypedDict, a JSON schema, or a function or tool
-                as OpenAI writes it. May only be left out with `"json_mode"`.
+                in OpenAI's format. Optional with `"json_mode"`.
             method: `"json_schema"` sends the schema as `responseFormat`;
-                `"function_calling"` as a tool that must be called; `"json_mode"` asks
-                for any JSON, so the prompt must describe it. By default
-                `"json_schema"`, or `"function_calling"` if the model's profile denies
-                `structured_output`, or for `tools` with a Gemini model before 3.
+                `"function_calling"` as a tool that must be called; `"json_mode"`
+                requests any JSON, so the prompt must describe it. The default is
+                `"json_schema"`, or `"function_calling"` if `structured_output` is
+                `False` in the model's profile, or for `tools` with Gemini before 3.
             include_raw: Whether to return a dict of `raw` (the message), `parsed` and
                 `parsing_error` instead of raising if the answer cannot be parsed.
-            strict: Whether the model must keep to the schema; not for `"json_mode"`.
+            strict: Whether the model must follow the schema; not for `"json_mode"`.
             tools: Tools that the model may call before it answers; not for
-                `"json_mode"`. If it calls them only, `parsed` is `None`.
-            **kwargs: More parameters to bind.
+                `"json_mode"`. If it calls only these, the value is `None`.
+            **kwargs: Other parameters to bind.
 
         Returns:
-            A runnable that gives an object of the pydantic class, or else a dict. It
+            A runnable that returns an object of the pydantic class, or else a dict. It
             streams partial dicts. A refusal raises `PmockRefusalError`; an answer that
-            is cut or does not fit the schema, `OutputParserException`.
+            is cut off or does not match the schema raises `OutputParserException`.
 
         Raises:
-            PmockInvalidRequestError: If an argument is not one of the above.
+            PmockInvalidRequestError: If an argument is not valid.
         """
-        # Slow to load, and not every program needs them.
+        # Imported on first use: they are slow to import.
         from langchain_pmock._request import schemas  # noqa: PLC0415
         from langchain_pmock._response import parsers  # noqa: PLC0415
 
@@ -890,7 +891,7 @@ class ChatPmock(BaseChatModel):
                 bind["tool_choice"] = "required"
             else:
                 bind["tool_choice"] = {"type": "function", "function": {"name": name}}
-                bind["parallel_tool_calls"] = False  # one answer was asked for
+                bind["parallel_tool_calls"] = False  # one answer is expected
             parser = parsers.from_call(schema, name, other_tools=bool(others))
         else:
             bind["response_format"] = (
@@ -906,7 +907,7 @@ class ChatPmock(BaseChatModel):
                 "method": method,
                 **({} if strict is None else {"strict": strict}),
             }
-            # LangSmith shows it beside the answer; langchain-core takes it out again.
+            # For LangSmith; langchain-core removes it from the call's parameters.
             bind["ls_structured_output_format"] = {"kwargs": options, "schema": schema}
         llm = self.bind(**{**bind, **kwargs})
         if include_raw:
@@ -914,9 +915,8 @@ class ChatPmock(BaseChatModel):
         return llm | parser
 
     def _structured_method(self, tools: Sequence[_ToolLike] | None) -> _Method:
-        """Choose the method that the model supports."""
         name = self.model.lower()
-        # With tools, Gemini refuses a JSON schema before version 3:
+        # Before version 3, Gemini refuses a JSON schema together with tools:
         # https://github.com/googleapis/python-genai/issues/867
         no_schema = tools and "gemini" in name and "gemini-3" not in name
         if no_schema or (self.profile or {}).get("structured_output") is False:
@@ -937,7 +937,7 @@ class ChatPmock(BaseChatModel):
     def _get_invocation_params(
         self, stop: list[str] | None = None, **kwargs: Any
     ) -> dict[str, Any]:
-        # For traces: without headers, which may be secret.
+        # These are for traces, and headers may be secret.
         kwargs.pop("extra_headers", None)
         params = super()._get_invocation_params(**kwargs)
         params["stop"] = self._sent_stop(stop, kwargs)
@@ -981,17 +981,17 @@ class ChatPmock(BaseChatModel):
 
     @override
     def get_num_tokens(self, text: str) -> int:
-        """Estimate the tokens of a text, without a tokenizer.
+        """Estimate the number of tokens of a text, without a tokenizer.
 
         Args:
             text: The text.
 
         Returns:
-            About as many tokens as the model will count.
+            An estimate of the number of tokens.
         """
         if self.custom_get_token_ids is not None:
             return super().get_num_tokens(text)
-        from langchain_pmock._request import tokens as _tokens  # noqa: PLC0415 - slow to load
+        from langchain_pmock._request import tokens as _tokens  # noqa: PLC0415 - slow to import
 
         return _tokens.count_text_tokens(text)
 
@@ -999,18 +999,18 @@ class ChatPmock(BaseChatModel):
     def get_num_tokens_from_messages(
         self, messages: Sequence[BaseMessage], tools: Sequence[Any] | None = None
     ) -> int:
-        """Estimate the tokens of messages: text, images, tool calls and all.
+        """Estimate the number of tokens of messages, including images and tool calls.
 
         Args:
             messages: The conversation.
-            tools: The tools that are bound to the model.
+            tools: Tools bound to the model.
 
         Returns:
-            About as many tokens as the model will count.
+            An estimate of the number of tokens.
         """
         if self.custom_get_token_ids is not None:
             return super().get_num_tokens_from_messages(list(messages), tools)
-        from langchain_pmock._request import tokens as _tokens  # noqa: PLC0415 - slow to load
+        from langchain_pmock._request import tokens as _tokens  # noqa: PLC0415 - slow to import
 
         return _tokens.count_message_tokens(list(messages), tools, self.wire)
 
@@ -1023,14 +1023,14 @@ def _redacted(kwargs: dict[str, Any]) -> dict[str, Any]:
 
 
 class _Headers(UserDict[str, str]):
-    """Headers whose values are neither shown nor serialized."""
+    """Headers whose values are neither in the repr nor serialized."""
 
     def __repr__(self) -> str:
         return f"<headers {', '.join(self)}>"
 
 
 def _secret(name: str, value: object) -> SecretStr:
-    """Check a key. No error shows it."""
+    """Validate a key, without the key in errors."""
     key = value.get_secret_value() if isinstance(value, SecretStr) else value
     key = key.strip() if isinstance(key, str) else key
     if not key:
@@ -1045,7 +1045,7 @@ def _secret(name: str, value: object) -> SecretStr:
 def _without_secrets(
     problem: ErrorDetails, values: Mapping[str, Any]
 ) -> InitErrorDetails:
-    """Keep the input of a validation error only where it cannot be a secret."""
+    """Remove the input of a validation error unless it cannot be a secret."""
     kind, loc = problem["type"], problem["loc"]
     message = problem["msg"].removeprefix("Value error, ")
     name = str(loc[0]) if loc else ""
@@ -1058,7 +1058,7 @@ def _without_secrets(
 def _problem(
     kind: str, message: str, loc: tuple[int | str, ...] = (), value: object = None
 ) -> InitErrorDetails:
-    # pydantic's own types have fixed texts.
+    # pydantic's built-in error types have fixed texts.
     return {"type": PydanticCustomError(kind, message), "loc": loc, "input": value}
 
 

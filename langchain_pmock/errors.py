@@ -1,24 +1,24 @@
-"""Everything that can go wrong when talking to pmock.
+"""The exceptions of this package.
 
 * PmockError
   · PmockAuthenticationError          401
   · PmockPermissionDeniedError        403
     x PmockPaymentRequiredError       402
-  · PmockInvalidRequestError          400, 422, every other 4xx; refused unsent
+  · PmockInvalidRequestError          400, 422, other 4xx; refused before sending
     x PmockContextOverflowError       the input is longer than the model's context
   · PmockNotFoundError                404
   · PmockRateLimitError               429
   · PmockAPIError                     5xx, and 409
   · PmockConnectionError              the service could not be reached
-    x PmockStreamInterruptedError     a stream ended before its answer did
-  · PmockTimeoutError                 nothing came in time, and 408
-  · PmockResponseError                an answer that is not of the documented shape
+    x PmockStreamInterruptedError     a stream ended before the answer was complete
+  · PmockTimeoutError                 no data in time, and 408
+  · PmockResponseError                an answer without the documented structure
   · PmockRefusalError                 the model declined to give a structured answer
 
-Each is also the class of the same meaning in `langchain_core.exceptions`, so code that
-catches `ModelRateLimitError` works with every provider. The class does not depend on
-how the error came: as an HTTP status, as HTTP 200 with another `code` in the envelope,
-as the first event of a stream or in its middle.
+Each is also the matching class of `langchain_core.exceptions`, so code that catches
+`ModelRateLimitError` works with every provider. The class does not depend on how the
+error was reported: as an HTTP status, as HTTP 200 with another `code` in the envelope,
+as the first event of a stream or in the middle of one.
 """
 
 from __future__ import annotations
@@ -57,19 +57,19 @@ _ModelRefusalError: Any = getattr(core, "ModelRefusalError", core.ModelError)
 
 
 class PmockError(core.ModelError):
-    """Base of all errors of this package.
+    """Base class of all errors of this package.
 
     Attributes:
-        code: The envelope's `code`, where there was an envelope.
-        status_code: The HTTP status, where there was a response.
-        trace_id: The service's id of the request; its support will ask for it.
-        response: The response, where there was one. Its request has no headers.
+        code: The envelope's `code`; `None` without an envelope.
+        status_code: The HTTP status; `None` without a response.
+        trace_id: The service's id of the request, for its support.
+        response: The response, or `None`. Its request has no headers.
         is_retryable: Whether the same request may succeed if it is sent again.
     """
 
     @property
     def request_id(self) -> str | None:
-        """The trace id, by the name under which langchain-core puts it into traces."""
+        """The trace id, under the name that langchain-core reads for traces."""
         return self.trace_id
 
     _what: ClassVar[str] = "pmock reported an error"
@@ -84,7 +84,7 @@ class PmockError(core.ModelError):
         trace_id: str | None = None,
         response: httpx.Response | None = None,
     ) -> None:
-        """Keep what is known of the failure.
+        """Store the message and the context.
 
         Args:
             message: What happened, what the service said, and what to do.
@@ -109,18 +109,17 @@ class PmockError(core.ModelError):
         trace_id: str | None = None,
         response: httpx.Response | None = None,
     ) -> Self:
-        """Make the error, and write its text.
+        """Create an error with a text composed from its parts.
 
         Args:
-            said: What the service or the transport said.
+            said: The message of the service or the transport.
             code: The envelope's `code`.
             status_code: The HTTP status.
             trace_id: The service's id of the request.
             response: The response.
 
         Returns:
-            An error that says what happened, what was said, the trace id, and what to
-            do.
+            An error whose text has the cause, the message, the trace id and advice.
         """
         number = status_code if code in (None, _OK) else code
         what = cls._what + (f" ({number})" if number not in (None, _OK) else "")
@@ -140,17 +139,17 @@ class PmockError(core.ModelError):
 
 
 class PmockAuthenticationError(PmockError, core.ModelAuthenticationError):
-    """The access key is unknown, or the signature does not fit it (401)."""
+    """The access key is unknown, or the signature is wrong (401)."""
 
     _what = "pmock refused the access key or its signature"
     _advice = (
         "Check PMOCK_ACCESS_KEY and PMOCK_SECRET_KEY, and that this machine's clock "
-        "is right: a signature is good for one minute."
+        "is right: a signature is valid for one minute."
     )
 
 
 class PmockPermissionDeniedError(PmockError, core.ModelPermissionDeniedError):
-    """The access key is known but may not do this (403)."""
+    """The access key does not permit the request (403)."""
 
     _what = "pmock did not permit the request"
     _advice = "Check which models this access key may use."
@@ -159,19 +158,19 @@ class PmockPermissionDeniedError(PmockError, core.ModelPermissionDeniedError):
 class PmockPaymentRequiredError(PmockPermissionDeniedError):
     """The account has no credit left (402)."""
 
-    _what = "pmock refused the request for want of credit"
+    _what = "pmock refused the request because the account has no credit left"
     _advice = "Check the account's balance."
 
 
 class PmockInvalidRequestError(PmockError, core.ModelInvalidRequestError, ValueError):
     """The request is not valid: refused before it is sent, or by the service (4xx).
 
-    What is refused before it is sent has neither `status_code` nor `response`. It is a
-    `ValueError` too, as Python's own functions raise for such arguments.
+    An error raised before sending has neither `status_code` nor `response`. The class
+    is a `ValueError` too, which Python's own functions raise for invalid arguments.
     """
 
     _what = "pmock did not accept the request"
-    _advice = "Change the request: sent again as it is, it will fail again."
+    _advice = "Change the request: it will fail again if it is sent unchanged."
 
 
 class PmockContextOverflowError(PmockInvalidRequestError, core.ContextOverflowError):
@@ -184,7 +183,7 @@ class PmockContextOverflowError(PmockInvalidRequestError, core.ContextOverflowEr
 class PmockNotFoundError(PmockError, core.ModelNotFoundError):
     """There is no such model, or no such endpoint (404)."""
 
-    _what = "pmock knows no such model or endpoint"
+    _what = "pmock has no such model or endpoint"
     _advice = "Check the model's name and base_url."
 
 
@@ -196,7 +195,7 @@ class PmockRateLimitError(PmockError, core.ModelRateLimitError):
 
 
 class PmockAPIError(PmockError, core.ModelAPIError):
-    """The service failed (5xx), or was in another request's way (409)."""
+    """The service failed (5xx), or the request conflicts with another one (409)."""
 
     _what = "pmock failed to answer"
     _advice = "Try again later; if it persists, give the trace id to pmock's support."
@@ -210,23 +209,23 @@ class PmockConnectionError(PmockError, core.ModelConnectionError):
 
 
 class PmockStreamInterruptedError(PmockConnectionError):
-    """A stream ended before its answer did: the text so far is not the whole."""
+    """A stream ended before the answer was complete."""
 
     _what = "The stream was cut off before the answer was complete"
-    _advice = "Ask again; what has come so far is not the whole answer."
+    _advice = "Send the request again: the text received so far is incomplete."
 
 
 class PmockTimeoutError(PmockError, core.ModelTimeoutError):
-    """Nothing came in time, or the service itself timed out (408)."""
+    """No data was received in time, or the service itself timed out (408)."""
 
     _what = "pmock did not answer in time"
     _advice = "Raise timeout, or try again later."
 
 
 class PmockResponseError(PmockError):
-    """The answer is not of the documented shape: HTML, no JSON, no choices."""
+    """The answer does not have the documented structure: HTML, no JSON, no choices."""
 
-    _what = "The answer is not of the documented shape"
+    _what = "The answer does not have the documented structure"
     _advice = "Check base_url, and whether a proxy answered instead of the service."
 
 
@@ -238,16 +237,16 @@ class PmockRefusalError(PmockError, _ModelRefusalError):  # type: ignore[misc]
     """
 
     _what = "The model refused to give the structured answer"
-    _advice = "Ask for it in another way."
+    _advice = "Rephrase the prompt."
     is_retryable = False
 
     def __init__(
         self, message: str, *, raw_message: BaseMessage | None = None, **kwargs: Any
     ) -> None:
-        """Keep the refusal.
+        """Store the refusal.
 
         Args:
-            message: What happened, and the refusal's text.
+            message: The error's text, with that of the refusal.
             raw_message: The message with the refusal.
             **kwargs: As for `PmockError`.
         """
@@ -269,7 +268,7 @@ _BY_CODE: dict[int, type[PmockError]] = {
 _CLIENT_ERRORS = range(400, 500)
 _SERVER_ERRORS = range(500, 600)
 
-# Assumed: the service passes on what the models' makers say of an input too long.
+# Assumed: the service passes on the vendors' messages about inputs that are too long.
 _CONTEXT_OVERFLOW = (
     r"(?i)context.?(length|window|limit|size)|maximum (context|model) "
     r"|prompt is too long|input token count .{0,80}exceeds|too many (input )?tokens"
@@ -282,10 +281,10 @@ def error_class(code: int, message: str = "") -> type[PmockError]:
 
     Args:
         code: The envelope's `code`, or the HTTP status where there is no envelope.
-        message: What the service said; it tells a context overflow from other 400s.
+        message: The service's message; it distinguishes a context overflow.
 
     Returns:
-        The class; the base class for a code that follows no HTTP status.
+        The class; `PmockError` for a code that is not an HTTP error.
     """
     if code in _BY_CODE:
         return _BY_CODE[code]

@@ -1,8 +1,8 @@
-"""Content blocks of LangChain's messages, written as parts of a message on the wire.
+"""Conversion of content blocks to the parts of a message's content.
 
 The parts are OpenAI's: `text`, `image_url`, `input_audio`, `file`. The blocks are
 LangChain's standard ones (v0 and v1), OpenAI's, Anthropic's, Google's and Bedrock's,
-since histories move between providers. A block without a form on the wire is an error.
+because histories can move between providers. Unsupported blocks are errors.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ _AUDIO_FORMATS = {"mpeg": "mp3", "x-wav": "wav", "wave": "wav", "vnd.wave": "wav
 
 
 def content_part(block: str | Mapping[str, Any]) -> Part:
-    """Write one content block, of any dialect, as a part of a message's content."""
+    """Convert a content block of any supported format to a part."""
     block = unwrap(block)
     if isinstance(block, str):
         return {"type": "text", "text": block}
     write = _WRITERS.get(str(block.get("type")))
     if write is None:
-        msg = f"it has no form on the wire; known are {', '.join(sorted(_WRITERS))}"
+        msg = f"supported types are {', '.join(sorted(_WRITERS))}"
         raise _cannot_send(block, msg)
     try:
         part = write(block)
     except (AttributeError, LookupError, TypeError) as error:
         raise _cannot_send(block, f"a field is of the wrong type ({error})") from error
-    # pmock serves Claude, which takes a cache breakpoint on any part.
+    # Claude accepts a cache breakpoint on any part.
     mark = block.get("cache_control") or _extras(block).get("cache_control")
     return {**part, "cache_control": mark} if mark else part
 
@@ -50,7 +50,7 @@ def unwrap(block: str | Mapping[str, Any]) -> str | Mapping[str, Any]:
 
 
 def required(block: Mapping[str, Any], name: str) -> str:
-    """Read a text that a block must have."""
+    """Return a field of a block that must be a string."""
     value = block.get(name)
     if not isinstance(value, str):
         raise _cannot_send(block, f"{name}={reprlib.repr(value)} must be a string")
@@ -62,7 +62,7 @@ def _text(block: Mapping[str, Any]) -> Part:
 
 
 def _plain_text(block: Mapping[str, Any]) -> Part:
-    """Write a text document, headed by its title and context."""
+    """Convert a text document, preceded by its title and context."""
     text = block.get("text")
     if text is None and block.get("base64"):
         text = _decode(block, block["base64"])
@@ -120,7 +120,7 @@ def _file(block: Mapping[str, Any]) -> Part:
     file: Any = block.get("file")  # OpenAI's
     if _has(file, "file_data") or _has(file, "file_id"):
         return {"type": "file", "file": dict(file)}
-    if block.get("source_type") == "text":  # LangChain's v0: its text may be its url
+    if block.get("source_type") == "text":  # v0 may have the text in `url`
         return _plain_text({**block, "text": block.get("text", block.get("url", ""))})
     source = _source(block)
     if "file_id" in source:
@@ -131,7 +131,7 @@ def _file(block: Mapping[str, Any]) -> Part:
     extras = _extras(block)
     name = block.get("filename") or extras.get("filename") or block.get("title")
     mime_type = _mime_type(block, source)
-    # OpenAI wants a name for each file, of which only the ending matters.
+    # OpenAI requires a file name, of which only the extension matters.
     name = name or f"document.{mime_type.rpartition('/')[2]}"
     data = _data_url(block, source)
     return {"type": "file", "file": {"filename": name, "file_data": data}}
@@ -144,7 +144,7 @@ def _input_file(block: Mapping[str, Any]) -> Part:
 
 
 def _document(block: Mapping[str, Any]) -> Part:
-    """Write Anthropic's document, whose source may be text."""
+    """Convert Anthropic's document, whose source may be text."""
     source = block.get("source") or {}
     if source.get("type") == "text":
         return _plain_text({**block, "text": source.get("data")})
@@ -154,7 +154,7 @@ def _document(block: Mapping[str, Any]) -> Part:
 
 
 def _media(block: Mapping[str, Any]) -> Part:
-    """Write Google's block, which can hold any kind of data."""
+    """Convert Google's block for data of any type."""
     kind = str(block.get("mime_type")).partition("/")[0]
     return {"image": _image, "audio": _audio}.get(kind, _file)(block)
 
@@ -164,7 +164,7 @@ def _json(block: Mapping[str, Any]) -> Part:
 
 
 def _search_result(block: Mapping[str, Any]) -> Part:
-    """Write a search result: title, source, and its texts."""
+    """Convert a search result: title, source and texts."""
     texts = [required(part, "text") for part in block.get("content") or ()]
     head = [block[name] for name in ("title", "source") if block.get(name)]
     return {"type": "text", "text": "\n\n".join(["\n".join(head), *texts])}
@@ -186,7 +186,7 @@ _WRITERS: dict[str, Callable[[Mapping[str, Any]], Part]] = {
     "search_result": _search_result,  # Anthropic's
     "json": _json,  # Bedrock's
     "media": _media,  # Google's
-    "input_text": _text,  # OpenAI's responses API, as the other three
+    "input_text": _text,  # OpenAI's Responses API, like the following
     "output_text": _text,
     "input_image": _input_image,
     "input_file": _input_file,
@@ -195,7 +195,7 @@ _WRITERS: dict[str, Callable[[Mapping[str, Any]], Part]] = {
 
 
 def _source(block: Mapping[str, Any]) -> dict[str, str]:
-    """Find a block's source: `url`, `file_id`, or `data` with its `mime_type`."""
+    """Return a block's source: `url`, `file_id`, or `data` with its `mime_type`."""
     place = block
     if isinstance(block.get("source"), dict):  # Anthropic's
         place = {**block["source"], "mime_type": block["source"].get("media_type")}
@@ -226,17 +226,17 @@ def _decode(block: Mapping[str, Any], data: str) -> str:
     try:
         return base64.b64decode(data, validate=True).decode()
     except ValueError as error:
-        raise _cannot_send(block, "its base64 is no UTF-8 text") from error
+        raise _cannot_send(block, "its base64 data is not UTF-8 text") from error
 
 
 def _has(fields: Any, name: str) -> bool:
-    """Whether a field is present and is a string that is not empty."""
+    """Whether a field is a non-empty string."""
     value = fields.get(name) if isinstance(fields, dict) else None
     return isinstance(value, str) and value != ""
 
 
 def _extras(block: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Read the provider-specific fields of a standard block (v1, then v0)."""
+    """Return the provider-specific fields of a standard block (v1, then v0)."""
     extras = block.get("extras") or block.get("metadata")
     return extras if isinstance(extras, dict) else {}
 

@@ -1,4 +1,4 @@
-"""LangChain's messages, written as messages on the wire."""
+"""Conversion of LangChain's messages to the request's messages."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ WireMessage = dict[str, Any]
 
 _DEFAULT = Wire()
 
-# The start of an error's text: "Error: ...", "ValueError: ...".
+# Matches the start of "Error: ..." and "ValueError: ...".
 _ERROR = r"(error|ERROR|\w*Error)\b"
 
 _ROLES = {"human": "user", "ai": "assistant"}
-# LangChain's standard types first, then those of providers.
+# LangChain's standard types, then those of providers.
 _REASONING = ("reasoning", "thinking", "reasoning_content", "redacted_thinking")
 _TOOL_CALLS = (
     "tool_call",
@@ -46,10 +46,10 @@ _TOOL_CALLS = (
     "function_call",
     "custom_tool_call",
 )
-# Tools that a provider ran itself, and other blocks that only it can read. The types
-# are LangChain's, Anthropic's, OpenAI's and Google's; new ones follow these patterns.
-# OpenAI's `computer_call` and `local_shell_call` are run by the client, and their
-# results are tool messages, so they cannot be left out.
+# Calls and results of tools that a provider ran itself, and other blocks that only it
+# can read: of LangChain, Anthropic, OpenAI and Google. New types follow these patterns.
+# OpenAI's `computer_call` and `local_shell_call` are executed by the client and
+# answered by tool messages, so they cannot be left out.
 _PROVIDER_RUN = re.compile(
     r"server_tool_\w+|\w+_tool_(use|result)|mcp_\w+|tool_search_output"
     r"|(?!computer_|local_shell_)\w+_call(_output)?|program(_output)?"
@@ -61,25 +61,24 @@ _PROVIDER_RUN = re.compile(
 def to_wire(
     messages: Sequence[BaseMessage], wire: Wire = _DEFAULT
 ) -> list[WireMessage]:
-    """Write messages as the wire has them.
+    """Convert messages to the request's messages, including those of other providers.
 
-    Messages of other providers are written too. Of an assistant's message, the tools
-    that the provider itself ran are left out, and so is its reasoning unless `wire`
-    names a field for it. The arguments of a tool call are the JSON text of an object;
-    what cannot be one, such as a call that was cut off, is sent as
-    `{"invalid": "<the text>"}`. Other fields of a tool call are taken from
+    Tools that a provider ran itself are left out, and so is reasoning unless `wire`
+    names a field for it. The arguments of a tool call are sent as the JSON text of an
+    object; other arguments, such as those of a call that was cut off, are sent as
+    `{"invalid": "<the text>"}`. Additional fields of a tool call are read from
     `additional_kwargs["tool_call_extras"]`, by the call's id.
 
     Args:
         messages: The conversation; at least one message.
-        wire: The names of fields that the service's documentation leaves open.
+        wire: Names of fields that the service does not document.
 
     Returns:
         The request's `messages`.
 
     Raises:
-        PmockInvalidRequestError: If there is no message, or one that cannot be sent.
-            The text names the message by its place and says why.
+        PmockInvalidRequestError: If there are no messages, or one cannot be sent. The
+            text has the message's index and the reason.
     """
     if not messages:
         msg = "messages=[] is not valid: pmock needs at least one message."
@@ -88,7 +87,7 @@ def to_wire(
     for index, message in enumerate(messages):
         try:
             written.extend(_message(message, wire))
-        except (AttributeError, LookupError, TypeError, ValueError) as error:  # noqa: PERF203 - it tells which message
+        except (AttributeError, LookupError, TypeError, ValueError) as error:  # noqa: PERF203 - for the index
             msg = f"messages[{index}] ({type(message).__name__}): {error}"
             raise PmockInvalidRequestError(msg) from error
     return written
@@ -104,20 +103,20 @@ def _message(message: BaseMessage, wire: Wire) -> Iterable[WireMessage]:
     if isinstance(message, HumanMessage):
         return _user(message, wire)
     if isinstance(message, SystemMessage):
-        # LangChain's mark for the role that OpenAI's newer models have for it.
+        # LangChain's marker for OpenAI's role "developer".
         role = message.additional_kwargs.get("__openai_role__", "system")
     elif isinstance(message, ChatMessage):
         role = _ROLES.get(message.role, message.role)
     elif isinstance(message, FunctionMessage):
         role = "function"
     else:
-        msg = f"a message of type {message.type!r} has no role on the wire"
+        msg = f"messages of type {message.type!r} are not supported"
         raise PmockInvalidRequestError(msg)
     return [_named(message, {"role": role, "content": _content(message.content)})]
 
 
 def _user(message: HumanMessage, wire: Wire) -> Iterable[WireMessage]:
-    """Write a user's message; Anthropic puts the results of tools into it."""
+    """Convert a user's message; Anthropic's contain the results of tools."""
     if isinstance(message.content, str):
         return [_named(message, {"role": "user", "content": message.content})]
     written: list[WireMessage] = []
@@ -139,14 +138,14 @@ def _tool_result(block: Mapping[str, Any], wire: Wire) -> WireMessage:
         wire,
         failed=bool(block.get("is_error")),
     )
-    if mark := block.get("cache_control"):  # only a part has a place for it
+    if mark := block.get("cache_control"):  # only parts can have it
         *parts, last = _parts(result["content"])
         result["content"] = [*parts, {**last, "cache_control": mark}]
     return result
 
 
 def _tool(id_: str, content: Content, wire: Wire, *, failed: bool) -> WireMessage:
-    """Write a tool's result. The wire has no field for a failure: the text says it."""
+    """Convert a tool's result; there is no field for failures, so the text has it."""
     written = _content(content)
     if failed and isinstance(written, str):
         says_so = re.match(_ERROR, written)
@@ -159,7 +158,7 @@ def _tool(id_: str, content: Content, wire: Wire, *, failed: bool) -> WireMessag
 def _assistant(message: AIMessage, wire: Wire) -> WireMessage:
     extras = message.additional_kwargs
     content, reasoning, blocks = _sort(message.content)
-    # No field for a refusal is documented, but later turns depend on it: sent as text.
+    # The service documents no field for refusals, so they are sent as text.
     refusal = extras.get("refusal")
     if isinstance(refusal, str) and refusal:
         if not content:
@@ -178,7 +177,7 @@ def _assistant(message: AIMessage, wire: Wire) -> WireMessage:
 def _sort(
     content: Content,
 ) -> tuple[str | list[Part], str, list[Mapping[str, Any]]]:
-    """Sort an assistant's blocks: content, reasoning, tool calls."""
+    """Split an assistant's blocks into content, reasoning and tool calls."""
     if isinstance(content, str):
         return content, "", []
     parts: list[Part] = []
@@ -197,7 +196,7 @@ def _sort(
             parts.append(_text(required(block, "refusal")))
         elif not _PROVIDER_RUN.fullmatch(kind):
             parts.append(content_part(block))
-    # Some providers attach signatures to an empty text; Anthropic refuses empty texts.
+    # Some providers attach signatures to empty texts, which Anthropic refuses.
     parts = [part for part in parts if part.get("text") != ""]
     return parts or "", "".join(reasoning), calls
 
@@ -218,12 +217,12 @@ def _calls(
     calls: list[tuple[Any, Any, Any]] = [
         (call["id"], call["name"], call["args"]) for call in message.tool_calls
     ]
-    # An invalid call may have no name, but the history can have a result for its id.
+    # The history may have a result for an invalid call, even if it has no name.
     calls += [
         (call["id"], call["name"] or "unknown", call["args"])
         for call in message.invalid_tool_calls
     ]
-    # Calls that are only in the content, as other providers' messages can have them.
+    # Messages of other providers may have calls in their content only.
     ids = {id_ for id_, _, _ in calls}
     calls += [call for call in map(_block_call, blocks) if call[0] not in ids]
     extras = message.additional_kwargs.get("tool_call_extras") or {}
@@ -251,8 +250,8 @@ def _call(id_: object, name: object, args: object) -> dict[str, Any]:
 
 
 def _arguments(args: object, place: str) -> str:
-    """Write a call's arguments: always the JSON text of an object."""
-    if isinstance(args, str):  # of a call that was cut off or is not valid JSON
+    """Serialize a call's arguments as the JSON text of an object."""
+    if isinstance(args, str):  # of an invalid call
         text, is_object = args, _is_object(args)
     else:
         try:

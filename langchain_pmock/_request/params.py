@@ -1,7 +1,7 @@
-"""The parameters of a request: how they are declared, checked and named on the wire.
+"""Parameters of a request: validation and names on the wire.
 
-Each is declared once, as a field of `ChatPmock` of the type `Param[...]`. The names on
-the wire and the check of what a call is given are derived from these fields.
+Each is declared once, as a field of `ChatPmock` with the type `Param[...]`. Its name on
+the wire and the validation of the parameters of calls are derived from these fields.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ ModelName = Literal[
     "gemini-3-flash",
     "claude-4.5",
 ]
-"""The models that the service documents. It may know more: any name can be sent."""
+"""The models that the service documents. Other names can be sent too."""
 
 T = TypeVar("T")
 
 SENT = "sent in the request"
-"""Marks a field as a parameter of the request. On the wire its name is in camelCase."""
+"""Marks a field as a parameter of the request. Its name on the wire is in camelCase."""
 
 PER_CALL = "may be given to a call"
-"""Marks a field that a call may be given too, and that is not sent."""
+"""Marks a field that calls accept too, but that is not sent."""
 
 Param = Annotated[T | None, SENT]
 """Type of a parameter of the request; `None`, the default, sends nothing."""
@@ -59,9 +59,9 @@ ALIASES = {
     "request_timeout": "timeout",
     "extra_body": "model_kwargs",
 }
-"""Other names of parameters that LangChain's users know."""
+"""Alternative names of parameters, as in other LangChain packages."""
 
-# What names of other packages and of other calls stand for here.
+# Advice for names of other packages, and for parameters of other methods.
 _HINTS = {
     **dict.fromkeys(
         ("tools", "tool_choice", "response_format"), "use bind_tools, bind or the call."
@@ -81,7 +81,7 @@ _HINTS = {
         "use base_url.",
     ),
     **dict.fromkeys(
-        ("openai_organization", "organization", "project"), "pmock has none."
+        ("openai_organization", "organization", "project"), "pmock has no such field."
     ),
     "openai_proxy": "set the environment variable HTTPS_PROXY, or use http_client.",
     "headers": "use default_headers, or extra_headers at the call.",
@@ -115,11 +115,11 @@ _HINTS = {
     "cache_control": "put it on a content block or a tool.",
     "max_concurrency": "use the config: batch(inputs, {'max_concurrency': 5}).",
 }
-_CLOSE = 0.75  # least similarity of a name that is proposed; typos are at 0.9
+_CLOSE = 0.75  # minimum similarity of a suggested name; typos have about 0.9
 _HIDDEN = {"extra_headers", "model_kwargs"}  # they may contain secrets
 _SHOWN = 80  # characters of a bad value in an error
 
-# Type checkers know them only with literal arguments.
+# Type checkers accept them only with literal arguments.
 _Annotated: Any = Annotated
 _TypedDict: Any = TypedDict
 
@@ -128,16 +128,16 @@ class Params:
     """The parameters of a request, derived from the fields of a model class.
 
     Attributes:
-        settable: Names of the parameters that the constructor takes.
-        wire_names: Name on the wire by name in Python, without `model_kwargs`, whose
+        settable: Names of the parameters that the constructor accepts.
+        wire_names: Names on the wire by names in Python, without `model_kwargs`, whose
             items are sent under their own names.
     """
 
     def __init__(self, fields: Mapping[str, FieldInfo]) -> None:
-        """Find the parameters among the fields.
+        """Collect the parameters among the fields.
 
         Args:
-            fields: The fields of the model class, some of them of the type `Param`.
+            fields: The fields of the model class.
         """
         sent = {name: field for name, field in fields.items() if SENT in field.metadata}
         self.settable = tuple(sent)
@@ -164,22 +164,22 @@ class Params:
     def merge(
         self, set_: Mapping[str, Any], given: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """Put what a call was given over what the constructor set.
+        """Merge the parameters of a call with those of the constructor.
 
         Args:
-            set_: Checked parameters.
-            given: Parameters to check; `None` takes back what was set.
+            set_: Valid parameters.
+            given: Parameters to validate; `None` unsets a parameter.
 
         Returns:
             The parameters of the call.
 
         Raises:
-            PmockInvalidRequestError: As `check` raises it.
+            PmockInvalidRequestError: As for `check`.
         """
         merged = dict(set_)
         for name, value in given.items():
-            name = ALIASES.get(name, name)  # noqa: PLW2901 - the name of the field
-            if value is None and name != "model":  # no request is sent without one
+            name = ALIASES.get(name, name)  # noqa: PLW2901 - replaces an alias
+            if value is None and name != "model":  # required in each request
                 merged.pop(name, None)
         checked = self.check(given)
         if "model_kwargs" in checked and "model_kwargs" in merged:
@@ -188,21 +188,21 @@ class Params:
         return {**merged, **checked}
 
     def check(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Check parameters.
+        """Validate parameters.
 
         Args:
-            given: Value by name, or by an alias; `None` means not given.
+            given: Values by name or alias; `None` means not given.
 
         Returns:
             The parameters that were given, by name.
 
         Raises:
-            PmockInvalidRequestError: If a name is not known, or a value is of the wrong
-                type or out of range. The text names the parameter, the value and what
+            PmockInvalidRequestError: If a name is unknown, or a value has the wrong
+                type or is out of range. The text has the parameter, the value and what
                 is allowed.
         """
         named = {ALIASES.get(name, name): value for name, value in given.items()}
-        # An unknown name is an error with any value.
+        # An unknown name is an error even if its value is None.
         named = {
             k: v for k, v in named.items() if v is not None or k not in self._types
         }
@@ -215,10 +215,10 @@ class Params:
         raise PmockInvalidRequestError(self._explain(problems, named))
 
     def to_wire(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Give parameters their names on the wire.
+        """Convert parameters to the fields of a request.
 
         Args:
-            params: Checked parameters, by their names in Python.
+            params: Valid parameters, by their names in Python.
 
         Returns:
             The fields of a request's body.
@@ -252,11 +252,11 @@ class Params:
 
 
 def invalid(name: str, value: object, problem: str) -> str:
-    """Say what is wrong with a parameter.
+    """Describe an invalid parameter.
 
     Args:
         name: The parameter's name.
-        value: Its value; must be safe to show.
+        value: Its value, which must not be secret.
         problem: What is allowed.
 
     Returns:
@@ -269,11 +269,11 @@ def invalid(name: str, value: object, problem: str) -> str:
 
 
 def unknown(name: str, known: Iterable[str]) -> str:
-    """Say that there is no such parameter, and what may have been meant.
+    """Describe an unknown parameter, with a suggestion.
 
     Args:
-        name: The name that was given.
-        known: The names that there are.
+        name: The unknown name.
+        known: The valid names.
 
     Returns:
         The text of an error.
@@ -293,12 +293,12 @@ def unknown(name: str, known: Iterable[str]) -> str:
 
 
 def snake_case_names(names: Iterable[str]) -> dict[str, str]:
-    """Find names that are not written as the service writes its own.
+    """Find names in snake_case, which the service does not use.
 
     Args:
-        names: Names of fields of a request.
+        names: Names of request fields.
 
     Returns:
-        The name in camelCase by each name in snake_case.
+        The names in camelCase, by the names in snake_case.
     """
     return {n: camel_case(n) for n in names if "_" in n.strip("_") and n.islower()}

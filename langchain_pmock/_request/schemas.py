@@ -1,4 +1,4 @@
-"""Schemas of structured answers, written in OpenAI's shapes."""
+"""Conversion of schemas of structured output to OpenAI's format."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
 
 Schema = dict[str, Any] | type
 
-_LONGEST_NAME = 64  # characters that OpenAI's wire allows
+_LONGEST_NAME = 64  # characters, OpenAI's limit
 METHODS = ("json_schema", "function_calling", "json_mode")
 
 
 def response_format(schema: Schema, *, strict: bool | None) -> dict[str, Any]:
-    """Write a schema as `responseFormat` has it.
+    """Convert a schema to the request's response format.
 
     Args:
         schema: A pydantic class, a TypedDict, a JSON schema, an OpenAI function or
             tool, or a response format.
-        strict: Whether the model must keep to it; `None` leaves that to the service.
+        strict: Whether the model must follow it; `None` for the service's default.
 
     Returns:
-        The response format, in OpenAI's shape.
+        The request's `responseFormat`.
 
     Raises:
-        PmockInvalidRequestError: If it is none of these, or has another `strict`.
+        PmockInvalidRequestError: If it is none of these, or contradicts `strict`.
     """
     if isinstance(schema, dict):
         kind = schema.get("type")
@@ -49,7 +49,7 @@ def response_format(schema: Schema, *, strict: bool | None) -> dict[str, Any]:
 
 
 def named(schema: Schema) -> Schema:
-    """Give a JSON schema a root with a title: langchain-core wants a name for each."""
+    """Add a title to a JSON schema without one, which langchain-core requires."""
     if not isinstance(schema, dict):
         return schema
     schema = _rooted(schema)
@@ -59,7 +59,7 @@ def named(schema: Schema) -> Schema:
 
 
 def _rooted(schema: dict[str, Any]) -> dict[str, Any]:
-    """Resolve the reference that is the root of a recursive schema."""
+    """Resolve a reference at the root, as recursive schemas have it."""
     name = str(schema.get("$ref")).removeprefix("#/$defs/")
     target = schema.get("$defs", {}).get(name)
     if target is None:
@@ -71,8 +71,8 @@ def _named_schema(schema: Schema) -> dict[str, Any]:
     if isinstance(schema, dict) and isinstance(schema.get("schema"), dict):
         return dict(schema)
     if isinstance(schema, type) and issubclass(schema, BaseModel):
-        # Not by way of langchain-core, which writes references out: a recursive schema
-        # has no such form, and the wire knows $defs.
+        # langchain-core would inline references, which is impossible for a recursive
+        # schema. The API accepts $defs.
         json_schema = _rooted(schema.model_json_schema())
         description = json_schema.get("description")
         return {
@@ -90,14 +90,14 @@ def _named_schema(schema: Schema) -> dict[str, Any]:
 
 
 def _name(title: str) -> str:
-    """Replace the letters that a name cannot have on OpenAI's wire."""
+    """Replace characters that OpenAI does not allow in a name."""
     return re.sub(r"[^a-zA-Z0-9_-]", "_", title)[:_LONGEST_NAME]
 
 
 def _format(json_schema: dict[str, Any], *, strict: bool | None) -> dict[str, Any]:
     own = json_schema.get("strict")
     if strict is not None and own is not None and own is not strict:
-        msg = f"strict={strict} is not valid: the schema itself says strict={own}."
+        msg = f"strict={strict} is not valid: the schema itself has strict={own}."
         raise PmockInvalidRequestError(msg)
     if strict is not None:
         json_schema["strict"] = strict
@@ -107,7 +107,7 @@ def _format(json_schema: dict[str, Any], *, strict: bool | None) -> dict[str, An
 
 
 def _closed(schema: Any) -> Any:
-    """Write a schema as strict mode demands: all fields of an object, and no others."""
+    """Convert a schema for strict mode: all properties required, no others allowed."""
     if isinstance(schema, list):
         return [_closed(item) for item in schema]
     if not isinstance(schema, dict):
@@ -120,7 +120,7 @@ def _closed(schema: Any) -> Any:
         if key != "default"
     }
     if "$ref" in closed and len(closed) > 1:
-        # Strict mode takes no other keyword beside a reference.
+        # Strict mode allows no other keyword beside a reference.
         closed["anyOf"] = [{"$ref": closed.pop("$ref")}]
     if isinstance(closed.get("properties"), dict):
         closed["additionalProperties"] = False
@@ -135,9 +135,9 @@ def check_arguments(
     strict: bool | None,
     tools: Iterable[ToolLike] | None,
 ) -> None:
-    """Check that the arguments of `with_structured_output` fit each other."""
+    """Check the combination of arguments of `with_structured_output`."""
     if method not in METHODS:
-        msg = f"method={method!r} is not valid: it can be one of {', '.join(METHODS)}."
+        msg = f"method={method!r} is not valid: it must be one of {', '.join(METHODS)}."
         raise PmockInvalidRequestError(msg)
     if strict is not None and method == "json_mode":
         msg = f"strict={strict} is not valid with method='json_mode': it has no schema."
@@ -151,17 +151,14 @@ def check_arguments(
 
 
 def answer_tool(schema: Schema, *, strict: bool | None) -> dict[str, Any]:
-    """Write a schema, as `tool_schema` returns it, as the tool to be called."""
+    """Convert a schema from `tool_schema` to the tool to be called."""
     tool = tool_to_wire(schema, "schema", strict=strict)
     name = _name(tool["function"]["name"])
     return {**tool, "function": {**tool["function"], "name": name}}
 
 
 def tool_schema(schema: Schema) -> Schema:
-    """Give a class such as `Answer[int]` a name that a tool can have.
-
-    LangChain's parser finds the class by the name of the tool that was called.
-    """
+    """Rename a class such as `Answer[int]`, whose name is not valid for a tool."""
     if not (isinstance(schema, type) and issubclass(schema, BaseModel)):
         return schema
     title = schema.model_config.get("title") or schema.__name__

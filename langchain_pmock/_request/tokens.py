@@ -1,26 +1,25 @@
-"""How many tokens a prompt takes, estimated without a tokenizer.
+"""Estimates of the number of tokens of a prompt, without a tokenizer.
 
-The service has no endpoint that counts, each vendor has its own tokenizer, and the
-public ones have to be downloaded first. So this is an estimate, meant for trimming a
-conversation and for choosing a limit, not for billing: the actual number of tokens is
-in `usage_metadata` of an answer.
+The service has no endpoint for counting, each vendor has its own tokenizer, and the
+public ones require a download. The estimate is meant for trimming a conversation and
+for choosing a limit, not for billing: the actual number is in `usage_metadata` of an
+answer.
 
-**Text.** A regular expression cuts the text into pieces of one kind, much as byte-pair
-tokenizers do before they look anything up, and each kind has a price per piece and per
-character. The prices are fitted to `o200k_base`, the public vocabulary of OpenAI's
-models. On the twelve samples in the unit tests (prose in eight languages, Python, JSON,
-numbers, emoji) the estimate is at most 12 % off. The usual rule, a quarter of the
-characters, is between 23 % too high (English) and 72 % too low (Chinese). Gemini and
-Claude have vocabularies of their own, against which nothing was measured.
+**Text.** A regular expression splits the text into pieces of one kind, as byte-pair
+tokenizers do in their first step. Each kind has a number of tokens per piece and per
+character, fitted to `o200k_base`, the public vocabulary of OpenAI's models. For the
+twelve samples in the unit tests (prose in eight languages, Python, JSON, numbers,
+emoji) the error is at most 12 %. The usual rule, a quarter of the characters, is
+between 23 % too high (English) and 72 % too low (Chinese). Gemini and Claude have other
+vocabularies, for which the error was not measured.
 
-**Everything else** is a constant or goes by size, for the same reason. The figures
-stand below with their sources.
+**Other content** counts as a constant or in proportion to its size; the sources are
+given with the values.
 
-What is counted is what `to_wire` writes, so that a message of any dialect counts as it
-is sent. One that cannot be sent is estimated roughly: `trim_messages` also counts
-histories that are not valid yet.
+The messages are counted as `to_wire` converts them. A message that cannot be sent is
+estimated roughly, because `trim_messages` also counts histories that are not valid yet.
 
-langchain-core's `count_tokens_approximately` is not used: it has one ratio of
+langchain-core's `count_tokens_approximately` is not used, because it has one ratio of
 characters to tokens for every script, and counts a file's base64 as prose.
 """
 
@@ -48,9 +47,8 @@ if TYPE_CHECKING:
 
 _DEFAULT = Wire()
 
-# In the order in which they are tried. A single space costs nothing: it is part of the
-# word after it. Digits take no space with them, so there it is a gap of its own.
-# Variation selectors and joiners belong to the emoji beside them.
+# The alternatives are tried in this order. A single space is part of the word after it;
+# before a number it is a gap. Variation selectors and joiners are part of their emoji.
 _PIECE = re.compile(
     r"""
     (?P<word>  # also each part of camelCase and of HTTPError
@@ -81,40 +79,40 @@ _PRICES = {
     "symbol": (1.0, 0.0),
 }
 
-# What frames a message: 3 tokens, and 1 for its role; 1 more with a name. From OpenAI's
+# Overhead of a message: 3 tokens, and 1 for its role; 1 more with a name. From OpenAI's
 # https://cookbook.openai.com/examples/how_to_count_tokens_with_tiktoken
 _MESSAGE = 4
 _NAME = 1
-# What frames a tool call or the schema of a tool. Not documented: OpenAI's page above
-# adds 7 for each function and 12 after the last.
+# Overhead of a tool call or a tool's schema. Not documented; OpenAI's page above adds 7
+# for each function and 12 after the last.
 _FUNCTION = 8
-# OpenAI's figures for low detail, and for 1024 x 1024 pixels at high detail. Whatever
-# the size, an image is 1,120 for Gemini 3; for Claude 4.5 it grows to 1,600.
+# OpenAI's values for low detail, and for 1024 x 1024 pixels at high detail. An image of
+# any size is 1,120 tokens for Gemini 3; for Claude 4.5 it is up to 1,600.
 # https://platform.openai.com/docs/guides/images-vision#calculating-costs
 # https://docs.cloud.google.com/gemini-enterprise-agent-platform/models/gemini/3-flash
 # https://platform.claude.com/docs/en/build-with-claude/vision
 _IMAGE_LOW = 85
 _IMAGE = 765
-# Sound: 32 tokens a second (Gemini) of MP3 at 128 kbit/s, so WAV counts too high.
-# Files: 1,500 tokens a page of a PDF with 50 kB a page. Gemini 3 takes 560 a page (see
-# its page above), Claude 1,500 and more for the text alone.
+# Audio: 32 tokens per second (Gemini) of MP3 at 128 kbit/s, so WAV counts too high.
+# Files: 1,500 tokens per page of a PDF with 50 kB per page. Gemini 3 takes 560 per page
+# (see its page above), Claude 1,500 and more for the text alone.
 # https://ai.google.dev/gemini-api/docs/tokens
 # https://platform.claude.com/docs/en/build-with-claude/pdf-support
 _BYTES_PER_TOKEN = {"input_audio": 500, "file": 33}
-# A file that is only referred to, so that its size is unknown: a page.
+# A file that is referred to, whose size is unknown: one page.
 _REFERENCE = 1500
-# A data URL names the media type before its data, within so many characters.
+# A data URL has its media type before the data, within this number of characters.
 _HEAD = 256
 
 
 def count_text_tokens(text: str) -> int:
-    """Estimate how many tokens a text takes.
+    """Estimate the number of tokens of a text.
 
     Args:
         text: Any text: prose, code, JSON.
 
     Returns:
-        Tokens; 0 for an empty text.
+        The number of tokens; 0 for an empty text.
     """
     total = 0.0
     for piece in _PIECE.finditer(text):
@@ -128,17 +126,17 @@ def count_message_tokens(
     tools: Sequence[Any] | None = None,
     wire: Wire = _DEFAULT,
 ) -> int:
-    """Estimate how many tokens messages take in a prompt, and tools beside them.
+    """Estimate the number of tokens of messages and tools.
 
-    The counts of single messages add up to the count of all.
+    The count of several messages is the sum of their counts.
 
     Args:
-        messages: Messages as LangChain has them, with blocks of any type.
-        tools: What `bind_tools` accepts: dicts, functions, Pydantic classes, tools.
-        wire: The one that the messages are sent with: reasoning counts if it is sent.
+        messages: LangChain's messages, with blocks of any type.
+        tools: Tools in any form that `bind_tools` accepts.
+        wire: Names of fields; reasoning counts if it is sent.
 
     Returns:
-        Tokens.
+        The number of tokens.
     """
     counts = (_count_message(message, wire) for message in messages)
     return sum(counts) + sum(map(_count_tool, tools or ()))
@@ -179,13 +177,13 @@ def _count_part(part: Part) -> int:
     data: str | None = part[kind].get("data") or part[kind].get("file_data")
     if data is None:
         return _REFERENCE
-    # Base64 has no comma, a data URL has one before it. Four characters, three bytes.
+    # A data URL has a comma before the base64 data. Four characters are three bytes.
     size = (len(data) - data.find(",", 0, _HEAD) - 1) * 3 / 4
     return math.ceil(size / _BYTES_PER_TOKEN[kind])
 
 
 def _count_roughly(message: BaseMessage) -> int:
-    """Count a message that cannot be sent: its text, and a page for other blocks."""
+    """Count a message that cannot be sent: its text, and a page per other block."""
     content: object = message.content
     total = _MESSAGE
     for block in content if isinstance(content, list) else [content]:
@@ -199,7 +197,7 @@ def _count_roughly(message: BaseMessage) -> int:
 
 
 def _count_tool(tool: Any) -> int:
-    # A dict is a schema already, and one that LangChain does not know counts as well.
+    # A dict is a schema already, perhaps one that LangChain does not support.
     schema = tool if isinstance(tool, dict) else convert_to_openai_tool(tool)
     return _FUNCTION + count_text_tokens(_to_json(schema))
 

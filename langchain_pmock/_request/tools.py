@@ -1,4 +1,4 @@
-"""Tools and tool choice, written in OpenAI's shapes."""
+"""Conversion of tools and the tool choice to OpenAI's format."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ if TYPE_CHECKING:
     ToolLike = Mapping[str, Any] | type | Callable[..., Any] | BaseTool
 
 _WORDS = {"auto": "auto", "none": "none", "any": "required", "required": "required"}
-_FORCED = ("function", "tool")  # OpenAI's and Anthropic's word for it
+_FORCED = ("function", "tool")  # types of OpenAI and Anthropic
 
 
 def tools_to_wire(
     tools: Iterable[ToolLike], *, strict: bool | None = None
 ) -> list[dict[str, Any]]:
-    """Write tools as the wire has them.
+    """Convert tools to the request's tools.
 
     Args:
-        tools: Whatever LangChain calls a tool.
-        strict: Whether calls must keep to the schemas; `None` leaves it to the service.
+        tools: Tools in any form that LangChain accepts.
+        strict: Whether calls must match the schemas; `None` for the service's default.
 
     Returns:
         The request's `tools`.
 
     Raises:
-        PmockInvalidRequestError: If something is no tool. The text names its place.
+        PmockInvalidRequestError: If an item is not a tool. The text has its index.
     """
     if isinstance(tools, (str, Mapping)) or not isinstance(tools, Iterable):
         msg = f"tools={reprlib.repr(tools)} is not valid: it must be a list of tools."
@@ -46,7 +46,7 @@ def tools_to_wire(
 
 
 def tool_to_wire(tool: ToolLike, place: str, *, strict: bool | None) -> dict[str, Any]:
-    """Write one tool; the error names the place."""
+    """Convert one tool; errors mention its place."""
     try:
         return _tool(tool, strict=strict)
     except Exception as error:
@@ -55,22 +55,22 @@ def tool_to_wire(tool: ToolLike, place: str, *, strict: bool | None) -> dict[str
 
 
 def choice_to_wire(
-    choice: str | bool | Mapping[str, Any],  # noqa: FBT001 - LangChain's own form
+    choice: str | bool | Mapping[str, Any],  # noqa: FBT001 - LangChain's API
     tools: Sequence[Mapping[str, Any]],
 ) -> str | dict[str, Any] | None:
-    """Write the choice among tools as the wire has it.
+    """Convert the tool choice to the request's tool choice.
 
     Args:
-        choice: `"auto"`, `"none"`, `"any"` or `"required"` or `True` for at least one
-            call, a tool's name, a dict as OpenAI or Anthropic write it, or `False`.
+        choice: `"auto"`, `"none"`, `"any"`, `"required"` or `True` (the last three for
+            at least one call), a tool's name, a dict in OpenAI's or Anthropic's format,
+            or `False`.
         tools: The request's `tools`.
 
     Returns:
-        The request's `toolChoice`; `None` if there is none to send.
+        The request's `toolChoice`; `None` to send none.
 
     Raises:
-        PmockInvalidRequestError: If it is none of these, or names a tool that is not
-            there.
+        PmockInvalidRequestError: If it is none of these, or names an unknown tool.
     """
     if choice is False:
         return None
@@ -82,7 +82,7 @@ def choice_to_wire(
         if name is None and kind in _WORDS:
             return _WORDS[kind]
         if kind not in _FORCED:
-            return dict(choice)  # a kind of its own: the service judges
+            return dict(choice)  # another type, which the service validates
     elif isinstance(name, str) and name in _WORDS:
         if _WORDS[name] == "required" and not tools:
             msg = f"tool_choice={choice!r} is not valid without tools."
@@ -99,7 +99,7 @@ def choice_to_wire(
 
 
 def parallel_tool_calls(choice: object) -> bool | None:
-    """Read from a choice what Anthropic writes there, and the wire beside it."""
+    """Return `parallelToolCalls` from a choice in Anthropic's format, if set there."""
     if isinstance(choice, Mapping) and "disable_parallel_tool_use" in choice:
         return not choice["disable_parallel_tool_use"]
     return None
@@ -107,12 +107,12 @@ def parallel_tool_calls(choice: object) -> bool | None:
 
 def _tool(tool: ToolLike, *, strict: bool | None) -> dict[str, Any]:
     if isinstance(tool, dict) and tool.get("type") == "function":
-        # In OpenAI's form already; langchain-core would drop `strict`.
+        # Already in OpenAI's format; langchain-core would drop `strict`.
         if strict is None or "function" not in tool:
             return tool
         return {**tool, **convert_to_openai_tool(tool["function"], strict=strict)}
     written = convert_to_openai_tool(tool, strict=strict)
-    # Anthropic's mark, for the Claude models; LangChain has it in a tool's extras.
+    # For the Claude models; LangChain has it in a tool's extras.
     marked = tool if isinstance(tool, dict) else getattr(tool, "extras", None)
     if isinstance(marked, dict) and "cache_control" in marked:
         written = {**written, "cache_control": marked["cache_control"]}

@@ -1,7 +1,6 @@
-"""The events of a stream as LangChain's chunks: the hot path.
+"""Conversion of the events of a stream to LangChain's chunks.
 
-A streamed text token is one look at the event, one `AIMessageChunk` and one
-`ChatGenerationChunk`. All other events take the longer way.
+Text tokens and pieces of tool calls have a fast path in `ChunkParser.event`.
 """
 
 from __future__ import annotations
@@ -36,21 +35,25 @@ _LONG = 1_000  # characters of arguments
 
 
 class ChunkParser:
-    """Makes the chunks of one stream; one for each attempt.
+    """Converts the events of one attempt at a stream to chunks.
 
-    LangChain adds up what the chunks of a stream have. So the id and the metadata of
-    the answer come with the first chunk only, the finish reason and the usage with the
-    last.
+    LangChain merges the chunks by adding up their fields. Therefore only the first
+    chunk has the metadata of the answer, and only the last one the finish reason and
+    the usage.
+
+    Attributes:
+        finished: Whether an event had the finish reason.
+        trace_id: The service's id of the request, once an event had it.
     """
 
     def __init__(self) -> None:
-        """Start before the first event."""
+        """Initialize the state before the first event."""
         self.finished = False
         self.trace_id: str | None = None
         self._id: str | None = None
         self._metadata: dict[str, Any] = {}  # of the answer
         self._emitted: dict[str, Any] = {}
-        # These come with the last chunk, because each event may repeat them.
+        # For the last chunk, because each event may repeat them.
         self._late_metadata: dict[str, Any] = {}
         self._late_extras: dict[str, list[Any]] = {}
         self._usage: object = None
@@ -59,10 +62,13 @@ class ChunkParser:
         self._make_piece = text_chunks()
 
     def event(self, envelope: Mapping[str, Any]) -> ChatGenerationChunk | None:
-        """Read the envelope of an event, known to be a success with `data`.
+        """Convert an event.
+
+        Args:
+            envelope: The envelope of a success, with `data`.
 
         Returns:
-            A chunk, or `None` if the event brings nothing to hand on yet.
+            A chunk, or `None` if the event has no content.
 
         Raises:
             UnreadableError: If the event has more than one choice.
@@ -83,7 +89,10 @@ class ChunkParser:
         return self._any_event(envelope, data, choices or ())
 
     def end(self) -> ChatGenerationChunk:
-        """Make the last chunk, with what is known at the end only.
+        """Create the last chunk, with finish reason, usage and unknown fields.
+
+        Returns:
+            The chunk.
 
         Raises:
             UnreadableError: If no event had a choice.
@@ -120,12 +129,12 @@ class ChunkParser:
         metadata = answer_metadata(data, self.trace_id)
         self._id = self._id or metadata.get("id")
         self._metadata.update(metadata)
-        # Some services count up in each event: only the last count is the whole.
+        # Some services send cumulative usage in each event: the last one counts.
         self._usage = data.get("usage") or self._usage
         if not choices:
             return None
         if len(choices) > 1 or choices[0].get("index"):
-            msg = "the stream has several choices, though one was asked for"
+            msg = "the stream has several choices, but one was requested"
             raise UnreadableError(msg)
         choice = choices[0]
         delta = choice.get("delta") or choice.get("message") or {}
@@ -165,19 +174,19 @@ class ChunkParser:
         return chunk
 
     def _new(self, metadata: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what no chunk had yet."""
+        """Return the metadata that no chunk had yet."""
         new = {k: v for k, v in metadata.items() if k not in self._emitted}
         self._emitted.update(new)
         return new
 
 
 def _take(fields: dict[str, Any], name: str) -> dict[str, Any]:
-    """Remove a field and return it as a dict, which is empty if there was none."""
+    """Remove a field and return it as a dict, empty without the field."""
     return {name: fields.pop(name)} if name in fields else {}
 
 
 def _joined(name: str, parts: list[Any]) -> Any:
-    """Join the pieces of a text or a list; return once what each event repeats."""
+    """Join the pieces of a text or list; a value that each event repeats is one."""
     if name != "refusal" and all(part == parts[0] for part in parts):
         return parts[0]
     if all(isinstance(part, str) for part in parts):
@@ -188,7 +197,7 @@ def _joined(name: str, parts: list[Any]) -> Any:
 
 
 def text_chunks() -> Callable[[str, str | None], ChatGenerationChunk]:
-    """Return a function that makes the chunks of one stream from text and id."""
+    """Return a function that creates the text chunks of one stream."""
     fields_set = _fields_set()
     return _TextChunks(*map(set, fields_set)).make if fields_set else _construct
 
@@ -218,11 +227,11 @@ def _construct(text: str, id_: str | None) -> ChatGenerationChunk:
 
 
 class _TextChunks:
-    """Makes chunks of a stream's text by restoring their state, as unpickling does.
+    """Creates the text chunks of a stream by restoring their state, as unpickling does.
 
-    To construct and validate each would take a tenth of all that a token costs. Those
-    of one stream share pydantic's record of the fields that were set, a quarter of what
-    a chunk takes up. Written for langchain-core 1.6 to 1.8; `_fields_set` checks it.
+    Constructing and validating each one would take a tenth of the time of a token. The
+    chunks of a stream share pydantic's set of the fields that were set, a quarter of
+    their memory. Written for langchain-core 1.6 to 1.8; `_fields_set` checks it.
     """
 
     def __init__(self, set_in_chunk: set[str], set_in_message: set[str]) -> None:
@@ -254,8 +263,8 @@ class _TextChunks:
         chunk = ChatGenerationChunk.__new__(ChatGenerationChunk)
         chunk.__setstate__(
             {
-                # LangChain keeps the chunks of a stream to its end. Its constructor's
-                # text is one that the garbage collector tracks; a plain one is not.
+                # LangChain keeps the chunks until the stream ends. A plain `str` is not
+                # tracked by the garbage collector, unlike the constructor's text.
                 "__dict__": {
                     "text": text,
                     "generation_info": None,
@@ -271,11 +280,11 @@ class _TextChunks:
 
 
 def _calls_chunk(calls: list[ToolCallChunk], **fields: Any) -> ChatGenerationChunk:
-    """Make a chunk with deltas of tool calls.
+    """Create a chunk with deltas of tool calls.
 
     LangChain parses the arguments of each chunk that is constructed, and tries each
-    prefix of a piece that is not JSON: minutes for long arguments. So only the first
-    piece of a call is parsed, if it is short or complete.
+    prefix of text that is not JSON, which takes minutes for long arguments. So only the
+    first piece of a call is parsed, if it is short or complete.
     """
     is_parsed = any(call["name"] for call in calls) and all(
         _is_soon_parsed(call["args"] or "") for call in calls

@@ -1,7 +1,6 @@
-"""LangChain's standard content blocks from pmock's messages.
+"""Conversion of pmock's messages to LangChain's standard content blocks.
 
-langchain-core asks here when `content_blocks` is read on a message whose
-`model_provider` is pmock.
+langchain-core calls it for `content_blocks` of messages with `model_provider` "pmock".
 """
 
 from __future__ import annotations
@@ -17,29 +16,29 @@ from langchain_pmock._response.messages import PROVIDER
 if TYPE_CHECKING:
     from langchain_core.messages import AIMessage, AIMessageChunk
 
-# langchain-core has a standard block for refusals since 1.7.5.
+# langchain-core 1.7.5 added a standard block for refusals.
 _HAS_REFUSAL = "refusal" in types.KNOWN_BLOCK_TYPES
 
 
 def translate_content(message: AIMessage) -> list[types.ContentBlock]:
-    """Return the blocks of a whole message: reasoning, content, refusal, tool calls.
+    """Return the blocks of a message: reasoning, content, refusal, tool calls.
 
-    langchain-core itself adds those of `invalid_tool_calls`.
+    langchain-core adds those of `invalid_tool_calls`.
     """
     blocks = [*_content(message), *(_call(call) for call in message.tool_calls)]
     return cast("list[types.ContentBlock]", blocks)
 
 
 def translate_content_chunk(chunk: AIMessageChunk) -> list[types.ContentBlock]:
-    """Return the blocks of a chunk, as it was streamed or merged from others.
+    """Return the blocks of a chunk, streamed or merged.
 
-    The index of each says to which block of the merged message it belongs.
+    The index of each identifies its block in the merged message.
     """
     blocks = _content(chunk)
     for block in blocks:
         block.setdefault("index", f"lc_{block['type']}_0")
     calls = chunk.tool_call_chunks
-    # The last chunk by itself may have only an id, which is not a call.
+    # The last chunk may have only the id of a call, which is not a complete call.
     if chunk.chunk_position == "last" and all(call["name"] for call in calls):
         blocks.extend(_call(call) for call in chunk.tool_calls)
     else:
@@ -70,7 +69,7 @@ def _content(message: AIMessage) -> list[dict[str, Any]]:
         if message.content:
             blocks.append({"type": "text", "text": message.content})
     else:
-        # Blocks of the service. langchain-core translates the usual ones.
+        # Blocks sent by the service; langchain-core converts the common ones.
         standard = BaseMessage.content_blocks.fget(message)  # type: ignore[attr-defined]
         blocks.extend(dict(block) for block in standard)
     refusal = message.additional_kwargs.get("refusal")

@@ -1,7 +1,7 @@
-"""Whole answers as LangChain's messages.
+"""Conversion of whole answers to LangChain's messages.
 
-Names are accepted in camelCase, as documented, and in snake_case; any field may be
-missing or null. Unknown fields are kept under their names in snake_case.
+Names are read in camelCase, as documented, and in snake_case. Any field may be missing
+or null. Unknown fields are kept under their names in snake_case.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ PROVIDER = "pmock"
 
 NO_CHOICES = "the answer has no choices"
 
-# Fields with a place of their own in a message; all others are kept as they are.
+# Fields that are converted; all others are kept.
 _ANSWER_FIELDS = {"id", "model", "created", "object", "usage", "choices"}
 _CHOICE_FIELDS = {"index", "message", "delta", "finish_reason"}
 _MESSAGE_FIELDS = {"role", "content", "tool_calls", "reasoning", "reasoning_content"}
 _CALL_FIELDS = {"id", "index", "type", "function"}
 _NO_IDS = (None, "", "null")
 
-# Services that pass on Anthropic's counts have these beside the other counts.
+# Anthropic's counts, which some services send beside the other counts.
 _CACHE_DETAILS = {
     "cache_read_input_tokens": "cache_read",
     "cache_creation_input_tokens": "cache_creation",
@@ -49,19 +49,25 @@ _INPUT_DETAILS = {
     "image_tokens": "image",
 }
 _OUTPUT_DETAILS = {"reasoning_tokens": "reasoning", "audio_tokens": "audio"}
-# LangChain takes details for parts that do not overlap, and counts the remainder as
-# text. Cached tokens are text too, so these would be counted twice.
+# LangChain expects details that do not overlap, and counts the rest as text. Cached
+# tokens are text too, so these would be counted twice.
 _NO_DETAILS = {"text_tokens", "content_tokens"}
-_MOST_TOKENS = 2**53  # a larger count is an error, and many JSON libraries refuse it
+_MOST_TOKENS = 2**53  # the largest integer that all JSON libraries read exactly
 
 
 def chat_result(envelope: Mapping[str, Any]) -> ChatResult:
-    """Make LangChain's result from the envelope of a whole answer.
+    """Convert the envelope of a whole answer to LangChain's result.
+
+    Args:
+        envelope: The envelope of a success.
+
+    Returns:
+        The result, with one generation per choice.
 
     Raises:
-        UnreadableError: If there is no choice.
-        AttributeError: Like the others of `_json.UNREADABLE`, if a field has the wrong
-            type.
+        UnreadableError: If there are no choices.
+        AttributeError: Or another exception of `_json.UNREADABLE`, if a field has the
+            wrong type.
     """
     data, trace_id = envelope["data"], get(envelope, "trace_id")
     metadata = answer_metadata(data, trace_id)
@@ -86,7 +92,7 @@ def chat_result(envelope: Mapping[str, Any]) -> ChatResult:
                     },
                     tool_calls=[c for c in calls if c["type"] == "tool_call"],
                     invalid_tool_calls=[c for c in calls if c["type"] != "tool_call"],
-                    # Once, because readers add up the usage of all messages.
+                    # Once, because callbacks add up the usage of all messages.
                     usage_metadata=None if generations else usage,
                     response_metadata={**metadata, **choice_metadata(choice)},
                     id=_message_id(metadata.get("id"), len(generations)),
@@ -99,14 +105,14 @@ def chat_result(envelope: Mapping[str, Any]) -> ChatResult:
 
 
 def _message_id(id_: str | None, index: int) -> str | None:
-    """Tell several answers apart: LangGraph keeps one message of each id."""
+    """Make the ids of several answers unique: LangGraph keeps one message per id."""
     return f"{id_}-{index}" if id_ and index else id_
 
 
 def _llm_output(
     metadata: Mapping[str, Any], usage: UsageMetadata | None
 ) -> dict[str, Any]:
-    """Make what callback handlers read in `LLMResult.llm_output`, in OpenAI's terms."""
+    """Return the `llm_output` that callback handlers read, with OpenAI's names."""
     output = {name: metadata[name] for name in ("model_name", "id") if name in metadata}
     if usage:
         output["token_usage"] = {
@@ -118,7 +124,7 @@ def _llm_output(
 
 
 def combined_llm_output(outputs: Iterable[Mapping[str, Any] | None]) -> dict[str, Any]:
-    """Make one `llm_output` of several: the first names and the sum of the usage."""
+    """Combine several `llm_output`s: the first names and the sum of the usage."""
     combined: dict[str, Any] = {}
     usage: Counter[str] = Counter()
     for output in outputs:
@@ -130,8 +136,8 @@ def combined_llm_output(outputs: Iterable[Mapping[str, Any] | None]) -> dict[str
 def answer_metadata(data: Mapping[str, Any], trace_id: str | None) -> dict[str, Any]:
     """Collect the response metadata of an answer or an event.
 
-    It has `model_provider`, what is there of `id`, `model_name`, `created` and
-    `trace_id`, and the fields that this version does not know.
+    It has `model_provider`, `id`, `model_name`, `created` and `trace_id`, if present,
+    and unknown fields.
     """
     known = {
         "id": _id_text(data.get("id")),
@@ -150,13 +156,13 @@ def _id_text(id_: object) -> str | None:
     if id_ is None or isinstance(id_, str):
         return id_ or None
     if type(id_) not in (int, float):
-        msg = "its id is no text"
+        msg = "its id is not a string"
         raise UnreadableError(msg)
     return str(id_)
 
 
 def choice_metadata(choice: Mapping[str, Any]) -> dict[str, Any]:
-    """Collect the response metadata of a choice: `finish_reason` and other fields."""
+    """Collect the response metadata of a choice: `finish_reason` and unknown fields."""
     known = {"finish_reason": get(choice, "finish_reason")}
     return {**_present(known), **_rest(choice, _CHOICE_FIELDS)}
 
@@ -164,8 +170,7 @@ def choice_metadata(choice: Mapping[str, Any]) -> dict[str, Any]:
 def message_extras(message: Mapping[str, Any]) -> dict[str, Any]:
     """Collect the additional kwargs of a message or a delta.
 
-    `reasoning` is another name of `reasoning_content`: vLLM, Ollama and OpenRouter use
-    it.
+    vLLM, Ollama and OpenRouter send `reasoning_content` as `reasoning`.
     """
     reasoning = get(message, "reasoning_content") or message.get("reasoning")
     known = {"reasoning_content": reasoning or None}
@@ -173,7 +178,7 @@ def message_extras(message: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def call_id(call: Mapping[str, Any]) -> str | None:
-    """Return the id of a tool call, which services may leave empty or `"null"`."""
+    """Return the id of a tool call; some services send `""` or `"null"` for none."""
     id_: str | None = call.get("id")
     return None if id_ in _NO_IDS else id_
 
@@ -181,14 +186,14 @@ def call_id(call: Mapping[str, Any]) -> str | None:
 def call_extras(call: Mapping[str, Any]) -> dict[str, Any]:
     """Collect the unknown fields of a tool call, which must be sent back unchanged.
 
-    Gemini's thought signatures are among them:
+    An example is Gemini's thought signatures:
     https://ai.google.dev/gemini-api/docs/thought-signatures
     """
     return {k: v for k, v in call.items() if k not in _CALL_FIELDS and v is not None}
 
 
 def usage_metadata(usage: object) -> UsageMetadata | None:
-    """Make LangChain's usage metadata; a count that is none is left out."""
+    """Convert the usage to LangChain's; invalid counts are left out."""
     if not usage or not isinstance(usage, dict):
         return None
     input_tokens = _count(get(usage, "prompt_tokens")) or 0
@@ -218,7 +223,7 @@ def _details(
         name, count = snake_case(field), _count(value)
         if count is not None and name not in _NO_DETAILS:
             name = names.get(name, name)
-            # The same count under two names is one count.
+            # The same count may be sent under two names.
             counts[name] = max(count, counts.get(name, 0))
     return counts
 
@@ -234,10 +239,10 @@ def _count(value: object) -> int | None:
 
 
 def parse_tool_call(call: Mapping[str, Any]) -> ToolCall | InvalidToolCall:
-    """Read a tool call of a whole answer.
+    """Convert a tool call of a whole answer.
 
-    If its arguments are not a JSON object, it is an invalid call with their text and
-    the reason. A call without an id gets one.
+    If its arguments are not a JSON object, the result is an invalid call with the text
+    and the reason. A call without an id gets one.
     """
     function = call.get("function") or {}
     name, text = function.get("name"), arguments_text(function)
@@ -260,7 +265,7 @@ def parse_tool_call(call: Mapping[str, Any]) -> ToolCall | InvalidToolCall:
 
 
 def arguments_text(function: Mapping[str, Any]) -> str:
-    """Return a call's arguments as JSON text, which some services send as an object."""
+    """Return a call's arguments as JSON text; some services send an object."""
     arguments = function.get("arguments")
     if arguments is None or isinstance(arguments, str):
         return arguments or ""
@@ -268,12 +273,12 @@ def arguments_text(function: Mapping[str, Any]) -> str:
 
 
 def new_tool_call_id() -> str:
-    """Make a unique id for a tool call that came without one."""
+    """Create a unique id for a tool call without one."""
     return f"call_{uuid.uuid4().hex}"
 
 
 def get(mapping: Mapping[str, Any], name: str) -> Any:
-    """Read a field by its name in camelCase or in snake_case, which is given."""
+    """Return a field by its snake_case name, or under its camelCase name."""
     value = mapping.get(camel_case(name))
     return mapping.get(name) if value is None else value
 
@@ -283,7 +288,7 @@ def _present(mapping: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _rest(mapping: Mapping[str, Any], known: set[str]) -> dict[str, Any]:
-    """Collect the fields that are not known, under their snake_case names."""
+    """Collect the unknown fields, under their snake_case names."""
     named = {snake_case(k): v for k, v in mapping.items() if v is not None}
     return {k: _snake_keys(v) for k, v in named.items() if k not in known}
 

@@ -1,4 +1,4 @@
-"""Structured output: from a message, or a stream of its chunks, to what it holds."""
+"""Parsers for structured output, whole and streamed."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ Schema = dict[str, Any] | type
 _AROUND = " \n\r\t`"
 _FENCE = re.compile(r"```(?:json)?")
 _DECODER = json.JSONDecoder(strict=False)
-_OFTEN = 65_536  # characters of text up to which each piece is parsed
-_SHARE = 64  # parts of a longer text, after each of which it is parsed
+_OFTEN = 65_536  # characters up to which there is a value for each piece
+_SHARE = 64  # beyond that, there is one whenever the text has grown by 1/64
 
 
 def from_text(schema: Schema | None) -> BaseOutputParser[Any]:
-    """Make the parser of an answer that is the text of a message.
+    """Create the parser for answers in the text of a message.
 
     Args:
         schema: A pydantic class, of version 1 or 2, or any other schema.
 
     Returns:
-        A parser that gives objects of the class, or else dicts.
+        A parser that returns objects of the class, or else dicts.
     """
     return AnswerParser(answer_class=_class_of(schema), other_tools=True)
 
@@ -56,7 +56,7 @@ def from_text(schema: Schema | None) -> BaseOutputParser[Any]:
 def from_call(
     schema: Schema, name: str, *, other_tools: bool = False
 ) -> BaseOutputParser[Any]:
-    """Make the parser of an answer that is the arguments of a tool call.
+    """Create the parser for answers in the arguments of a tool call.
 
     Args:
         schema: A pydantic class, of version 1 or 2, or any other schema.
@@ -64,7 +64,7 @@ def from_call(
         other_tools: Whether the model may call other tools instead.
 
     Returns:
-        A parser that gives objects of the class, or else dicts.
+        A parser that returns objects of the class, or else dicts.
     """
     return AnswerParser(
         answer_class=_class_of(schema), tool=name, other_tools=other_tools
@@ -77,7 +77,7 @@ def _class_of(schema: Schema | None) -> type | None:
 
 
 def beside_raw(parser: BaseOutputParser[Any]) -> Runnable[Any, dict[str, Any]]:
-    """Add to a `raw` message what a parser makes of it, or why it cannot.
+    """Parse a dict's `raw` message, and add the result or the error to the dict.
 
     Args:
         parser: The parser of the message.
@@ -93,7 +93,7 @@ def beside_raw(parser: BaseOutputParser[Any]) -> Runnable[Any, dict[str, Any]]:
             raw.append(answer["raw"])
         try:
             yield AddableDict(parsed=parser.invoke(_merged(raw)), parsing_error=None)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is handed on
+        except Exception as error:  # noqa: BLE001 - part of the result
             yield AddableDict(parsed=None, parsing_error=error)
 
     async def aadd(
@@ -113,14 +113,14 @@ def beside_raw(parser: BaseOutputParser[Any]) -> Runnable[Any, dict[str, Any]]:
 
 
 def _merged(chunks: Sequence[Any]) -> Any:
-    """Merge chunks in one addition, because each parses the tool calls so far."""
+    """Merge chunks in one addition, because each addition parses the tool calls."""
     return chunks[0] + chunks[1:] if len(chunks) > 1 else chunks[0]
 
 
 class AnswerParser(BaseCumulativeTransformOutputParser[Any]):
-    """Reads a structured answer from a message's text, or from a call of a tool.
+    """Parses a structured answer in a message's text or in a tool call.
 
-    A stream gives partial dicts, or the one object of a pydantic class at its end.
+    A stream yields partial dicts, or one object of a pydantic class at its end.
 
     Attributes:
         answer_class: The pydantic class of the answer, of version 1 or 2; `None` for
@@ -170,8 +170,8 @@ class AnswerParser(BaseCumulativeTransformOutputParser[Any]):
         )
         return value if self.answer_class is None else _object(value, self.answer_class)
 
-    # To hand each value through callbacks costs more than to parse it, so it is done
-    # only where there are some.
+    # Without callbacks, LangChain's tracing of each value is skipped, because it costs
+    # more than parsing.
 
     @override
     def transform(
@@ -195,8 +195,8 @@ class AnswerParser(BaseCumulativeTransformOutputParser[Any]):
             return super().atransform(input, config, **kwargs)
         return self._atransform(input)
 
-    # LangChain's own versions of these parse the whole text again for each piece. A
-    # version of LangChain that does not call them gets the same from `parse_result`.
+    # LangChain's versions of these methods parse the whole text again for each piece.
+    # If LangChain does not call them, `parse_result` returns the same values.
 
     @override
     def _transform(self, input: Iterator[str | BaseMessage]) -> Iterator[Any]:
@@ -224,7 +224,7 @@ class AnswerParser(BaseCumulativeTransformOutputParser[Any]):
 
 
 class _Answer:
-    """A streamed answer as far as it has arrived."""
+    """The received part of a streamed answer."""
 
     def __init__(self, parser: AnswerParser) -> None:
         self.last: Any = None  # the last partial value
@@ -234,12 +234,12 @@ class _Answer:
         self._json = None if parser.tool is None else PartialJson()
         self._before: list[str] = []  # text in which no JSON was found yet
         self._searched = 0
-        self._is_fenced = parser.tool is not None  # no JSON is at the start of the text
-        self._is_opaque = parser.answer_class is not None  # has no partial values
+        self._is_fenced = parser.tool is not None  # the text does not start with JSON
+        self._is_opaque = parser.answer_class is not None  # no partial values
         self._length = self._next_length = 0
 
     def add(self, piece: str | BaseMessage) -> Any:
-        """Return the value so far if it changed, or else `None`."""
+        """Add a piece; return the partial value if it changed, or else `None`."""
         self._pieces.append(piece)
         if self._is_opaque:
             return None
@@ -255,7 +255,7 @@ class _Answer:
             text = "".join(map(self._text_of, self._pieces))
 
     def whole(self) -> list[Generation]:
-        """Return what all pieces are together; empty if there is none."""
+        """Return the merged pieces; empty without pieces."""
         if not self._pieces:
             return []
         if isinstance(self._pieces[0], str):
@@ -288,7 +288,7 @@ class _Answer:
             self._json, text = PartialJson(), self._before[0][start:]
         self._json.feed(text)
         value = self._json.grown() if is_due else None
-        # An empty value comes first if at all. In a text, "[" may also begin a remark.
+        # Only the first value may be empty. In text, "[" may also begin a remark.
         is_early = not value and (self.last is not None or type(value) is list)
         if is_early or (self._parser.tool and type(value) is list):
             return None
@@ -296,7 +296,7 @@ class _Answer:
         return value
 
     def _start(self) -> int | None:
-        """Find where the JSON begins; `None` if that is not certain yet.
+        """Return the start of the JSON; `None` if it is not certain yet.
 
         Raises:
             ValueError: If there is no JSON.
@@ -319,7 +319,7 @@ class _Answer:
 
 
 _PROBLEMS = {
-    "length": "cut at the token limit: raise max_tokens",
+    "length": "cut off at the token limit: raise max_tokens",
     "content_filter": "stopped by the content filter",
 }
 
@@ -339,7 +339,7 @@ def _check_whole(message: AIMessage) -> None:
 
 
 def _json_of(text: str) -> object:
-    """Read the object or array at the start of a text or of its first fence."""
+    """Parse the object or array at the start of a text or of its first code fence."""
     parts = [text]
     if fence := _FENCE.search(text):
         is_first = not text.lstrip(_AROUND).startswith(("{", "["))
@@ -365,16 +365,16 @@ def _arguments(message: AIMessage, tool: str) -> dict[str, Any]:
         reason = invalid["error"] or "The arguments are not a JSON object."
         msg = f"The tool call is not valid: {reason} Arguments: {invalid['args']}"
     else:
-        msg = f"The model did not call the tool. It said: {message.text!r}"
+        msg = f"The model did not call the tool. It answered: {message.text!r}"
     raise OutputParserException(msg, llm_output=message.text)
 
 
 def _object(value: object, cls: Any) -> object:
-    """Make an object of a pydantic class, of version 1 or 2."""
+    """Create an object of a pydantic class, of version 1 or 2."""
     try:
         if issubclass(cls, BaseModel):
             return cls.model_validate(value)
         return cls.parse_obj(value)
     except ValueError as error:
-        msg = f"The structured answer does not fit {cls.__name__}: {error}"
+        msg = f"The structured answer does not match {cls.__name__}: {error}"
         raise OutputParserException(msg, llm_output=json.dumps(value)) from error

@@ -1,4 +1,4 @@
-"""JSON text that arrives in pieces: whole escapes, and the value so far."""
+"""Incremental parsing of JSON text."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
-# In this order: what the next piece may continue, a pair of surrogates, half of one.
+# In this order: an incomplete escape at the end, a surrogate pair, a lone surrogate.
 _ESCAPES = re.compile(
     r"""
       (?P<cut>
@@ -26,31 +26,30 @@ _MARKS = re.compile(r'\\.|["{}\[\],\x00-\x1f]', re.DOTALL)
 _NUMBER = "+-.0123456789eE"
 _LONGEST_NUMBER = 1_000  # characters
 _CLOSING = {dict: "}", list: "]"}
-_DEEPEST = 200  # as pydantic's parser
+_DEEPEST = 200  # the limit of pydantic's parser
 
 
 class WholeEscapes:
-    r"""Passes JSON text on, so that each piece ends with a whole escape.
+    r"""Moves incomplete escapes at the end of a piece of JSON text to the next one.
 
-    Half of a surrogate pair, as in `"\ud83d"`, cannot be printed or encoded. Without
-    its other half it becomes U+FFFD.
+    Lone surrogates, such as `"\ud83d"`, cannot be encoded and become U+FFFD.
     """
 
     def __init__(self) -> None:
-        """Start before the first piece."""
+        """Initialize the state before the first piece."""
         self._cut = ""
 
     def feed(self, piece: str) -> str:
-        """Take in a piece; return what is certain of it and of what was held back."""
+        """Add a piece; return the text that is complete."""
         if not self._cut and "\\" not in piece:
             return piece
         piece, self._cut = self._cut + piece, ""
         return _ESCAPES.sub(self._replace, piece)
 
     def end(self) -> str:
-        """Return what is held back when no more pieces come."""
+        """Return the rest after the last piece."""
         cut, self._cut = self._cut, ""
-        # With a space after it, nothing can continue it.
+        # The space completes the escape.
         return _ESCAPES.sub(self._replace, f"{cut} ")[:-1]
 
     def _replace(self, match: re.Match[str]) -> str:
@@ -61,26 +60,32 @@ class WholeEscapes:
 
 
 class PartialJson:
-    """The value of a JSON object or array whose text arrives in pieces.
+    """Incremental parser of a JSON object or array.
 
-    Only the text after the last comma or bracket is parsed again. Each value is a
-    prefix of the later ones: numbers and keys are in it once they are complete. Values
-    share their finished parts, which do not change any more.
+    Only the text after the last comma or bracket is parsed again. Numbers and keys are
+    included once they are complete. Values share their complete parts, which do not
+    change any more.
+
+    Attributes:
+        whole: The value, once it is complete.
     """
 
     def __init__(self) -> None:
-        """Start before the first piece."""
+        """Initialize the state before the first piece."""
         self.whole: Any = None
         self._escapes = WholeEscapes()
         self._keys: list[str | None] = []  # of each open container in its parent
         self._open: list[dict[str, Any] | list[Any]] = []
-        self._tail: list[str] = []  # text in the innermost, not in its value yet
+        self._tail: list[str] = []  # text after the last comma or bracket
         self._in_string = False
-        self._last: Any = None  # what the tail was parsed as
+        self._last: Any = None  # the value of the tail
         self._has_grown = False
 
     def feed(self, piece: str) -> None:
-        """Take in a piece; what follows the value is ignored.
+        """Add a piece; text after the value is ignored.
+
+        Args:
+            piece: The next piece of the text.
 
         Raises:
             ValueError: If the text is not JSON, or is nested too deeply.
@@ -98,7 +103,7 @@ class PartialJson:
                 continue
             self._tail.append(piece[start : match.start()])
             start = match.end()
-            if self._in_string:  # models write bare newlines
+            if self._in_string:  # models send unescaped newlines
                 self._tail.append(f"\\u{ord(mark):04x}")
             elif mark in "{[":
                 self._enter(mark)
@@ -107,7 +112,10 @@ class PartialJson:
         self._tail.append(piece[start:])
 
     def grown(self) -> Any:
-        """Return the value if it changed since the last time, or else `None`.
+        """Return the partial value if it changed since the last call, or else `None`.
+
+        Returns:
+            The value of the text so far.
 
         Raises:
             ValueError: If the text is not JSON.
@@ -139,7 +147,7 @@ class PartialJson:
         self._has_grown = True
 
     def _finish(self, mark: str) -> None:
-        """Move what is before a comma or a closing bracket into the container."""
+        """Add the text before a comma or closing bracket to the container."""
         if not self._open:
             raise ValueError(mark)
         self._parse_tail(is_complete=True)
@@ -159,7 +167,7 @@ class PartialJson:
     def _parse_tail(self, *, is_complete: bool) -> None:
         container, text = self._open[-1], self._text()
         if not (is_complete or self._in_string):
-            end = text[-_LONGEST_NUMBER:].rstrip(_NUMBER)  # a number may go on
+            end = text[-_LONGEST_NUMBER:].rstrip(_NUMBER)  # it may be incomplete
             if not end and len(text) > _LONGEST_NUMBER:
                 raise ValueError(text)
             text = text[:-_LONGEST_NUMBER] + end
@@ -191,7 +199,7 @@ def _add(container: Any, values: Any) -> None:
 
 
 def _with(container: Any, values: Any) -> Any:
-    """Copy a container, and add to the copy."""
+    """Return a copy of a container with more values."""
     copy = container.copy()
     _add(copy, values)
     return copy

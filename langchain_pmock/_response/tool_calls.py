@@ -1,4 +1,4 @@
-"""Tool calls of a stream: which pieces belong together, and what they lack."""
+"""Assembly of the tool calls of a stream."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
     from langchain_core.messages import ToolCallChunk
 
-# A string, up to its end or that of the text, or a bracket.
+# A bracket, or a string up to its end or that of the text.
 _BRACKETS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*("|\\?\Z)|[{}\[\]]', re.DOTALL)
 _LONG = 1_000  # characters
 
 
 class _Call:
-    """A tool call of a stream as far as it has arrived."""
+    """The received part of a streamed tool call."""
 
     __slots__ = ("arguments", "escapes", "extras", "id", "is_named")
 
@@ -40,26 +40,31 @@ class _Call:
 
 
 class StreamedCalls:
-    """Tells apart the tool calls of a stream.
+    """Assigns the deltas of a stream to tool calls.
 
-    A call's deltas share an index, and its id and name come once. Services differ: some
-    repeat id and name, some leave out the index, some give every call the index 0.
+    The deltas of a call share an index, and its id and name are sent once. Services
+    differ: some repeat id and name, leave out the index, or use index 0 for every call.
     """
 
     def __init__(self) -> None:
-        """Start before the first delta."""
+        """Initialize the state before the first delta."""
         self._calls: list[_Call] = []
         self._by_wire_index: dict[Any, int] = {}
 
     def deltas(self, calls: list[Mapping[str, Any]] | tuple[()]) -> list[ToolCallChunk]:
-        """Turn an event's tool calls into LangChain's deltas.
+        """Convert an event's tool calls to LangChain's deltas.
 
-        Their index says to which call they belong; its id and name come once.
+        Args:
+            calls: The tool calls of the event.
+
+        Returns:
+            The deltas. Their index is the number of the call, and only the first delta
+            of a call has its id and name.
         """
         return [self._delta(call) for call in calls]
 
     def last_deltas(self) -> list[ToolCallChunk]:
-        """Return what calls lack at the end: ids, and what keeps cut ones invalid."""
+        """Return deltas for the last chunk: missing ids, and endings of cut calls."""
         deltas = []
         for index, call in enumerate(self._calls):
             new_id = None if call.id else new_tool_call_id()
@@ -103,7 +108,7 @@ class StreamedCalls:
             if not other_id and not (unnumbered and known.is_named):
                 return index
             ids = [call.id for call in self._calls]
-            if other_id and id_ in ids:  # back to a call before this one
+            if other_id and id_ in ids:  # continues an earlier call
                 index = self._by_wire_index[wire_index] = ids.index(id_)
                 return index
         self._calls.append(_Call())
@@ -112,11 +117,11 @@ class StreamedCalls:
 
 
 def _seal(arguments: str) -> str:
-    """Find what keeps LangChain from completing arguments that are cut.
+    """Return an ending that keeps LangChain from completing arguments that are cut off.
 
-    It completes those of a merged message, `{"path": "/ho` to `{"path": "/ho"}`, and an
-    agent would run the tool with half of them. A bracket that closes nothing prevents
-    it: the call is one of `invalid_tool_calls`, as it is when it is not streamed.
+    LangChain completes those of a merged message, `{"path": "/ho` to `{"path": "/ho"}`,
+    and an agent would run the tool with incomplete arguments. An unmatched bracket
+    prevents this: the call becomes one of `invalid_tool_calls`, as without streaming.
     LangChain also tries each prefix of a text that is not JSON, which takes quadratic
     time without such a bracket.
     """
@@ -127,7 +132,7 @@ def _seal(arguments: str) -> str:
     else:
         return ""
     if not arguments.lstrip().startswith("{") and len(arguments) < _LONG:
-        return ""  # not an object, and not completed to one
+        return ""  # not an object, so LangChain does not complete it
     quote = ""
     expected: list[str] = []
     for match in _BRACKETS.finditer(arguments):
@@ -136,7 +141,7 @@ def _seal(arguments: str) -> str:
             expected.append("}" if mark == "{" else "]")
         elif mark in "}]":
             if not expected or expected.pop() != mark:
-                return ""  # there is such a bracket
-        elif match[1] != '"':  # the text ends in a string
-            quote = match[1] + '"'  # with the backslash of an escape that is cut
+                return ""  # has an unmatched bracket
+        elif match[1] != '"':  # the text ends within a string
+            quote = match[1] + '"'  # match[1] is the backslash of a cut escape
     return quote + ("]" if expected and expected[-1] == "}" else "}")

@@ -1,28 +1,28 @@
-"""What each documented model of the service can do.
+"""Profiles of the documented models.
 
-pmock publishes names, not abilities, so an entry holds what the vendor of the model
-documents, as far as an OpenAI-shaped chat request can carry it. What the form or the
-vendor cannot do is `False`. A key without a source is left out, which means unknown;
-`deepagents` takes a missing key for `True`, `langchain` for `False`. What the gateway
-itself may limit is not documented.
+pmock publishes only the models' names, so an entry has what the model's vendor
+documents, as far as a chat request in OpenAI's format supports it. What the format or
+the vendor does not support is `False`. A key without a source is left out, which means
+unknown: `deepagents` treats a missing key as `True`, `langchain` as `False`. Limits of
+the gateway itself are not documented.
 
-Assumed, because pmock does not say it:
+Assumed, because pmock does not document it:
 
-- `-all` names the same model with tools of the service's own around it.
-- `-thinking` names the same model with its reasoning switched on.
-- `gemini-3-*` is what Google calls `gemini-3-*-preview`.
-- `claude-4.5` is Sonnet, Opus or Haiku 4.5: the entry holds what all three share.
+- `-all` is the same model with tools that the service runs.
+- `-thinking` is the same model with reasoning enabled.
+- `gemini-3-*` is Google's `gemini-3-*-preview`.
+- `claude-4.5` is Sonnet, Opus or Haiku 4.5: the entry has what all three share.
 
-Limits of the request form, the same for every model:
+Limits of the request format, for every model:
 
-- It has no content block for video, so `video_inputs` is `False`, though all four
-  Gemini models watch videos.
-- It takes only text in a tool message, so `image_tool_message` and `pdf_tool_message`
+- It has no content block for video, so `video_inputs` is `False`, although all four
+  Gemini models accept videos.
+- A tool message can contain only text, so `image_tool_message` and `pdf_tool_message`
   are `False`: https://platform.openai.com/docs/api-reference/chat/create
 - It has no field for the reasoning effort, so no levels are listed.
 
-Most figures are also in models.dev (https://models.dev), from which LangChain's own
-packages make their profiles. Where the two differ the entry says so.
+Most values are also in models.dev (https://models.dev), the source of the profiles in
+LangChain's own packages. Differences are noted at the entry.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ _COMMON: ModelProfile = {
 
 # https://platform.openai.com/docs/models/gpt-5.1
 # https://platform.openai.com/docs/models/gpt-5.2
-# The window of 400,000 tokens is shared; 128,000 are kept for the answer, which leaves
-# 272,000 for the input (the figure of langchain-openai's profiles too).
+# Of the context window of 400,000 tokens, 128,000 are reserved for the answer, which
+# leaves 272,000 for the input (as in langchain-openai's profiles).
 # PDFs: https://platform.openai.com/docs/guides/pdf-files
 # temperature: accepted while the reasoning effort is "none", the default of both, see
 # https://platform.openai.com/docs/guides/latest-model
@@ -71,12 +71,12 @@ _GPT_5: ModelProfile = {
 # https://ai.google.dev/gemini-api/docs/models/gemini-3-flash-preview
 # https://ai.google.dev/gemini-api/docs/models/gemini-2.5-pro
 # https://ai.google.dev/gemini-api/docs/models/gemini-2.5-flash
-# In OpenAI's form: https://ai.google.dev/gemini-api/docs/openai shows images (as data,
-# so URLs are left out), `input_audio` and JSON schemas, and
+# In OpenAI's format: https://ai.google.dev/gemini-api/docs/openai shows images (as
+# data, so URLs are left out), `input_audio` and JSON schemas, and
 # https://ai.google.dev/api/compatibility the choice of a tool. Neither these nor
 # https://docs.cloud.google.com/vertex-ai/generative-ai/docs/migrate/openai/overview
-# (`text`, `image_url` and `input_audio`) know the `file` that a PDF is sent as. So,
-# other than in models.dev, `pdf_inputs` is False.
+# (`text`, `image_url` and `input_audio`) have the `file` part that PDFs are sent in.
+# So, unlike in models.dev, `pdf_inputs` is False.
 _GEMINI: ModelProfile = {
     **_COMMON,
     "max_input_tokens": 1_048_576,
@@ -90,12 +90,11 @@ _GEMINI: ModelProfile = {
 # https://platform.claude.com/docs/en/models/sonnet-4-5/overview
 # https://platform.claude.com/docs/en/models/opus-4-5/overview
 # https://platform.claude.com/docs/en/models/haiku-4-5/overview
-# In OpenAI's form:
+# In OpenAI's format:
 # https://platform.claude.com/docs/en/cli-sdks-libraries/libraries/openai-sdk
-# There the schema of an answer is ignored without an error, and PDFs need Anthropic's
-# own form. So, other than in models.dev, `structured_output` is False (an agent then
-# asks for it with a tool call, which works), and `pdf_inputs` too. A temperature above
-# 1 counts as 1.
+# There the schema of an answer is silently ignored, and PDFs need Anthropic's own
+# format. So, unlike in models.dev, `structured_output` is False (agents then use a tool
+# call, which works), and so is `pdf_inputs`. A temperature above 1 is treated as 1.
 _CLAUDE_4_5: ModelProfile = {
     **_COMMON,
     "name": "Claude 4.5",
@@ -112,7 +111,7 @@ _CLAUDE_4_5: ModelProfile = {
 _PROFILES: dict[str, ModelProfile] = {
     "gpt-5.1": {**_GPT_5, "name": "GPT-5.1"},
     "gpt-5.1-all": {**_GPT_5, "name": "GPT-5.1 All"},
-    # With reasoning on, OpenAI refuses a temperature.
+    # With reasoning enabled, OpenAI refuses a temperature.
     "gpt-5.1-thinking": {**_GPT_5, "name": "GPT-5.1 Thinking", "temperature": False},
     "gpt-5.1-thinking-all": {
         **_GPT_5,
@@ -129,13 +128,13 @@ _PROFILES: dict[str, ModelProfile] = {
 
 
 def get_profile(model: str) -> ModelProfile | None:
-    """Return what a model can do, as far as its vendor documents it.
+    """Return the profile of a model.
 
     Args:
-        model: The model's name as the service knows it, such as `"gpt-5.1"`.
+        model: The model's name, such as `"gpt-5.1"`.
 
     Returns:
-        A profile of the caller's own, or `None` for a model that is not documented.
+        A copy of the profile, or `None` for a model that is not documented.
     """
     profile = _PROFILES.get(model)
     return None if profile is None else profile.copy()

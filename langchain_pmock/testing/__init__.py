@@ -1,11 +1,11 @@
-"""A local pmock server, to test code that uses `ChatPmock` without a network.
+"""A local pmock server for testing code that uses `ChatPmock`.
 
-It needs the extra `testing`: `pip install "langchain-pmock[testing]"`. From a shell,
-`python -m langchain_pmock.testing` starts it.
+It requires the extra `testing`: `pip install "langchain-pmock[testing]"`. The command
+`python -m langchain_pmock.testing` starts it from a shell.
 """
 
 try:
-    import h11  # noqa: F401 - only to see whether it is there
+    import h11  # noqa: F401 - whether it is installed
 except ImportError as error:
     message = (
         'langchain_pmock.testing needs h11: pip install "langchain-pmock[testing]"'

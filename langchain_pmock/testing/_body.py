@@ -1,7 +1,7 @@
-"""The body of a request as the contract has it; anything else is refused.
+"""Validation of request bodies.
 
-Fields of pmock's own are camelCase. What pmock passes through (content blocks, tools,
-tool choice, response format) is in OpenAI's shapes, snake_case inside.
+pmock's own fields are in camelCase. Content blocks, tools, tool choice and response
+format are in OpenAI's format, with snake_case fields.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _DATA_URL = re.compile(r"data:[\w.+-]+/[\w.+-]+(?:;[\w.=+-]+)*?;base64,(.*)", re
 
 
 class RefusedError(ValueError):
-    """A request that is not answered; the text says why."""
+    """The request is refused; the text has the reason."""
 
     def __init__(self, message: str, code: int = 400) -> None:
         super().__init__(message)
@@ -83,7 +83,6 @@ def _is_object_schema(schema: dict[str, Any]) -> bool:
     )
 
 
-# No Field here: before pydantic 2.8 the fields of one alias shared their defaults.
 Text = Annotated[str, StringConstraints(min_length=1)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
 Count = Annotated[int, Field(ge=1, lt=_INT32)]
@@ -106,7 +105,7 @@ OtherType = Annotated[
 
 
 class Strict(BaseModel):
-    """An object without other fields, whose values are not converted."""
+    """An object without additional fields, whose values are not converted."""
 
     model_config = ConfigDict(
         extra="forbid", strict=True, allow_inf_nan=False, protected_namespaces=()
@@ -177,7 +176,7 @@ class CalledFunction(Strict):
 
 
 class ToolCall(Strict):
-    """A tool call; a model may have put fields of its own on it."""
+    """A tool call, which may have additional fields from the model."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -192,7 +191,7 @@ class Message(Strict):
 
     @property
     def text(self) -> str:
-        """The text of the message, without its other blocks."""
+        """The text of the message."""
         if isinstance(self.content, str):
             return self.content
         texts = (block.text for block in self.content if isinstance(block, TextBlock))
@@ -200,7 +199,7 @@ class Message(Strict):
 
     @property
     def blocks(self) -> list[Block]:
-        """The blocks of the message; none if it is plain text."""
+        """The blocks of the message; empty for a plain text."""
         return [] if isinstance(self.content, str) else self.content
 
 
@@ -256,7 +255,7 @@ class FunctionTool(Strict):
 
 
 class OtherTool(Strict):
-    """A tool that the service runs, such as web search: only its type is checked."""
+    """A tool that the service runs, such as web search; only its type is checked."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -294,8 +293,7 @@ class PlainFormat(Strict):
 class Body(Strict):
     """A chat request.
 
-    A default stands for a field that was left out. It is never None: null is refused
-    like any other value of the wrong type.
+    No default is None, so that null is refused like any other value of a wrong type.
     """
 
     messages: Annotated[list[AnyMessage], Field(min_length=1)]
@@ -333,7 +331,7 @@ class Body(Strict):
 
     @property
     def functions(self) -> list[Function]:
-        """The bound tools that the client runs."""
+        """The functions that the client runs."""
         return [t.function for t in self.tools if isinstance(t, FunctionTool)]
 
     @property
@@ -343,12 +341,12 @@ class Body(Strict):
 
     @property
     def limit(self) -> int:
-        """The most tokens that the answer may have."""
+        """The maximum number of tokens of the answer."""
         return min(self.max_tokens, self.max_completion_tokens)
 
 
 def parse(content: bytes) -> Any:
-    """Parse a request's bytes; pydantic refuses what is nested too deep."""
+    """Parse the JSON of a request."""
     try:
         return from_json(content, allow_inf_nan=False)
     except ValueError as error:
@@ -357,11 +355,11 @@ def parse(content: bytes) -> Any:
 
 
 def validate(body: Any, *, allow_reasoning: bool = False) -> Body:
-    """Check a parsed body against the contract."""
+    """Validate a parsed body."""
     try:
         valid = Body.model_validate(body)
     except ValidationError as error:
-        # Of the errors of a union's members, the deepest is that of the member meant.
+        # Of the errors for a union's members, the deepest is for the intended member.
         details = error.errors(include_url=False)
         worst = max(details, key=lambda detail: len(detail["loc"]))
         raise RefusedError(_explain(worst, body)) from None
@@ -406,7 +404,7 @@ def _explain(error: ErrorDetails, body: Any) -> str:
 
 
 def _path(loc: tuple[int | str, ...], value: Any) -> str:
-    """Write a path without the parts that name a member of a union."""
+    """Format a path, without the parts that are tags of a union."""
     path, past_tag = "", False
     for position, part in enumerate(loc):
         if isinstance(value, list) and isinstance(part, int):

@@ -1,4 +1,4 @@
-"""From a reply to the documented answer: one object, or the chunks of a stream."""
+"""Conversion of a reply to an answer: one object, or the chunks of a stream."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-# A word with the space before it, or one character of a text without such words.
+# A word with the space before it, or another character.
 _TOKEN = re.compile(rf"\s*(?:[^\W{CJK}]+|.)", re.DOTALL)
 _IMAGE_TOKENS = 85
 _AUDIO_TOKENS = 50
@@ -25,14 +25,14 @@ _FILE_TOKENS = 200
 
 
 def tokens(text: str) -> list[str]:
-    """Split a text into words, each with the space before it, and other characters."""
+    """Split a text into words with the space before them, and other characters."""
     return _TOKEN.findall(text)
 
 
 def choices(reply: Reply, body: Body) -> list[Reply]:
-    """Make `n` replies of one, cut as `stop` and `maxTokens` ask.
+    """Make `n` replies from one, and apply `stop` and `maxTokens`.
 
-    From the second on the text ends with its number, to tell them apart.
+    From the second on, the text ends with the number of the reply.
     """
     numbered = [f"{reply.text} ({index})" for index in range(2, body.n + 1)]
     texts = [reply.text, *(numbered if reply.text else [""] * len(numbered))]
@@ -51,7 +51,7 @@ def _cut(reply: Reply, body: Body) -> Reply:
 
 
 def make_id(prefix: str, *parts: object) -> str:
-    """An id that looks random and is the same in each run."""
+    """Return an id that looks random but is the same in each run."""
     digest = hashlib.sha256(":".join(map(str, (prefix, *parts))).encode())
     return prefix + digest.hexdigest()[:24]
 
@@ -66,7 +66,7 @@ class Completion:
     created: int  # Unix time in seconds
 
     def whole(self) -> Json:
-        """The answer as one object."""
+        """Return the answer as one object."""
         return {
             "id": self._id,
             "model": self.body.model,
@@ -77,7 +77,7 @@ class Completion:
         }
 
     def chunks(self) -> Iterator[Json]:
-        """The answer as the chunks of a stream, which has one choice."""
+        """Yield the chunks of a stream, which has one choice."""
         reply = self.replies[0]
         for delta, logprobs in self._deltas(reply):
             choice: Json = {"delta": delta}
@@ -153,7 +153,7 @@ class Completion:
         }
 
     def _logprobs(self, pieces: list[str], start: int = 0) -> Json:
-        """Log probabilities that fall with the position, and start again after ten."""
+        """Return log probabilities that fall over ten tokens, then start again."""
         content = []
         for position, token in enumerate(pieces, start):
             best = -0.01 * (1 + position % 10)

@@ -1,4 +1,4 @@
-"""What a fault makes of a right answer."""
+"""Application of faults to responses."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _BAD_GATEWAY = 502
 def spoil(
     right: Response,
     fault: Fault,
-    is_stream: bool,  # noqa: FBT001 - with the others it is plain
+    is_stream: bool,  # noqa: FBT001 - clear in the only call
     newline: str,
     trace_id: str,
 ) -> Response:
-    """What becomes of the right answer to a request that meets a fault."""
+    """Apply a fault to the regular response."""
     response = _replaced(right, fault, trace_id, is_stream=is_stream)
     if response is right:
         fault = _before_done(fault, right.steps)
@@ -69,7 +69,7 @@ def _bytes_of(step: Step) -> list[Step]:
 def _replaced(
     right: Response, fault: Fault, trace_id: str, *, is_stream: bool
 ) -> Response:
-    """A response of another kind; or the right one, if this fault leaves its kind."""
+    """Return a response that replaces the regular one, or else the regular one."""
     if fault.html:
         headers = {"Content-Type": "text/html"}
         return Response(
@@ -88,7 +88,7 @@ def _replaced(
 
 
 def _before_done(fault: Fault, steps: list[Step]) -> Fault:
-    """Let it happen before [DONE] at the latest: what comes after, nobody reads."""
+    """Limit the positions to before [DONE], after which clients read nothing."""
     last = steps[-1] if steps else b""
     most = len(steps)
     if isinstance(last, bytes) and last.rstrip().endswith(b"data: [DONE]"):
@@ -123,5 +123,5 @@ def _broken_off(steps: list[Step], fault: Fault, *, is_stream: bool) -> list[Ste
     if reset and not events:
         return [Abort(reset=True)]
     body = b"".join(step for step in steps if isinstance(step, bytes))
-    # Two writes, so that the length is not told at the start.
+    # Two steps, so that no Content-Length is sent.
     return [body[: len(body) // 2], Abort(reset=reset)]

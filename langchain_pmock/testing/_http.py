@@ -1,4 +1,4 @@
-"""HTTP/1.1 on a port of this machine: one task for each connection, h11 in between."""
+"""An HTTP/1.1 server based on asyncio and h11, with one task per connection."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     Refuse = Callable[[int, str], Response]
 
 HOST = "127.0.0.1"
-_BACKLOG = 2048  # connections that wait to be accepted
+_BACKLOG = 2048  # connections
 _LONGEST_HEAD = 65_536  # bytes
 _LONGEST_BODY = 64 * 2**20  # bytes
 _CHUNK = 65_536  # bytes
-_LINGER = 2.0  # seconds for a client to read why its body was refused
+_LINGER = 2.0  # seconds for the client to read the refusal of its body
 
 
 class Request:
-    """A whole request, or as much of it as was read before it was refused."""
+    """A request, or the part that was read before it was refused."""
 
     def __init__(self, head: h11.Request) -> None:
         self.method = head.method.decode("latin-1")
@@ -42,13 +42,13 @@ class Request:
 
     @property
     def is_too_long(self) -> bool:
-        """Whether there is more of the body than the server takes."""
+        """Whether the body is larger than the limit."""
         announced = int(self.headers.get("content-length", 0))
         return max(announced, len(self.body)) > _LONGEST_BODY
 
 
 class Running(threading.Thread):
-    """The server's thread. It is started and stopped at once, whatever is going on."""
+    """The server's thread. Stopping it aborts all connections."""
 
     def __init__(self, port: int, respond: Respond, refuse: Refuse) -> None:
         self._listener = socket.create_server((HOST, port), backlog=_BACKLOG)
@@ -91,13 +91,13 @@ class Running(threading.Thread):
     ) -> None:
         task: Any = asyncio.current_task()
         self._connections.add(task)
-        # Small writes follow each other: without this, 40 ms lie between them.
+        # Otherwise there are delays of 40 ms between small writes.
         connection = writer.get_extra_info("socket")
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             await _Connection(reader, writer).serve(self._respond, self._refuse)
             writer.close()
-        except asyncio.CancelledError:  # the client left, or the server is stopped
+        except asyncio.CancelledError:  # the client disconnected, or the server stops
             writer.transport.abort()
         except OSError:
             if not writer.is_closing():
@@ -114,7 +114,7 @@ class _Connection:
         self._http = h11.Connection(h11.SERVER, _LONGEST_HEAD)
 
     async def serve(self, respond: Respond, refuse: Refuse) -> None:
-        """Answer request after request, until one side wants no more."""
+        """Answer requests until one side closes the connection."""
         while True:
             try:
                 request = await self._receive()
@@ -136,13 +136,13 @@ class _Connection:
             if self._http.our_state is not h11.DONE:
                 return
             self._http.start_next_cycle()
-        # To close while the client still sends would take the answer from it.
+        # If the server closed while the client sends, the client would lose the answer.
         self._writer.write_eof()
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._discard(), _LINGER)
 
     async def _receive(self) -> Request | None:
-        """Read the next request; None if the client has no more."""
+        """Read the next request; None if there is none."""
         request = None
         while True:
             event = self._http.next_event()
@@ -161,7 +161,7 @@ class _Connection:
                 return request
 
     async def _leave(self, connection: asyncio.Task[None] | None) -> None:
-        """Cancel the connection's task when the client closes its side."""
+        """Cancel the connection's task if the client disconnects."""
         try:
             data = await self._reader.read(_CHUNK)
         except ConnectionError:
@@ -211,13 +211,13 @@ class _Connection:
             sent += self._http.send(h11.Data(data=data)) or b""
         self._writer.write(sent)
         await self._writer.drain()
-        await asyncio.sleep(0)  # the other connections have their turn
+        await asyncio.sleep(0)  # let other connections run
 
     def _abort(self, how: Abort) -> None:
         if not how.reset:
             self._writer.close()
             return
-        # To linger for zero seconds is to drop what is unsent and to send a reset.
+        # With a linger time of 0, closing discards unsent data and sends a reset.
         connection = self._writer.get_extra_info("socket")
         linger = struct.pack("ii", 1, 0)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)

@@ -1,12 +1,12 @@
-"""The rules by which a server answers when it has nothing else to answer with.
+"""The rules for answers without script, tape or upstream.
 
-1. With tools bound, it calls those that the user's last message is about, or one that
-   `toolChoice` forces.
-2. With a `responseFormat`, it fills the schema; or the keys that the prompt quotes.
-3. Otherwise it repeats what it was told, and after tool results, what they say.
+1. With tools, call those that match the user's last message, or one that `toolChoice`
+   forces.
+2. With a `responseFormat`, fill the schema, or the keys quoted in the prompt.
+3. Otherwise, repeat the user's message, or the results of tools.
 
-Arguments and schemas are filled with the numbers, quoted phrases and names of the
-text, in their order, and else with defaults.
+Arguments and schemas are filled with the numbers, quoted phrases and names in the text,
+in their order, or else with defaults.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from langchain_pmock.testing._script import Reply, ToolCall
 if TYPE_CHECKING:
     from langchain_pmock.testing._body import AnyMessage, Body, Function
 
-CJK = "぀-ヿ㐀-䶿一-鿿가-힯"  # characters of scripts that put no space between words
+CJK = "぀-ヿ㐀-䶿一-鿿가-힯"  # scripts without spaces between words
 
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _PAIR = re.compile(rf"(?=([{CJK}]{{2}}))")
-_COMMON = re.compile(  # words that do not tell what a text is about
+_COMMON = re.compile(  # words that say nothing about the topic of a text
     r"about|all|and|any|are|call|can|for|from|function|get|give|has|have|hello|her|his"
     r"|how|input|integer|into|it|its|list|make|my|not|number|of|one|our|out|output"
     r"|please|result|return|run|set|she|string|tell|text|that|the|their|them|then"
@@ -59,7 +59,7 @@ _SAMPLES = {
     "uri": "https://example.com/",
     "uuid": "00000000-0000-4000-8000-000000000000",
 }
-# A string of such a name takes all that was said, not a phrase of it.
+# Strings with these names are filled with the whole text, not with a phrase of it.
 _WHOLE_TEXT = {"content", "message", "prompt", "query", "question", "text"}
 _LONGEST = 1000  # items of an array, and characters that pad a string
 _KINDS = {"image_url": "image", "input_audio": "audio clip", "file": "file"}
@@ -70,7 +70,7 @@ def reply_to(body: Body) -> Reply:
     results = _results(body.messages)
     users = (m.text for m in reversed(body.messages) if isinstance(m, UserMessage))
     said = next(users, "")
-    # What the tools say is newer than what the user said.
+    # The results of tools are newer than the user's message.
     heard = "\n".join([*(result.text for result in results), said])
     functions = _functions_to_call(body, said, after_results=bool(results))
     calls = [ToolCall(f.name, _arguments(f, heard)) for f in functions]
@@ -91,7 +91,7 @@ def reply_to(body: Body) -> Reply:
 
 
 def _results(messages: list[AnyMessage]) -> list[ToolMessage]:
-    """The tool results that end the conversation."""
+    """Return the tool results at the end of the conversation."""
     results: list[ToolMessage] = []
     for message in reversed(messages):
         if not isinstance(message, ToolMessage):
@@ -109,8 +109,8 @@ def _functions_to_call(body: Body, said: str, *, after_results: bool) -> list[Fu
     if body.tool_choice == "none" or not functions or (after_results and not forced):
         return []
     if after_results:
-        # An agent that forces a call in every turn binds the tool for its final answer
-        # last; calling the same tools again would never end.
+        # Agents that force a call in each turn bind the tool for the final answer last.
+        # Calling the same tools again would never end.
         called: set[str] = set()
         for message in body.messages:
             if isinstance(message, UserMessage):
@@ -126,10 +126,10 @@ def _functions_to_call(body: Body, said: str, *, after_results: bool) -> list[Fu
 
 
 def _about(functions: list[Function], said: str) -> list[Function]:
-    """The tools that a text is about.
+    """Return the tools that match a text.
 
-    Those that it names in full; else those whose names share the most words with it;
-    else the one whose description does.
+    These are the tools that it names; or else those whose names share the most words
+    with it; or else the one whose description does.
     """
     if named := [f for f in functions if re.search(rf"(?<!\w){f.name}(?!\w)", said)]:
         return named
@@ -142,7 +142,7 @@ def _about(functions: list[Function], said: str) -> list[Function]:
 
 
 def words(text: str) -> set[str]:
-    """The words of a text or name, in lower case and without a plural's s."""
+    """Return the words of a text or name in lower case, without a plural's s."""
     found = [*_WORD.findall(text), *_PAIR.findall(text)]
     return {word.lower().removesuffix("s") for word in found}
 
@@ -197,12 +197,12 @@ def _quoted(text: str) -> list[str]:
 
 
 def fill(schema: dict[str, Any], text: str) -> Any:
-    """Make a value that fits a JSON schema, with what a text says where that fits.
+    """Create a value for a JSON schema, with values from a text where they fit.
 
-    An object that needs itself, without end, is empty.
+    An object that requires itself is empty.
 
     Raises:
-        RefusedError: It is not a schema.
+        RefusedError: If it is not a schema.
     """
     try:
         return _Filler(schema, text).fill(schema, "")
@@ -222,7 +222,7 @@ def fill(schema: dict[str, Any], text: str) -> Any:
 class _Filler:
     def __init__(self, root: dict[str, Any], text: str) -> None:
         self.root, self.text = root, text
-        self.refs: list[str] = []  # those being filled
+        self.refs: list[str] = []  # in progress
         plain = _QUOTED.sub(" ", text)
         self.numbers = [_number(n) for n in _NUMBER.findall(plain)]
         names = ["".join(groups) for groups in _NAMES.findall(plain)]
@@ -230,7 +230,7 @@ class _Filler:
         self.phrases = _quoted(text) or names or _TOPIC.findall(plain)
 
     def fill(self, schema: Any, key: str) -> Any:  # noqa: PLR0911 - one for each kind
-        """Make a value; raises RecursionError if the schema needs itself."""
+        """Create a value; raises RecursionError if the schema requires itself."""
         schema = schema if isinstance(schema, dict) else {}
         if "$ref" in schema:
             return self.follow(str(schema["$ref"]), schema, key)
@@ -267,7 +267,7 @@ class _Filler:
             self.refs.pop()
 
     def first_of(self, schema: dict[str, Any], branches: list[Any], key: str) -> Any:
-        """The first branch that comes to an end; null is the last resort."""
+        """Return the first branch that can be filled; null is tried last."""
         limits = {k: v for k, v in schema.items() if k not in {"anyOf", "oneOf"}}
         branches = [branch for branch in branches if isinstance(branch, dict)]
         for branch in sorted(branches, key=lambda branch: branch == {"type": "null"}):
@@ -286,7 +286,7 @@ class _Filler:
         return {key: made[key] for key in {**properties, **made} if key in made}
 
     def speaks_of(self, key: str, schema: Any) -> bool:
-        """Whether the text names an optional property, or one of its options."""
+        """Whether the text names an optional property or one of its options."""
         options = schema.get("enum", []) if isinstance(schema, dict) else []
         return bool(words(key) & words(self.text)) or any(map(self.mentions, options))
 
@@ -343,9 +343,9 @@ class _Filler:
         return value.ljust(min(schema.get("minLength", 0), _LONGEST), ".")
 
     def after(self, key: str) -> str | None:
-        """What follows the name of a property: "name: Anna", "age is 30", "age 30"."""
+        """Find the value after a name: "name: Anna", "age is 30", "age 30"."""
         name = r"[\s_-]?".join(map(re.escape, _WORD.findall(key))) or re.escape(key)
-        # A name of one letter is a word too: "a 3-day trip".
+        # A name of one letter may be a word, as in "a 3-day trip".
         verb = r"|\s+is\s+|\s+(?=[\d'\"])" if len(key) > 1 else ""
         value = rf"{_QUOTED.pattern}|({_NAME}|-?[\w.@-]*\w)"
         pattern = rf"(?i:\b{name}\b)(?:\s*[=:]\s*{verb})(?:{value})"
@@ -363,4 +363,4 @@ def _matches(pattern: str, text: str) -> bool:
     try:
         return re.search(pattern, text) is not None
     except re.error:
-        return False  # JSON schemas have JavaScript's regular expressions
+        return False  # valid in JavaScript only

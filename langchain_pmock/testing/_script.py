@@ -1,4 +1,4 @@
-"""What a server is told to answer: replies, their tool calls, and faults."""
+"""Scripted answers: replies, tool calls and faults."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ HeaderText = Annotated[str, StringConstraints(pattern=r"^[ -~]*$")]
 
 @plain_dataclass
 class RecordedRequest:
-    """A request as it came in, and how it was answered.
+    """A received request and the status of its response.
 
     Args:
         headers: The headers; case does not matter.
         body: The parsed body; empty if it was not a JSON object.
         status: The HTTP status of the response; `None` if there was none.
-        code: The code of the envelope; `None` if there was none. Of a stream it is the
-            code of its last event.
+        code: The code of the envelope; `None` if there was none. For a stream, the code
+            of its last event.
     """
 
     headers: Mapping[str, str]
@@ -60,10 +60,10 @@ class ToolCall:
 
     Args:
         name: The name of the tool.
-        arguments: The arguments; or their JSON text, which is sent as it is and so need
-            not be valid.
-        id: The id of the call: `"auto"` makes one, `None` leaves it out.
-        extra: Other fields to send on the call, such as `extra_content`.
+        arguments: The arguments; or their JSON text, which is sent unchanged and may be
+            invalid.
+        id: The id of the call: `"auto"` generates one, `None` leaves it out.
+        extra: Additional fields of the call, such as `extra_content`.
     """
 
     name: str
@@ -81,20 +81,20 @@ class ToolCall:
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
 class Reply:
-    """A scripted reply. What is left out is made up as the service would.
+    """A scripted reply. Fields that are left out are generated.
 
     Args:
         text: The content of the message.
         tool_calls: The tool calls of the message.
         reasoning: The reasoning, sent before the text.
-        refusal: Why the model declines to answer.
+        refusal: The refusal of the model.
         finish_reason: By default `"tool_calls"` with tool calls, else `"stop"`.
-        usage: The `usage` object as it is to be sent. By default it is counted.
-        logprobs: The `logprobs` object of the choice as it is to be sent. Of a stream
-            it comes with the last chunk.
-        chunks: What a stream is made of: pieces of the text, or deltas as they are to
-            be sent. Without `text`, a plain answer has the pieces' text.
-        raw: The bytes of a stream, each item written on its own, with nothing added.
+        usage: The `usage` object to send. By default the tokens are counted.
+        logprobs: The `logprobs` object of the choice. In a stream, the last chunk has
+            it.
+        chunks: The chunks of a stream: pieces of text, or deltas to send unchanged.
+            Without `text`, an answer that is not streamed has the pieces' text.
+        raw: The bytes of a stream, each item written separately, with nothing added.
     """
 
     text: str = ""
@@ -110,7 +110,7 @@ class Reply:
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
 class Fault:
-    """Something that goes wrong with one request.
+    """A fault of the response to one request.
 
     Args:
         status: The HTTP status, with an envelope of the same code.
@@ -119,21 +119,21 @@ class Fault:
         message: The message of the envelope.
         retry_after: The `Retry-After` header: seconds, or its text, such as an HTTP
             date.
-        stall: Seconds to wait, before anything is sent.
-        after: Events of a stream that come before `code`, `garbage` or `stall`: these
-            come before [DONE] at the latest. With 0 the response has its head, but no
-            event yet.
-        cut_after: Events after which a stream ends, cleanly as far as HTTP goes, and
-            without [DONE]. A plain answer ends halfway.
-        reset_after: Events after which the connection is reset, before [DONE] at the
-            latest. With 0 it is reset before there is any response; else a plain answer
-            comes halfway.
-        garbage: Bytes that are not JSON; in a stream, as an event.
-        html: A web page as proxies send it; HTTP 502 unless `status` says otherwise.
-        body: These bytes as the whole response; HTTP 200 unless `status` says
-            otherwise.
+        stall: Seconds to wait before anything is sent.
+        after: Number of events of a stream before `code`, `garbage` or `stall`, which
+            happen before [DONE] at the latest. With 0, only the head of the response
+            is sent before.
+        cut_after: Number of events after which a stream ends without [DONE], as a
+            complete HTTP response. Other answers end in the middle.
+        reset_after: Number of events after which the connection is reset, before [DONE]
+            at the latest. With 0, it is reset before the response; otherwise an answer
+            that is not streamed is sent in half.
+        garbage: Whether to send bytes that are not JSON; in a stream, as an event.
+        html: Whether to send a web page, as proxies do; HTTP 502 unless `status` is
+            set.
+        body: The body of the response; HTTP 200 unless `status` is set.
         content_type: The content type of `body`.
-        byte_by_byte: Send the right answer, but each byte on its own.
+        byte_by_byte: Whether to send the regular answer one byte at a time.
     """
 
     status: Status | None = None
@@ -151,7 +151,7 @@ class Fault:
     byte_by_byte: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse a fault that nobody would notice."""
+        """Refuse a fault without an effect."""
         if not (self.spoils or self.stall or self.byte_by_byte):
             message = (
                 "a fault needs one of status, code, stall, cut_after, reset_after, "
@@ -166,7 +166,7 @@ class Fault:
 
     @property
     def spoils(self) -> bool:
-        """Whether the right answer does not come through whole."""
+        """Whether the client does not receive the complete regular answer."""
         given = (self.status, self.code, self.cut_after, self.reset_after, self.body)
         return self.garbage or self.html or any(g is not None for g in given)
 
@@ -177,31 +177,27 @@ Scriptable = Answer | Callable[[RecordedRequest], Answer]
 
 @plain_dataclass(frozen=True)
 class Line:
-    """One entry of a script, and the requests that it is meant for."""
+    """An entry of a script, and the requests that it is for."""
 
     answer: Scriptable
     model: str | None
     message: str | None
 
     def suits(self, body: Mapping[str, Any]) -> bool:
-        """Whether it is meant for a request with this body."""
+        """Whether the entry is for a request with this body."""
         return self.model in {None, body["model"]} and (
             self.message is None
             or any(self.message in _texts(m) for m in body["messages"])
         )
 
     def resolve(self, request: RecordedRequest) -> Reply | Fault:
-        """The reply or fault; a function is called.
-
-        Raises:
-            ValueError: The function returned something else.
-        """
+        """Return the reply or fault, calling a function."""
         given = self.answer(request) if callable(self.answer) else self.answer
         if isinstance(given, (Reply, Fault)):
             return given
         if isinstance(given, str):
             return Reply(text=given)
-        problem = f"a function of the script returned {given!r}, and not {_ALLOWED}"
+        problem = f"a function of the script returned {given!r}, not {_ALLOWED}"
         raise ValueError(problem)
 
 
@@ -209,10 +205,10 @@ _ALLOWED = "a str, a Reply or a Fault"
 
 
 def check(answer: object) -> Scriptable:
-    """Refuse what a script cannot use.
+    """Return an entry of a script, if it is valid.
 
     Raises:
-        ValueError: It is not a text, a reply, a fault or a function.
+        ValueError: If it is not a text, a reply, a fault or a function.
     """
     if isinstance(answer, (str, Reply, Fault)) or (
         callable(answer) and not isinstance(answer, type)

@@ -1,8 +1,8 @@
-"""Tapes: what an upstream answered, kept in a file and answered from it again.
+"""Recording of an upstream's answers to a file, and replay.
 
-A tape is a JSON Lines file with one exchange in a line: the request's body, and the
-status, the code, the content type and the bytes of the answer (of a stream, those of
-each event). Bytes that are not UTF-8 are kept too. It has no header, and so no key.
+A tape is a JSON Lines file with one exchange per line: the request's body, and the
+status, code, content type and bytes of the answer (for a stream, those of each event).
+Bytes that are not UTF-8 are preserved. It has no headers, and therefore no keys.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _LONGEST_VALUE = 60
 
 
 class Recorder:
-    """Writes a tape; it replaces the file unless that is the one being replayed."""
+    """Writes a tape. It replaces the file unless the same file is replayed."""
 
     def __init__(
         self, path: str | os.PathLike[str], replayed: str | os.PathLike[str] | None
@@ -37,7 +37,7 @@ class Recorder:
         self._mode = "ab" if is_replayed else "wb"
 
     def keep(self, request: RecordedRequest, response: Response) -> Response:
-        """Write an answer down; a stream once it is sent to its end."""
+        """Record an answer; a stream is recorded once it is complete."""
         exchange = {
             "request": request.body,
             "status": response.status,
@@ -60,7 +60,7 @@ class Recorder:
         async with contextlib.aclosing(live):
             async for sent in live:
                 events.append(_text(sent))
-                # Clients leave once they have it.
+                # Clients disconnect after it.
                 is_done = sent.removeprefix(b"data:").strip() == b"[DONE]"
                 if is_done:
                     self._write({**exchange, "code": request.code, "events": events})
@@ -81,7 +81,7 @@ class Recorder:
 
 
 class Tape:
-    """Answers from a tape."""
+    """Replays a tape."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = path
@@ -99,11 +99,11 @@ class Tape:
                 self._exchanges.setdefault(key, []).append(exchange)
 
     def rewind(self) -> None:
-        """Answer from the start again."""
+        """Start again from the beginning."""
         self._played.clear()
 
     def take(self, body: Json) -> Response | None:
-        """The next answer to a request; None if there is none left."""
+        """Return the next answer to a request; None if there is none left."""
         key = _key(body)
         number = self._played[key]
         exchanges = self._exchanges.get(key, [])
@@ -113,7 +113,7 @@ class Tape:
         return _answer(exchanges[number])
 
     def explain(self, body: Json) -> str:
-        """Why a request is not on the tape: what is nearest, and how it differs."""
+        """Explain a missing request, with the most similar one on the tape."""
         if found := self._exchanges.get(_key(body)):
             times = f"{len(found)} time{'s' if len(found) > 1 else ''}"
             return f"the tape {self._path} has this request {times}, and all are played"
@@ -150,7 +150,7 @@ def _text(content: bytes) -> str:
 
 
 def _key(body: Json) -> str:
-    """A request's body as text, with each tool call's id replaced by its number."""
+    """Return a request's body as text, with numbers in place of tool call ids."""
     numbers: dict[str, str] = {}
     messages = []
     for message in body["messages"]:
@@ -167,7 +167,7 @@ def _key(body: Json) -> str:
 
 
 def _leaves(value: Any, path: str = "") -> dict[str, Any]:
-    """Each value of a JSON document that holds no other, by its path."""
+    """Return the values of a JSON document that are no containers, by their paths."""
     if isinstance(value, dict):
         items = [(f"{path}.{k}" if path else k, v) for k, v in value.items()]
     elif isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Another server behind the contract: OpenAI-compatible, or pmock itself."""
+"""Forwarding of requests to an OpenAI-compatible server or to pmock."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 _BAD_GATEWAY = 502
-_TIMEOUT = httpx.Timeout(600, connect=30)  # a model may think for long
+_TIMEOUT = httpx.Timeout(600, connect=30)  # models may reason for minutes
 _LONGEST_MESSAGE = 2000  # characters of an error that is not JSON
 _BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n)){2}")
-# An answer that is not in the expected shape fails in any of these ways.
+# What an answer with an unexpected structure can raise.
 _BROKEN = (httpx.HTTPError, ValueError, TypeError, AttributeError)
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _CASE_CHANGE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
@@ -41,7 +41,7 @@ _UNDERSCORE = re.compile(r"_([a-z])")
 
 
 class Upstream:
-    """Asks another server; a pair of keys says that it is pmock."""
+    """A server that answers in place of this one; pmock if there are two keys."""
 
     def __init__(
         self, url: str, model: str | None, key: str | tuple[str, str] | None
@@ -55,10 +55,10 @@ class Upstream:
         self._ssl = httpx.create_ssl_context()
 
     async def ask(self, request: RecordedRequest, content: bytes) -> Response:
-        """Pass a request on; an upstream that cannot be reached is a 502."""
+        """Forward a request; errors of the connection become a 502."""
         async with contextlib.AsyncExitStack() as stack:
             try:
-                # A client for each request: there is nothing to close but what it uses.
+                # One client per request, so that nothing has to be closed later.
                 client = await stack.enter_async_context(
                     httpx.AsyncClient(timeout=_TIMEOUT, verify=self._ssl)
                 )
@@ -94,7 +94,7 @@ class Upstream:
         return headers
 
     def _request(self, body: Json, content: bytes) -> bytes:
-        """The request as the upstream wants it."""
+        """Convert a request's body to the upstream's format."""
         if self._is_pmock:
             return dump({**body, "model": self._model}) if self._model else content
         sent = _renamed(body, _snake)
@@ -103,7 +103,7 @@ class Upstream:
         if sent.get("stream"):
             sent["stream_options"] = {"include_usage": True}
         if isinstance(choice := sent.get("tool_choice"), dict):
-            # llama.cpp does not know a choice by name.
+            # llama.cpp does not support a choice by name.
             chosen = [t for t in sent["tools"] if _is_chosen(t, choice)]
             sent |= {"tools": chosen, "tool_choice": "required"}
         return dump(sent)
@@ -162,13 +162,13 @@ def _is_chosen(tool: Json, choice: Json) -> bool:
 
 
 async def _events(response: httpx.Response) -> AsyncIterator[bytes]:
-    """The bytes of each event, with the blank line that ends it."""
+    """Yield the bytes of each event, including the blank line at its end."""
     buffer, searched = b"", 0
     async for piece in response.aiter_bytes():
         buffer += piece
         while end := _BLANK_LINE.search(buffer, searched):
             if end.end() == len(buffer) and buffer.endswith(b"\r"):
-                break  # the next byte may belong to this line's end
+                break  # a line feed may follow
             yield buffer[: end.end()]
             buffer, searched = buffer[end.end() :], 0
         searched = max(0, len(buffer) - 3)
@@ -177,13 +177,13 @@ async def _events(response: httpx.Response) -> AsyncIterator[bytes]:
 
 
 def _data(raw: bytes) -> bytes:
-    """The data of an event; empty for a comment."""
+    """Return the data of an event; empty for a comment."""
     lines = [line for line in _LINE_END.split(raw) if line.startswith(b"data:")]
     return b"\n".join(line[5:].removeprefix(b" ") for line in lines)
 
 
 async def _as_is(events: AsyncIterator[bytes]) -> AsyncIterator[tuple[int, bytes]]:
-    """Pass pmock's events on; beside each, the code of its envelope."""
+    """Yield pmock's events unchanged, with the codes of their envelopes."""
     async for raw in events:
         data = _data(raw)
         code = SUCCESS
@@ -197,7 +197,7 @@ async def _as_is(events: AsyncIterator[bytes]) -> AsyncIterator[tuple[int, bytes
 async def _translated(
     events: AsyncIterator[bytes], request: RecordedRequest
 ) -> AsyncIterator[tuple[int, bytes]]:
-    """Put an OpenAI-compatible stream into envelopes, the usage into the last chunk."""
+    """Convert an OpenAI-compatible stream, with the usage in the last chunk."""
     last: Json | None = None
     usage: Json | None = None
     is_done = False
@@ -238,7 +238,7 @@ def _camel(name: str) -> str:
 
 
 def _renamed(fields: Json, rename: Callable[[str], str]) -> Json:
-    """Rename the fields of an object, and leave out those that are null."""
+    """Rename the fields of an object, without those that are null."""
     return {rename(name): value for name, value in fields.items() if value is not None}
 
 
@@ -251,7 +251,7 @@ def _deeply_renamed(value: Any) -> Any:
 
 
 def _data_of(answer: Json, model: str) -> Json:
-    """Pmock's `data` for a completion, or for a chunk."""
+    """Convert a completion or a chunk to the `data` of an envelope."""
     data = _renamed(answer, _camel) | {"model": model}
     if "usage" in data:
         data["usage"] = _deeply_renamed(data["usage"])
@@ -280,13 +280,13 @@ def _failure(code: int, message: str) -> Response:
 
 
 def _message_of(answer: Any) -> str:
-    """The message of an error, in the shapes that are in use; empty if it is none."""
+    """Return the message of an error, in the common formats; empty for no error."""
     error = answer.get("error") if isinstance(answer, dict) else None
     message = error.get("message") if isinstance(error, dict) else error
     return str(message or "")
 
 
 def _code_of(answer: Any) -> int | None:
-    """The code of an envelope or of an error."""
+    """Return the code of an envelope or an error."""
     code = answer.get("code") if isinstance(answer, dict) else None
     return code if isinstance(code, int) else None

@@ -1,4 +1,4 @@
-"""The bytes of an answer and the order in which they go out."""
+"""Responses, as the bytes to write and the pauses between them."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ Step = bytes | Pause | Abort
 
 @dataclass
 class Response:
-    """What is to be sent for one request.
+    """The response to one request.
 
-    `steps` are bytes to write, each on its own, and what happens between them. What
-    comes before the first bytes comes before the status too.
+    `steps` are written one by one. The status is sent with the first bytes, so a pause
+    or abort before these precedes it.
     """
 
     steps: list[Step]
@@ -45,7 +45,7 @@ class Response:
     headers: dict[str, str] = field(
         default_factory=lambda: {"Content-Type": "application/json"}
     )
-    # Called if the client leaves before the first bytes.
+    # Called if the client disconnects before the first bytes.
     give_back: Callable[[], None] = lambda: None
 
     @property
@@ -55,20 +55,20 @@ class Response:
 
 
 def envelope(code: int, message: str, data: Any, trace_id: str) -> bytes:
-    """An answer that is not streamed, or an error."""
+    """Serialize an envelope of a whole answer or an error."""
     return dump({"code": code, "message": message, "data": data, "traceId": trace_id})
 
 
 def chunk_envelope(chunk: Any) -> bytes:
-    """One chunk of a stream in its envelope, which has no trace id."""
+    """Serialize the envelope of a chunk, which has no trace id."""
     return dump({"code": SUCCESS, "data": chunk, "message": "success"})
 
 
 def event(data: bytes, newline: str) -> bytes:
-    """One server-sent event; `newline` ends its lines."""
+    """Format a server-sent event."""
     return b"data: " + data + 2 * newline.encode()
 
 
 def dump(value: Any) -> bytes:
-    """Write JSON without spaces."""
+    """Serialize JSON without spaces."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()

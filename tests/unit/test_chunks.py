@@ -231,7 +231,7 @@ def test_an_id_is_read_as_that_of_a_whole_answer(id_: Any) -> None:
 
 @pytest.mark.parametrize("id_", [["a"], {"a": 1}, True])
 def test_an_id_that_is_no_text(id_: Any) -> None:
-    with pytest.raises(UnreadableError, match="its id is no text"):
+    with pytest.raises(UnreadableError, match="its id is not a string"):
         ChunkParser().event(envelope({**said("a")[0], "id": id_}))
 
 

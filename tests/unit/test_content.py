@@ -256,7 +256,7 @@ BLOCKS: dict[str, tuple[str | Block, Block]] = {
 
 # What cannot be sent, and what the error says beside the block's type.
 UNSENDABLE: dict[str, tuple[Block, str]] = {
-    "video": ({"type": "video", "url": URL}, "no form on the wire; known are audio, "),
+    "video": ({"type": "video", "url": URL}, "supported types are audio, "),
     "a type of a provider's own": ({"type": "redacted_thinking"}, "no form"),
     "a server's tool call": ({"type": "server_tool_call", "name": "x"}, "no form"),
     "reasoning": ({"type": "reasoning", "reasoning": "x"}, "no form"),
@@ -310,8 +310,11 @@ UNSENDABLE: dict[str, tuple[Block, str]] = {
     "document without a source": ({"type": "document"}, "a URL, base64 data or a"),
     "media without a MIME type": ({"type": "media", "data": PNG}, "a mime_type"),
     "plain text without text": ({"type": "text-plain"}, "a URL, base64 data or a"),
-    "plain text, no base64": ({"type": "text-plain", "base64": "ä"}, "no UTF-8 text"),
-    "plain text, no UTF-8": ({"type": "text-plain", "base64": "/w=="}, "no UTF-8 text"),
+    "plain text, no base64": ({"type": "text-plain", "base64": "ä"}, "not UTF-8 text"),
+    "plain text, no UTF-8": (
+        {"type": "text-plain", "base64": "/w=="},
+        "not UTF-8 text",
+    ),
 }
 
 

@@ -167,7 +167,7 @@ def test_what_is_no_envelope_is_shown(body: bytes, shown: str) -> None:
 
 def test_garbage_in_the_middle() -> None:
     with pytest.raises(
-        PmockResponseError, match="not of the documented shape"
+        PmockResponseError, match="does not have the documented structure"
     ) as caught:
         read_stream(events(*TEXT, done=False) + b"data: {garbage}\n\n" + STREAM)
     assert caught.value.trace_id == "trace-1"  # of the events before

@@ -361,7 +361,7 @@ def test_what_is_no_schema(method: Any, schema: Any) -> None:
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        ({"method": "xml"}, "method='xml' is not valid: it can be one of json_schema"),
+        ({"method": "xml"}, "method='xml' is not valid: it must be one of json_schema"),
         ({"schema": None}, "schema=None is not valid with method='json_schema'"),
         (
             {"schema": None, "method": "function_calling"},

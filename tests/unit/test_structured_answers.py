@@ -309,7 +309,7 @@ def test_a_cut_answer_is_none(
 ) -> None:
     # LangChain's parsers would complete the JSON, and nobody would know.
     service = WAYS[way](method, text, "Point", "length")
-    with pytest.raises(OutputParserException, match="cut at the token limit"):
+    with pytest.raises(OutputParserException, match="cut off at the token limit"):
         ask(way, structured(service, schema, method=method))
 
 
@@ -320,7 +320,7 @@ def test_a_cut_answer_is_none(
 @pytest.mark.parametrize(
     ("reason", "why"),
     [
-        ("length", "cut at the token limit: raise max_tokens"),
+        ("length", "cut off at the token limit: raise max_tokens"),
         ("content_filter", "stopped by the content filter"),
     ],
 )
@@ -339,7 +339,7 @@ def test_a_tool_that_was_not_called(schema: Any) -> None:
     service = WAYS["invoke"]("json_schema", "I'd rather talk.")
     model = structured(service, schema, method="function_calling")
     with pytest.raises(
-        OutputParserException, match=r"did not call the tool\. It said: "
+        OutputParserException, match=r"did not call the tool\. It answered: "
     ):
         model.invoke("Hi")
 
