@@ -1,7 +1,7 @@
-"""aiohttp as the transport of async requests: the extra `aiohttp`.
+"""An httpx transport based on aiohttp, for the extra `aiohttp`.
 
-Of one request it takes about half the CPU time that httpcore does. Only public names of
-httpx and aiohttp are used.
+It takes about half the CPU time of httpcore per request. Only public names of httpx and
+aiohttp are used.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _READ_SIZE = 65_536  # bytes
 class AiohttpTransport(httpx.AsyncBaseTransport):
     """Sends the requests of an `httpx.AsyncClient` over aiohttp.
 
-    It has any number of connections, keeps no cookies, and uses the proxies that the
-    environment had when it was made.
+    The number of connections is unlimited, cookies are not stored, and the proxies are
+    those of the environment at construction.
     """
 
     def __init__(self, verify: ssl.SSLContext, keepalive_expiry: float) -> None:
-        """Make the transport; nothing is opened yet.
+        """Initialize the transport, without opening a connection.
 
         Args:
             verify: The certificates to trust.
@@ -46,7 +46,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             if scheme in ("http", "https", "all")
         }
         if {proxy.scheme for proxy in self._proxies.values()} - {"http", "https"}:
-            msg = "aiohttp only knows the proxies http:// and https://"
+            msg = "aiohttp only supports http:// and https:// proxies"
             raise ValueError(msg)
         self._session: aiohttp.ClientSession | None = None
 
@@ -114,16 +114,16 @@ class _Body(httpx.AsyncByteStream):
     async def aclose(self) -> None:
         connection = self._response.connection  # none once the body was read
         if connection is not None and connection.transport is not None:
-            # Closing waits for the peer's end of TLS, which may never come.
+            # Closing would wait for the peer's close_notify, possibly forever.
             connection.transport.abort()
         self._response.close()
 
 
 def _fail_with_connection(response: aiohttp.ClientResponse) -> None:
-    """Let the body fail if its connection is closed.
+    """Make reads of the body fail if the connection is closed.
 
-    If the chunks of a body are framed badly, aiohttp 3.14 closes the connection, but
-    who waits for the body would wait forever, whatever the timeout.
+    If the framing of a chunked body is invalid, aiohttp 3.14 closes the connection, but
+    a waiting read would never return, even with a timeout.
     """
     connection = response.connection  # none if the body was received already
     protocol = None if connection is None else connection.protocol
@@ -141,20 +141,20 @@ def _fail_with_connection(response: aiohttp.ClientResponse) -> None:
 
     closed.add_done_callback(fail)
     content.on_eof(stop)
-    # Once for each connection, however many responses it brings.
+    # Once per connection, not per response.
     closed.remove_done_callback(_retrieve)
     closed.add_done_callback(_retrieve)
 
 
 def _retrieve(closed: asyncio.Future[None]) -> None:
-    """Retrieve the exception: asyncio logs those that nobody retrieves."""
+    """Retrieve the exception, because asyncio logs those that are not retrieved."""
     if not closed.cancelled():
         closed.exception()
 
 
 @contextlib.contextmanager
 def _translated() -> Iterator[None]:
-    """Raise what aiohttp raises as httpx's exception of the same meaning."""
+    """Convert aiohttp's exceptions to the corresponding ones of httpx."""
     try:
         yield
     except asyncio.TimeoutError as error:

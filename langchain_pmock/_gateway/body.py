@@ -1,4 +1,4 @@
-"""Bodies of responses: decoded within bounds, and read whole."""
+"""Reading and decoding of response bodies, with size limits."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from langchain_pmock.auth import PmockAuth
 
 ACCEPT_ENCODING = "gzip, deflate"
-"""What whole answers may be encoded with.
+"""The accepted encodings of whole answers.
 
-zlib expands what it reads by a factor of 1,032 at most; there is no such bound for
-Brotli and Zstandard, so they are refused.
+zlib expands data by a factor of 1,032 at most. There is no such bound for Brotli and
+Zstandard, so they are refused.
 """
 
 _DECODED = ("", "identity", "gzip", "deflate")
@@ -34,7 +34,7 @@ def pieces(response: httpx.Response) -> Iterator[bytes]:
     Returns:
         The decoded pieces.
     """
-    # Each layer of httpx above the raw bytes costs some 3 % of a streamed token.
+    # Each layer of httpx above the raw bytes takes about 3 % of the time of a token.
     return response.iter_raw() if _is_raw(response) else response.iter_bytes()
 
 
@@ -48,14 +48,14 @@ def _is_raw(response: httpx.Response) -> bool:
     if encoding not in _DECODED:
         msg = f"it is encoded with {encoding!r}, and only {ACCEPT_ENCODING} is accepted"
         raise errors.PmockResponseError.of(msg, status_code=response.status_code)
-    # A hook of the user's client may have read it already.
+    # A hook of the user's client may have read the body already.
     return not (encoding or response.is_stream_consumed)
 
 
 class WholeBody:
-    """A body that is read to its end, within a limit.
+    """A body that is read to its end, up to a limit.
 
-    The body of an error is only read as far as an error needs it.
+    Only the first megabyte of an error's body is read.
 
     Attributes:
         interruption: The class of the error if the body is cut off.
@@ -64,12 +64,12 @@ class WholeBody:
     interruption: type[errors.PmockError] = errors.PmockConnectionError
 
     def __init__(self, response: httpx.Response, auth: PmockAuth, limit: int) -> None:
-        """Start before the first byte.
+        """Initialize the state before the first byte.
 
         Args:
             response: The response.
             auth: What signed the request.
-            limit: Largest size of the decoded body, in bytes.
+            limit: Maximum size of the decoded body, in bytes.
         """
         self._response = response
         self._auth = auth
@@ -79,11 +79,11 @@ class WholeBody:
 
     @property
     def is_decided(self) -> bool:
-        """Whether the status alone decides, so that a body cut off does not matter."""
+        """Whether the status alone determines the outcome, as for an error."""
         return not self._response.is_success
 
     def add(self, piece: bytes) -> bool:
-        """Take in some bytes.
+        """Add bytes.
 
         Args:
             piece: The next bytes of the decoded body.
@@ -113,15 +113,15 @@ class WholeBody:
         return b"".join(self._pieces)
 
     def progress(self) -> str:
-        """Say how much was received.
+        """Describe how much was received.
 
         Returns:
-            A few words for the text of an error.
+            A phrase for the text of an error.
         """
         return f"the answer was cut off after {self._size} bytes"
 
     def error_context(self) -> dict[str, Any]:
-        """Return what is known of the answer.
+        """Return the context of an error about this answer.
 
         Returns:
             Keyword arguments for an error.

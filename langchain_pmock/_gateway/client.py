@@ -1,4 +1,4 @@
-"""One request and its answer: signed, sent, tried again, taken out of its envelope."""
+"""The client: one request, signed and retried, and its answer or stream."""
 
 from __future__ import annotations
 
@@ -40,20 +40,19 @@ _PATH = "/ai/chat/completions"
 
 @dataclass(frozen=True, eq=False)
 class PmockClient:
-    """A small signed HTTP client for the chat endpoint. It holds no connection itself.
+    """A client for the chat endpoint. It holds no connection itself.
 
     Attributes:
         auth: Signs each attempt.
-        base_url: The service's URL, up to and without `/ai/chat/completions`.
-        timeout: Seconds to connect, and between two reads; `None` for the default, or
-            for that of the user's own client, if it has one of its own.
-        max_retries: How many times to try again.
-        stream_chunk_timeout: Seconds that a stream may go without a chunk; `None` for
-            no limit.
-        max_response_bytes: Largest decoded size of an answer, or of an event of a
+        base_url: The service's URL, without `/ai/chat/completions`.
+        timeout: Limits of each phase; `None` for that of the user's own client, unless
+            it is httpx's default, or else for 30 s to connect and 600 s to read.
+        max_retries: Maximum number of retries.
+        stream_chunk_timeout: Maximum seconds without a chunk; `None` for no limit.
+        max_response_bytes: Maximum decoded size of an answer, or of an event of a
             stream, in bytes.
-        async_transport: What async requests go over; aiohttp is an extra.
-        headers: More headers for each request.
+        async_transport: HTTP library of async requests.
+        headers: Additional headers for each request.
         http_client: The client to use instead of the shared ones.
         http_async_client: The same for async calls.
     """
@@ -76,13 +75,13 @@ class PmockClient:
 
         Args:
             request: The request's body.
-            parse: Makes the result from the answer's envelope.
+            parse: Converts the answer's envelope to the result.
 
         Returns:
             The result.
 
         Raises:
-            PmockError: If every attempt failed; the last one's error.
+            PmockError: The error of the last attempt.
         """
         content = encode(request)
         try:
@@ -112,18 +111,18 @@ class PmockClient:
     ) -> Generator[ChunkT, None, None]:
         """Send a request and yield the chunks of its answer as they arrive.
 
-        It is tried again until the first chunk, and never after.
+        It is retried until the first chunk, and not after it.
 
         Args:
             request: The request's body.
-            make_parser: Makes the parser of one attempt's events.
+            make_parser: Creates the parser for the events of one attempt.
 
         Yields:
-            What the parser makes of the events.
+            The chunks of the parser.
 
         Raises:
-            PmockError: If no attempt had a chunk, or the stream broke later; at once,
-                if JSON has no form for something in the request.
+            PmockError: The error of the last attempt, or of the stream. It is raised at
+                the call if the request cannot be serialized.
         """
         content = encode({**request, "stream": True})
         return self._stream(content, make_parser)
@@ -295,11 +294,11 @@ class PmockClient:
         *,
         streamed: bool,
     ) -> httpx.Request:
-        # By name in any case: the user's Accept is not to be sent beside ours.
+        # Case-insensitive, so that the user's Accept is replaced.
         headers = httpx.Headers({"User-Agent": f"langchain-pmock/{__version__}"})
         headers.update(self.headers)
         headers["Content-Type"] = "application/json"
-        # A proxy that compresses a stream holds its events back.
+        # Proxies that compress a stream delay its events.
         headers["Accept-Encoding"] = "identity" if streamed else ACCEPT_ENCODING
         timeout = self.timeout or self._default_timeout(client)
         if streamed:
@@ -322,7 +321,7 @@ class PmockClient:
         return client.timeout if is_own and client.timeout != _HTTPX else _DEFAULT
 
     def _stream_timeout(self, timeout: httpx.Timeout) -> httpx.Timeout:
-        """Wait for bytes no longer than for a chunk."""
+        """Limit the read timeout to `stream_chunk_timeout`."""
         limit = self.stream_chunk_timeout
         if limit is None or (timeout.read is not None and timeout.read <= limit):
             return timeout
@@ -341,14 +340,13 @@ class PmockClient:
 
 @lru_cache
 def _url(base_url: str) -> httpx.URL:
-    # To parse a URL costs httpx as much as the rest of a request.
+    # Parsing a URL takes httpx as long as building the rest of a request.
     return httpx.URL(base_url + _PATH)
 
 
 def _clear_frames(error: BaseException) -> None:
-    """Clear the variables of the frames that an exception left on its way here.
+    """Clear the local variables in an exception's traceback.
 
-    They hold the signed request and what the peer sent, and services that collect
-    errors collect them.
+    They hold the signed request and the response, and error trackers record them.
     """
     traceback.clear_frames(error.__traceback__)

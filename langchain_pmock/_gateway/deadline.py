@@ -16,28 +16,27 @@ import httpx
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_TICK = 0.05  # seconds between two looks at the reads under way
+_TICK = 0.05  # seconds between two checks of the deadlines
 
 
 def can_abort(response: httpx.Response) -> bool:
-    """Tell whether the connection of a response can be aborted.
+    """Check whether the connection of a response can be aborted.
 
     Args:
         response: The response.
 
     Returns:
-        Whether it has a socket that it shares with no other response, as over HTTP/2.
+        Whether it has a socket of its own, unlike with HTTP/2.
     """
     stream = response.extensions.get("network_stream")
     return stream is not None and response.http_version != "HTTP/2"
 
 
 def abort(response: httpx.Response) -> None:
-    """Abort the connection, also under a read that waits for it in another thread.
+    """Abort the connection of a response, which also ends a blocking read.
 
     Args:
-        response: The response whose connection it is. A connection that it shares with
-            others is left.
+        response: The response. A connection shared with other responses is not aborted.
     """
     if can_abort(response):
         with contextlib.suppress(AttributeError, OSError):  # it is closed already
@@ -48,10 +47,10 @@ def abort(response: httpx.Response) -> None:
 def read_within(
     seconds: float, source: Iterator[bytes], response: httpx.Response
 ) -> bytes | None:
-    """Read the next bytes of a body, and give up on a read that takes too long.
+    """Read the next bytes of a body, up to a deadline.
 
     Args:
-        seconds: How long the read may take.
+        seconds: Maximum time of the read.
         source: The body.
         response: The response. Its connection is aborted at the deadline.
 
@@ -63,7 +62,7 @@ def read_within(
     deadline = _Deadline(time.monotonic() + seconds, response)
     try:
         _watch.add(deadline)
-    except RuntimeError:  # there can be no more threads
+    except RuntimeError:  # no thread can be started
         return None
     try:
         data = next(source, b"")
@@ -77,7 +76,7 @@ def read_within(
 
 
 def _read_in_thread(seconds: float, source: Iterator[bytes]) -> bytes | None:
-    """Read in another thread, which is left alone at the deadline."""
+    """Read in another thread, which is abandoned at the deadline."""
     results: queue.SimpleQueue[bytes | BaseException] = queue.SimpleQueue()
 
     def read() -> None:
@@ -104,16 +103,16 @@ class _Deadline:
 
 
 class _Watch:
-    """One thread that aborts the connections of all reads that take too long.
+    """One thread that aborts the connections of all reads past their deadline.
 
-    It looks at them a few times a second, and ends when there are none.
+    It checks them every 50 ms, and ends when there are none.
     """
 
     def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
-        """Start anew, as a forked child has to: it has no other thread."""
+        """Initialize the state; also in a forked child, which has no other thread."""
         self._lock = threading.Lock()
         self._deadlines: set[_Deadline] = set()
         self._is_running = False
@@ -139,7 +138,7 @@ class _Watch:
                     return
                 for deadline in self._deadlines:
                     if deadline.due <= now and not deadline.has_passed:
-                        # Within the lock: the read has not returned yet.
+                        # With the lock held, the read has not returned yet.
                         deadline.has_passed = True
                         abort(deadline.response)
 

@@ -1,4 +1,4 @@
-"""Checks of the base URL and of the user's headers."""
+"""Validation of the base URL and of the user's headers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 DEFAULT_BASE_URL = "https://ai.pmock.com/api"
 
-# The underscore is in no DNS name, but in those that containers give each other.
+# Container networks have underscores in host names, unlike DNS.
 _HOST = r"([a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}\.?"
 _PORTS = range(1, 65536)
 # Set by this package, or by HTTP itself.
@@ -31,19 +31,19 @@ _HEADER_NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # RFC 9110's token
 
 
 def check_base_url(value: str) -> str:
-    """Check the service's URL, and strip it.
+    """Validate and normalize the service's URL.
 
     Args:
         value: The URL; empty for the default.
 
     Returns:
-        The URL, without a slash at its end.
+        The URL, without a trailing slash.
 
     Raises:
-        ValueError: If it cannot be the URL of a service.
+        ValueError: If it is not a valid URL for a service.
     """
     value = value.strip().rstrip("/") or DEFAULT_BASE_URL
-    # Around an @ there may be a password, and some put a key into a query.
+    # User info may have a password, and a query may have a key.
     can_be_shown = not set("@?#") & set(value)
     try:
         url = httpx.URL(value)
@@ -62,7 +62,7 @@ def check_base_url(value: str) -> str:
     if not is_web:
         msg = f"{shown} must start with https:// (or http://) and a host"
         raise ValueError(msg)
-    # httpx has looked at an IPv6 address itself; no other host has a colon.
+    # A host with a colon is an IPv6 address, which httpx has validated.
     if not (":" in raw_host or re.fullmatch(_HOST, raw_host)):
         msg = f"{shown} has an invalid host"
         raise ValueError(msg)
@@ -81,21 +81,22 @@ def check_base_url(value: str) -> str:
 def check_headers(
     headers: Mapping[str, str], field: str = "default_headers"
 ) -> dict[str, str]:
-    """Check the user's headers, and strip their values.
+    """Validate the user's headers, and strip their values.
 
     Args:
-        headers: Value by name.
+        headers: The headers.
         field: The name of the parameter, for errors.
 
     Returns:
-        The headers as they can be sent.
+        The headers to send.
 
     Raises:
-        ValueError: If one cannot be sent. No value is shown: it may be a secret.
+        ValueError: If a header is not valid. The text has no value, which may be
+            secret.
     """
     for position, (name, value) in enumerate(headers.items(), start=1):
         if not re.fullmatch(_HEADER_NAME, name):
-            # It may be a whole line, with the value in it.
+            # The name is not shown: it may contain the value.
             msg = (
                 f"{field}: the name at place {position} is not a header's name: "
                 "use letters, digits and hyphens"

@@ -1,4 +1,4 @@
-"""An envelope becomes its data, or the error that it or the HTTP status stands for."""
+"""Conversion of envelopes to results or errors."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ ResultT = TypeVar("ResultT")
 
 _OK = 200
 _OKS = (_OK, str(_OK))
-_CLOCK_IS_OFF = 30  # seconds from which on an error says so
-_EXCERPT = 200  # characters of a body that is no envelope
-_LOOKED_AT = 10_000  # characters of a message to look for its meaning in
-_LONGEST_REASON = 2_000  # characters of a message; more of it is in the response
+_CLOCK_IS_OFF = 30  # seconds of offset from which on errors mention it
+_EXCERPT = 200  # characters of a body that is not an envelope
+_LOOKED_AT = 10_000  # characters of a message that are searched
+_LONGEST_REASON = 2_000  # characters of a message; the response has more of it
 _LONGEST_TRACE_ID = 200
 _LONGEST_BODY = 200_000  # bytes of a body that an error keeps
-# Linear in the text, unlike a pattern that looks for the end of an element.
+# Takes linear time, unlike a pattern that searches for the end of an element.
 _TAGS = r"<[^<>]*>"
-# They describe the body as it was sent; the copy's is decoded.
+# These describe the body as it was sent; that of the copy is decoded.
 _ENCODING = (b"content-encoding", b"content-length", b"transfer-encoding")
 
 
@@ -41,19 +41,19 @@ def read_answer(
     auth: PmockAuth,
     parse: Callable[[Mapping[str, Any]], ResultT],
 ) -> ResultT:
-    """Read a whole answer.
+    """Convert the body of a whole answer.
 
     Args:
         payload: The body.
-        response: The response that it came with.
+        response: Its response.
         auth: What signed the request.
-        parse: Makes the result from the envelope of a success.
+        parse: Converts the envelope of a success to the result.
 
     Returns:
         The result.
 
     Raises:
-        PmockError: If the status, the envelope's code or its shape is not that of a
+        PmockError: If the status, the envelope's code or its structure is not that of a
             success, or the answer cannot be parsed.
     """
     reason = None
@@ -69,7 +69,7 @@ def read_answer(
 
 
 def parse_json(payload: bytes) -> object:
-    """Parse JSON, also as models write it.
+    """Parse JSON; lone surrogates and control characters are accepted.
 
     Args:
         payload: The JSON text's bytes.
@@ -78,7 +78,7 @@ def parse_json(payload: bytes) -> object:
         The value.
 
     Raises:
-        ValueError: If it is no JSON.
+        ValueError: If it is not JSON.
     """
     try:
         return from_json(payload)
@@ -87,7 +87,7 @@ def parse_json(payload: bytes) -> object:
 
 
 def is_success(envelope: object) -> TypeGuard[dict[str, Any]]:
-    """Tell whether a JSON value is the envelope of a success.
+    """Check whether a JSON value is the envelope of a success.
 
     Args:
         envelope: The value.
@@ -103,7 +103,7 @@ def is_success(envelope: object) -> TypeGuard[dict[str, Any]]:
 
 
 def is_empty(envelope: object) -> bool:
-    """Tell whether a JSON value is the envelope of an event without data.
+    """Check whether a JSON value is the envelope of an event without data.
 
     Args:
         envelope: The value.
@@ -119,13 +119,13 @@ def is_empty(envelope: object) -> bool:
 
 
 def describe(error: Exception) -> str | None:
-    """Say why an answer cannot be parsed.
+    """Return the reason why an answer cannot be parsed.
 
     Args:
-        error: What parsing it raised.
+        error: The exception of the parser.
 
     Returns:
-        The reason; `None` if the error's text is of no use to a reader.
+        The reason; `None` if the exception's text would not help a user.
     """
     return str(error) if isinstance(error, UnreadableError) else None
 
@@ -138,17 +138,17 @@ def failure(
     reason: str | None = None,
     trace_id: str | None = None,
 ) -> errors.PmockError:
-    """Make the error that an answer stands for.
+    """Create the error for an answer.
 
     Args:
         payload: The body, or the data of one event.
-        response: The response that it came with.
+        response: Its response.
         auth: What signed the request.
-        reason: Why a successful answer is an error, if it is one.
+        reason: Why a successful answer is not valid.
         trace_id: The trace id of an earlier event.
 
     Returns:
-        The error, with a copy of the response that holds no secret.
+        The error, with a redacted copy of the response.
     """
     payload = auth.redact(payload, response.request)
     safe_response = safe_copy(response, payload, auth)
@@ -190,18 +190,18 @@ def redacted(text: str, request: httpx.Request, auth: PmockAuth) -> str:
         auth: What signed it.
 
     Returns:
-        The text.
+        The text with `***` in place of the credentials.
     """
     payload = text.encode("utf-8", "backslashreplace")
     return auth.redact(payload, request).decode()
 
 
 def readable(text: str, longest: int = _LONGEST_REASON) -> str:
-    """Make a text of the peer's fit for a log.
+    """Sanitize a received text for logs.
 
     Args:
         text: The text.
-        longest: How many characters to keep.
+        longest: Maximum number of characters.
 
     Returns:
         The text without line breaks; control characters are escaped.
@@ -217,7 +217,7 @@ def readable(text: str, longest: int = _LONGEST_REASON) -> str:
 def safe_trace_id(
     trace_id: object, request: httpx.Request, auth: PmockAuth
 ) -> str | None:
-    """Make a trace id of the peer's fit for an error.
+    """Sanitize and redact a received trace id.
 
     Args:
         trace_id: The trace id.
@@ -235,11 +235,11 @@ def safe_trace_id(
 def safe_copy(
     response: httpx.Response, payload: bytes, auth: PmockAuth
 ) -> httpx.Response:
-    """Copy a response without its request's headers, and without keys it echoes.
+    """Copy a response without the request's headers, and redact echoed credentials.
 
     Args:
         response: The response.
-        payload: Its body, redacted; or what is known of it.
+        payload: Its body, or a part of it, redacted.
         auth: What signed the request.
 
     Returns:
@@ -273,7 +273,7 @@ def _clock_hint(response: httpx.Response) -> str:
 def _error_class(
     code: int | None, status: int, message: str
 ) -> type[errors.PmockError]:
-    """Decide by the envelope's code, unless only the HTTP status is an error's."""
+    """Choose the class by the envelope's code, or else by the HTTP status."""
     if code is not None and code != _OK:
         by_code = errors.error_class(code, message)
         if by_code is not errors.PmockError:
@@ -295,7 +295,7 @@ def _code(envelope: Mapping[str, Any]) -> int | None:
 
 
 def _message(envelope: Mapping[str, Any]) -> str:
-    """Find the service's message; a proxy in front of it may answer as OpenAI does."""
+    """Return the service's message; a proxy may send errors in OpenAI's format."""
     message = envelope.get("message") or envelope.get("error")
     if isinstance(message, dict):
         message = message.get("message") or message
@@ -304,5 +304,5 @@ def _message(envelope: Mapping[str, Any]) -> str:
 
 def _excerpt(payload: bytes) -> str:
     text = payload[:_LONGEST_BODY].decode("utf-8", "replace")
-    text = text[max(0, text.find("<body")) :]  # a web page's head has styles
+    text = text[max(0, text.find("<body")) :]  # skips a web page's head
     return readable(re.sub(_TAGS, " ", text).strip(), _EXCERPT)

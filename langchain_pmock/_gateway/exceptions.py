@@ -1,4 +1,4 @@
-"""What httpx and the transports under it raise, as this package's errors."""
+"""Conversion of the exceptions of httpx and its transports to this package's."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from langchain_pmock.auth import PmockAuth
 
     class Progress(Protocol):
-        """How far the reading of a body has come."""
+        """The progress of reading a body."""
 
         @property
         def is_decided(self) -> bool:
-            """Whether the outcome is known, so that a broken end does not matter."""
+            """Whether the outcome is known, so that errors can be ignored."""
             ...
 
         @property
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
             ...
 
         def progress(self) -> str:
-            """Say how much was received."""
+            """Describe how much was received."""
             ...
 
         def error_context(self) -> dict[str, Any]:
-            """Return the keyword arguments for an error about the response."""
+            """Return keyword arguments for an error about the response."""
             ...
 
 
@@ -42,17 +42,18 @@ _USERINFO = r"(?<=//)[^/@\s]+(?=@)"
 
 
 class TransportErrors:
-    """A context in which what transports raise becomes this package's errors.
+    """A context manager that converts transport errors to this package's errors.
 
-    The error has a copy of the transport's error as its cause: the transport's own
-    holds the signed request, and belongs to somebody else.
+    The cause of the new error is a copy of the transport's error, because the original
+    holds the signed request and must not be changed.
 
     Raises:
-        PmockTimeoutError: If nothing came in time.
-        PmockStreamInterruptedError: If a stream broke.
-        PmockConnectionError: If the service could not be reached, or an answer broke.
+        PmockTimeoutError: If no data was received in time.
+        PmockStreamInterruptedError: If a stream was cut off.
+        PmockConnectionError: If the service could not be reached, or an answer was cut
+            off.
         PmockResponseError: If the body could not be decoded.
-        PmockError: If a hook of the user's client raised for the status.
+        PmockError: If a hook of the user's client raised `httpx.HTTPStatusError`.
     """
 
     __slots__ = ("_auth", "_progress", "_request")
@@ -63,12 +64,12 @@ class TransportErrors:
         request: httpx.Request,
         progress: Progress | None = None,
     ) -> None:
-        """Set the context up.
+        """Initialize the context manager.
 
         Args:
             auth: What signed the request.
             request: The request.
-            progress: The body that is read; `None` before there is a response.
+            progress: The body that is read; `None` before the response.
         """
         self._auth = auth
         self._request = request
@@ -101,7 +102,7 @@ class TransportErrors:
         try:
             raise found from cause
         finally:
-            # Python sets it to the transport's error.
+            # Python has set it to the transport's error.
             found.__context__ = cause
             del error
 
@@ -121,14 +122,14 @@ class TransportErrors:
         return cls.of(f"{progress.progress()}; {reason}", **progress.error_context())
 
     def _text(self, error: Exception) -> str:
-        """Return the error's text; a peer that does not speak HTTP may echo."""
+        """Return the redacted text: a peer that is not an HTTP server may echo."""
         payload = str(error).encode("utf-8", "backslashreplace")
         text = self._auth.redact(payload, self._request).decode()
         return readable(re.sub(_USERINFO, "***", text))
 
 
 def _is_of_transport(error: BaseException) -> TypeGuard[Exception]:
-    # A client of the user's own may be of httpx-aiohttp, which lets some pass.
+    # httpx-aiohttp, in a client of the user's, does not convert all errors.
     root = type(error).__module__.partition(".")[0]
     return isinstance(error, Exception) and (
         isinstance(error, httpx.RequestError) or root == "aiohttp"

@@ -1,9 +1,9 @@
-"""Connection pools: made on first use, shared by every model of the process.
+"""Connection pools, created on first use and shared by all models of the process.
 
-httpx's pool looks at each of its connections for each request, so that a thousand at
-once cost far more than ten times what a hundred cost. Here each pool takes a few
-requests at a time, and the next pool is made when all are busy: the cost of a request
-stays the same however many are under way, and a single caller uses a single pool.
+httpx's pool iterates over its connections for each request, so that the cost of a
+request grows with the number of concurrent ones. Here each pool handles a few requests
+at a time, and another pool is created when all are busy. The cost of a request stays
+constant, and a single caller uses a single pool.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
 Client = TypeVar("Client", httpx.Client, httpx.AsyncClient)
 Transport = Literal["httpx", "aiohttp"]
 
-_AT_ONCE = 6  # requests that one pool takes at once
-_KEEP_ALIVE_POOLS = 20  # how many pools keep idle connections: 120 in all
+_AT_ONCE = 6  # concurrent requests of one pool
+_KEEP_ALIVE_POOLS = 20  # pools that keep idle connections, 120 in total
 _KEEP_ALIVE_SECONDS = 30.0
 
-# What httpx reads from the environment when a client is made.
+# The variables that httpx reads when a client is created.
 _PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY")
 _VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", *_PROXIES, *map(str.lower, _PROXIES))
 
 
 class Lease(Generic[Client]):
-    """A client for one request. As a context manager it is released at the end.
+    """A client for one request, released at the end of a `with` block.
 
     Attributes:
         client: The client.
@@ -49,12 +49,12 @@ class Lease(Generic[Client]):
     def __init__(
         self, client: Client, pools: Pools[Client] | None = None, index: int = 0
     ) -> None:
-        """Make a lease.
+        """Initialize the lease.
 
         Args:
             client: The client.
-            pools: The pools that it belongs to; `None` for a user's own client.
-            index: Its place among them.
+            pools: The pools of the client; `None` for a user's own client.
+            index: The client's index in the pools.
         """
         self.client: Client = client
         self._pools: Pools[Client] | None = pools
@@ -70,38 +70,36 @@ class Lease(Generic[Client]):
         return self.client
 
     def __exit__(self, *_: object) -> None:
-        """Release it."""
+        """Release the client."""
         self.release()
 
 
 class Pools(Generic[Client]):
-    """Clients of one kind, each with a pool of its own; the first with room is taken.
-
-    Safe to use from several threads.
-    """
+    """Clients of one kind, each with its own connection pool. Thread-safe."""
 
     def __init__(
         self, make: Callable[[httpx.Limits], Client], at_once: int | None = _AT_ONCE
     ) -> None:
-        """Start without a client.
+        """Initialize the pools without a client.
 
         Args:
-            make: Makes a client with these limits of its connections.
-            at_once: How many requests a client takes at once; `None` for any number.
+            make: Creates a client with the given limits.
+            at_once: Maximum number of concurrent requests of a client; `None` for no
+                limit.
         """
         self._make: Callable[[httpx.Limits], Client] = make
         self._at_once = at_once
-        # Reentrant: the garbage collector may end a stream while this thread holds it.
+        # Reentrant, because the garbage collector may close a stream at any moment.
         self._lock = threading.RLock()
         self._busy: list[int] = []
-        self._full = 0  # how many of the first have no room
+        self._full = 0  # number of leading clients without capacity
         self.clients: list[Client] = []
 
     def acquire(self) -> Lease[Client]:
         """Acquire a client for one request.
 
         Returns:
-            The first client with room for one more.
+            A lease of the first client with capacity.
         """
         with self._lock:
             index = self._with_room()
@@ -109,10 +107,10 @@ class Pools(Generic[Client]):
             return Lease(self.clients[index], self, index)
 
     def release(self, index: int) -> None:
-        """Release a client; a lease does it.
+        """Release a client.
 
         Args:
-            index: The client's place.
+            index: The client's index.
         """
         with self._lock:
             self._busy[index] -= 1
@@ -135,7 +133,7 @@ class Pools(Generic[Client]):
 
 
 class _NoCookies(CookieJar):
-    """Keeps no cookies: models with other credentials share the clients."""
+    """Stores no cookies, because models with other credentials share the clients."""
 
     @override
     def extract_cookies(self, response: Any, request: Any) -> None:
@@ -144,7 +142,7 @@ class _NoCookies(CookieJar):
 
 @cache
 def _ssl_context(environment: tuple[str | None, ...]) -> ssl.SSLContext:
-    """Load the certificates once for each environment: it takes tens of ms."""
+    """Load the certificates, which takes tens of milliseconds."""
     del environment
     return httpx.create_ssl_context()
 
@@ -172,7 +170,7 @@ def _make_async_client(
 
 
 class _Shared:
-    """The pools of the process: for threads, and for each running event loop."""
+    """The pools of the process, for sync calls and for each event loop."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -188,7 +186,7 @@ class _Shared:
 
 
 class _OfLoop:
-    """The pools of one event loop, closed when it is shut down."""
+    """The pools of one event loop, closed when the loop is shut down."""
 
     def __init__(self) -> None:
         self.pools: dict[
@@ -211,7 +209,7 @@ _shared = _Shared()
 
 
 def _environment() -> tuple[str | None, ...]:
-    """Read the variables that clients depend on: a notebook may set them later."""
+    """Return the variables that clients depend on; notebooks may change them."""
     return tuple(map(os.environ.get, _VARIABLES))
 
 
@@ -219,8 +217,8 @@ def shared_pools() -> Pools[httpx.Client]:
     """Return the pools that all threads share.
 
     Returns:
-        The pools for the certificates and proxies of the environment as it is now. They
-        are closed when the process exits.
+        The pools for the current certificates and proxies of the environment. They are
+        closed when the process exits.
     """
     environment = _environment()
     with _shared.lock:
@@ -233,20 +231,20 @@ def shared_pools() -> Pools[httpx.Client]:
 async def shared_async_pools(
     transport: Transport = "httpx",
 ) -> Pools[httpx.AsyncClient]:
-    """Return the pools of the running event loop: connections cannot change loops.
+    """Return the pools of the running event loop.
 
     Args:
-        transport: What the connections are of.
+        transport: The HTTP library of the connections.
 
     Returns:
-        The pools. They are closed when the loop is shut down, as `asyncio.run` does. A
-        loop that is run by hand needs `loop.shutdown_asyncgens` before `loop.close`.
+        The pools. They are closed when the loop is shut down, as by `asyncio.run`. If
+        you run a loop yourself, call `loop.shutdown_asyncgens` before `loop.close`.
     """
     loop = asyncio.get_running_loop()
     if (of_loop := _shared.by_loop.get(loop)) is None:
         of_loop = _OfLoop()
-        # A loop that is shut down closes each asynchronous generator that was started
-        # on it: the one moment at which its connections can be closed.
+        # The shutdown of a loop closes the asynchronous generators started in it. Only
+        # then can its connections be closed.
         await anext(of_loop.keeper)
         with _shared.lock:
             for closed in [loop for loop in _shared.by_loop if loop.is_closed()]:
@@ -263,7 +261,7 @@ async def shared_async_pools(
 def _configured(
     make: Callable[[httpx.Limits], Client],
 ) -> Callable[[httpx.Limits], Client]:
-    """Raise this package's error where the environment is at fault."""
+    """Raise this package's error for invalid environment variables."""
 
     def make_client(limits: httpx.Limits) -> Client:
         problem = ""
@@ -278,7 +276,7 @@ def _configured(
         except (ValueError, httpx.InvalidURL, ImportError) as error:
             if not any(map(os.environ.get, _VARIABLES[2:])):
                 raise
-            # The URL is not shown: it may have a password.
+            # The URL is not shown, because it may have a password.
             problem = (
                 "HTTPS_PROXY, HTTP_PROXY or ALL_PROXY cannot be used "
                 f"({type(error).__name__})"
@@ -291,7 +289,7 @@ def _configured(
 
 
 def _reset_after_fork() -> None:
-    """Start anew in a forked child: connections cannot be shared with the parent."""
+    """Start without connections in a forked child; they belong to the parent."""
     global _shared, _parents
     _parents, _shared = _shared, _Shared()
 
@@ -301,6 +299,6 @@ def _close() -> None:
     _shared.close()
 
 
-_parents: _Shared | None = None  # kept, so that a child does not close its parent's
+_parents: _Shared | None = None  # keeps a child from closing its parent's
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_reset_after_fork)

@@ -1,4 +1,4 @@
-"""When to try again: one policy, for sync and async calls alike."""
+"""The retry policy of sync and async calls."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ _FIRST_WAIT = 0.5  # seconds; doubles with each attempt
 _LONGEST_WAIT = 8.0
 _LONGEST_RETRY_AFTER = 60.0
 _DOUBLINGS = 10  # enough for the longest wait, and no overflow
-# RFC 9110 has whole seconds; some services are more precise.
+# RFC 9110 has whole seconds; some services send fractions.
 _SECONDS = r"-?[0-9]+(\.[0-9]+)?"
 
 
 def attempt(
     max_retries: int, auth: PmockAuth, func: Callable[..., ResultT], *args: Any
 ) -> ResultT:
-    """Call a function until it succeeds, or fails for good.
+    """Call a function, and retry it after temporary failures.
 
     Args:
-        max_retries: How many times to try again.
+        max_retries: Maximum number of retries.
         auth: Signs the requests.
-        func: One attempt. It is called with the signature to use, and `args`.
-        *args: More arguments.
+        func: Makes one attempt. It is called with a signature and `args`.
+        *args: Other arguments.
 
     Returns:
-        What it returned.
+        The result of the function.
 
     Raises:
         PmockError: The error of the last attempt.
@@ -76,7 +76,7 @@ async def async_attempt(
 
 
 class _Policy:
-    """Whether to try again, and when; one for each call.
+    """The retries of one call.
 
     Attributes:
         signature: Signs the next attempt.
@@ -89,7 +89,7 @@ class _Policy:
         self._failures = 0
 
     def wait_after(self, error: PmockError) -> float | None:
-        """Return the seconds to wait before the next attempt; `None` for no other."""
+        """Return the seconds until the next attempt; `None` if there is none."""
         if error.response is not None and self.signature.needs_another(
             error.response, error.code, error.status_code
         ):
@@ -102,7 +102,7 @@ class _Policy:
         wait = retry_after(error)
         if wait is None:
             longest = _FIRST_WAIT * 2 ** min(self._failures - 1, _DOUBLINGS)
-            # Full jitter: callers that failed together do not come back together.
+            # Full jitter, so that concurrent callers do not retry simultaneously.
             wait = random.uniform(0, min(longest, _LONGEST_WAIT))  # noqa: S311 - no secret
         wait = min(wait, _LONGEST_RETRY_AFTER)
         logger.info(
@@ -122,8 +122,7 @@ def retry_after(error: PmockError) -> float | None:
         error: The error of a failed attempt.
 
     Returns:
-        Seconds from now, at least 0; `None` if there is no such header, or it is
-        neither.
+        Seconds from now, at least 0; `None` without a valid header.
     """
     if error.response is None:
         return None
@@ -133,6 +132,6 @@ def retry_after(error: PmockError) -> float | None:
     until = read_date(value)
     if until is None:
         return None
-    # By the service's clock, where it is known: this machine's may be off.
+    # Relative to the service's clock, if known, because this machine's may be wrong.
     now = read_date(error.response.headers.get("date", ""))
     return max(0.0, until - (time.time() if now is None else now))

@@ -1,7 +1,7 @@
-"""From bytes to the data of each server-sent event, as in the WHATWG standard.
+"""Parser for server-sent events, without I/O.
 
-No I/O. See
-https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream.
+See the WHATWG standard:
+https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
 """
 
 from __future__ import annotations
@@ -10,44 +10,44 @@ _BOM = b"\xef\xbb\xbf"
 
 
 class OtherEvent(bytes):
-    """The data of an event whose type is not `message`, the default."""
+    """The data of an event with a type other than `message`, the default."""
 
 
 class SSEDecoder:
-    """Splits a byte stream into events, whatever the boundaries between two reads.
+    """Splits a byte stream into events, independently of the boundaries of reads.
 
-    Comments and the fields `id` and `retry` are ignored, and so is an event without
-    data, as the standard says.
+    Comments, the fields `id` and `retry`, and events without data are ignored, as in
+    the standard.
 
     Attributes:
         pending: Size of the incomplete event so far, in bytes.
     """
 
     def __init__(self) -> None:
-        """Start at the beginning of a stream."""
+        """Initialize the state at the beginning of a stream."""
         self.pending = 0
-        self._pieces: list[bytes] = []  # what was received since the last blank line
+        self._pieces: list[bytes] = []  # received since the last blank line
         self._at_start = True
         self._after_cr = False
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        """Take in some bytes.
+        """Process bytes.
 
         Args:
-            chunk: The next bytes of the stream, cut anywhere.
+            chunk: The next bytes of the stream.
 
         Returns:
-            The data of each event that is now complete, UTF-8, in order; an
-            `OtherEvent` if its type is not `message`.
+            The data of each complete event, in order; an `OtherEvent` if its type is
+            not `message`.
         """
         if (
             chunk[:6] == b"data: "
             and chunk[-2:] == b"\n\n"
-            and chunk.count(b"\n") == 2  # noqa: PLR2004 - those at its end
+            and chunk.count(b"\n") == 2  # noqa: PLR2004 - at the end
             and not (self._pieces or self._at_start or self._after_cr)
             and b"\r" not in chunk
         ):
-            # Most reads are one whole event; to see that is half the work of splitting.
+            # Fast path: most reads are one event with one line of data.
             return [chunk[6:-2]]
         if self._at_start:
             chunk = self._skip_bom(chunk)
@@ -69,7 +69,7 @@ class SSEDecoder:
         self.pending = len(rest)
         payloads = []
         for event in events:
-            # Nearly every event is one line of data.
+            # Fast path: most events have one line of data.
             if event[:6] == b"data: " and b"\n" not in event:
                 payloads.append(event[6:])
             elif (data := _data(event)) is not None:
@@ -79,7 +79,7 @@ class SSEDecoder:
     def unfinished(self) -> bytes | None:
         """Return the last event, if the stream ended before its blank line.
 
-        The standard drops such an event.
+        The standard discards such an event.
 
         Returns:
             Its data, with the last line possibly cut off, or `None`.

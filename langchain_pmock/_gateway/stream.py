@@ -1,15 +1,14 @@
-"""One streamed answer: bytes become events, events become chunks, up to the end.
+"""Reading of streamed answers: bytes, events, chunks, and the end.
 
-`Stream` has the state and all that does no I/O. Its methods that read come in pairs,
-sync and async, a few lines each.
+`Stream` has the state, and the sync and async methods that read.
 
 How a stream ends:
 
 * `[DONE]`, or the finish reason and the end of the body: the answer is complete.
 * the end of the body before either: `PmockStreamInterruptedError`.
-* an event that is the envelope of an error: that error.
+* an event with an error's envelope: that error.
 * no chunk for `stream_chunk_timeout` seconds: `PmockTimeoutError`.
-* the consumer leaves, by `break`, an exception or cancellation: the response is closed.
+* the consumer stops, by `break`, an exception or cancellation: the response is closed.
 """
 
 from __future__ import annotations
@@ -63,7 +62,7 @@ if TYPE_CHECKING:
     ChunkT_co = TypeVar("ChunkT_co", covariant=True)
 
     class Parser(Protocol[ChunkT_co]):
-        """Makes chunks from the events of one stream; `_response` has it."""
+        """Converts the events of one stream to chunks."""
 
         @property
         def finished(self) -> bool:
@@ -76,11 +75,11 @@ if TYPE_CHECKING:
             ...
 
         def event(self, envelope: Mapping[str, Any], /) -> ChunkT_co | None:
-            """Take in an event's envelope; return the chunk that it makes, if any."""
+            """Convert an event's envelope; return the chunk, if any."""
             ...
 
         def end(self) -> ChunkT_co:
-            """Take in the end of the answer; return the last chunk."""
+            """Return the last chunk."""
             ...
 
 
@@ -88,14 +87,14 @@ ChunkT = TypeVar("ChunkT")
 
 logger = logging.getLogger("langchain_pmock")
 
-# Seconds to wait for the end of the body. It has to be read, or the connection cannot
-# be used again; after the finish reason the token usage may still come.
+# Seconds to wait for the end of the body, which must be read before the connection can
+# be reused. After the finish reason, the token usage may follow.
 _AFTER_DONE = 0.5
 _AFTER_FINISH = 5.0
 
 _DONE = b"[DONE]"
-_HEAD = 10_000  # bytes of a body without events that an error shows
-# A line that only an event stream has: a comment, or one of the fields.
+_HEAD = 10_000  # bytes of a body without events that an error includes
+# Matches a line of an event stream: a comment or a field.
 _FIELD = rb"(?:^|[\r\n])(?::|(?:data|event|id|retry)(?:[:\r\n]|$))"
 _TRANSPORTS = ("httpx", "httpcore")
 
@@ -126,15 +125,15 @@ class Stream(Generic[ChunkT]):
         chunk_timeout: float | None,
         max_bytes: int,
     ) -> None:
-        """Start before the first byte of the body.
+        """Initialize the state before the first byte of the body.
 
         Args:
-            response: The response, its body unread.
+            response: The response, whose body was not read.
             lease: The client that sent the request; released when the stream is closed.
             auth: What signed the request.
-            parser: Makes the chunks.
-            chunk_timeout: Seconds that reading may go on without a chunk.
-            max_bytes: Largest size of an event, in bytes.
+            parser: Creates the chunks.
+            chunk_timeout: Maximum seconds of reading without a chunk.
+            max_bytes: Maximum size of an event, in bytes.
         """
         self._response = response
         self._lease = lease
@@ -162,7 +161,7 @@ class Stream(Generic[ChunkT]):
         """Read up to the first chunk.
 
         Raises:
-            PmockError: If there is none.
+            PmockError: If there are no chunks.
         """
         if self._is_whole:
             body = self._whole_body()
@@ -177,20 +176,20 @@ class Stream(Generic[ChunkT]):
             pass
 
     def chunks(self) -> Generator[ChunkT, None, None]:
-        """Yield the chunks, reading as they are asked for.
+        """Yield the chunks, reading as needed.
 
         Yields:
-            What the parser makes of the events.
+            The chunks of the parser.
 
         Raises:
-            PmockError: If the stream breaks.
+            PmockError: If the stream fails.
         """
         yield from self._first
         while self._state is not _State.ENDED:
             yield from self._feed(self._read())
 
     def _read(self) -> bytes:
-        """Read the next bytes; none at the end of the body, or of the patience."""
+        """Read the next bytes; empty at the end of the body or after the deadline."""
         with self._errors:
             if self._state is _State.OPEN:
                 return next(self._source, b"")
@@ -208,10 +207,9 @@ class Stream(Generic[ChunkT]):
     def close(self) -> None:
         """Close the response and release the client.
 
-        A stream may be closed by the cyclic garbage collector, at any moment: also
-        while this thread holds the lock of httpcore's pool, for which closing would
-        wait forever. Only then it is closed in another thread. In a forked child, the
-        connection is the parent's.
+        The garbage collector may call this at any moment, even while this thread holds
+        the lock of httpcore's pool, so that closing would deadlock. Only then it is
+        closed in another thread. In a forked child, the connection is the parent's.
         """
         if os.getpid() != self._process:
             return
@@ -221,7 +219,7 @@ class Stream(Generic[ChunkT]):
         deadline.abort(self._response)
         try:
             threading.Thread(target=self._close, daemon=True).start()
-        except RuntimeError:  # there can be no more threads
+        except RuntimeError:  # no thread can be started
             self._lease.release()
 
     def _close(self) -> None:
@@ -275,23 +273,23 @@ class Stream(Generic[ChunkT]):
         finally:
             self._free()
 
-    # --- What does no I/O ------------------------------------------------------------
+    # --- Without I/O -----------------------------------------------------------------
 
     @property
     def is_decided(self) -> bool:
-        """Whether the answer is complete, so that a broken end does not matter."""
+        """Whether the answer is complete, so that errors can be ignored."""
         return self._state is not _State.OPEN
 
     def progress(self) -> str:
-        """Say how much was received.
+        """Describe how much was received.
 
         Returns:
-            A few words for the text of an error.
+            A phrase for the text of an error.
         """
         return f"it ended after {self._events} events"
 
     def error_context(self) -> dict[str, Any]:
-        """Return what is known of the answer.
+        """Return the context of an error about this answer.
 
         Returns:
             Keyword arguments for an error.
@@ -311,7 +309,7 @@ class Stream(Generic[ChunkT]):
         del self._errors  # it refers to this stream
 
     def _starts(self, chunks: Iterator[ChunkT]) -> bool:
-        """Keep the chunks if there are any."""
+        """Store the chunks, and return whether the stream has started."""
         for first in chunks:
             self._first = chain((first,), chunks)
             return True
@@ -330,9 +328,9 @@ class Stream(Generic[ChunkT]):
             )
 
     def _feed(self, data: bytes) -> Iterator[ChunkT]:
-        """Take in the next bytes, or the end, and yield the chunks that they make."""
+        """Process the next bytes, or the end, and yield the chunks."""
         if self._is_done():
-            self._state = _State.ENDED  # nothing can come after [DONE]
+            self._state = _State.ENDED  # nothing follows [DONE]
             return
         if not data:
             yield from self._end()
@@ -355,7 +353,7 @@ class Stream(Generic[ChunkT]):
             self._idle_since = None
 
     def _event(self, payload: bytes) -> Iterable[ChunkT]:
-        """Take in the data of an event, and return the chunks that it makes."""
+        """Process the data of an event, and return the chunks."""
         try:
             envelope = from_json(payload)
         except ValueError:
@@ -367,14 +365,14 @@ class Stream(Generic[ChunkT]):
         return self._state is _State.DONE
 
     def _check_limits(self) -> None:
-        """Raise if the bytes never make a chunk: keep-alives, an endless event."""
+        """Raise if there is no chunk for too long: keep-alives, an endless event."""
         if self._decoder.pending > self._max_bytes:
             msg = f"an event is larger than max_response_bytes={self._max_bytes}"
             raise errors.PmockResponseError.of(msg, **self.error_context())
         if self._chunk_timeout is None:
             return
         now = time.monotonic()
-        # Only the time spent reading counts, not the consumer's between two chunks.
+        # Excludes the time that the consumer takes between two chunks.
         self._idle_since = self._idle_since or now
         if now - self._idle_since > self._chunk_timeout:
             msg = (
@@ -389,7 +387,7 @@ class Stream(Generic[ChunkT]):
         return body
 
     def _whole(self, payload: bytes) -> Iterator[ChunkT]:
-        """Yield the chunks of a body that is no event stream: a whole answer."""
+        """Return the chunks of a body that is a whole answer, not an event stream."""
         self._head = payload
         first = read_answer(payload, self._response, self._auth, self._parser.event)
         self._state = _State.ENDED
@@ -397,13 +395,13 @@ class Stream(Generic[ChunkT]):
         return chain(chunks, self._last())
 
     def _end(self) -> Iterator[ChunkT]:
-        """Take in the end of the body."""
+        """Process the end of the body."""
         rest = self._decoder.unfinished()
         if rest and not self._parser.finished:
             try:
                 yield from self._lines(rest)
             except errors.PmockResponseError:
-                # If the event itself is cut off, that is the error to report.
+                # An event that is cut off is reported as an interrupted stream.
                 if self._is_done():
                     raise
         if self._state is _State.OPEN and self._parser.finished:
@@ -420,11 +418,10 @@ class Stream(Generic[ChunkT]):
         self._state = _State.ENDED
 
     def _lines(self, payload: bytes) -> Iterator[ChunkT]:
-        """Read the data of an event that is not JSON as it stands.
+        """Process the data of an event that is not a single JSON text.
 
-        It is `[DONE]`, or several lines: the service's page shows its events without
-        blank lines between them, which to the standard is one event with a `data` line
-        for each.
+        It is `[DONE]`, or has several lines: the service's documentation shows events
+        without blank lines between them, which are one event according to the standard.
         """
         for line in payload.split(b"\n"):
             if line.strip() == _DONE:
@@ -476,10 +473,10 @@ class Stream(Generic[ChunkT]):
 
 
 def break_reference_cycle(response: httpx.Response) -> None:
-    """Let a closed response be freed at once, and its request with the images in it.
+    """Break a reference cycle, so that a closed response is freed immediately.
 
-    httpx ties each response to its stream and back, so that both would wait for the
-    cyclic garbage collector.
+    In httpx, a response and its stream refer to each other. Without this, they and the
+    request would be kept until the next run of the garbage collector.
 
     Args:
         response: The response.
@@ -491,7 +488,7 @@ _NOTHING = httpx.ByteStream(b"")
 
 
 def _is_inside_transport() -> bool:
-    """Tell whether this thread is in the middle of a transport's function."""
+    """Return whether this thread is executing a function of a transport."""
     frame = inspect.currentframe()
     while frame is not None:
         if str(frame.f_globals.get("__name__")).partition(".")[0] in _TRANSPORTS:
