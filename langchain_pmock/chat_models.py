@@ -124,7 +124,7 @@ def _check_model_kwargs(value: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(msg)
     for name, meant in _params.snake_case_names(value).items():
         msg = (
-            f"model_kwargs has {name!r}, but the service's names are in camelCase. Did "
+            f"model_kwargs has {name!r}: the service's names are in camelCase. Did "
             f"you mean {meant!r}?"
         )
         warnings.warn(msg, stacklevel=5)  # at the call of the constructor

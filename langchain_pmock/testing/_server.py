@@ -371,7 +371,7 @@ class PmockServer:
         return formatdate(self._now(), usegmt=True)
 
     def _number(self, content: bytes) -> str:
-        """Return the seed of ids: the body's digest, and the number of its repetition."""
+        """Return the seed of ids: the body's digest and its number of occurrences."""
         digest = hashlib.sha256(content).hexdigest()
         self._seen[digest] += 1
         if len(self._seen) > _BODIES_COUNTED:
