@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Schema = dict[str, Any] | type
 
 _LONGEST_NAME = 64  # characters, OpenAI's limit
-METHODS = ("json_schema", "function_calling", "json_mode")
+_METHODS = ("json_schema", "function_calling", "json_mode")
 
 
 def response_format(schema: Schema, *, strict: bool | None) -> dict[str, Any]:
@@ -136,8 +136,10 @@ def check_arguments(
     tools: Iterable[ToolLike] | None,
 ) -> None:
     """Check the combination of arguments of `with_structured_output`."""
-    if method not in METHODS:
-        msg = f"method={method!r} is not valid: it must be one of {', '.join(METHODS)}."
+    if method not in _METHODS:
+        msg = (
+            f"method={method!r} is not valid: it must be one of {', '.join(_METHODS)}."
+        )
         raise PmockInvalidRequestError(msg)
     if strict is not None and method == "json_mode":
         msg = f"strict={strict} is not valid with method='json_mode': it has no schema."

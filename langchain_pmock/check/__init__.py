@@ -1,6 +1,6 @@
-"""`python -m langchain_pmock.check`: does the service work as this package assumes?
+"""The command `python -m langchain_pmock.check`: checks assumptions about the service.
 
-It asks the service in short requests, with your keys, and prints what was expected and
-what was found. It uses neither `ChatPmock` nor the code under it, and splits streams
-into events itself: a mistake that both shared would go unnoticed.
+It sends short requests with your keys, and prints what was expected and what was found.
+It shares only the signature with `ChatPmock`: a mistake in more common code would go
+unnoticed.
 """

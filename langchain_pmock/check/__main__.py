@@ -1,4 +1,4 @@
-"""The command: asks before it asks the service, prints a table, writes a report."""
+"""The command: confirmation, table and report."""
 
 from __future__ import annotations
 
@@ -31,39 +31,39 @@ if TYPE_CHECKING:
 
 _URL = "https://ai.pmock.com/api"
 _REPORT = Path("pmock-check.json")
-# Counted with PmockServer, and rounded up.
+# Measured with PmockServer, and rounded up.
 _ESTIMATE = (
     "about 25 short requests (up to 40 if some are refused), about 1,500 tokens of "
     "prompts and 1,000 of answers, more with a model that reasons"
 )
 _NOT_ASKED, _INTERRUPTED = 2, 130  # exit statuses
 
-# Characters of two columns: Chinese, Japanese, Korean, full width.
+# Characters that take two columns: Chinese, Japanese, Korean, full width.
 _WIDE = re.compile(
     "([\u1100-\u115f\u2e80-\u9fff\uac00-\ud7a3\uf900-\ufaff\uff00-\uff60])"
 )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Check the service, and print what was found.
+    """Check the service, and print the findings.
 
     Args:
-        arguments: Those of the command line; by default this process's.
+        arguments: The command line's arguments; by default those of the process.
 
     Returns:
-        The exit status: 1 if something that the package relies on does not hold, 2 if
-        nothing was asked, 130 if it was interrupted, else 0.
+        The exit status: 1 if an assumption that the package relies on does not hold, 2
+        if the check was not started, 130 if it was interrupted, else 0.
     """
     parser = argparse.ArgumentParser(
         prog="python -m langchain_pmock.check",
         description=(
-            "Ask the service whether it works as langchain-pmock assumes, with the "
-            "keys in PMOCK_ACCESS_KEY and PMOCK_SECRET_KEY, at PMOCK_BASE_URL "
-            f"(default: {_URL}). Writes {_REPORT}, without keys, tokens and texts."
+            "Check langchain-pmock's assumptions about the service at PMOCK_BASE_URL "
+            f"(default: {_URL}), with the keys in PMOCK_ACCESS_KEY and "
+            f"PMOCK_SECRET_KEY. Writes {_REPORT}, without keys, tokens and texts."
         ),
     )
     parser.add_argument("--model", default="gpt-5.1", help="default: %(default)s")
-    parser.add_argument("--yes", action="store_true", help="do not ask before")
+    parser.add_argument("--yes", action="store_true", help="start without confirmation")
     parser.add_argument(
         "--json", action="store_true", help="print the report instead of a table"
     )
@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not url:
         parser.error("PMOCK_BASE_URL should be a URL such as https://host/api")
     if not options.yes and not _agrees(url, options.model):
-        sys.stderr.write("Nothing was asked.\n")
+        sys.stderr.write("The check was not started.\n")
         return _NOT_ASKED
     service = Service(url, access_key, secret_key, options.model)
     try:
@@ -88,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _base_url(value: str) -> str:
-    """Give the base URL, or nothing if it cannot be one."""
+    """Normalize the base URL; empty if it is not valid."""
     value = value.strip().rstrip("/") or _URL
     try:
         url = httpx.URL(value)
@@ -99,10 +99,12 @@ def _base_url(value: str) -> str:
 
 
 def _agrees(url: str, model: str) -> bool:
-    """Ask the user; with nobody there to answer, the answer is no."""
+    """Ask the user for confirmation; without input, the answer is no."""
     sys.stderr.write(
-        textwrap.fill(f"This asks {url} for {model}: {_ESTIMATE}. It costs credit.", 79)
-        + "\nGo on? [y/N] "
+        textwrap.fill(
+            f"This sends {_ESTIMATE}, to {model} at {url}. It costs credit.", 79
+        )
+        + "\nContinue? [y/N] "
     )
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")
@@ -128,7 +130,7 @@ def _check(service: Service, url: str, *, as_json: bool) -> int:
 
 
 def _matters(check: Check, finding: Finding) -> bool:
-    """Tell whether something does not hold that the package relies on."""
+    """Whether an assumption that the package relies on does not hold."""
     is_bad = finding.verdict in (DIFFERS, FAILED)
     return is_bad and check.relied and not finding.copes
 
@@ -170,8 +172,8 @@ def _summary(service: Service, results: list[tuple[Check, Finding]], wire: Wire)
         f"{len(service.exchanges)} answers; the service counted {tokens}",
     ]
     if len(results) == 1:
-        lines.append("The first request got no answer, so nothing else was asked.")
-        lines.append("Look at the keys, PMOCK_BASE_URL and --model.")
+        lines.append("The first request failed, so nothing else was checked.")
+        lines.append("Verify the keys, PMOCK_BASE_URL and --model.")
     if bad := [check.about for check, finding in results if _matters(check, finding)]:
         lines.append(f"! The package relies on: {', '.join(bad)}")
     if wire != Wire():
@@ -181,7 +183,7 @@ def _summary(service: Service, results: list[tuple[Check, Finding]], wire: Wire)
 
 
 def _source(wire: Wire) -> str:
-    """Write a `Wire` as Python code, without what is the default."""
+    """Format a `Wire` as Python code, without defaults."""
     default = dataclasses.asdict(Wire())
     fields = dataclasses.asdict(wire).items()
     changed = [f'{name}="{value}"' for name, value in fields if value != default[name]]
@@ -189,13 +191,13 @@ def _source(wire: Wire) -> str:
 
 
 class _Table:
-    """Prints a row as soon as it is known, in 80 to 100 columns."""
+    """Prints rows one by one, in 80 to 100 columns."""
 
     def __init__(self, *, is_shown: bool) -> None:
         self._is_shown = is_shown
         width = min(max(shutil.get_terminal_size().columns, 80), 100)
         expected = (width - 32) * 2 // 5
-        # One less for the last: the mark of its wide character may be on the next line.
+        # One less for the last column, where wrapping may split a wide character.
         self._widths = (10, 16, expected, width - 33 - expected)
         self.row("verdict", "about", "expected", "found")
         self.row(*("-" * width for width in self._widths))
@@ -204,7 +206,7 @@ class _Table:
         if not self._is_shown:
             return
         columns = [
-            # A mark after each wide character stands for its second column.
+            # A NUL after each wide character stands for its second column.
             textwrap.wrap(_WIDE.sub("\\1\0", cell), width, break_on_hyphens=False)
             for cell, width in zip(cells, self._widths, strict=True)
         ]

@@ -1,4 +1,4 @@
-"""The assumptions, one function for each, in the order in which they are checked."""
+"""The checks, one function for each assumption, in order."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 AS_ASSUMED, UNCLEAR, DIFFERS, FAILED = "as assumed", "unclear", "differs", "failed"
-VERDICTS = (AS_ASSUMED, UNCLEAR, DIFFERS, FAILED)  # the worst one last
+VERDICTS = (AS_ASSUMED, UNCLEAR, DIFFERS, FAILED)  # in order of severity
 
 _UNAUTHORIZED = 401
 _INVALID = (400, 422)
 _NO_SUCH_MODEL = (400, 403, 404, 422)
-_LARGEST_OFFSET = 5.0  # seconds by which clocks may differ
+_LARGEST_OFFSET = 5.0  # seconds
 _MINUTE, _LAST_SECONDS = 60, 5
 _NO_KEY = _NO_MODEL = "langchain-pmock-check"
 _NOT_SEEN = "accepted, not seen"
-_LIMIT = 16  # tokens; some services take no smaller limit
+_LIMIT = 16  # tokens; some services refuse a smaller limit
 
 _TOOL = {
     "type": "function",
@@ -55,7 +55,7 @@ _LONG_PROMPT = (
     "Count from 1 to 100 in English words, separated by commas, and do not write "
     "anything else before, between or after them."
 )
-# Values that change nothing, for the names are what is asked about.
+# Values without an effect, because only the names are checked.
 _PARAMETERS: Json = {
     "temperature": 1,
     "topP": 1,
@@ -86,30 +86,21 @@ _DOCUMENTED_NAMES = frozenset(
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check found.
+    """The result of a check."""
 
-    Attributes:
-        verdict: One of `VERDICTS`. "unclear" is an answer that proves nothing, such as
-            that of a model which did not do as it was told; "failed" is a question
-            that got no answer.
-        found: What it was, in words.
-        copes: Whether the package works all the same.
-        wire: The `Wire` to use, if the default does not work.
-    """
-
-    verdict: str
+    verdict: str  # one of VERDICTS
     found: str
-    copes: bool = False
-    wire: Wire | None = None
+    copes: bool = False  # whether the package works nevertheless
+    wire: Wire | None = None  # the one to use, if the default does not work
 
 
 @dataclass(frozen=True)
 class Check:
-    """An assumption: what it is about, what is expected, and whether it is needed."""
+    """An assumption and the function that checks it."""
 
     about: str
     expected: str
-    relied: bool
+    relied: bool  # whether the package relies on it
     look: Callable[[Service], Finding]
 
 
@@ -126,12 +117,12 @@ def _check(
 
 
 def run(service: Service) -> Iterator[tuple[Check, Finding]]:
-    """Check one assumption after another; only the first if it gets no answer."""
+    """Run the checks in order; only the first one if it fails."""
     for check in CHECKS:
         service.check = check.about
         try:
             finding = check.look(service)
-        except Exception as error:  # noqa: BLE001 - an answer that nobody thought of
+        except Exception as error:  # noqa: BLE001 - an unexpected answer
             text = f"{type(error).__name__}: {service.quote(str(error))}"
             finding = Finding(FAILED, text)
         yield check, finding
@@ -140,7 +131,7 @@ def run(service: Service) -> Iterator[tuple[Check, Finding]]:
 
 
 def _no_answer(answer: Answer) -> Finding:
-    """Judge what came where an answer was expected."""
+    """Return the finding if there is no answer, but one was expected."""
     if answer.problem or answer.is_busy:
         return Finding(FAILED, answer.said)
     is_odd = answer.number == OK and answer.envelope
@@ -148,7 +139,7 @@ def _no_answer(answer: Answer) -> Finding:
 
 
 def _refusal(answer: Answer, *numbers: int) -> Finding:
-    """Judge what came where a refusal was expected."""
+    """Return the finding if a refusal was expected."""
     if _is_void(answer):
         return Finding(FAILED, answer.said)
     if answer.ok:
@@ -158,7 +149,7 @@ def _refusal(answer: Answer, *numbers: int) -> Finding:
 
 
 def _is_void(answer: Answer) -> bool:
-    """Whether it proves nothing; a server error may prove that a request is bad."""
+    """Whether it proves nothing; a server error may be a reaction to the request."""
     return bool(answer.problem) or answer.number == TOO_MANY
 
 
@@ -411,7 +402,7 @@ def _judge_calls(service: Service, answer: Answer) -> Finding:
     functions = [c["function"] for c in calls if isinstance(c.get("function"), dict)]
     fields = {service.quote(n) for m in (*answer.messages, *calls) for n in m}
     if "get_number" not in [function.get("name") for function in functions]:
-        # A finish reason that tells of a call: it is in a field of another name.
+        # With a finish reason for calls, the call is in an unknown field.
         is_elsewhere = calls or "tool" in answer.finish_reason
         text = f"no call ({answer.finish_reason}); fields: {_listed(sorted(fields))}"
         return Finding(DIFFERS if is_elsewhere else UNCLEAR, text)
@@ -445,7 +436,7 @@ def _tool_result(service: Service) -> Finding:
     for wire in (camel, snake, *mixed):
         if wire in mixed and seen:
             break
-        # Only the tool's result has the number.
+        # Only the tool's result contains the number.
         secret = str(10_000 + secrets.randbelow(90_000))
         answer = service.ask(_history(service, wire, secret), tools=[_TOOL])
         if _is_void(answer):
@@ -462,7 +453,7 @@ def _tool_result(service: Service) -> Finding:
     if seen:
         return Finding(DIFFERS, found, wire=seen[0])
     accepted = [wire for wire, text in said.items() if text == _NOT_SEEN]
-    if camel in accepted:  # a model may see a number, and not say it
+    if camel in accepted:  # the model may have ignored the result
         return Finding(UNCLEAR, found)
     return Finding(DIFFERS if accepted else FAILED, found)
 
@@ -470,7 +461,7 @@ def _tool_result(service: Service) -> Finding:
 def _history(service: Service, wire: Wire, result: str) -> list[Json]:
     function = {"name": "get_number", "arguments": '{"name": "Anna"}'}
     made_up = {"id": "call_1", "type": "function", "function": function}
-    # Gemini refuses a call without the signature that it has put on it.
+    # Gemini refuses a call without the signature that it added.
     call = service.tool_call or made_up
     return [
         user(_TOOL_PROMPT),

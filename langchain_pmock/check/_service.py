@@ -1,4 +1,4 @@
-"""Requests to the service, and answers that can be read whatever they are."""
+"""Requests to the service, and tolerant access to the answers."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import re
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import timezone
-from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -19,6 +17,7 @@ from langchain_pmock.auth import (
     ACCESS_KEY_HEADER,
     ACCESS_TOKEN_HEADER,
     PmockAuth,
+    read_date,
     sign,
 )
 
@@ -35,41 +34,29 @@ _REDIRECTS = range(300, 400)
 _BOM = b"\xef\xbb\xbf"
 _LONGEST_ANSWER = 120.0  # seconds
 _LARGEST_ANSWER = 2_000_000  # bytes
-_LONGEST_WAIT = 30.0  # seconds, when the service is busy
+_LONGEST_WAIT = 30.0  # seconds, if the service is busy
 _LONGEST_QUOTE = 120  # characters
-_DEEPEST = 10  # levels of JSON of which the names are recorded
-_SHORTEST_SECRET = 4  # shorter ones would be found in any text
+_DEEPEST = 10  # levels of JSON whose names are recorded
+_SHORTEST_SECRET = 4  # characters; shorter ones would match in any text
 
 
 @dataclass
 class Answer:
-    """What came of one request. Reading it raises nothing: what is missing is empty.
+    """The answer to one request. Missing parts are empty; nothing raises."""
 
-    Attributes:
-        quote: Makes what the service sent fit to be shown.
-        sent_at: Unix time in seconds.
-        received_at: Unix time in seconds at which the response's head had come.
-        status: The HTTP status; 0 if there was no response.
-        headers: The response's headers.
-        protocol: The versions of HTTP and TLS.
-        content: The body.
-        reads: How many pieces the body came in.
-        problem: What the transport raised, or why reading was given up.
-    """
-
-    quote: Callable[[object], str]
-    sent_at: float
-    received_at: float = 0.0
-    status: int = 0
+    quote: Callable[[object], str]  # formats received values
+    sent_at: float  # Unix time in seconds
+    received_at: float = 0.0  # the same, of the response's head
+    status: int = 0  # 0 without a response
     headers: httpx.Headers = field(default_factory=httpx.Headers)
-    protocol: str = ""
+    protocol: str = ""  # the versions of HTTP and TLS
     content: bytes = b""
-    reads: int = 0
-    problem: str = ""
+    reads: int = 0  # the number of pieces of the body
+    problem: str = ""  # the transport's error, or the limit that was exceeded
 
     @cached_property
     def lines(self) -> tuple[list[bytes], Counter[str]]:
-        """The data of each event; the number of other lines, by their field's name."""
+        """The data of each event, and the number of other lines by field."""
         data: list[bytes] = []
         events: list[bytes] = []
         others: Counter[str] = Counter()
@@ -87,10 +74,9 @@ class Answer:
 
     @cached_property
     def payloads(self) -> list[bytes]:
-        """The data of each event.
+        """The data of each event, also without blank lines between the events.
 
-        The service's page shows events without blank lines between them. To the SSE
-        standard these are the lines of one event.
+        The service's documentation shows them like this; the standard reads one event.
         """
         split: list[bytes] = []
         for data in self.lines[0]:
@@ -99,22 +85,21 @@ class Answer:
 
     @cached_property
     def body(self) -> object:
-        """The JSON of a whole answer; `None` if it is not JSON."""
         return parse(self.content)
 
     @cached_property
     def events(self) -> list[object]:
-        """The JSON of each event but [DONE]; `None` for one that is not JSON."""
+        """The JSON of each event except [DONE]; `None` for invalid JSON."""
         return [parse(data) for data in self.payloads if data != b"[DONE]"]
 
     @cached_property
     def objects(self) -> list[Json]:
-        """The JSON objects among these: envelopes, if all is as assumed."""
+        """The JSON objects among these, usually envelopes."""
         return [e for e in (self.body, *self.events) if isinstance(e, dict)]
 
     @cached_property
     def errors(self) -> list[Json]:
-        """The envelopes with a code that is not 200, and no answer in them."""
+        """The envelopes with a code other than 200 and without an answer."""
         bad = [e for e in self.objects if number(e.get("code")) not in (None, OK)]
         return [e for e in bad if not _completion(e)]
 
@@ -131,7 +116,7 @@ class Answer:
 
     @cached_property
     def completions(self) -> list[Json]:
-        """The `data` of each envelope; without envelopes, what stands there instead."""
+        """The `data` of each envelope, or the object itself without an envelope."""
         return [data for e in self.objects if (data := _completion(e))]
 
     @cached_property
@@ -166,29 +151,27 @@ class Answer:
 
     @property
     def ok(self) -> bool:
-        """Whether it is a model's answer, read to its end."""
+        """Whether it is a complete answer of a model."""
         return self.number == OK and bool(self.choices) and not self.problem
 
     @property
     def is_busy(self) -> bool:
-        """Whether the same request may get an answer soon."""
+        """Whether the same request may soon succeed."""
         return self.number in (TIMEOUT, TOO_MANY) or self.number in _SERVER_ERRORS
 
     @property
     def clock_offset(self) -> float | None:
-        """Seconds from this machine's clock to the service's, by its `Date` header."""
-        try:
-            date = parsedate_to_datetime(self.headers.get("date", ""))
-            seconds = date.replace(tzinfo=date.tzinfo or timezone.utc).timestamp()
-        except (OverflowError, TypeError, ValueError):
+        """Seconds to add to this machine's clock, by the `Date` header."""
+        seconds = read_date(self.headers.get("date", ""))
+        if seconds is None:
             return None
-        # It is in whole seconds, and was made between sending and receiving.
+        # In whole seconds, written between sending and receiving.
         least, most = seconds - self.received_at, seconds + 1 - self.sent_at
         return 0.0 if least <= 0 <= most else (least + most) / 2
 
     @property
     def said(self) -> str:
-        """The status, the code, and what the service or the transport said."""
+        """The status, the code and the message of the service or the transport."""
         if self.problem:
             return self.problem
         line = f"HTTP {self.status}"
@@ -205,23 +188,15 @@ class Answer:
 
 
 class Service:
-    """Sends requests, and knows what must not be shown.
-
-    Attributes:
-        model: The model that is asked.
-        check: The name of the check that asks.
-        tool_call: A whole tool call of the model's own, once one has come.
-        exchanges: Names and numbers of each exchange, without texts.
-        usage: The sums of the service's counts, by their names in the usage.
-    """
+    """Sends requests, records the exchanges, and redacts secrets."""
 
     def __init__(self, url: str, access_key: str, secret_key: str, model: str) -> None:
-        """Make a client for a base URL; nothing is sent yet."""
+        """Create a client for a base URL."""
         self.model = model
-        self.check = ""
-        self.tool_call: Json = {}
-        self.exchanges: list[Json] = []
-        self.usage: Counter[str] = Counter()
+        self.check = ""  # the name of the running check
+        self.tool_call: Json = {}  # a complete tool call of the model, if there was one
+        self.exchanges: list[Json] = []  # without texts
+        self.usage: Counter[str] = Counter()  # the sums of the service's counts
         self._auth = PmockAuth(access_key, secret_key)
         self._access_key, self._secret_key = access_key, secret_key
         self._secrets = {access_key, secret_key}
@@ -236,18 +211,18 @@ class Service:
         self._client.close()
 
     def now(self) -> float:
-        """Unix time in seconds, by the service's clock."""
+        """Return the Unix time in seconds by the service's clock."""
         return time.time() + (self.first.clock_offset or 0.0)
 
     def ask(self, prompt: str | list[Json] = HELLO, **fields: Any) -> Answer:
-        """Ask with a user's text or with messages, and with more fields."""
+        """Send a user's text or messages, and other fields."""
         messages = [user(prompt)] if isinstance(prompt, str) else prompt
         return self._send({"model": self.model, "messages": messages, **fields})
 
     def ask_signed(
         self, access_key: str = "", secret_key: str = "", *, at: float | None = None
     ) -> Answer:
-        """Ask with other keys, or as of another time; `PmockAuth` would sign again."""
+        """Send with other keys or another time, without signing again on 401."""
         access_key = access_key or self._access_key
         moment = self.now() if at is None else at
         token = sign(access_key, secret_key or self._secret_key, moment)
@@ -258,7 +233,7 @@ class Service:
         return self._send({"model": self.model, "messages": [user(HELLO)]}, headers)
 
     def hide(self, text: str) -> str:
-        """Replace the keys and each token that was sent, as they are or escaped."""
+        """Redact the keys and all sent tokens, also in escaped form."""
         for secret in sorted(self._secrets, key=len, reverse=True):
             if len(secret) >= _SHORTEST_SECRET:
                 for form in (secret, json.dumps(secret)[1:-1], quote(secret, safe="")):
@@ -266,26 +241,26 @@ class Service:
         return text
 
     def quote(self, value: object) -> str:
-        """Write what the service sent in one short line, without secrets."""
+        """Format a received value as one short line, without secrets."""
         text = self.hide(value if isinstance(value, str) else json.dumps(value))
         text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
         return text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]}..."
 
     @cached_property
     def first(self) -> Answer:
-        """The answer to the plainest request; several checks look at it."""
+        """The answer to a minimal request, used by several checks."""
         return self.ask()
 
     @cached_property
     def streamed(self) -> Answer:
-        """A plain stream; several checks look at it."""
+        """A minimal stream, used by several checks."""
         return self.ask("Count from 1 to 20, separated by commas.", stream=True)
 
     def _note_token(self, request: httpx.Request) -> None:
         self._secrets.add(request.headers.get(ACCESS_TOKEN_HEADER, ""))
 
     def _send(self, body: Json, signed: Mapping[str, bytes] | None = None) -> Answer:
-        """Send a request; once more if the service is busy."""
+        """Send a request, and retry it once if the service is busy."""
         answer = self._exchange(body, signed)
         if answer.is_busy and not answer.problem:
             asked = answer.headers.get("retry-after", "")
@@ -305,7 +280,7 @@ class Service:
                 "POST", self._endpoint, json=body, headers=headers, auth=auth
             ) as response:
                 _read(response, answer)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
+        except Exception as error:  # noqa: BLE001 - becomes a finding
             answer.problem = f"{type(error).__name__}: {self.quote(str(error))}"
         self._record(answer)
         return answer
@@ -351,12 +326,12 @@ def _read(response: httpx.Response, answer: Answer) -> None:
 
 
 def user(content: str | list[Json]) -> Json:
-    """Make a user's message."""
+    """Return a user's message."""
     return {"role": "user", "content": content}
 
 
 def parse(content: bytes | str) -> object:
-    """Read JSON; `None` if it is not JSON."""
+    """Parse JSON; `None` if it is not JSON."""
     try:
         value: object = json.loads(content)
     except (ValueError, RecursionError):
@@ -365,7 +340,7 @@ def parse(content: bytes | str) -> object:
 
 
 def number(value: Any) -> int | None:
-    """Read a whole number, also one in a string; `None` if it is none."""
+    """Convert a number or a string to an `int`; `None` if that is not possible."""
     try:
         return int(value)
     except (OverflowError, TypeError, ValueError):
@@ -373,7 +348,7 @@ def number(value: Any) -> int | None:
 
 
 def get(container: object, name: str) -> tuple[str, Any]:
-    """Find a field by its camelCase or its snake_case name: that name, its value."""
+    """Find a field by its camelCase or snake_case name; return name and value."""
     if isinstance(container, dict):
         for spelling in (name, snake_case(name)):
             if container.get(spelling) is not None:
@@ -382,12 +357,12 @@ def get(container: object, name: str) -> tuple[str, Any]:
 
 
 def snake_case(name: str) -> str:
-    """Write a camelCase name in snake_case."""
+    """Convert a camelCase name to snake_case."""
     return re.sub("[A-Z]", lambda match: f"_{match[0].lower()}", name)
 
 
 def paths(value: object, path: str = "") -> Iterator[str]:
-    """Name all fields, such as `choices[].index`; what is no name may be a text."""
+    """Yield the paths of all fields, such as `choices[].index`, except odd names."""
     if path.count(".") + path.count("[") > _DEEPEST:
         return
     if isinstance(value, list):

@@ -257,15 +257,24 @@ BLOCKS: dict[str, tuple[str | Block, Block]] = {
 # What cannot be sent, and what the error says beside the block's type.
 UNSENDABLE: dict[str, tuple[Block, str]] = {
     "video": ({"type": "video", "url": URL}, "supported types are audio, "),
-    "a type of a provider's own": ({"type": "redacted_thinking"}, "supported types are"),
-    "a server's tool call": ({"type": "server_tool_call", "name": "x"}, "supported types are"),
+    "a type of a provider's own": (
+        {"type": "redacted_thinking"},
+        "supported types are",
+    ),
+    "a server's tool call": (
+        {"type": "server_tool_call", "name": "x"},
+        "supported types are",
+    ),
     "reasoning": ({"type": "reasoning", "reasoning": "x"}, "supported types are"),
     "a type that is no string": ({"type": ["text"]}, "supported types are"),
     "non-standard, unknown": (
         {"type": "non_standard", "value": {"type": "redacted_thinking"}},
         "supported types are",
     ),
-    "non-standard, empty": ({"type": "non_standard", "value": "x"}, "supported types are"),
+    "non-standard, empty": (
+        {"type": "non_standard", "value": "x"},
+        "supported types are",
+    ),
     "text without text": ({"type": "text"}, "text=None must be a string"),
     "text of another type": ({"type": "text", "text": 5}, "text=5 must be a string"),
     "text of bytes": (
