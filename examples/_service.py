@@ -1,4 +1,4 @@
-"""Where the examples find pmock: the live service, or a server on this machine."""
+"""The service that the examples use: the live one, or a local server."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ def _service() -> Iterator[dict[str, Any]]:
             "PMOCK_ variables to use a server on this machine."
         )
 
-    # Only here: a live run does not need the extra `testing`.
-    from langchain_pmock.testing import PmockServer  # noqa: PLC0415 - as said
+    # Imported here, because a live run does not need the extra `testing`.
+    from langchain_pmock.testing import PmockServer  # noqa: PLC0415
 
     print("Service: a PmockServer on this machine, which mostly repeats its input.")
     print("  For real answers set PMOCK_ACCESS_KEY and PMOCK_SECRET_KEY. Without keys,")
@@ -70,7 +70,7 @@ def _service() -> Iterator[dict[str, Any]]:
 
 
 def is_loopback(url: str) -> bool:
-    """Return whether a URL names this machine."""
+    """Return whether the host of a URL is this machine."""
     host = urlsplit(url).hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback

@@ -1,4 +1,4 @@
-"""A LangGraph agent with two tools and a memory: streamed, with a typed last answer.
+"""A LangGraph agent with two tools, memory, streaming and a typed final answer.
 
 Run it with `python examples/agent.py`; `make demo` installs what it needs.
 """
@@ -23,7 +23,7 @@ THREAD: RunnableConfig = {"configurable": {"thread_id": "my trip"}}
 
 
 class Packing(AgentState[Any]):
-    """What the agent remembers beside the messages."""
+    """The state of the agent, besides the messages."""
 
     luggage: Annotated[list[str], operator.add]
 
@@ -50,7 +50,7 @@ class Trip(BaseModel):
 
 
 def talk(agent: CompiledStateGraph[Any, Any, Any, Any], said: str) -> None:
-    """Say something to an agent, and print what it does while it does it."""
+    """Send a message to an agent, and print its messages as they are streamed."""
     print(f"\nYou:   {said}")
     print("Agent: ", end="")
     turn = {"messages": [HumanMessage(said)]}
@@ -71,7 +71,7 @@ def main() -> None:
         talk(agent, 'Add my "passport", a "rain jacket" and the "camera".')
         talk(agent, "What is in my luggage so far?")
 
-        # Another agent on the same thread: it remembers all of this, and answers typed.
+        # Another agent with the same memory and a typed answer.
         planner = create_agent(
             model,
             tools,

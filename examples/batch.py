@@ -1,17 +1,16 @@
-"""Answer a file of prompts, many at a time; stop it and start it again as you like.
+"""Answer a file of prompts concurrently; can be interrupted and resumed.
 
     python examples/batch.py prompts.jsonl answers.jsonl --concurrency 20
 
-A line of the input is `{"id": "1", "prompt": "..."}`, with a text or a whole number as
-its id, which no other line has. All lines are checked first. A line of the output is
+A line of the input is `{"id": "1", "prompt": "..."}`. The id is a string or an integer,
+and unique. All lines are checked first. A line of the output is
 `{"id": "1", "answer": "...", "usage": {...}, "trace_id": "..."}`, or
-`{"id": "1", "error": "..."}`. Lines come in the order in which answers arrive: the id
-tells which belong together.
+`{"id": "1", "error": "..."}`. The lines are in the order in which answers arrive.
 
-Each answer is written as soon as it is there. The next run asks only what has no answer
-yet; that includes prompts that failed. Where an id has several lines, the last one
-counts. The exit status is 1 if the run stopped early, or if all that it asked failed.
-Without arguments, the script makes up a file of prompts.
+Each answer is written as soon as it arrives. The next run sends the prompts without an
+answer, including those that failed. If an id has several lines, the last one counts.
+The exit status is 1 if the run stopped early, or if all prompts failed. Without
+arguments, the script creates a file of prompts.
 """
 
 from __future__ import annotations
@@ -41,20 +40,20 @@ from langchain_pmock import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-# All prompts would fail in the same way: wrong keys, no credit, no such model.
+# Errors that every prompt would have: wrong keys, no credit, an unknown model.
 HOPELESS = (PmockAuthenticationError, PmockPermissionDeniedError, PmockNotFoundError)
 ID_TYPES = (str, int)
 OUTCOMES = {"answer", "error"}
 
 
 def refuse(path: Path, number: int, line: bytes, why: str) -> NoReturn:
-    """End the script, and say which line is the reason."""
+    """Exit with an error about a line."""
     shown = line.decode(errors="replace").strip()
     sys.exit(f"{path}, line {number}: {why}: {shown:.200}")
 
 
 def parse_line(line: bytes) -> dict[str, Any]:
-    """Parse a JSON object; a line that holds none gives an empty one."""
+    """Parse a JSON object; return an empty one for other lines."""
     try:
         record = json.loads(line)
     except ValueError:
@@ -83,7 +82,7 @@ def read_prompts(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def read_answered(path: Path) -> set[str | int]:
-    """Find out what has an answer, and leave the file with whole lines only."""
+    """Return the ids with an answer, and remove an incomplete last line."""
     answered: set[str | int] = set()
     if not path.exists():
         return answered
@@ -92,7 +91,7 @@ def read_answered(path: Path) -> set[str | int]:
         for number, line in enumerate(file, 1):
             record = parse_line(line)
             if not record and not line.endswith(b"\n"):
-                # Somebody pulled the plug while it was being written.
+                # The last run was interrupted while writing it.
                 file.truncate(end)
                 return answered
             if type(record.get("id")) not in ID_TYPES or not record.keys() & OUTCOMES:
@@ -106,7 +105,7 @@ def read_answered(path: Path) -> set[str | int]:
 
 
 async def answer(model: ChatPmock, prompt: dict[str, str]) -> dict[str, Any]:
-    """Ask one prompt. An error that comes here is one that retries did not help."""
+    """Answer one prompt. The model has retried temporary errors already."""
     try:
         message = await model.ainvoke(prompt["prompt"])
     except HOPELESS:
@@ -127,7 +126,7 @@ async def answer_all(
     write: Callable[[dict[str, Any]], None],
     concurrency: int,
 ) -> None:
-    """Let some workers take one prompt after another; the file may be of any size."""
+    """Answer prompts with several workers, reading them one by one."""
     waiting = iter(prompts)
 
     async def work() -> None:
@@ -138,7 +137,7 @@ async def answer_all(
 
 
 def run(model: ChatPmock, prompts: Path, answers: Path, concurrency: int) -> None:
-    """Answer what has no answer yet, and show how far it got."""
+    """Answer the prompts without an answer, and show the progress."""
     ids = {prompt["id"] for prompt in read_prompts(prompts)}
     answered = read_answered(answers)
     count = len(ids - answered)
@@ -162,7 +161,7 @@ def run(model: ChatPmock, prompts: Path, answers: Path, concurrency: int) -> Non
 
 
 def make_up_prompts() -> tuple[Path, Path]:
-    """Make a file of prompts in a new folder, for a first try."""
+    """Create a file of prompts in a new folder."""
     folder = Path(tempfile.mkdtemp(prefix="pmock-batch-"))
     prompts = [
         {"id": str(number), "prompt": f"What is {number} times {number}?"}
@@ -174,43 +173,43 @@ def make_up_prompts() -> tuple[Path, Path]:
 
 
 def at_least_one(text: str) -> int:
-    """Check an argument that is a whole number, 1 or more."""
+    """Parse an integer of at least 1."""
     if (number := int(text)) < 1:
         raise ValueError(text)
     return number
 
 
 def zero_or_more(text: str) -> int:
-    """Check an argument that is a whole number, 0 or more."""
+    """Parse an integer of at least 0."""
     if (number := int(text)) < 0:
         raise ValueError(text)
     return number
 
 
 def above_zero(text: str) -> float:
-    """Check an argument that is a number above 0."""
+    """Parse a number greater than 0."""
     if not 0 < (number := float(text)) < math.inf:
         raise ValueError(text)
     return number
 
 
 def limits(rate: float) -> dict[str, float]:
-    """Tell `InMemoryRateLimiter` to let through so many prompts a second."""
+    """Return the arguments of `InMemoryRateLimiter` for prompts per second."""
     return {
         "requests_per_second": rate,
-        # With LangChain's defaults, no more than some 20 a second are reached.
+        # LangChain's defaults allow at most about 20 per second.
         "max_bucket_size": max(1, rate),
         "check_every_n_seconds": 0.01,
     }
 
 
 def is_same_file(one: Path, other: Path) -> bool:
-    """Find out whether two paths lead to the same file."""
+    """Return whether two paths are the same file."""
     return one.exists() and other.exists() and one.samefile(other)
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Read the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description="Answer a file of prompts.")
     parser.add_argument("prompts", nargs="?", type=Path, help="JSONL: id and prompt")
     parser.add_argument("answers", nargs="?", type=Path, help="JSONL, is added to")

@@ -1,6 +1,6 @@
 """pmock in five steps: invoke, stream, an agent with a tool, a typed result, usage.
 
-First it shows what goes over the wire. Run it with `make demo`, or with
+First it shows a request and its response. Run it with `make demo`, or with
 `python examples/quickstart.py`.
 """
 
@@ -41,7 +41,7 @@ def show_the_wire(pmock: dict[str, Any]) -> None:
     response = responses[-1]
     request = response.request
     signed = [name for name in request.headers if name.startswith("wuinai-")]
-    envelope = {**response.json(), "data": {}}  # The data is what OpenAI would send.
+    envelope = {**response.json(), "data": {}}  # `data` is as in OpenAI's API.
 
     print("\nEach request is signed for one minute, each answer is in an envelope")
     print(f"   {request.method} {request.url}  {' '.join(f'{n}: ***' for n in signed)}")
@@ -50,7 +50,7 @@ def show_the_wire(pmock: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Take the five steps."""
+    """Run the five steps."""
     with service() as pmock:
         show_the_wire(pmock)
         model = ChatPmock(model="gpt-5.1", **pmock)

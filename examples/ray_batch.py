@@ -1,16 +1,16 @@
-"""Answer prompts on many machines, with Ray Data: a pool of actors, a model in each.
+"""Answer prompts on many machines, with a pool of Ray Data actors.
 
     python examples/ray_batch.py prompts.jsonl answers/ --actors 8 --concurrency 50
 
 The input is JSONL or Parquet with a column `prompt`, a file or the URL of one. The
 output is a folder of Parquet files: the same rows, with the columns `answer`, `usage`,
-`trace_id` and `error` added. The folder must be new or empty, for Ray would add files
-to those of an earlier run. If an actor dies, or its machine, another one takes over
-what it was at.
+`trace_id` and `error` added. The folder must be new or empty, because Ray would add
+files to those of an earlier run. If an actor or its machine fails, another one repeats
+its work.
 
-Ray (`pip install "ray[data]"`) runs on the cluster that `RAY_ADDRESS` names, or else on
-this machine. Each machine of a cluster needs this package; the two keys are read here
-and travel with the model. Without arguments, the script makes up a file of prompts.
+Ray (`pip install "ray[data]"`) runs on the cluster in `RAY_ADDRESS`, or else on this
+machine. Each machine of a cluster needs this package. The two keys are read here and
+sent with the model. Without arguments, the script creates a file of prompts.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ ROWS_PER_FILE = 10_000
 
 
 def counts(*names: str) -> pa.StructType:
-    """Make a type of some numbers of tokens; those that are not told are null."""
+    """Return a type for counts of tokens; missing ones are null."""
     return pa.struct([(name, pa.int64()) for name in names])
 
 
-# Named types, for a column may hold nothing but nulls.
+# Explicit types, because a column may have only nulls.
 COLUMNS = {
     "answer": pa.string(),
     "usage": pa.struct(
@@ -67,7 +67,7 @@ COLUMNS = {
 
 
 class Answerer:
-    """What an actor holds: a model, whose connections stay open between batches."""
+    """An actor with a model, whose connections stay open between batches."""
 
     def __init__(
         self,
@@ -75,14 +75,14 @@ class Answerer:
         limiter: dict[str, float] | None,
         model: ChatPmock,
     ) -> None:
-        """Take this actor's copy of the model; a limiter cannot travel with it."""
+        """Store the model, and add a limiter, which cannot be pickled."""
         self.concurrency = concurrency
         self.model = model
         if limiter:
             self.model.rate_limiter = InMemoryRateLimiter(**limiter)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        """Answer a batch: a row for each of its rows, in the same order."""
+        """Answer the rows of a batch, in the same order."""
         prompts = batch["prompt"].to_pylist()
         replies: Any = iter(
             self.model.batch(
@@ -104,7 +104,7 @@ class Answerer:
 
 
 def to_row(reply: Any) -> dict[str, Any]:
-    """Make a row of a reply. An error here is one that retries did not help."""
+    """Convert a reply to a row. The model has retried temporary errors already."""
     if isinstance(reply, PmockError) and not isinstance(reply, HOPELESS):
         return {"error": str(reply)}
     if isinstance(reply, Exception):
@@ -117,7 +117,7 @@ def to_row(reply: Any) -> dict[str, Any]:
 
 
 def is_empty(folder: str) -> bool:
-    """Find out whether a folder, here or behind a URL, is new or empty."""
+    """Return whether a local or remote folder is new or empty."""
     if "://" in folder:
         system, path = fs.FileSystem.from_uri(folder)
     else:
@@ -126,7 +126,7 @@ def is_empty(folder: str) -> bool:
 
 
 def check_columns(path: str, names: Iterable[str]) -> None:
-    """Refuse an input without a column of prompts, or with one of the output's."""
+    """Exit if the input has no prompts, or a column of the output."""
     if "prompt" not in names:
         sys.exit(f"{path} has no column `prompt`.")
     for name in COLUMNS:
@@ -135,7 +135,7 @@ def check_columns(path: str, names: Iterable[str]) -> None:
 
 
 def report(answers: str) -> None:
-    """Count what was answered."""
+    """Print the number of answers and errors."""
     rows = pads.dataset(answers)
     failed = rows.count_rows(filter=pads.field("error").is_valid())
     answered = rows.count_rows() - failed
@@ -145,7 +145,7 @@ def report(answers: str) -> None:
 
 
 def run(options: argparse.Namespace, pmock: dict[str, Any]) -> None:
-    """Read, answer and write, all three at once."""
+    """Read, answer and write concurrently."""
     is_parquet = options.prompts.endswith(".parquet")
     read = ray.data.read_parquet if is_parquet else ray.data.read_json
     prompts = read(options.prompts)
@@ -157,20 +157,20 @@ def run(options: argparse.Namespace, pmock: dict[str, Any]) -> None:
         print(f"There is no prompt in {options.prompts}")
         return
     check_columns(options.prompts, first[0])
-    # One slow answer holds up a batch: the longer the batch, the less that matters.
+    # A batch waits for its slowest answer, which matters less for large batches.
     batch_size = 4 * options.concurrency
-    # Each actor has a limiter of its own, and the limit is for all of them together.
+    # Each actor has its own limiter; the rate is for all actors together.
     limiter = limits(options.rate / options.actors) if options.rate else None
     model = ChatPmock(model=options.model, max_retries=options.retries, **pmock)
     answers = (
-        # Else all of a small file would go to the same actor.
+        # Otherwise all rows of a small file would go to one actor.
         prompts.repartition(target_num_rows_per_block=batch_size).map_batches(
             Answerer,
             fn_constructor_args=(options.concurrency, limiter, model),
             batch_format="pyarrow",
             batch_size=batch_size,
             compute=ray.data.ActorPoolStrategy(size=options.actors),
-            num_cpus=0.1,  # An actor does little but wait.
+            num_cpus=0.1,  # Actors mostly wait.
         )
     )
     answers.write_parquet(options.answers, min_rows_per_file=ROWS_PER_FILE)
@@ -178,15 +178,15 @@ def run(options: argparse.Namespace, pmock: dict[str, Any]) -> None:
 
 
 def has_width(stream: TextIO) -> bool:
-    """Return whether a stream is a terminal on which a progress bar has room."""
+    """Return whether a stream is a terminal with a known width."""
     return stream.isatty() and os.get_terminal_size(stream.fileno()).columns > 0
 
 
 def silence_native_code() -> None:
-    """Keep what Ray's C++ code prints off the terminal; Ray's log files have it too.
+    """Hide the output of Ray's C++ code, which is also in Ray's log files.
 
     It reports the start of each actor pool as an error. `RAY_BACKEND_LOG_LEVEL` would
-    put another line in its place.
+    print another line instead.
     """
     sys.stderr.flush()
     sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
@@ -194,13 +194,13 @@ def silence_native_code() -> None:
 
 
 def reason(error: RayError) -> str:
-    """Find the first cause in the traceback that Ray makes its text."""
+    """Return the first cause in the traceback that is the error's text."""
     cause = re.search(r"^(?:\w+\.)*(\w+: .+)", str(error), re.MULTILINE)
     return cause[1] if cause else str(error)
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Read the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description="Answer prompts on a Ray cluster.")
     parser.add_argument("prompts", nargs="?", help="JSONL or .parquet, with prompt")
     parser.add_argument("answers", nargs="?", help="new folder or URL, for Parquet")
@@ -227,7 +227,7 @@ def main() -> None:
         if not is_empty(options.answers):
             sys.exit(f"{options.answers} is not empty: take another folder.")
         with service() as pmock:
-            # Else it would phone home.
+            # Disables usage reports.
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
             silence_native_code()
             ray.init(logging_level=logging.ERROR, log_to_driver=False)

@@ -725,7 +725,6 @@ class ChatPmock(BaseChatModel):
         )
 
     def _default_params(self) -> dict[str, Any]:
-
         values = {name: getattr(self, name) for name in _PARAMS.settable}
         return {k: v for k, v in values.items() if v is not None and v not in ({}, [])}
 

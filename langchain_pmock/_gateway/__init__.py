@@ -1,1 +1,1 @@
-"""Bytes out, bytes in: the only folder that knows httpx."""
+"""The HTTP client: the only subpackage that uses httpx."""

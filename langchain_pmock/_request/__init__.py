@@ -1,1 +1,1 @@
-"""A prompt goes down: LangChain's messages, tools and schemas become JSON."""
+"""Conversion of LangChain's messages, tools and schemas to JSON."""

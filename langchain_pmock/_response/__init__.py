@@ -1,1 +1,1 @@
-"""Tokens come up: JSON becomes LangChain's messages and chunks."""
+"""Conversion of JSON to LangChain's messages and chunks."""
