@@ -4,14 +4,6 @@ It requires the extra `testing`: `pip install "langchain-pmock[testing]"`. The c
 `python -m langchain_pmock.testing` starts it from a shell.
 """
 
-try:
-    import h11  # noqa: F401 - whether it is installed
-except ImportError as error:
-    message = (
-        'langchain_pmock.testing needs h11: pip install "langchain-pmock[testing]"'
-    )
-    raise ImportError(message) from error
-
 from langchain_pmock.testing._script import Fault, RecordedRequest, Reply, ToolCall
 from langchain_pmock.testing._server import PmockServer
 

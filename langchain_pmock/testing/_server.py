@@ -256,7 +256,7 @@ class PmockServer:
         left = [*self._faults, *(line.answer for line in self._script)]
         if left:
             shown = "\n".join(f"  {answer!r}" for answer in left)
-            problem = f"{len(left)} scripted replies or faults not used:\n{shown}"
+            problem = f"{len(left)} of the replies and faults were not used:\n{shown}"
             raise AssertionError(problem)
 
     def reset(self) -> None:

@@ -221,16 +221,3 @@ def test_it_imports_with_only_what_it_requires(installed: Path, tmp_path: Path) 
     file, *public = output.split()
     assert Path(file).is_relative_to(installed.parents[1])
     assert {"ChatPmock", "PmockAuth"} <= set(public)
-
-
-IMPORT_TESTING = """
-try:
-    import langchain_pmock.testing
-except ImportError as error:
-    print(error)
-"""
-
-
-def test_the_missing_extra_is_named(installed: Path, tmp_path: Path) -> None:
-    output = run([installed, "-I", "-c", IMPORT_TESTING], cwd=tmp_path)
-    assert "langchain-pmock[testing]" in output
