@@ -1,9 +1,7 @@
 """What needs no network: tokens, counts, log probabilities, faults, the import."""
 
 import asyncio
-import importlib
 import json
-import sys
 import time
 from typing import Any
 
@@ -306,14 +304,3 @@ def test_reply_can_be_given_back() -> None:
     respond(service).give_back()
     (choice,) = data_of(respond(service))["choices"]
     assert choice["message"]["content"] == "one"
-
-
-def test_without_the_extra_the_import_says_what_to_install(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    for name in [*sys.modules]:
-        if name.startswith("langchain_pmock.testing"):
-            monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "h11", None)
-    with pytest.raises(ImportError, match=r'pip install "langchain-pmock\[testing\]"'):
-        importlib.import_module("langchain_pmock.testing")
