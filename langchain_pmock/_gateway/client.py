@@ -61,9 +61,9 @@ class PmockClient:
     base_url: str
     timeout: httpx.Timeout | None
     max_retries: int
-    stream_chunk_timeout: float | None = 600.0
-    max_response_bytes: int = 64 * 2**20
-    async_transport: Literal["httpx", "aiohttp"] = "httpx"
+    stream_chunk_timeout: float | None
+    max_response_bytes: int
+    async_transport: Literal["httpx", "aiohttp"]
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     http_client: httpx.Client | None = None
     http_async_client: httpx.AsyncClient | None = None

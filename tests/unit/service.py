@@ -209,6 +209,9 @@ def client_of(service: Service, **kwargs: Any) -> PmockClient:
         "base_url": BASE_URL,
         "timeout": httpx.Timeout(5),
         "max_retries": 0,
+        "stream_chunk_timeout": 600.0,
+        "max_response_bytes": 64 * 2**20,
+        "async_transport": "httpx",
         "http_client": httpx.Client(transport=transport),
         "http_async_client": httpx.AsyncClient(transport=transport),
     }
