@@ -51,6 +51,20 @@ class Wire:
 camel_case = cache(to_camel)
 """The name on the wire of a name in Python: `max_tokens` is `maxTokens`."""
 
-# Bounded, because the service may send any number of names.
-snake_case = lru_cache(maxsize=1024)(to_snake)
-"""The name in Python of a name on the wire: `traceId` is `trace_id`."""
+_LONGEST_NAME = 100  # characters
+
+# The service may send any number of names.
+_to_snake = lru_cache(maxsize=1024)(to_snake)
+
+
+def snake_case(name: str) -> str:
+    """Convert a name on the wire to the name in Python: `traceId` to `trace_id`.
+
+    Args:
+        name: The name.
+
+    Returns:
+        The name in Python. One of more than 100 characters stays as it is: pydantic's
+        conversion takes quadratic time, minutes for 100,000 capital letters.
+    """
+    return _to_snake(name) if len(name) <= _LONGEST_NAME else name

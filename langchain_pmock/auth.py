@@ -211,7 +211,8 @@ class PmockAuth(httpx.Auth):
             for name, value in request.headers.items()
             if name not in _PUBLIC_HEADERS and len(value) >= _SHORTEST_HEADER
         ]
-        for secret in dict.fromkeys(secrets):
+        # One may be the beginning of another.
+        for secret in sorted(set(secrets), key=len, reverse=True):
             payload = payload.replace(secret.encode(), b"***")
             payload = payload.replace(json.dumps(secret)[1:-1].encode(), b"***")
         return payload

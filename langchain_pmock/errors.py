@@ -9,7 +9,7 @@
   · PmockNotFoundError                404
   · PmockRateLimitError               429
   · PmockAPIError                     5xx, and 409
-  · PmockConnectionError              the service could not be reached
+  · PmockConnectionError              the service could not be reached, and 407
     x PmockStreamInterruptedError     a stream ended before the answer was complete
   · PmockTimeoutError                 no data in time, and 408
   · PmockResponseError                an answer without the documented structure
@@ -260,6 +260,7 @@ _BY_CODE: dict[int, type[PmockError]] = {
     402: PmockPaymentRequiredError,
     403: PmockPermissionDeniedError,
     404: PmockNotFoundError,
+    407: PmockConnectionError,  # from a proxy, as for CONNECT
     408: PmockTimeoutError,
     409: PmockAPIError,
     429: PmockRateLimitError,

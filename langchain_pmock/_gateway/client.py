@@ -183,7 +183,7 @@ class PmockClient:
             try:
                 body = WholeBody(response, self.auth, self.max_response_bytes)
                 with TransportErrors(self.auth, request, body):
-                    for piece in pieces(response):
+                    for piece in pieces(response, self.auth):
                         if not body.add(piece):
                             break
             finally:
@@ -206,7 +206,7 @@ class PmockClient:
             try:
                 body = WholeBody(response, self.auth, self.max_response_bytes)
                 with TransportErrors(self.auth, request, body):
-                    async for piece in async_pieces(response):
+                    async for piece in async_pieces(response, self.auth):
                         if not body.add(piece):
                             break
             finally:

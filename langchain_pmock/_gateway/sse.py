@@ -18,15 +18,13 @@ class SSEDecoder:
 
     Comments, the fields `id` and `retry`, and events without data are ignored, as in
     the standard.
-
-    Attributes:
-        pending: Size of the incomplete event so far, in bytes.
     """
 
     def __init__(self) -> None:
-        """Initialize the state at the beginning of a stream."""
-        self.pending = 0
-        self._pieces: list[bytes] = []  # received since the last blank line
+        """Start at the beginning of a stream."""
+        # What was received since the last blank line. A list of small pieces would take
+        # 30 times the room.
+        self._rest = bytearray()
         self._at_start = True
         self._after_cr = False
 
@@ -43,8 +41,8 @@ class SSEDecoder:
         if (
             chunk[:6] == b"data: "
             and chunk[-2:] == b"\n\n"
-            and chunk.count(b"\n") == 2  # noqa: PLR2004 - at the end
-            and not (self._pieces or self._at_start or self._after_cr)
+            and chunk.count(b"\n") == 2  # noqa: PLR2004 - those at its end
+            and not (self._rest or self._at_start or self._after_cr)
             and b"\r" not in chunk
         ):
             # Fast path: most reads are one event with one line of data.
@@ -53,20 +51,15 @@ class SSEDecoder:
             chunk = self._skip_bom(chunk)
         if self._after_cr or b"\r" in chunk:
             chunk = self._newlines(chunk)
-        pieces = self._pieces
-        if b"\n\n" not in chunk and not (
-            chunk[:1] == b"\n" and pieces and pieces[-1][-1:] == b"\n"
-        ):
-            if chunk:
-                pieces.append(chunk)
-                self.pending += len(chunk)
+        rest = self._rest
+        if b"\n\n" not in chunk and not (chunk[:1] == b"\n" and rest[-1:] == b"\n"):
+            rest += chunk
             return []
-        if pieces:
-            pieces.append(chunk)
-            chunk = b"".join(pieces)
-        *events, rest = chunk.split(b"\n\n")
-        self._pieces = [rest] if rest else []
-        self.pending = len(rest)
+        if rest:
+            rest += chunk
+            chunk = bytes(rest)
+        *events, last = chunk.split(b"\n\n")
+        self._rest = bytearray(last)
         payloads = []
         for event in events:
             # Fast path: most events have one line of data.
@@ -76,6 +69,11 @@ class SSEDecoder:
                 payloads.append(data)
         return payloads
 
+    @property
+    def pending(self) -> int:
+        """Size of the incomplete event so far, in bytes."""
+        return len(self._rest)
+
     def unfinished(self) -> bytes | None:
         """Return the last event, if the stream ended before its blank line.
 
@@ -84,14 +82,14 @@ class SSEDecoder:
         Returns:
             Its data, with the last line possibly cut off, or `None`.
         """
-        return _data(b"".join(self._pieces))
+        return _data(bytes(self._rest))
 
     def _skip_bom(self, chunk: bytes) -> bytes:
-        chunk = b"".join([*self._pieces, chunk])
+        chunk = bytes(self._rest + chunk)
         if len(chunk) < len(_BOM) and _BOM.startswith(chunk):
-            self._pieces = [chunk] if chunk else []
+            self._rest = bytearray(chunk)
             return b""
-        self._pieces = []
+        self._rest = bytearray()
         self._at_start = False
         return chunk.removeprefix(_BOM)
 

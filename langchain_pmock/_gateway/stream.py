@@ -94,6 +94,7 @@ _AFTER_FINISH = 5.0
 
 _DONE = b"[DONE]"
 _HEAD = 10_000  # bytes of a body without events that an error includes
+_GATHERED = 2 * _HEAD  # so that no credential is cut before it is redacted
 # Matches a line of an event stream: a comment or a field.
 _FIELD = rb"(?:^|[\r\n])(?::|(?:data|event|id|retry)(?:[:\r\n]|$))"
 _TRANSPORTS = ("httpx", "httpcore")
@@ -166,12 +167,12 @@ class Stream(Generic[ChunkT]):
         if self._is_whole:
             body = self._whole_body()
             with TransportErrors(self._auth, self._response.request, body):
-                for piece in pieces(self._response):
+                for piece in pieces(self._response, self._auth):
                     if not body.add(piece):
                         break
             self._first = self._whole(body.content())
             return
-        self._source = pieces(self._response)
+        self._source = pieces(self._response, self._auth)
         while not self._starts(self._feed(self._read())):
             pass
 
@@ -235,12 +236,12 @@ class Stream(Generic[ChunkT]):
         if self._is_whole:
             body = self._whole_body()
             with TransportErrors(self._auth, self._response.request, body):
-                async for piece in async_pieces(self._response):
+                async for piece in async_pieces(self._response, self._auth):
                     if not body.add(piece):
                         break
             self._first = self._whole(body.content())
             return
-        self._asource = async_pieces(self._response)
+        self._asource = async_pieces(self._response, self._auth)
         while not self._starts(self._feed(await self._aread())):
             pass
 
@@ -335,8 +336,8 @@ class Stream(Generic[ChunkT]):
         if not data:
             yield from self._end()
             return
-        if not self._events and len(self._head) < _HEAD:
-            self._head += data[:_HEAD]
+        if not self._events and len(self._head) < _GATHERED:
+            self._head += data[:_GATHERED]
         is_idle = True
         for payload in self._decoder.feed(data):
             self._events += 1
@@ -347,10 +348,10 @@ class Stream(Generic[ChunkT]):
                 return
         if self._parser.finished:
             self._state = _State.FINISHED
-        elif is_idle:
-            self._check_limits()
-        else:
+        if not is_idle:
             self._idle_since = None
+        elif not self._is_within_limits():
+            yield from self._end()
 
     def _event(self, payload: bytes) -> Iterable[ChunkT]:
         """Process the data of an event, and return the chunks."""
@@ -364,22 +365,31 @@ class Stream(Generic[ChunkT]):
     def _is_done(self) -> bool:
         return self._state is _State.DONE
 
-    def _check_limits(self) -> None:
-        """Raise if there is no chunk for too long: keep-alives, an endless event."""
-        if self._decoder.pending > self._max_bytes:
-            msg = f"an event is larger than max_response_bytes={self._max_bytes}"
-            raise errors.PmockResponseError.of(msg, **self.error_context())
-        if self._chunk_timeout is None:
-            return
+    def _is_within_limits(self) -> bool:
+        """Tell whether to read on though the bytes make no chunk.
+
+        They may be keep-alives, or an endless event. Before the finish reason, it is an
+        error if they go on for too long.
+        """
         now = time.monotonic()
         # Excludes the time that the consumer takes between two chunks.
         self._idle_since = self._idle_since or now
-        if now - self._idle_since > self._chunk_timeout:
+        is_finished = self._state is _State.FINISHED
+        limit = _AFTER_FINISH if is_finished else self._chunk_timeout
+        is_late = limit is not None and now - self._idle_since > limit
+        is_large = self._decoder.pending > self._max_bytes
+        if is_finished:
+            return not (is_late or is_large)
+        if is_large:
+            msg = f"an event is larger than max_response_bytes={self._max_bytes}"
+            raise errors.PmockResponseError.of(msg, **self.error_context())
+        if is_late:
             msg = (
                 f"no chunk for stream_chunk_timeout={self._chunk_timeout:g} s, though "
                 "the connection is alive"
             )
             raise errors.PmockTimeoutError.of(msg, **self.error_context())
+        return True
 
     def _whole_body(self) -> WholeBody:
         body = WholeBody(self._response, self._auth, self._max_bytes)
@@ -411,7 +421,7 @@ class Stream(Generic[ChunkT]):
         elif self._state is _State.OPEN:
             is_stream = self._events or re.search(_FIELD, self._head)
             if self._head.strip() and not is_stream:
-                raise self._failure(self._head)
+                raise self._failure(self._redacted_head())
             raise errors.PmockStreamInterruptedError.of(
                 self.progress(), **self.error_context()
             )
@@ -460,7 +470,10 @@ class Stream(Generic[ChunkT]):
         else:
             yield last
             return
-        raise self._failure(self._head, reason)
+        raise self._failure(self._redacted_head(), reason)
+
+    def _redacted_head(self) -> bytes:
+        return self._auth.redact(self._head, self._response.request)[:_HEAD]
 
     def _failure(self, payload: bytes, reason: str | None = None) -> errors.PmockError:
         return failure(

@@ -50,6 +50,7 @@ class StreamedCalls:
         """Initialize the state before the first delta."""
         self._calls: list[_Call] = []
         self._by_wire_index: dict[Any, int] = {}
+        self._by_id: dict[str, int] = {}
 
     def deltas(self, calls: list[Mapping[str, Any]] | tuple[()]) -> list[ToolCallChunk]:
         """Convert an event's tool calls to LangChain's deltas.
@@ -91,6 +92,8 @@ class StreamedCalls:
         new_id = id_ if call.id is None else None
         new_name = None if call.is_named else name
         call.id = call.id or id_
+        if call.id is not None:
+            self._by_id.setdefault(call.id, index)
         call.is_named = call.is_named or name is not None
         call.extras.update(call_extras(delta))
         args = call.escapes.feed(arguments_text(function))
@@ -107,9 +110,8 @@ class StreamedCalls:
             unnumbered = wire_index is None and id_ is None and name is not None
             if not other_id and not (unnumbered and known.is_named):
                 return index
-            ids = [call.id for call in self._calls]
-            if other_id and id_ in ids:  # continues an earlier call
-                index = self._by_wire_index[wire_index] = ids.index(id_)
+            if other_id and id_ in self._by_id:  # continues an earlier call
+                index = self._by_wire_index[wire_index] = self._by_id[id_]
                 return index
         self._calls.append(_Call())
         self._by_wire_index[wire_index] = len(self._calls) - 1
