@@ -345,7 +345,11 @@ class ChatPmock(BaseChatModel):
     """
 
     max_response_bytes: PositiveInt = 64 * 2**20
-    """Maximum decoded size of an answer in bytes; 64 MiB by default."""
+    """Maximum decoded size of an answer or an event in bytes; 64 MiB by default.
+
+    At its peak, a call takes up to six times as much memory for text, and fifty times
+    as much for JSON that consists of empty objects.
+    """
 
     max_retries: int | None = Field(default=_RETRIES, ge=0)
     """Maximum number of retries after a temporary failure; `None` for 2.

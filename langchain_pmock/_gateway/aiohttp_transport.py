@@ -73,7 +73,8 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 proxy=self._proxy(request.url),
                 timeout=aiohttp.ClientTimeout(
                     total=None,
-                    sock_connect=timeout.get("connect"),
+                    # A proxy's answer to CONNECT has no other limit.
+                    connect=timeout.get("connect"),
                     sock_read=timeout.get("read"),
                 ),
             )

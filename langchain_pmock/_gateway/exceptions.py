@@ -38,6 +38,7 @@ if TYPE_CHECKING:
             ...
 
 
+_BAD_CERTIFICATE = "CERTIFICATE_VERIFY_FAILED"  # OpenSSL's name
 _USERINFO = r"(?<=//)[^/@\s]+(?=@)"
 
 
@@ -117,6 +118,11 @@ class TransportErrors:
         reason = f"{text} ({name})" if text else name
         if isinstance(error, httpx.PoolTimeout):
             reason += ": all connections of your own client were in use"
+        if _BAD_CERTIFICATE in text:
+            reason += (
+                ": to trust a private CA, set SSL_CERT_FILE, or pass http_client and "
+                "http_async_client"
+            )
         if progress is None:
             return cls.of(reason)
         return cls.of(f"{progress.progress()}; {reason}", **progress.error_context())

@@ -406,8 +406,7 @@ class Stream(Generic[ChunkT]):
 
     def _end(self) -> Iterator[ChunkT]:
         """Process the end of the body."""
-        rest = self._decoder.unfinished()
-        if rest and not self._parser.finished:
+        if not self._parser.finished and (rest := self._decoder.unfinished()):
             try:
                 yield from self._lines(rest)
             except errors.PmockResponseError:

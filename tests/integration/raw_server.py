@@ -142,7 +142,9 @@ class RawServer:
         pairs = (line.partition(":") for line in lines)
         headers = {name.lower(): value.strip() for name, _, value in pairs}
         while len(body) < int(headers.get("content-length", 0)):
-            body += self._receive(connection)
+            if not (piece := self._receive(connection)):
+                return None
+            body += piece
         return RawRequest(first.split()[1], headers, body)
 
     def _receive(self, connection: socket.socket) -> bytes:

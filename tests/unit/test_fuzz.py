@@ -473,7 +473,7 @@ STREAMS: dict[str, Callable[[int], bytes]] = {
     ),
 }
 ANSWERS: dict[str, Callable[[int], bytes]] = {
-    "a name in capitals": lambda n: answered(**{"A" * (n // 40): 1}),
+    "a name in capitals": lambda n: answered(**{"A" * n: 1}),
     "a name of many words": lambda n: answered(**{"aB" * n: 1}),
     "an open list": lambda n: answered(toolCalls=[call('{"a": [' + "1," * n)]),
     "deep": lambda n: b'{"code": 200, "data": ' + b"[" * n,
