@@ -17,7 +17,8 @@ import pytest
 from langchain_pmock import ChatPmock
 from langchain_pmock._gateway import pools as _pools
 from langchain_pmock.testing import PmockServer, Reply
-from tests.integration.raw_server import CLOSE, RESET, Close, RawServer, answer, head
+from tests.integration.raw_server import CLOSE, RESET, Close, RawServer, head
+from tests.wire import answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -28,7 +28,8 @@ from langchain_pmock import (
 )
 from langchain_pmock._gateway import pools as _pools
 from langchain_pmock.testing import Reply, ToolCall
-from tests.integration.raw_server import RawServer, answer, whole
+from tests.integration.raw_server import RawServer, whole
+from tests.wire import answer
 
 if TYPE_CHECKING:
     from langchain_pmock.testing import PmockServer

@@ -36,20 +36,16 @@ from tests.unit.service import (
     ACCESS_KEY,
     SECRET_KEY,
     Service,
-    choice_of,
-    chunk_of,
-    data_of,
-    envelope,
-    events,
     fails,
     make_model,
     says,
     streams,
     whole,
 )
+from tests.wire import choice_of, chunk_of, data_of, envelope, events
 
 if TYPE_CHECKING:
-    from tests.unit.service import Json
+    from tests.wire import Json
 
 USAGE = {"promptTokens": 3, "completionTokens": 4, "totalTokens": 7}
 TEXT = "Hello 你好 👋"

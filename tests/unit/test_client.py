@@ -29,21 +29,19 @@ from tests.unit.service import (
     SECRET_KEY,
     Service,
     Texts,
-    chunk_of,
     client_of,
-    dump,
-    envelope,
-    events,
     fails,
     streams,
     whole,
 )
+from tests.wire import chunk_of, dump, envelope, events
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from langchain_pmock._gateway.client import PmockClient
-    from tests.unit.service import Answer, Json
+    from tests.unit.service import Answer
+    from tests.wire import Json
 
     Way = Callable[..., list[str]]
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.unit.service import chunk_of
 from tests.unit.test_chunks import chunks_of, messages_of, said, streamed, whole
+from tests.wire import chunk_of
 
 if TYPE_CHECKING:
     from langchain_core.messages import AIMessage
 
-    from tests.unit.service import Json
+    from tests.wire import Json
 
 FINISH = chunk_of({}, "tool_calls")
 

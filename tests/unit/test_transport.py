@@ -25,18 +25,14 @@ from langchain_pmock.auth import ACCESS_TOKEN_HEADER
 from tests.unit.service import (
     ACCESS_KEY,
     BODY,
-    Json,
     Service,
     Texts,
-    chunk_of,
     client_of,
-    envelope,
-    event,
-    events,
     streams,
     whole,
 )
 from tests.unit.test_client import apost, astream, good, post, stream
+from tests.wire import Json, chunk_of, envelope, event, events
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
