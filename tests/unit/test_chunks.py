@@ -195,6 +195,20 @@ def test_without_a_trace_id_there_is_none() -> None:
     assert "trace_id" not in streamed(*said("a"), FINISH).response_metadata
 
 
+def test_without_an_id_langchain_gives_its_own() -> None:
+    # It does so where the id is None, and not where it is empty.
+    chunks = [{**chunk, "id": None} for chunk in (*said("a", "b"), FINISH)]
+    assert {message.id for message in messages_of(chunks_of(chunks))} == {None}
+
+
+def test_names_in_snake_case_are_read_too() -> None:
+    function = {"name": "f", "arguments": "{}"}
+    call = {"index": 0, "id": "a", "type": "function", "function": function}
+    message = streamed(chunk_of({"tool_calls": [call]}), FINISH, trace_id="trace-1")
+    assert [call["name"] for call in message.tool_calls] == ["f"]
+    assert message.response_metadata["trace_id"] == "trace-1"
+
+
 def test_an_answer_without_text_usage_or_finish() -> None:
     assert streamed(FINISH).content == ""
     assert streamed(FINISH).usage_metadata is None
