@@ -185,8 +185,8 @@ def test_no_messages(streaming: bool) -> None:
     assert not service.requests
 
 
-def test_max_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("langchain_pmock._gateway.retry._FIRST_WAIT", 0.0)
+@pytest.mark.usefixtures("fast_retries")
+def test_max_retries() -> None:
     service = Service(fails(500), fails(500), says())
     assert service.model(max_retries=2).invoke("Hi").text == "Hello"
     service = Service(fails(500), fails(500), says())

@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
     Way = Callable[..., list[str]]
 
+pytestmark = pytest.mark.usefixtures("fast_retries")
+
 CHUNK = envelope(chunk_of({"content": "Hello"}))
 STREAM = events(chunk_of({"content": "Hel"}), chunk_of({"content": "lo"}))
 
@@ -76,11 +78,6 @@ def astream(client: PmockClient, body: Json = BODY) -> list[str]:
 def way(request: pytest.FixtureRequest) -> Way:
     chosen: Way = request.param
     return chosen
-
-
-@pytest.fixture(autouse=True)
-def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("langchain_pmock._gateway.retry._FIRST_WAIT", 0.0)
 
 
 def good(way: Way) -> Answer:

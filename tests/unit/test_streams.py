@@ -214,9 +214,7 @@ def streaming(request: pytest.FixtureRequest) -> Way:
     return chosen
 
 
-@pytest.fixture(autouse=True)
-def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("langchain_pmock._gateway.retry._FIRST_WAIT", 0.0)
+pytestmark = pytest.mark.usefixtures("fast_retries")
 
 
 BEFORE = {
