@@ -1,3 +1,4 @@
+import random
 from pathlib import Path
 
 import pytest
@@ -10,3 +11,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(_UNIT):
             item.add_marker(pytest.mark.disable_socket)
+
+
+@pytest.fixture
+def fast_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the random waits between attempts zero."""
+    monkeypatch.setattr(random, "uniform", lambda *_: 0.0)

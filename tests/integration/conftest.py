@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 
 from langchain_pmock import ChatPmock
-from langchain_pmock._gateway import retry as _retry
 from langchain_pmock.testing import PmockServer
 from tests.integration.asking import WAYS, Ask
 from tests.integration.calls import AsyncCalls, Calls, SyncCalls
@@ -106,8 +105,3 @@ def ask(request: pytest.FixtureRequest) -> Ask:
 def ask_stream(request: pytest.FixtureRequest) -> Ask:
     way: Ask = request.param
     return way
-
-
-@pytest.fixture
-def fast_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_retry, "_FIRST_WAIT", 0.001)

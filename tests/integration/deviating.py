@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from langchain_pmock.testing import PmockServer
+from tests import wire
 from tests.integration.raw_server import CLOSE, RawServer, head
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.integration.raw_server import RawRequest, Step
-
-Json = dict[str, Any]
+    from tests.wire import Json
 
 EVENT_STREAM = "text/event-stream"
 
@@ -111,10 +111,10 @@ def deviating(
             )
 
 
-def envelope(code: object, message: object = "-", status: int = 200) -> Response:
+def envelope(code: object, message: str = "-", status: int = 200) -> Response:
     """An envelope without data."""
-    body = {"code": code, "message": message, "data": None, "traceId": "trace-odd"}
-    return Response(json.dumps(body).encode(), status)
+    body = wire.envelope(None, code, message, traceId="trace-1")
+    return Response(wire.dump(body), status)
 
 
 def edited(response: Response, change: Callable[[Json], Any]) -> Response:

@@ -6,7 +6,6 @@ machines do not: this one can break off in the middle of a header.
 
 from __future__ import annotations
 
-import json
 import select
 import socket
 import socketserver
@@ -17,6 +16,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from tests.wire import dump
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -204,7 +205,7 @@ def whole(
     headers: Mapping[str, str] | None = None,
 ) -> list[Step]:
     """A whole response."""
-    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    content = body if isinstance(body, bytes) else dump(body)
     return [head(status, headers, length=len(content)) + content]
 
 
@@ -220,35 +221,3 @@ def _chunk(piece: bytes | float) -> Step:
     if isinstance(piece, float):
         return piece
     return b"%x\r\n%s\r\n" % (len(piece), piece)
-
-
-def envelope(
-    data: object, code: object = 200, message: str = "success"
-) -> dict[str, Any]:
-    return {"code": code, "message": message, "data": data, "traceId": "trace-raw"}
-
-
-def answer(text: str) -> dict[str, Any]:
-    """The envelope of a plain answer."""
-    message = {"role": "assistant", "content": text}
-    choice = {"index": 0, "message": message, "finishReason": "stop"}
-    return envelope({"id": "1", "model": "gpt-5.1", "choices": [choice]})
-
-
-def delta(text: str | None = None, finish_reason: str | None = None) -> dict[str, Any]:
-    """The envelope of one event."""
-    choice: dict[str, Any] = {"index": 0, "delta": {"content": text} if text else {}}
-    if finish_reason:
-        choice["finishReason"] = finish_reason
-    return envelope({"id": "1", "model": "gpt-5.1", "choices": [choice]})
-
-
-def event(data: Mapping[str, Any] | str) -> bytes:
-    """One server-sent event."""
-    text = data if isinstance(data, str) else json.dumps(data)
-    return f"data: {text}\n\n".encode()
-
-
-DONE = event("[DONE]")
-HELLO = (event(delta("Hel")), event(delta("lo")), event(delta(None, "stop")), DONE)
-"""A right stream of two texts: `Hel`, `lo`."""

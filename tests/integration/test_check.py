@@ -16,8 +16,6 @@ import unicodedata
 import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
@@ -35,7 +33,6 @@ from tests.integration.deviating import (
     Ask,
     Deviating,
     Deviation,
-    Json,
     Request,
     Response,
     deviating,
@@ -45,6 +42,7 @@ from tests.integration.deviating import (
     snake_case_messages,
     without,
 )
+from tests.integration.raw_server import RawServer, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,6 +50,7 @@ if TYPE_CHECKING:
 
     from langchain_pmock.check._service import Service
     from langchain_pmock.testing import PmockServer
+    from tests.wire import Json
 
 REPORT = "pmock-check.json"
 SNAKE_CASE_WIRE = 'Wire(tool_calls="tool_calls", tool_call_id="tool_call_id")'
@@ -305,28 +304,10 @@ def test_tls(
 def over_tls(authority: trustme.CA) -> Iterator[Deviating]:
     """A server that gives the same answer to everything."""
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(PLAIN_ANSWER.content)))
-            self.end_headers()
-            self.wfile.write(PLAIN_ANSWER.content)
-
-        def log_message(self, *_: object) -> None: ...
-
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        url = f"https://127.0.0.1:{server.server_port}/api"
-        yield Deviating(url, "ak-example", "sk-of-an-example", [])
-        server.shutdown()
-        thread.join()
+    with RawServer(whole(PLAIN_ANSWER.content), tls=context) as server:
+        yield Deviating(server.url, "ak-example", "sk-of-an-example", server.requests)
 
 
 def test_nobody_is_there(run_check: RunCheck) -> None:

@@ -17,12 +17,14 @@ import pytest
 from langchain_pmock import ChatPmock
 from langchain_pmock._gateway import pools as _pools
 from langchain_pmock.testing import PmockServer, Reply
-from tests.integration.raw_server import CLOSE, RESET, Close, RawServer, answer, head
+from tests.integration.raw_server import CLOSE, RESET, Close, RawServer, head
+from tests.wire import answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
+    from tests.integration.calls import Transport
     from tests.integration.conftest import MakeModel
 
 HELLO = "You said: Hello"
@@ -32,8 +34,9 @@ each_setting = pytest.mark.parametrize("max_retries", [0, 2])
 
 
 @pytest.fixture(params=["httpx", "aiohttp"])
-def transport(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+def transport(request: pytest.FixtureRequest) -> Transport:
+    chosen: Transport = request.param
+    return chosen
 
 
 each_transport = pytest.mark.usefixtures("transport")
@@ -85,10 +88,10 @@ def model_of(server: PmockServer, **fields: Any) -> ChatPmock:
     )
 
 
-async def until_closed(server: PmockServer) -> None:
+async def until(condition: Callable[[], bool]) -> None:
     started = time.monotonic()
-    while server.open_connections:
-        assert time.monotonic() - started < 1
+    while not condition():
+        assert time.monotonic() - started < 5
         await asyncio.sleep(0.005)
 
 
@@ -104,11 +107,10 @@ async def text_of(model: ChatPmock) -> str:
 
 
 @leaves_nothing
-@each_transport
 @each_setting
-def test_many_loops_one_after_another(max_retries: int) -> None:
+def test_many_loops_one_after_another(max_retries: int, transport: Transport) -> None:
     with PmockServer() as server:
-        model = model_of(server, max_retries=max_retries)
+        model = model_of(server, async_transport=transport, max_retries=max_retries)
         for _ in range(5):
             assert asyncio.run(text_of(model)) == HELLO
             wait_until(lambda: server.open_connections == 0)
@@ -116,10 +118,9 @@ def test_many_loops_one_after_another(max_retries: int) -> None:
 
 
 @leaves_nothing
-@each_transport
-def test_loops_that_are_run_by_hand() -> None:
+def test_loops_that_are_run_by_hand(transport: Transport) -> None:
     with PmockServer() as server:
-        model = model_of(server)
+        model = model_of(server, async_transport=transport)
         for _ in range(3):
             loop = asyncio.new_event_loop()
             assert loop.run_until_complete(text_of(model)) == HELLO
@@ -129,11 +130,12 @@ def test_loops_that_are_run_by_hand() -> None:
             wait_until(lambda: server.open_connections == 0)
 
 
-@each_transport
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
-def test_loops_that_are_closed_without_a_shutdown_are_let_go() -> None:
+def test_loops_that_are_closed_without_a_shutdown_are_let_go(
+    transport: Transport,
+) -> None:
     with PmockServer() as server:
-        model = model_of(server)
+        model = model_of(server, async_transport=transport)
         for _ in range(3):
             loop = asyncio.new_event_loop()
             assert loop.run_until_complete(text_of(model)) == HELLO
@@ -147,12 +149,11 @@ def test_loops_that_are_closed_without_a_shutdown_are_let_go() -> None:
 
 
 @leaves_nothing
-@each_transport
 @each_setting
-def test_several_loops_at_once(max_retries: int) -> None:
+def test_several_loops_at_once(max_retries: int, transport: Transport) -> None:
     count = 4
     with PmockServer(delay=0.002) as server, ThreadPoolExecutor(count) as executor:
-        model = model_of(server, max_retries=max_retries)
+        model = model_of(server, async_transport=transport, max_retries=max_retries)
         barrier = threading.Barrier(count)
 
         def in_a_loop(_: int) -> list[str]:
@@ -232,11 +233,12 @@ async def test_a_service_that_was_started_anew(
         await asyncio.to_thread(server.start)
 
 
-@each_transport
 @each_setting
 @pytest.mark.parametrize("end", [RESET, CLOSE], ids=["reset", "closed"])
 @leaves_nothing
-def test_idle_connections_that_the_service_ends(end: Close, max_retries: int) -> None:
+def test_idle_connections_that_the_service_ends(
+    end: Close, max_retries: int, transport: Transport
+) -> None:
     body = json.dumps(answer("Hello")).encode()
     with RawServer([head(length=len(body)), 0.02, body, 0.02, end]) as server:
         model = ChatPmock(
@@ -245,6 +247,7 @@ def test_idle_connections_that_the_service_ends(end: Close, max_retries: int) ->
             access_key="ak-example",
             secret_key="sk-example",
             max_retries=max_retries,
+            async_transport=transport,
         )
 
         async def main() -> None:
@@ -262,16 +265,15 @@ def test_idle_connections_that_the_service_ends(end: Close, max_retries: int) ->
 
 
 @leaves_nothing
-@each_transport
-def test_leaving_an_async_stream_closes_its_connection() -> None:
+def test_leaving_an_async_stream_closes_its_connection(transport: Transport) -> None:
     async def main(server: PmockServer) -> None:
         tasks = asyncio.all_tasks()
-        async for chunk in model_of(server).astream("Hello"):
+        async for chunk in model_of(server, async_transport=transport).astream("Hello"):
             if chunk.text:
                 break
         assert server.open_connections == 1
-        await until_closed(server)
-        assert asyncio.all_tasks() == tasks
+        await until(lambda: server.open_connections == 0)
+        await until(lambda: asyncio.all_tasks() == tasks)
 
     with PmockServer(delay=0.01) as server:
         server.script(LONG)
@@ -279,9 +281,10 @@ def test_leaving_an_async_stream_closes_its_connection() -> None:
 
 
 @leaves_nothing
-@each_transport
 @pytest.mark.parametrize("how", ["before", "between", "invoke"])
-def test_cancelling_a_task_closes_its_connection(how: str) -> None:
+def test_cancelling_a_task_closes_its_connection(
+    how: str, transport: Transport
+) -> None:
     async def listen(model: ChatPmock, heard: asyncio.Event) -> None:
         if how == "invoke":
             await model.ainvoke("Hello")
@@ -292,7 +295,9 @@ def test_cancelling_a_task_closes_its_connection(how: str) -> None:
     async def main(server: PmockServer) -> None:
         tasks = asyncio.all_tasks()
         heard = asyncio.Event()
-        task = asyncio.create_task(listen(model_of(server), heard))
+        task = asyncio.create_task(
+            listen(model_of(server, async_transport=transport), heard)
+        )
         if how == "between":
             await heard.wait()
         else:
@@ -302,8 +307,8 @@ def test_cancelling_a_task_closes_its_connection(how: str) -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        await until_closed(server)
-        assert asyncio.all_tasks() == tasks
+        await until(lambda: server.open_connections == 0)
+        await until(lambda: asyncio.all_tasks() == tasks)
 
     with PmockServer(delay=0.01) as server:
         server.script(LONG)
@@ -312,15 +317,16 @@ def test_cancelling_a_task_closes_its_connection(how: str) -> None:
         asyncio.run(main(server))
 
 
-@each_transport
-def test_cancelling_the_wait_for_a_retry(make_model: MakeModel) -> None:
+def test_cancelling_the_wait_for_a_retry(
+    make_model: MakeModel, transport: Transport
+) -> None:
     async def main() -> None:
         with pytest.raises(asyncio.TimeoutError):
             await asyncio.wait_for(model.ainvoke("Hello"), 0.2)
 
     with PmockServer() as server:
         server.fail(status=429, retry_after=60)
-        model = model_of(server, max_retries=2)
+        model = model_of(server, async_transport=transport, max_retries=2)
         started = time.monotonic()
         asyncio.run(main())
     assert time.monotonic() - started < 5
@@ -328,13 +334,12 @@ def test_cancelling_the_wait_for_a_retry(make_model: MakeModel) -> None:
     assert make_model().invoke("Hello").text == HELLO
 
 
-@each_transport
 @leaves_nothing
 def test_streams_that_are_left_open_close_with_the_loop(
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, transport: Transport
 ) -> None:
     async def main() -> None:
-        model = model_of(server)
+        model = model_of(server, async_transport=transport)
         for _ in range(5):
             stream = model.astream("Hello")
             await anext(stream)

@@ -8,14 +8,8 @@ import pytest
 
 from langchain_pmock import errors
 from tests.integration.odd import Odd, odd_model
-from tests.integration.raw_server import (
-    RawServer,
-    answer,
-    envelope,
-    head,
-    stream,
-    whole,
-)
+from tests.integration.raw_server import RawServer, head, stream, whole
+from tests.wire import answer, envelope
 
 if TYPE_CHECKING:
     from tests.integration.asking import Ask
@@ -25,6 +19,7 @@ pytestmark = pytest.mark.usefixtures("fast_retries")
 HTML = b"<html><head><title>x</title></head><body>Bad Gateway</body></html>"
 WEB_PAGE = {"Content-Type": "text/html; charset=utf-8"}
 
+TRACED = {"traceId": "trace-1"}
 ODD_ANSWERS = (
     Odd("web page with 200", whole(HTML, headers=WEB_PAGE), says="Bad Gateway"),
     Odd(
@@ -55,8 +50,8 @@ ODD_ANSWERS = (
     Odd("no code", whole({"data": {"choices": []}}), says="choices"),
     Odd("a code that is a word", whole(envelope(None, "E1")), says="E1"),
     Odd("200 without data", whole({"code": 200, "message": "hm"}), says="hm"),
-    Odd("data null", whole(envelope(None)), says="Trace id: trace-raw."),
-    Odd("data list", whole(envelope([])), says="Trace id: trace-raw."),
+    Odd("data null", whole(envelope(None, **TRACED)), says="Trace id: trace-1."),
+    Odd("data list", whole(envelope([], **TRACED)), says="Trace id: trace-1."),
     Odd("no choices", whole(envelope({"id": "1"})), says="no choices"),
     Odd("choices empty", whole(envelope({"choices": []})), says="no choices"),
     Odd("choices null", whole(envelope({"choices": None})), says="no choices"),

@@ -16,17 +16,8 @@ import pytest
 from langchain_pmock import ChatPmock, auth, errors
 from langchain_pmock.auth import ACCESS_TOKEN_HEADER, PmockAuth, sign
 from langchain_pmock.testing import PmockServer
-from tests.integration.raw_server import (
-    DONE,
-    RESET,
-    RawServer,
-    answer,
-    delta,
-    envelope,
-    event,
-    stream,
-    whole,
-)
+from tests.integration.raw_server import RESET, RawServer, stream, whole
+from tests.wire import DONE, answer, delta, envelope, event
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,8 @@ from langchain_core import exceptions as core
 
 from langchain_pmock import ChatPmock, errors
 from tests.integration.odd import Odd, odd_model
-from tests.integration.raw_server import CLOSE, RESET, STALL, answer, head, whole
+from tests.integration.raw_server import CLOSE, RESET, STALL, head, whole
+from tests.wire import answer
 
 if TYPE_CHECKING:
     from langchain_pmock.testing import PmockServer

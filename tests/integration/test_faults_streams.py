@@ -11,17 +11,8 @@ from langchain_pmock import errors
 from langchain_pmock._gateway import stream as _body
 from langchain_pmock.testing import Fault, Reply
 from tests.integration.odd import Odd, odd_model
-from tests.integration.raw_server import (
-    CLOSE,
-    DONE,
-    HELLO,
-    RESET,
-    STALL,
-    delta,
-    envelope,
-    event,
-    stream,
-)
+from tests.integration.raw_server import CLOSE, RESET, STALL, stream
+from tests.wire import DONE, HELLO, delta, envelope, event
 
 if TYPE_CHECKING:
     from langchain_pmock.testing import PmockServer
@@ -80,7 +71,7 @@ def test_a_stream_that_breaks_off(ask_stream: Ask, odd: Odd) -> None:
         outcome = ask_stream(model)
     assert type(outcome.error) is errors.PmockStreamInterruptedError
     assert "after 2 events" in str(outcome.error)
-    assert outcome.error.trace_id == "trace-raw"
+    assert outcome.error.trace_id == "trace-1"
     assert outcome.error.status_code == 200
     assert outcome.error.response is not None
     assert outcome.pieces == ["Hel", "lo"]
@@ -171,12 +162,12 @@ def test_an_event_of_another_shape(ask_stream: Ask, data: str | dict[str, Any]) 
 
 
 def test_a_stream_without_any_choice(ask_stream: Ask) -> None:
-    steps = stream(event(envelope({"id": "1", "choices": []})), DONE)
+    steps = stream(event(envelope({"id": "1", "choices": []}, traceId="trace-1")), DONE)
     with odd_model(Odd("no choices", steps)) as (model, _):
         outcome = ask_stream(model)
     assert type(outcome.error) is errors.PmockResponseError
     assert "no choices" in str(outcome.error)
-    assert outcome.error.trace_id == "trace-raw"
+    assert outcome.error.trace_id == "trace-1"
     assert outcome.error.status_code == 200
     assert outcome.error.response is not None
 
@@ -185,7 +176,7 @@ def test_a_stream_without_any_choice(ask_stream: Ask) -> None:
 
 TAIL = event(envelope({"choices": [], "usage": {"totalTokens": 3}}))
 BOM = b"\xef\xbb\xbf"
-SPLIT = event(delta("Hel")).replace(b', "', b',\ndata: "')
+SPLIT = event(delta("Hel")).replace(b',"', b',\ndata: "')
 RIGHT = b"".join(HELLO)
 
 COMPLETE = (

@@ -19,15 +19,14 @@ from langchain_pmock import ChatPmock, PmockError, errors
 from langchain_pmock.auth import ACCESS_TOKEN_HEADER
 from tests.integration.raw_server import (
     CLOSE,
-    HELLO,
     RESET,
     STALL,
     RawServer,
-    answer,
     head,
     stream,
     whole,
 )
+from tests.wire import HELLO, answer
 
 if TYPE_CHECKING:
     from tests.integration.asking import Ask

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from langchain_pmock import ChatPmock, errors
-from tests.integration import raw_server
+from tests import wire
+from tests.integration.raw_server import RawServer, stream
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -111,9 +112,9 @@ def test_a_forked_process(server: PmockServer) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_stream_survives_a_fork() -> None:
-    first, *rest = raw_server.HELLO
-    steps = raw_server.stream(first, 0.5, *rest)
-    with raw_server.RawServer(steps) as server:
+    first, *rest = wire.HELLO
+    steps = stream(first, 0.5, *rest)
+    with RawServer(steps) as server:
         credentials = ("ak-example", "sk-example", server.url)
         names = ("PMOCK_ACCESS_KEY", "PMOCK_SECRET_KEY", "PMOCK_BASE_URL")
         run_script(A_STREAM_IN_A_FORK, dict(zip(names, credentials, strict=True)))

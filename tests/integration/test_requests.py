@@ -26,9 +26,9 @@ from langchain_pmock import (
     __version__,
     sign,
 )
-from langchain_pmock._gateway import pools as _pools
 from langchain_pmock.testing import Reply, ToolCall
-from tests.integration.raw_server import RawServer, answer, whole
+from tests.integration.raw_server import RawServer, whole
+from tests.wire import answer
 
 if TYPE_CHECKING:
     from langchain_pmock.testing import PmockServer
@@ -352,13 +352,11 @@ def test_memory_is_freed_without_the_garbage_collector(
 def test_the_environments_proxy_is_used(
     calls: Calls, make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_pools, "_shared", _pools._Shared())
     with RawServer(whole(answer("by proxy"))) as proxy:
         monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
         for name in ("NO_PROXY", "no_proxy"):
             monkeypatch.setenv(name, "127.0.0.1")
         model = make_model(base_url="http://gateway.localhost/api")
         assert calls.invoke(model, "Hello").text == "by proxy"
-        _pools._close()
     (request,) = proxy.requests
     assert request.target == "http://gateway.localhost/api/ai/chat/completions"

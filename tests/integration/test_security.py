@@ -25,19 +25,15 @@ from langchain_pmock.auth import ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER, PmockAu
 from tests.integration.odd import Odd
 from tests.integration.raw_server import (
     CLOSE,
-    DONE,
     RESET,
     STALL,
     RawRequest,
     RawServer,
-    answer,
-    delta,
-    envelope,
-    event,
     head,
     stream,
     whole,
 )
+from tests.wire import DONE, answer, delta, envelope, event
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

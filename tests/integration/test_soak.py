@@ -21,11 +21,12 @@ from langchain_core.messages import HumanMessage
 
 from langchain_pmock import ChatPmock, errors
 from langchain_pmock._gateway import pools as _pools
-from langchain_pmock._gateway import retry as _retry
 from langchain_pmock.testing import PmockServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+pytestmark = pytest.mark.usefixtures("fast_retries")
 
 AT_ONCE = 100
 TIME_LIMIT = 120.0  # seconds; a call that never ends is a failure, not a wait
@@ -158,7 +159,6 @@ def _nothing_left(
     """Check that descriptors and threads are back to where they began."""
     if not Path("/proc/self/fd").is_dir():
         pytest.skip("needs /proc to count descriptors")
-    monkeypatch.setattr(_retry, "_FIRST_WAIT", 0.01)
     shared = _pools._Shared()
     monkeypatch.setattr(_pools, "_shared", shared)
     asyncio.run(asyncio.sleep(0))

@@ -20,17 +20,8 @@ import trustme
 from langchain_pmock import ChatPmock, PmockStreamInterruptedError
 from langchain_pmock._gateway import stream as _stream
 from tests.integration.h2_server import H2Server
-from tests.integration.raw_server import (
-    DONE,
-    HELLO,
-    RESET,
-    STALL,
-    Close,
-    RawServer,
-    delta,
-    event,
-    stream,
-)
+from tests.integration.raw_server import RESET, STALL, Close, RawServer, stream
+from tests.wire import DONE, HELLO, delta, event
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

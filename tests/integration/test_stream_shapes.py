@@ -14,6 +14,7 @@ from langchain_pmock import ChatPmock
 from langchain_pmock.testing import Reply
 from tests.integration.calls import TEXT, merge
 from tests.integration.raw_server import STALL, RawServer, stream, whole
+from tests.wire import DONE, chunk_of, data_of, envelope, event
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from langchain_pmock.testing import PmockServer
     from tests.integration.calls import Calls
+    from tests.wire import Json
 
 # As the service's own page has them: see its stream response.
 DOCUMENTED = """\
@@ -63,27 +65,14 @@ WHOLE = {
 }
 
 
-def sse(*chunks: dict[str, Any], done: bool = True) -> list[bytes]:
+def pieces(*chunks: Json, done: bool = True) -> list[bytes]:
     """Write chunks as events, each to be sent on its own."""
-    envelopes = [
-        json.dumps(
-            {"code": 200, "data": chunk, "message": "success"}, ensure_ascii=False
-        )
-        for chunk in chunks
-    ]
-    ends = ["[DONE]"] if done else []
-    return [f"data: {data}\n\n".encode() for data in [*envelopes, *ends]]
+    return [*(event(envelope(chunk)) for chunk in chunks), *[DONE] * done]
 
 
-def chunk(*choices: dict[str, Any], **more: Any) -> dict[str, Any]:
-    return {"id": "chatcmpl-1", "model": "gpt-5.1", "choices": list(choices), **more}
-
-
-def delta(text: str) -> dict[str, Any]:
-    return {"index": 0, "delta": {"content": text}}
-
-
-END = {"index": 0, "delta": {}, "finishReason": "stop"}
+HI = chunk_of({"content": "Hi"})
+NI_HAO = chunk_of({"content": "你好"})
+END = chunk_of({}, "stop")
 USAGE = {"promptTokens": 3, "completionTokens": 2, "totalTokens": 5}
 
 
@@ -112,19 +101,19 @@ def test_the_documented_shape_without_blank_lines(
 @pytest.mark.parametrize(
     "events",
     [
-        [chunk(delta("Hi")), chunk(END, usage=USAGE)],
-        [chunk(delta("Hi")), chunk(END), chunk(usage=USAGE)],
-        [chunk(usage=USAGE), chunk(delta("Hi")), chunk(END)],
+        [HI, chunk_of({}, "stop", usage=USAGE)],
+        [HI, END, chunk_of(None, usage=USAGE)],
+        [chunk_of(None, usage=USAGE), HI, END],
         [
-            chunk(delta("H"), usage={**USAGE, "completionTokens": 1}),
-            chunk(delta("i"), usage=USAGE),
-            chunk(END),
+            chunk_of({"content": "H"}, usage={**USAGE, "completionTokens": 1}),
+            chunk_of({"content": "i"}, usage=USAGE),
+            END,
         ],
-        [chunk({**END, "delta": {"content": "Hi"}}, usage=USAGE)],
+        [chunk_of({"content": "Hi"}, "stop", usage=USAGE)],
         [
-            chunk(delta("H")),
-            chunk({"delta": {"content": "i"}, "finishReason": "stop"}),
-            chunk(usage=USAGE),
+            chunk_of({"content": "H"}),
+            data_of({"delta": {"content": "i"}, "finishReason": "stop"}),
+            chunk_of(None, usage=USAGE),
         ],
     ],
     ids=["at the end", "on its own", "first", "in each event", "only one", "no index"],
@@ -132,7 +121,7 @@ def test_the_documented_shape_without_blank_lines(
 def test_usage_is_counted_once(
     server: PmockServer, model: ChatPmock, calls: Calls, events: list[dict[str, Any]]
 ) -> None:
-    server.script(Reply(raw=sse(*events)))
+    server.script(Reply(raw=pieces(*events)))
     message = merge(calls.stream(model, "Hi"))
     assert message.content == "Hi"
     assert message.response_metadata["finish_reason"] == "stop"
@@ -143,7 +132,7 @@ def test_usage_is_counted_once(
 def test_a_finish_reason_ends_a_stream_without_done(
     server: PmockServer, model: ChatPmock, calls: Calls
 ) -> None:
-    events = sse(chunk(delta("Hi")), chunk(END, usage=USAGE), done=False)
+    events = pieces(HI, chunk_of({}, "stop", usage=USAGE), done=False)
     server.script(Reply(raw=events))
     chunks = calls.stream(model, "Hi")
     assert merge(chunks).content == "Hi"
@@ -171,18 +160,18 @@ FUNCTION = {"name": "send", "arguments": '{"to": "Bob \\ud83d'}
 CALL = {"index": 0, "id": "call_1", "type": "function", "function": FUNCTION, **EXTRA}
 REST = {"index": 0, "id": "null", "function": {"arguments": '\\ude00"}'}}
 ODD = [
-    chunk({"index": 0, "delta": {"reasoning": "Two "}}),
-    chunk({"index": 0, "delta": {"reasoning": "and two.", "mood": "cal"}}),
-    chunk({"index": 0, "delta": {"toolCalls": [CALL], "mood": "m"}}),
-    chunk({"index": 0, "delta": {"toolCalls": [REST]}}),
-    chunk({**END, "finishReason": "tool_calls"}, usage={"totalTokens": "many"}),
+    chunk_of({"reasoning": "Two "}),
+    chunk_of({"reasoning": "and two.", "mood": "cal"}),
+    chunk_of({"toolCalls": [CALL], "mood": "m"}),
+    chunk_of({"toolCalls": [REST]}),
+    chunk_of({}, "tool_calls", usage={"totalTokens": "many"}),
 ]
 
 
 def test_nothing_of_an_odd_stream_is_lost(
     server: PmockServer, model: ChatPmock, calls: Calls
 ) -> None:
-    server.script(Reply(raw=sse(*ODD)))
+    server.script(Reply(raw=pieces(*ODD)))
     message = merge(calls.stream(model, "Hi"))
     (call,) = message.tool_calls
     assert (call["name"], call["args"]) == ("send", {"to": "Bob 😀"})
@@ -240,14 +229,14 @@ def test_a_compressed_answer(calls: Calls) -> None:
 
 
 def test_a_compressed_stream(calls: Calls) -> None:
-    events = sse(chunk(delta("你好")), chunk(delta(" 👋")), chunk(END))
+    events = pieces(NI_HAO, chunk_of({"content": " 👋"}), END)
     with RawServer(stream(*compressed(*events), headers=GZIP)) as service:
         chunks = calls.stream(model_of(service, calls), "Hi")
         assert [c.content for c in chunks] == ["你好", " 👋", ""]
 
 
 def test_a_compressed_stream_comes_as_it_is_sent() -> None:
-    first, second = compressed(*sse(chunk(delta("你好")), chunk(END), done=False))
+    first, second = compressed(*pieces(NI_HAO, END, done=False))
     with RawServer(stream(first, STALL, second, headers=GZIP)) as service:
         chunks = cast("Generator[AIMessageChunk]", model_of(service).stream("Hi"))
         with closing(chunks):
@@ -255,7 +244,7 @@ def test_a_compressed_stream_comes_as_it_is_sent() -> None:
 
 
 async def test_a_compressed_async_stream_comes_as_it_is_sent() -> None:
-    first, second = compressed(*sse(chunk(delta("你好")), chunk(END), done=False))
+    first, second = compressed(*pieces(NI_HAO, END, done=False))
     with RawServer(stream(first, STALL, second, headers=GZIP)) as service:
         chunks = cast("AsyncGenerator[AIMessageChunk]", model_of(service).astream("Hi"))
         async with aclosing(chunks):

@@ -19,7 +19,7 @@ from langchain_core.messages.tool import invalid_tool_call, tool_call, tool_call
 from tests.unit.test_content import image, text
 
 if TYPE_CHECKING:
-    from tests.unit.service import Json
+    from tests.wire import Json
 
 URL = "https://example.com/cat.png"
 CACHE = {"type": "ephemeral"}

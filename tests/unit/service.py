@@ -1,8 +1,4 @@
-"""The service without a network: envelopes, events, and answers for a mock transport.
-
-Written from the contract, and not from the package: what is sent is looked at as the
-service would get it, and what is answered is as the service would write it.
-"""
+"""The service without a network: answers for a mock transport."""
 
 from __future__ import annotations
 
@@ -14,6 +10,7 @@ import httpx
 
 from langchain_pmock import ChatPmock, PmockAuth
 from langchain_pmock._gateway.client import PmockClient
+from tests.wire import Json, choice_of, data_of, dump, envelope
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -29,53 +26,6 @@ if TYPE_CHECKING:
 ACCESS_KEY = "ak-example"
 SECRET_KEY = "sk-example"
 BASE_URL = "https://gateway.invalid/api"
-
-Json = dict[str, Any]
-
-
-def dump(value: object) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-def envelope(data: object, **fields: Any) -> Json:
-    return {"code": 200, "message": "success", "data": data, **fields}
-
-
-def data_of(*choices: Json, **fields: Any) -> Json:
-    """The data of a whole answer."""
-    return {
-        "id": "chatcmpl-1",
-        "model": "gpt-5.1",
-        "created": 1768809934,
-        "object": "chat.completion",
-        "choices": list(choices),
-        **fields,
-    }
-
-
-def choice_of(message: Json, finish_reason: str = "stop", **fields: Any) -> Json:
-    message = {"role": "assistant", **message}
-    return {"index": 0, "message": message, "finishReason": finish_reason, **fields}
-
-
-def chunk_of(delta: Json | None, finish_reason: str = "", **fields: Any) -> Json:
-    """The data of one event; without a choice if there is no delta."""
-    choices = []
-    if delta is not None:
-        finish = {"finishReason": finish_reason} if finish_reason else {}
-        choices = [{"index": 0, "delta": delta, **finish}]
-    return {**data_of(), "choices": choices, "object": "chat.completion.chunk"} | fields
-
-
-def event(payload: object) -> bytes:
-    data = payload if isinstance(payload, bytes) else dump(payload)
-    return b"data: " + data + b"\n\n"
-
-
-def events(*chunks: Json, done: bool = True) -> bytes:
-    """The body of a stream: each chunk in its envelope."""
-    body = b"".join(event(envelope(chunk)) for chunk in chunks)
-    return body + event(b"[DONE]") * done
 
 
 class Pieces(httpx.SyncByteStream, httpx.AsyncByteStream):
@@ -126,7 +76,7 @@ def fails(
     headers: dict[str, str] | None = None,
 ) -> Answer:
     """Answer with an error's envelope."""
-    body = {"code": code, "message": message, "data": None, "traceId": "trace-1"}
+    body = envelope(None, code, message, traceId="trace-1")
     return whole(body, status, headers)
 
 

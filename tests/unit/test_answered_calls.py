@@ -10,7 +10,7 @@ from langchain_pmock._response.messages import arguments_text, parse_tool_call
 from tests.unit.test_answers import message_of
 
 if TYPE_CHECKING:
-    from tests.unit.service import Json
+    from tests.wire import Json
 
 
 def call_of(arguments: Any, **fields: Any) -> Json:

@@ -20,23 +20,14 @@ from langchain_pmock._response.messages import (
     get,
     usage_metadata,
 )
-from tests.unit.service import (
-    ACCESS_KEY,
-    BASE_URL,
-    SECRET_KEY,
-    Service,
-    choice_of,
-    data_of,
-    dump,
-    envelope,
-    whole,
-)
+from tests.unit.service import ACCESS_KEY, BASE_URL, SECRET_KEY, Service, whole
+from tests.wire import choice_of, data_of, dump, envelope
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
     from langchain_core.outputs import ChatResult, LLMResult
 
-    from tests.unit.service import Json
+    from tests.wire import Json
 
 
 def read(*choices: Json, trace_id: str | None = None, **fields: Any) -> ChatResult:

@@ -14,7 +14,7 @@ from tests.unit.test_streamed_calls import calls_of, delta_of, stream
 if TYPE_CHECKING:
     from langchain_core.messages import AIMessage
 
-    from tests.unit.service import Json
+    from tests.wire import Json
 
 _arguments = st.dictionaries(
     st.text(max_size=5),

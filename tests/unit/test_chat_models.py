@@ -36,20 +36,16 @@ from tests.unit.service import (
     ACCESS_KEY,
     SECRET_KEY,
     Service,
-    choice_of,
-    chunk_of,
-    data_of,
-    envelope,
-    events,
     fails,
     make_model,
     says,
     streams,
     whole,
 )
+from tests.wire import choice_of, chunk_of, data_of, envelope, events
 
 if TYPE_CHECKING:
-    from tests.unit.service import Json
+    from tests.wire import Json
 
 USAGE = {"promptTokens": 3, "completionTokens": 4, "totalTokens": 7}
 TEXT = "Hello 你好 👋"
@@ -189,8 +185,8 @@ def test_no_messages(streaming: bool) -> None:
     assert not service.requests
 
 
-def test_max_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("langchain_pmock._gateway.retry._FIRST_WAIT", 0.0)
+@pytest.mark.usefixtures("fast_retries")
+def test_max_retries() -> None:
     service = Service(fails(500), fails(500), says())
     assert service.model(max_retries=2).invoke("Hi").text == "Hello"
     service = Service(fails(500), fails(500), says())

@@ -14,14 +14,15 @@ from langchain_core.messages import AIMessage, AIMessageChunk, message_chunk_to_
 from langchain_pmock._json import UnreadableError
 from langchain_pmock._response.chunks import ChunkParser
 from langchain_pmock._response.messages import chat_result
-from tests.unit.service import choice_of, chunk_of, cuts, data_of, envelope
+from tests.unit.service import cuts
+from tests.wire import choice_of, chunk_of, data_of, envelope
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from langchain_core.outputs import ChatGenerationChunk
 
-    from tests.unit.service import Json
+    from tests.wire import Json
 
 USAGE = {"promptTokens": 3, "completionTokens": 4, "totalTokens": 7}
 METADATA = {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7}
@@ -192,6 +193,20 @@ def test_no_chunk_is_empty_but_the_last() -> None:
 
 def test_without_a_trace_id_there_is_none() -> None:
     assert "trace_id" not in streamed(*said("a"), FINISH).response_metadata
+
+
+def test_without_an_id_langchain_gives_its_own() -> None:
+    # It does so where the id is None, and not where it is empty.
+    chunks = [{**chunk, "id": None} for chunk in (*said("a", "b"), FINISH)]
+    assert {message.id for message in messages_of(chunks_of(chunks))} == {None}
+
+
+def test_names_in_snake_case_are_read_too() -> None:
+    function = {"name": "f", "arguments": "{}"}
+    call = {"index": 0, "id": "a", "type": "function", "function": function}
+    message = streamed(chunk_of({"tool_calls": [call]}), FINISH, trace_id="trace-1")
+    assert [call["name"] for call in message.tool_calls] == ["f"]
+    assert message.response_metadata["trace_id"] == "trace-1"
 
 
 def test_an_answer_without_text_usage_or_finish() -> None:

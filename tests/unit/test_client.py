@@ -29,23 +29,23 @@ from tests.unit.service import (
     SECRET_KEY,
     Service,
     Texts,
-    chunk_of,
     client_of,
-    dump,
-    envelope,
-    events,
     fails,
     streams,
     whole,
 )
+from tests.wire import chunk_of, dump, envelope, events
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from langchain_pmock._gateway.client import PmockClient
-    from tests.unit.service import Answer, Json
+    from tests.unit.service import Answer
+    from tests.wire import Json
 
     Way = Callable[..., list[str]]
+
+pytestmark = pytest.mark.usefixtures("fast_retries")
 
 CHUNK = envelope(chunk_of({"content": "Hello"}))
 STREAM = events(chunk_of({"content": "Hel"}), chunk_of({"content": "lo"}))
@@ -78,11 +78,6 @@ def astream(client: PmockClient, body: Json = BODY) -> list[str]:
 def way(request: pytest.FixtureRequest) -> Way:
     chosen: Way = request.param
     return chosen
-
-
-@pytest.fixture(autouse=True)
-def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("langchain_pmock._gateway.retry._FIRST_WAIT", 0.0)
 
 
 def good(way: Way) -> Answer:

@@ -9,16 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from langchain_pmock import PmockAuth, PmockAuthenticationError, sign
-from tests.unit.service import (
-    BASE_URL,
-    SECRET_KEY,
-    Service,
-    client_of,
-    event,
-    fails,
-    streams,
-)
+from tests.unit.service import BASE_URL, SECRET_KEY, Service, client_of, fails, streams
 from tests.unit.test_client import CHUNK, apost, astream, good, post, stream
+from tests.wire import event
 
 if TYPE_CHECKING:
     from tests.unit.service import Answer

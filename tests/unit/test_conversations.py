@@ -28,7 +28,7 @@ from tests.unit.message_cases import tool
 from tests.unit.test_content import BLOCKS
 
 if TYPE_CHECKING:
-    from tests.unit.service import Json
+    from tests.wire import Json
 
 _text = st.text(max_size=10)
 _name = st.from_regex(r"[a-zA-Z0-9_-]{1,10}", fullmatch=True)

@@ -19,7 +19,7 @@ from tests.unit.service import ACCESS_KEY, SECRET_KEY, Service, make_model, says
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.unit.service import Json
+    from tests.wire import Json
 
 # langchain-core says so of `loads`.
 pytestmark = pytest.mark.filterwarnings(

@@ -32,7 +32,7 @@ from tests.unit.test_content import UNSENDABLE, text
 from tests.unit.test_json import nested
 
 if TYPE_CHECKING:
-    from tests.unit.service import Json
+    from tests.wire import Json
 
 
 BIG = "A" * 1_000_000

@@ -14,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from langchain_pmock import PmockAuth, errors
-from langchain_pmock._gateway import retry as _retry
 from langchain_pmock._gateway.retry import async_attempt, attempt, retry_after
 from langchain_pmock.errors import (
     PmockAPIError,
@@ -59,8 +58,8 @@ def run_async(max_retries: int, func: Attempt) -> str:
 
 
 @pytest.fixture(params=[run_sync, run_async], ids=["sync", "async"])
-def run(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.setattr(_retry, "_FIRST_WAIT", 0.0)
+def run(request: pytest.FixtureRequest) -> Run:
+    request.getfixturevalue("fast_retries")
     chosen: Run = request.param
     return chosen
 

@@ -14,14 +14,7 @@ import pytest
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from langchain_pmock import ChatPmock, PmockError
-from tests.unit.service import (
-    ACCESS_KEY,
-    SECRET_KEY,
-    Service,
-    fails,
-    make_model,
-    says,
-)
+from tests.unit.service import ACCESS_KEY, SECRET_KEY, Service, fails, make_model, says
 
 SECRETS = ("ak-do-not-show", "sk-do-not-show")
 

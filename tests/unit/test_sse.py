@@ -9,7 +9,7 @@ from httpx_sse._decoders import SSEDecoder as HttpxSSEDecoder
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_pmock._gateway.sse import SSEDecoder
+from langchain_pmock._gateway.sse import OtherEvent, SSEDecoder
 from tests.unit.service import cuts
 
 BOM = b"\xef\xbb\xbf"
@@ -240,3 +240,25 @@ _bytes = st.one_of(
 @given(pieces=in_pieces(_bytes))
 def test_any_bytes_under_any_cut(pieces: list[bytes]) -> None:
     assert decode(*pieces) == reference(b"".join(pieces))
+
+
+@pytest.mark.parametrize("kind", [b"ping", b"Message", b" message"])
+def test_the_data_of_an_event_of_another_type(kind: bytes) -> None:
+    (data,) = SSEDecoder().feed(b"event: " + kind + b"\ndata: a\n\n")
+    assert data == b"a"
+    assert isinstance(data, OtherEvent)
+
+
+@pytest.mark.parametrize("line", [b"event:", b"event: message\n", b"event:message\n"])
+def test_the_default_type_is_message(line: bytes) -> None:
+    (data,) = SSEDecoder().feed(line.strip() + b"\ndata: a\n\n")
+    assert not isinstance(data, OtherEvent)
+
+
+def test_the_size_of_an_incomplete_event() -> None:
+    decoder = SSEDecoder()
+    sizes = [decoder.pending]
+    for piece in (b"data: a", b"bc", b"\n\ndata", b": d\n\n"):
+        decoder.feed(piece)
+        sizes.append(decoder.pending)
+    assert sizes == [0, 7, 9, 4, 0]

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.unit.service import chunk_of
 from tests.unit.test_chunks import chunks_of, messages_of, said, streamed, whole
+from tests.wire import chunk_of
 
 if TYPE_CHECKING:
     from langchain_core.messages import AIMessage
 
-    from tests.unit.service import Json
+    from tests.wire import Json
 
 FINISH = chunk_of({}, "tool_calls")
 
@@ -363,14 +363,25 @@ def test_null_is_no_arguments() -> None:
     assert [call["args"] for call in message.tool_calls] == [{}]
 
 
-def test_pieces_from_the_middle_are_not_parsed() -> None:
+@pytest.mark.parametrize("size", [10, 5_000])
+def test_a_call_in_one_piece_is_parsed_in_its_chunk(size: int) -> None:
+    arguments = json.dumps({"a": "x" * size})
+    chunks = chunks_of(
+        [chunk_of({"toolCalls": [delta_of(arguments, "f", id="a", index=0)]}), FINISH]
+    )
+    first, _ = messages_of(chunks)
+    assert [call["args"] for call in first.tool_calls] == [{"a": "x" * size}]
+
+
+@pytest.mark.parametrize("fields", [{}, {"usage": {"totalTokens": 1}}], ids=repr)
+def test_pieces_from_the_middle_are_not_parsed(fields: Json) -> None:
     # LangChain would drop a character of each and try again, to the last one.
     deltas = [
         delta_of('{"a', "f", id="a", index=0),
         delta_of('": "word', index=0),
         delta_of(' word"}', index=0),
     ]
-    events = [chunk_of({"toolCalls": [delta]}) for delta in deltas]
+    events = [chunk_of({"toolCalls": [delta]}, **fields) for delta in deltas]
     chunks = chunks_of([*said("a"), *events, FINISH])
     _, first, *rest, _ = messages_of(chunks)
     assert [call["name"] for call in first.tool_calls] == ["f"]

@@ -22,16 +22,10 @@ from langchain_pmock import (
 from langchain_pmock._response.chunks import ChunkParser
 from tests.unit.service import (
     BODY,
-    Json,
     Pieces,
     Service,
     Texts,
-    chunk_of,
     client_of,
-    dump,
-    envelope,
-    event,
-    events,
     read_stream,
     streams,
     whole,
@@ -39,6 +33,7 @@ from tests.unit.service import (
 from tests.unit.test_client import CHUNK, astream, stream
 from tests.unit.test_client import STREAM as HELLO
 from tests.unit.test_sse import in_pieces
+from tests.wire import Json, chunk_of, dump, envelope, event, events
 
 if TYPE_CHECKING:
     from tests.unit.service import Answer
@@ -219,9 +214,7 @@ def streaming(request: pytest.FixtureRequest) -> Way:
     return chosen
 
 
-@pytest.fixture(autouse=True)
-def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("langchain_pmock._gateway.retry._FIRST_WAIT", 0.0)
+pytestmark = pytest.mark.usefixtures("fast_retries")
 
 
 BEFORE = {

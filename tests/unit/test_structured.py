@@ -14,20 +14,11 @@ from typing_extensions import TypedDict
 
 from langchain_pmock import PmockInvalidRequestError
 from langchain_pmock.testing._body import validate
-from tests.unit.service import (
-    Service,
-    choice_of,
-    chunk_of,
-    data_of,
-    envelope,
-    events,
-    make_model,
-    streams,
-    whole,
-)
+from tests.unit.service import Service, make_model, streams, whole
+from tests.wire import choice_of, chunk_of, data_of, envelope, events
 
 if TYPE_CHECKING:
-    from tests.unit.service import Json
+    from tests.wire import Json
 
 T = TypeVar("T")
 METHODS = ["json_schema", "function_calling"]

@@ -17,18 +17,11 @@ from typing_extensions import TypedDict
 from langchain_pmock import PmockInvalidRequestError
 from langchain_pmock._request.tools import choice_to_wire, tools_to_wire
 from langchain_pmock.testing._body import validate
-from tests.unit.service import (
-    Service,
-    choice_of,
-    data_of,
-    envelope,
-    make_model,
-    says,
-    whole,
-)
+from tests.unit.service import Service, make_model, says, whole
+from tests.wire import choice_of, data_of, envelope
 
 if TYPE_CHECKING:
-    from tests.unit.service import Json
+    from tests.wire import Json
 
 PARAMETERS = {
     "type": "object",

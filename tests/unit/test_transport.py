@@ -25,18 +25,16 @@ from langchain_pmock.auth import ACCESS_TOKEN_HEADER
 from tests.unit.service import (
     ACCESS_KEY,
     BODY,
-    Json,
+    SECRET_KEY,
+    Pieces,
     Service,
     Texts,
-    chunk_of,
     client_of,
-    envelope,
-    event,
-    events,
     streams,
     whole,
 )
 from tests.unit.test_client import apost, astream, good, post, stream
+from tests.wire import Json, chunk_of, envelope, event, events
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -102,6 +100,32 @@ def test_errors_in_a_whole_answer(way: Way) -> None:
     with pytest.raises(PmockConnectionError, match="cut off after 12 bytes") as caught:
         way(client_of(service))
     assert caught.value.status_code == 200
+
+
+@each_stream
+def test_a_whole_answer_in_place_of_a_stream(way: Way) -> None:
+    answer = whole(envelope(chunk_of({"content": "a"}, "stop")))
+    assert way(client_of(Service(answer))) == ["a", "end"]
+
+
+@each_stream
+def test_a_whole_answer_in_place_of_a_stream_is_cut(way: Way) -> None:
+    headers = {"content-type": "application/json"}
+    body = Pieces(b'{"code": 200', httpx.ReadError("reset"))
+    service = Service(lambda: httpx.Response(200, headers=headers, stream=body))
+    error = PmockStreamInterruptedError
+    with pytest.raises(error, match="cut off after 12 bytes") as caught:
+        way(client_of(service))
+    assert caught.value.status_code == 200
+
+
+@each_stream
+def test_a_whole_answer_in_place_of_a_stream_is_limited(way: Way) -> None:
+    answer = whole(envelope(chunk_of({"content": "a" * 5_000}, "stop")))
+    with pytest.raises(PmockResponseError, match="max_response_bytes=5000") as caught:
+        way(client_of(Service(answer), max_response_bytes=5_000))
+    assert caught.value.response is not None
+    assert SECRET_KEY not in repr(vars(caught.value))
 
 
 @every_way
