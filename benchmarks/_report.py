@@ -169,7 +169,7 @@ def machine() -> str:
 def versions() -> str:
     """List the packages that were measured."""
     ours = [f"langchain-{name}" for name in ("pmock", "core", "mistralai", "openai")]
-    packages = [*ours, "httpx", "httpx-aiohttp", "pydantic"]
+    packages = [*ours, "httpx", "aiohttp", "pydantic"]
     return ", ".join(f"{name} {version(name)}" for name in packages)
 
 
