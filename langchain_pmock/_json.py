@@ -29,13 +29,6 @@ class UnreadableError(ValueError):
 def encode(value: object, place: str = "body") -> bytes:
     """Serialize a value as JSON in UTF-8.
 
-    Args:
-        value: Dicts, lists, tuples, strings, bools, `None` and finite numbers.
-        place: The name of the value, for the error.
-
-    Returns:
-        The JSON text, with U+FFFD in place of lone surrogates.
-
     Raises:
         PmockInvalidRequestError: If a part of it cannot be serialized. The text has the
             path, such as `body.tools[0].function.name`, and the value.
@@ -115,12 +108,6 @@ def decode(payload: bytes | str) -> object:
 
     Bytes that are not UTF-8, and lone surrogates such as `"\ud83d"`, become U+FFFD.
     Strings may contain unescaped control characters.
-
-    Args:
-        payload: The JSON text.
-
-    Returns:
-        The value.
 
     Raises:
         ValueError: If it is not JSON, or is nested too deeply.

@@ -32,12 +32,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     """
 
     def __init__(self, verify: ssl.SSLContext, keepalive_expiry: float) -> None:
-        """Initialize the transport, without opening a connection.
-
-        Args:
-            verify: The certificates to trust.
-            keepalive_expiry: Seconds that an idle connection is kept.
-        """
+        """Initialize the transport, without opening a connection."""
         self._verify = verify
         self._keepalive_expiry = keepalive_expiry
         self._proxies = {

@@ -28,14 +28,7 @@ _NOTHING = httpx.ByteStream(b"")
 
 
 def pieces(response: httpx.Response, auth: PmockAuth) -> Iterator[bytes]:
-    """Read a body piece by piece.
-
-    Args:
-        response: The response of a sync client.
-        auth: What signed the request.
-
-    Returns:
-        The decoded pieces; none of an error's body that is encoded in another way.
+    """Read a body piece by piece; nothing of an error's in another encoding.
 
     Raises:
         PmockResponseError: If the body of a success is encoded in another way.
@@ -86,13 +79,7 @@ class WholeBody:
     interruption: type[errors.PmockError] = errors.PmockConnectionError
 
     def __init__(self, response: httpx.Response, auth: PmockAuth, limit: int) -> None:
-        """Initialize the state before the first byte.
-
-        Args:
-            response: The response.
-            auth: What signed the request.
-            limit: Maximum size of the decoded body, in bytes.
-        """
+        """Initialize the state before the first byte."""
         self._response = response
         self._auth = auth
         self._limit = limit
@@ -104,13 +91,7 @@ class WholeBody:
         return not self._response.is_success
 
     def add(self, piece: bytes) -> bool:
-        """Add bytes.
-
-        Args:
-            piece: The next bytes of the decoded body.
-
-        Returns:
-            Whether to read on.
+        """Add decoded bytes, and return whether to read on.
 
         Raises:
             PmockResponseError: If the body is larger than the limit.
@@ -125,27 +106,15 @@ class WholeBody:
         return True
 
     def content(self) -> bytes:
-        """Return what was read.
-
-        Returns:
-            The decoded body.
-        """
+        """Return what was read."""
         return bytes(self._body)
 
     def progress(self) -> str:
-        """Describe how much was received.
-
-        Returns:
-            A phrase for the text of an error.
-        """
+        """Describe how much was received."""
         return f"the answer was cut off after {len(self._body)} bytes"
 
     def error_context(self) -> dict[str, Any]:
-        """Return the context of an error about this answer.
-
-        Returns:
-            Keyword arguments for an error.
-        """
+        """Return the context of an error about this answer."""
         return {
             "status_code": self._response.status_code,
             "response": safe_copy(self._response, b"", self._auth),

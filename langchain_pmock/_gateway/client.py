@@ -73,13 +73,6 @@ class PmockClient:
     ) -> ResultT:
         """Send a request and wait for the whole answer.
 
-        Args:
-            request: The request's body.
-            parse: Converts the answer's envelope to the result.
-
-        Returns:
-            The result.
-
         Raises:
             PmockError: The error of the last attempt.
         """
@@ -112,13 +105,6 @@ class PmockClient:
         """Send a request and yield the chunks of its answer as they arrive.
 
         It is retried until the first chunk, and not after it.
-
-        Args:
-            request: The request's body.
-            make_parser: Creates the parser for the events of one attempt.
-
-        Yields:
-            The chunks of the parser.
 
         Raises:
             PmockError: The error of the last attempt, or of the stream. It is raised at

@@ -20,14 +20,7 @@ _TICK = 0.05  # seconds between two checks of the deadlines
 
 
 def can_abort(response: httpx.Response) -> bool:
-    """Check whether the connection of a response can be aborted.
-
-    Args:
-        response: The response.
-
-    Returns:
-        Whether it has a socket of its own, unlike with HTTP/2.
-    """
+    """Check whether a response has a socket of its own, unlike with HTTP/2."""
     stream = response.extensions.get("network_stream")
     return stream is not None and response.http_version != "HTTP/2"
 
@@ -35,8 +28,7 @@ def can_abort(response: httpx.Response) -> bool:
 def abort(response: httpx.Response) -> None:
     """Abort the connection of a response, which also ends a blocking read.
 
-    Args:
-        response: The response. A connection shared with other responses is not aborted.
+    A connection shared with other responses is not aborted.
     """
     if can_abort(response):
         with contextlib.suppress(AttributeError, OSError):  # it is closed already
@@ -47,15 +39,9 @@ def abort(response: httpx.Response) -> None:
 def read_within(
     seconds: float, source: Iterator[bytes], response: httpx.Response
 ) -> bytes | None:
-    """Read the next bytes of a body, up to a deadline.
+    """Read the next bytes of a body; `None` at the deadline, in seconds from now.
 
-    Args:
-        seconds: Maximum time of the read.
-        source: The body.
-        response: The response. Its connection is aborted at the deadline.
-
-    Returns:
-        The bytes, empty at the end of the body; `None` at the deadline.
+    At the deadline the connection is aborted, if that is possible.
     """
     if not can_abort(response):
         return _read_in_thread(seconds, source)

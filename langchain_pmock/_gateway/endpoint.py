@@ -33,12 +33,6 @@ _HEADER_NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # RFC 9110's token
 def check_base_url(value: str) -> str:
     """Validate and normalize the service's URL.
 
-    Args:
-        value: The URL; empty for the default.
-
-    Returns:
-        The URL, without a trailing slash.
-
     Raises:
         ValueError: If it is not a valid URL for a service.
     """
@@ -82,13 +76,6 @@ def check_headers(
     headers: Mapping[str, str], field: str = "default_headers"
 ) -> dict[str, str]:
     """Validate the user's headers, and strip their values.
-
-    Args:
-        headers: The headers.
-        field: The name of the parameter, for errors.
-
-    Returns:
-        The headers to send.
 
     Raises:
         ValueError: If a header is not valid. The text has no value, which may be

@@ -43,15 +43,6 @@ def read_answer(
 ) -> ResultT:
     """Convert the body of a whole answer.
 
-    Args:
-        payload: The body.
-        response: Its response.
-        auth: What signed the request.
-        parse: Converts the envelope of a success to the result.
-
-    Returns:
-        The result.
-
     Raises:
         PmockError: If the status, the envelope's code or its structure is not that of a
             success, or the answer cannot be parsed.
@@ -71,12 +62,6 @@ def read_answer(
 def parse_json(payload: bytes) -> object:
     """Parse JSON; lone surrogates and control characters are accepted.
 
-    Args:
-        payload: The JSON text's bytes.
-
-    Returns:
-        The value.
-
     Raises:
         ValueError: If it is not JSON.
     """
@@ -87,14 +72,7 @@ def parse_json(payload: bytes) -> object:
 
 
 def is_success(envelope: object) -> TypeGuard[dict[str, Any]]:
-    """Check whether a JSON value is the envelope of a success.
-
-    Args:
-        envelope: The value.
-
-    Returns:
-        Whether its code is 200 and its data is an object.
-    """
+    """Check whether a JSON value is an envelope with code 200 and an object as data."""
     return (
         type(envelope) is dict
         and envelope.get("code") in _OKS
@@ -103,14 +81,7 @@ def is_success(envelope: object) -> TypeGuard[dict[str, Any]]:
 
 
 def is_empty(envelope: object) -> bool:
-    """Check whether a JSON value is the envelope of an event without data.
-
-    Args:
-        envelope: The value.
-
-    Returns:
-        Whether its code is 200 and it has no data.
-    """
+    """Check whether a JSON value is an envelope with code 200 and without data."""
     return (
         type(envelope) is dict
         and envelope.get("code") in _OKS
@@ -119,14 +90,7 @@ def is_empty(envelope: object) -> bool:
 
 
 def describe(error: Exception) -> str | None:
-    """Return the reason why an answer cannot be parsed.
-
-    Args:
-        error: The exception of the parser.
-
-    Returns:
-        The reason; `None` if the exception's text would not help a user.
-    """
+    """Return why an answer cannot be parsed; `None` if that would not help a user."""
     return str(error) if isinstance(error, UnreadableError) else None
 
 
@@ -138,18 +102,7 @@ def failure(
     reason: str | None = None,
     trace_id: str | None = None,
 ) -> errors.PmockError:
-    """Create the error for an answer.
-
-    Args:
-        payload: The body, or the data of one event.
-        response: Its response.
-        auth: What signed the request.
-        reason: Why a successful answer is not valid.
-        trace_id: The trace id of an earlier event.
-
-    Returns:
-        The error, with a redacted copy of the response.
-    """
+    """Create the error for an answer."""
     payload = auth.redact(payload, response.request)
     safe_response = safe_copy(response, payload, auth)
     envelope: dict[str, Any] = {}
@@ -182,30 +135,13 @@ def failure(
 
 
 def redacted(text: str, request: httpx.Request, auth: PmockAuth) -> str:
-    """Redact the credentials in a text.
-
-    Args:
-        text: The text.
-        request: The request that was signed.
-        auth: What signed it.
-
-    Returns:
-        The text with `***` in place of the credentials.
-    """
+    """Redact the credentials in a text."""
     payload = text.encode("utf-8", "backslashreplace")
     return auth.redact(payload, request).decode()
 
 
 def readable(text: str, longest: int = _LONGEST_REASON) -> str:
-    """Sanitize a received text for logs.
-
-    Args:
-        text: The text.
-        longest: Maximum number of characters.
-
-    Returns:
-        The text without line breaks; control characters are escaped.
-    """
+    """Sanitize a received text for logs: one line, control characters escaped, cut."""
     cut = " ".join(text[: longest + 1].split())
     if not cut.isprintable():
         cut = "".join(
@@ -217,16 +153,7 @@ def readable(text: str, longest: int = _LONGEST_REASON) -> str:
 def safe_trace_id(
     trace_id: object, request: httpx.Request, auth: PmockAuth
 ) -> str | None:
-    """Sanitize and redact a received trace id.
-
-    Args:
-        trace_id: The trace id.
-        request: The request that was signed.
-        auth: What signed it.
-
-    Returns:
-        The trace id, or `None` if there is none.
-    """
+    """Sanitize and redact a received trace id."""
     if not trace_id:
         return None
     return readable(redacted(str(trace_id), request, auth), _LONGEST_TRACE_ID)
@@ -235,16 +162,7 @@ def safe_trace_id(
 def safe_copy(
     response: httpx.Response, payload: bytes, auth: PmockAuth
 ) -> httpx.Response:
-    """Copy a response without the request's headers, and redact echoed credentials.
-
-    Args:
-        response: The response.
-        payload: Its body, or a part of it, redacted.
-        auth: What signed the request.
-
-    Returns:
-        The copy, with the first 200,000 bytes of the body.
-    """
+    """Copy a response without the request's headers, and redact echoed credentials."""
     request = response.request
     return httpx.Response(
         response.status_code,

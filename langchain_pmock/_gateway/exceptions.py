@@ -65,13 +65,7 @@ class TransportErrors:
         request: httpx.Request,
         progress: Progress | None = None,
     ) -> None:
-        """Initialize the context manager.
-
-        Args:
-            auth: What signed the request.
-            request: The request.
-            progress: The body that is read; `None` before the response.
-        """
+        """Initialize the context manager."""
         self._auth = auth
         self._request = request
         self._progress = progress

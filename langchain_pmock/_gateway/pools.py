@@ -49,13 +49,7 @@ class Lease(Generic[Client]):
     def __init__(
         self, client: Client, pools: Pools[Client] | None = None, index: int = 0
     ) -> None:
-        """Initialize the lease.
-
-        Args:
-            client: The client.
-            pools: The pools of the client; `None` for a user's own client.
-            index: The client's index in the pools.
-        """
+        """Initialize the lease."""
         self.client: Client = client
         self._pools: Pools[Client] | None = pools
         self._index = index
@@ -82,10 +76,7 @@ class Pools(Generic[Client]):
     ) -> None:
         """Initialize the pools without a client.
 
-        Args:
-            make: Creates a client with the given limits.
-            at_once: Maximum number of concurrent requests of a client; `None` for no
-                limit.
+        Each client takes `at_once` concurrent requests, or any number if it is `None`.
         """
         self._make: Callable[[httpx.Limits], Client] = make
         self._at_once = at_once
@@ -96,22 +87,14 @@ class Pools(Generic[Client]):
         self.clients: list[Client] = []
 
     def acquire(self) -> Lease[Client]:
-        """Acquire a client for one request.
-
-        Returns:
-            A lease of the first client with capacity.
-        """
+        """Acquire a client for one request."""
         with self._lock:
             index = self._with_room()
             self._busy[index] += 1
             return Lease(self.clients[index], self, index)
 
     def release(self, index: int) -> None:
-        """Release a client.
-
-        Args:
-            index: The client's index.
-        """
+        """Release a client."""
         with self._lock:
             self._busy[index] -= 1
             self._full = min(self._full, index)
@@ -214,12 +197,7 @@ def _environment() -> tuple[str | None, ...]:
 
 
 def shared_pools() -> Pools[httpx.Client]:
-    """Return the pools that all threads share.
-
-    Returns:
-        The pools for the current certificates and proxies of the environment. They are
-        closed when the process exits.
-    """
+    """Return the pools that all threads share, closed when the process exits."""
     environment = _environment()
     with _shared.lock:
         if (pools := _shared.pools.get(environment)) is None:
@@ -231,14 +209,10 @@ def shared_pools() -> Pools[httpx.Client]:
 async def shared_async_pools(
     transport: Transport = "httpx",
 ) -> Pools[httpx.AsyncClient]:
-    """Return the pools of the running event loop.
+    """Return the pools of the running event loop, closed when it is shut down.
 
-    Args:
-        transport: The HTTP library of the connections.
-
-    Returns:
-        The pools. They are closed when the loop is shut down, as by `asyncio.run`. If
-        you run a loop yourself, call `loop.shutdown_asyncgens` before `loop.close`.
+    `asyncio.run` does that. A loop that is run by hand needs `loop.shutdown_asyncgens`
+    before `loop.close`.
     """
     loop = asyncio.get_running_loop()
     if (of_loop := _shared.by_loop.get(loop)) is None:

@@ -34,15 +34,6 @@ def attempt(
 ) -> ResultT:
     """Call a function, and retry it after temporary failures.
 
-    Args:
-        max_retries: Maximum number of retries.
-        auth: Signs the requests.
-        func: Makes one attempt. It is called with a signature and `args`.
-        *args: Other arguments.
-
-    Returns:
-        The result of the function.
-
     Raises:
         PmockError: The error of the last attempt.
     """
@@ -118,11 +109,7 @@ class _Policy:
 def retry_after(error: PmockError) -> float | None:
     """Read an error's `Retry-After` header (RFC 9110): seconds, or a date.
 
-    Args:
-        error: The error of a failed attempt.
-
-    Returns:
-        Seconds from now, at least 0; `None` without a valid header.
+    The result is in seconds from now, at least 0; `None` without a valid header.
     """
     if error.response is None:
         return None

@@ -29,15 +29,7 @@ class SSEDecoder:
         self._after_cr = False
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        """Process bytes.
-
-        Args:
-            chunk: The next bytes of the stream.
-
-        Returns:
-            The data of each complete event, in order; an `OtherEvent` if its type is
-            not `message`.
-        """
+        """Process bytes, and return the data of each complete event, in order."""
         if (
             chunk[:6] == b"data: "
             and chunk[-2:] == b"\n\n"
@@ -78,9 +70,6 @@ class SSEDecoder:
         """Return the last event, if the stream ended before its blank line.
 
         The standard discards such an event.
-
-        Returns:
-            Its data, with the last line possibly cut off, or `None`.
         """
         return _data(bytes(self._rest))
 

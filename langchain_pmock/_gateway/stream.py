@@ -126,16 +126,7 @@ class Stream(Generic[ChunkT]):
         chunk_timeout: float | None,
         max_bytes: int,
     ) -> None:
-        """Initialize the state before the first byte of the body.
-
-        Args:
-            response: The response, whose body was not read.
-            lease: The client that sent the request; released when the stream is closed.
-            auth: What signed the request.
-            parser: Creates the chunks.
-            chunk_timeout: Maximum seconds of reading without a chunk.
-            max_bytes: Maximum size of an event, in bytes.
-        """
+        """Initialize the state before the first byte of the body."""
         self._response = response
         self._lease = lease
         self._auth = auth
@@ -178,9 +169,6 @@ class Stream(Generic[ChunkT]):
 
     def chunks(self) -> Generator[ChunkT, None, None]:
         """Yield the chunks, reading as needed.
-
-        Yields:
-            The chunks of the parser.
 
         Raises:
             PmockError: If the stream fails.
@@ -282,19 +270,11 @@ class Stream(Generic[ChunkT]):
         return self._state is not _State.OPEN
 
     def progress(self) -> str:
-        """Describe how much was received.
-
-        Returns:
-            A phrase for the text of an error.
-        """
+        """Describe how much was received."""
         return f"it ended after {self._events} events"
 
     def error_context(self) -> dict[str, Any]:
-        """Return the context of an error about this answer.
-
-        Returns:
-            Keyword arguments for an error.
-        """
+        """Return the context of an error about this answer."""
         response = self._response
         return {
             "status_code": response.status_code,
@@ -489,9 +469,6 @@ def break_reference_cycle(response: httpx.Response) -> None:
 
     In httpx, a response and its stream refer to each other. Without this, they and the
     request would be kept until the next run of the garbage collector.
-
-    Args:
-        response: The response.
     """
     response.stream = _NOTHING
 

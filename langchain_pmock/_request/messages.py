@@ -69,13 +69,6 @@ def to_wire(
     `{"invalid": "<the text>"}`. Additional fields of a tool call are read from
     `additional_kwargs["tool_call_extras"]`, by the call's id.
 
-    Args:
-        messages: The conversation; at least one message.
-        wire: Names of fields that the service does not document.
-
-    Returns:
-        The request's `messages`.
-
     Raises:
         PmockInvalidRequestError: If there are no messages, or one cannot be sent. The
             text has the message's index and the reason.

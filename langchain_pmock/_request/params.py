@@ -134,11 +134,7 @@ class Params:
     """
 
     def __init__(self, fields: Mapping[str, FieldInfo]) -> None:
-        """Collect the parameters among the fields.
-
-        Args:
-            fields: The fields of the model class.
-        """
+        """Collect the parameters among the fields."""
         sent = {name: field for name, field in fields.items() if SENT in field.metadata}
         self.settable = tuple(sent)
         self.wire_names = {
@@ -166,13 +162,6 @@ class Params:
     ) -> dict[str, Any]:
         """Merge the parameters of a call with those of the constructor.
 
-        Args:
-            set_: Valid parameters.
-            given: Parameters to validate; `None` unsets a parameter.
-
-        Returns:
-            The parameters of the call.
-
         Raises:
             PmockInvalidRequestError: As for `check`.
         """
@@ -189,12 +178,6 @@ class Params:
 
     def check(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Validate parameters.
-
-        Args:
-            given: Values by name or alias; `None` means not given.
-
-        Returns:
-            The parameters that were given, by name.
 
         Raises:
             PmockInvalidRequestError: If a name is unknown, or a value has the wrong
@@ -215,14 +198,7 @@ class Params:
         raise PmockInvalidRequestError(self._explain(problems, named))
 
     def to_wire(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Convert parameters to the fields of a request.
-
-        Args:
-            params: Valid parameters, by their names in Python.
-
-        Returns:
-            The fields of a request's body.
-        """
+        """Convert parameters to the fields of a request."""
         body = {
             self.wire_names[name]: value
             for name, value in params.items()
@@ -252,16 +228,7 @@ class Params:
 
 
 def invalid(name: str, value: object, problem: str) -> str:
-    """Describe an invalid parameter.
-
-    Args:
-        name: The parameter's name.
-        value: Its value, which must not be secret.
-        problem: What is allowed.
-
-    Returns:
-        The text of an error.
-    """
+    """Describe an invalid parameter."""
     shown = repr(value)
     if len(shown) > _SHOWN:
         shown = shown[:_SHOWN] + "..."
@@ -269,15 +236,7 @@ def invalid(name: str, value: object, problem: str) -> str:
 
 
 def unknown(name: str, known: Iterable[str]) -> str:
-    """Describe an unknown parameter, with a suggestion.
-
-    Args:
-        name: The unknown name.
-        known: The valid names.
-
-    Returns:
-        The text of an error.
-    """
+    """Describe an unknown parameter, with a suggestion."""
     if name in _HINTS:
         return f"Unknown parameter {name!r}: {_HINTS[name]}"
     close = difflib.get_close_matches(
@@ -293,12 +252,5 @@ def unknown(name: str, known: Iterable[str]) -> str:
 
 
 def snake_case_names(names: Iterable[str]) -> dict[str, str]:
-    """Find names in snake_case, which the service does not use.
-
-    Args:
-        names: Names of request fields.
-
-    Returns:
-        The names in camelCase, by the names in snake_case.
-    """
+    """Find names in snake_case, which the service does not use."""
     return {n: camel_case(n) for n in names if "_" in n.strip("_") and n.islower()}

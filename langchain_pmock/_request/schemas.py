@@ -26,14 +26,6 @@ _METHODS = ("json_schema", "function_calling", "json_mode")
 def response_format(schema: Schema, *, strict: bool | None) -> dict[str, Any]:
     """Convert a schema to the request's response format.
 
-    Args:
-        schema: A pydantic class, a TypedDict, a JSON schema, an OpenAI function or
-            tool, or a response format.
-        strict: Whether the model must follow it; `None` for the service's default.
-
-    Returns:
-        The request's `responseFormat`.
-
     Raises:
         PmockInvalidRequestError: If it is none of these, or contradicts `strict`.
     """

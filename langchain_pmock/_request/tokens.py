@@ -106,14 +106,7 @@ _HEAD = 256
 
 
 def count_text_tokens(text: str) -> int:
-    """Estimate the number of tokens of a text.
-
-    Args:
-        text: Any text: prose, code, JSON.
-
-    Returns:
-        The number of tokens; 0 for an empty text.
-    """
+    """Estimate the number of tokens of a text."""
     total = 0.0
     for piece in _PIECE.finditer(text):
         per_piece, per_character = _PRICES[piece.lastgroup or "symbol"]
@@ -129,14 +122,6 @@ def count_message_tokens(
     """Estimate the number of tokens of messages and tools.
 
     The count of several messages is the sum of their counts.
-
-    Args:
-        messages: LangChain's messages, with blocks of any type.
-        tools: Tools in any form that `bind_tools` accepts.
-        wire: Names of fields; reasoning counts if it is sent.
-
-    Returns:
-        The number of tokens.
     """
     counts = (_count_message(message, wire) for message in messages)
     return sum(counts) + sum(map(_count_tool, tools or ()))

@@ -26,13 +26,6 @@ def tools_to_wire(
 ) -> list[dict[str, Any]]:
     """Convert tools to the request's tools.
 
-    Args:
-        tools: Tools in any form that LangChain accepts.
-        strict: Whether calls must match the schemas; `None` for the service's default.
-
-    Returns:
-        The request's `tools`.
-
     Raises:
         PmockInvalidRequestError: If an item is not a tool. The text has its index.
     """
@@ -58,16 +51,10 @@ def choice_to_wire(
     choice: str | bool | Mapping[str, Any],  # noqa: FBT001 - LangChain's API
     tools: Sequence[Mapping[str, Any]],
 ) -> str | dict[str, Any] | None:
-    """Convert the tool choice to the request's tool choice.
+    """Convert the tool choice to the request's; `None` to send none.
 
-    Args:
-        choice: `"auto"`, `"none"`, `"any"`, `"required"` or `True` (the last three for
-            at least one call), a tool's name, a dict in OpenAI's or Anthropic's format,
-            or `False`.
-        tools: The request's `tools`.
-
-    Returns:
-        The request's `toolChoice`; `None` to send none.
+    It can be `"auto"`, `"none"`, `"any"`, `"required"` or `True` (the last three for at
+    least one call), a tool's name, a dict in OpenAI's or Anthropic's format, or `False`.
 
     Raises:
         PmockInvalidRequestError: If it is none of these, or names an unknown tool.

@@ -64,12 +64,6 @@ class ChunkParser:
     def event(self, envelope: Mapping[str, Any]) -> ChatGenerationChunk | None:
         """Convert an event.
 
-        Args:
-            envelope: The envelope of a success, with `data`.
-
-        Returns:
-            A chunk, or `None` if the event has no content.
-
         Raises:
             UnreadableError: If the event has more than one choice.
         """
@@ -90,9 +84,6 @@ class ChunkParser:
 
     def end(self) -> ChatGenerationChunk:
         """Create the last chunk, with finish reason, usage and unknown fields.
-
-        Returns:
-            The chunk.
 
         Raises:
             UnreadableError: If no event had a choice.

@@ -58,12 +58,6 @@ _MOST_TOKENS = 2**53  # the largest integer that all JSON libraries read exactly
 def chat_result(envelope: Mapping[str, Any]) -> ChatResult:
     """Convert the envelope of a whole answer to LangChain's result.
 
-    Args:
-        envelope: The envelope of a success.
-
-    Returns:
-        The result, with one generation per choice.
-
     Raises:
         UnreadableError: If there are no choices.
         AttributeError: Or another exception of `_json.UNREADABLE`, if a field has the

@@ -42,30 +42,14 @@ _SHARE = 64  # beyond that, there is one whenever the text has grown by 1/64
 
 
 def from_text(schema: Schema | None) -> BaseOutputParser[Any]:
-    """Create the parser for answers in the text of a message.
-
-    Args:
-        schema: A pydantic class, of version 1 or 2, or any other schema.
-
-    Returns:
-        A parser that returns objects of the class, or else dicts.
-    """
+    """Create the parser for answers in the text of a message."""
     return AnswerParser(answer_class=_class_of(schema), other_tools=True)
 
 
 def from_call(
     schema: Schema, name: str, *, other_tools: bool = False
 ) -> BaseOutputParser[Any]:
-    """Create the parser for answers in the arguments of a tool call.
-
-    Args:
-        schema: A pydantic class, of version 1 or 2, or any other schema.
-        name: The tool's name.
-        other_tools: Whether the model may call other tools instead.
-
-    Returns:
-        A parser that returns objects of the class, or else dicts.
-    """
+    """Create the parser for answers in the arguments of a tool call."""
     return AnswerParser(
         answer_class=_class_of(schema), tool=name, other_tools=other_tools
     )
@@ -77,14 +61,7 @@ def _class_of(schema: Schema | None) -> type | None:
 
 
 def beside_raw(parser: BaseOutputParser[Any]) -> Runnable[Any, dict[str, Any]]:
-    """Parse a dict's `raw` message, and add the result or the error to the dict.
-
-    Args:
-        parser: The parser of the message.
-
-    Returns:
-        A runnable that adds `parsed` and `parsing_error`; one of them is `None`.
-    """
+    """Parse a dict's `raw` message, and add the result or the error to the dict."""
 
     def add(answers: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         raw = []

@@ -84,9 +84,6 @@ class PartialJson:
     def feed(self, piece: str) -> None:
         """Add a piece; text after the value is ignored.
 
-        Args:
-            piece: The next piece of the text.
-
         Raises:
             ValueError: If the text is not JSON, or is nested too deeply.
         """
@@ -113,9 +110,6 @@ class PartialJson:
 
     def grown(self) -> Any:
         """Return the partial value if it changed since the last call, or else `None`.
-
-        Returns:
-            The value of the text so far.
 
         Raises:
             ValueError: If the text is not JSON.

@@ -55,12 +55,8 @@ class StreamedCalls:
     def deltas(self, calls: list[Mapping[str, Any]] | tuple[()]) -> list[ToolCallChunk]:
         """Convert an event's tool calls to LangChain's deltas.
 
-        Args:
-            calls: The tool calls of the event.
-
-        Returns:
-            The deltas. Their index is the number of the call, and only the first delta
-            of a call has its id and name.
+        Their index is the number of the call, and only the first delta of a call has
+        its id and name.
         """
         return [self._delta(call) for call in calls]
 
