@@ -54,7 +54,8 @@ def choice_to_wire(
     """Convert the tool choice to the request's; `None` to send none.
 
     It can be `"auto"`, `"none"`, `"any"`, `"required"` or `True` (the last three for at
-    least one call), a tool's name, a dict in OpenAI's or Anthropic's format, or `False`.
+    least one call), a tool's name, a dict in OpenAI's or Anthropic's format, or
+    `False`.
 
     Raises:
         PmockInvalidRequestError: If it is none of these, or names an unknown tool.
