@@ -60,6 +60,9 @@ notebook: $(VENV)/.dev ## Run the notebook, and write its outputs into it
 # What is around the package is tested by itself: the longest of it waits a lot.
 AROUND := $(patsubst %,tests/integration/test_%.py,benchmarks examples make notebook packaging site typing)
 
+# Tests of tools that the dependencies do not touch, and of endurance.
+TOOLS := $(patsubst %,tests/integration/test_%.py,check hostile soak tapes upstream)
+
 test: test-package test-around ## Run all tests, with the coverage gate
 
 test-package: $(VENV)/.dev ## Run the tests of the package
@@ -69,7 +72,7 @@ test-around: $(VENV)/.dev ## Run the tests of examples, benchmarks, packaging, t
 	@$(BIN)/pytest $(AROUND)
 
 test-lowest: $(VENV_LOWEST)/.installed ## Run the package's tests on its oldest dependencies
-	@$(VENV_LOWEST)/bin/pytest $(addprefix --ignore=,$(AROUND))
+	@$(VENV_LOWEST)/bin/pytest $(addprefix --ignore=,$(AROUND) $(TOOLS))
 
 test-pythons: ## Run the package's tests on each Python from 3.10 to 3.14 that is here
 	@.ci/test-pythons $(addprefix --ignore=,$(AROUND))
