@@ -8,6 +8,7 @@ import httpx
 
 from langchain_pmock import errors
 from langchain_pmock._gateway.envelope import readable, redacted, safe_copy
+from langchain_pmock._gateway.exceptions import TransportErrors
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -90,12 +91,28 @@ class WholeBody:
         """Whether the status alone determines the outcome, as for an error."""
         return not self._response.is_success
 
-    def add(self, piece: bytes) -> bool:
-        """Add decoded bytes, and return whether to read on.
+    def read(self) -> bytes:
+        """Read the body.
 
         Raises:
-            PmockResponseError: If the body is larger than the limit.
+            PmockError: If it is larger than the limit, cut off, or cannot be decoded.
         """
+        with TransportErrors(self._auth, self._response.request, self):
+            for piece in pieces(self._response, self._auth):
+                if not self._add(piece):
+                    break
+        return bytes(self._body)
+
+    async def aread(self) -> bytes:
+        """Async version of `read`."""
+        with TransportErrors(self._auth, self._response.request, self):
+            async for piece in async_pieces(self._response, self._auth):
+                if not self._add(piece):
+                    break
+        return bytes(self._body)
+
+    def _add(self, piece: bytes) -> bool:
+        """Add decoded bytes, and return whether to read on."""
         self._body += piece
         if self.is_decided:
             return len(self._body) < _LARGEST_ERROR_BODY
@@ -104,10 +121,6 @@ class WholeBody:
             msg = f"it is larger than max_response_bytes={self._limit}"
             raise errors.PmockResponseError.of(msg, **self.error_context())
         return True
-
-    def content(self) -> bytes:
-        """Return what was read."""
-        return bytes(self._body)
 
     def progress(self) -> str:
         """Describe how much was received."""

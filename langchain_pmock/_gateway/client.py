@@ -9,12 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import httpx
 
-from langchain_pmock._gateway.body import (
-    ACCEPT_ENCODING,
-    WholeBody,
-    async_pieces,
-    pieces,
-)
+from langchain_pmock._gateway.body import ACCEPT_ENCODING, WholeBody
 from langchain_pmock._gateway.envelope import read_answer
 from langchain_pmock._gateway.exceptions import TransportErrors
 from langchain_pmock._gateway.pools import Lease, shared_async_pools, shared_pools
@@ -167,15 +162,12 @@ class PmockClient:
                     request, auth=None, follow_redirects=False, stream=True
                 )
             try:
-                body = WholeBody(response, self.auth, self.max_response_bytes)
-                with TransportErrors(self.auth, request, body):
-                    for piece in pieces(response, self.auth):
-                        if not body.add(piece):
-                            break
+                limit = self.max_response_bytes
+                payload = WholeBody(response, self.auth, limit).read()
             finally:
                 response.close()
                 break_reference_cycle(response)
-        return self._result(signature, body, response, parse)
+        return self._result(signature, payload, response, parse)
 
     async def _apost(
         self,
@@ -190,24 +182,21 @@ class PmockClient:
                     request, auth=None, follow_redirects=False, stream=True
                 )
             try:
-                body = WholeBody(response, self.auth, self.max_response_bytes)
-                with TransportErrors(self.auth, request, body):
-                    async for piece in async_pieces(response, self.auth):
-                        if not body.add(piece):
-                            break
+                limit = self.max_response_bytes
+                payload = await WholeBody(response, self.auth, limit).aread()
             finally:
                 await response.aclose()
                 break_reference_cycle(response)
-        return self._result(signature, body, response, parse)
+        return self._result(signature, payload, response, parse)
 
     def _result(
         self,
         signature: Signature,
-        body: WholeBody,
+        payload: bytes,
         response: httpx.Response,
         parse: Callable[[Mapping[str, Any]], ResultT],
     ) -> ResultT:
-        result = read_answer(body.content(), response, self.auth, parse)
+        result = read_answer(payload, response, self.auth, parse)
         signature.needs_another(response)
         return result
 

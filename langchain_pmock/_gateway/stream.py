@@ -156,12 +156,7 @@ class Stream(Generic[ChunkT]):
             PmockError: If there are no chunks.
         """
         if self._is_whole:
-            body = self._whole_body()
-            with TransportErrors(self._auth, self._response.request, body):
-                for piece in pieces(self._response, self._auth):
-                    if not body.add(piece):
-                        break
-            self._first = self._whole(body.content())
+            self._first = self._whole(self._whole_body().read())
             return
         self._source = pieces(self._response, self._auth)
         while not self._starts(self._feed(self._read())):
@@ -222,12 +217,7 @@ class Stream(Generic[ChunkT]):
     async def astart(self) -> None:
         """Async version of `start`."""
         if self._is_whole:
-            body = self._whole_body()
-            with TransportErrors(self._auth, self._response.request, body):
-                async for piece in async_pieces(self._response, self._auth):
-                    if not body.add(piece):
-                        break
-            self._first = self._whole(body.content())
+            self._first = self._whole(await self._whole_body().aread())
             return
         self._asource = async_pieces(self._response, self._auth)
         while not self._starts(self._feed(await self._aread())):
