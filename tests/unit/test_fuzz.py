@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
+import re
 import time
 import traceback
 from functools import reduce
@@ -117,7 +118,11 @@ def merged(chunks: list[AIMessageChunk]) -> AIMessage:
 
 
 def all_about(error: BaseException) -> str:
-    """Write down all that an error, its causes and its frames know."""
+    """Write down all that an error, its causes and its frames know.
+
+    The frames of the tests and of langchain-core hold what the answer had before the
+    error, as it was sent.
+    """
     links: list[BaseException | None] = [error]
     texts = []
     for link in links:
@@ -131,8 +136,11 @@ def all_about(error: BaseException) -> str:
         if response is not None:
             texts += [repr(response.headers.raw), response.text]
             texts += [repr(response.request.headers.raw), repr(response.extensions)]
-    frames = traceback.TracebackException.from_exception(error, capture_locals=True)
-    return "\n".join([*texts, *frames.format()])
+        frames = traceback.walk_tb(link.__traceback__)
+        for frame in traceback.StackSummary.extract(frames, capture_locals=True):
+            if not re.search(r"\blangchain_core\b|\btests\b", frame.filename):
+                texts += (frame.locals or {}).values()
+    return "\n".join(texts)
 
 
 def assert_no_secret(error: Exception, echo: Echo) -> None:
