@@ -51,6 +51,7 @@ from langchain_pmock._gateway.endpoint import (
     check_base_url,
     check_headers,
 )
+from langchain_pmock._gateway.pools import reread_environment
 from langchain_pmock._request import params as _params
 from langchain_pmock._request import tools as _tools
 from langchain_pmock._request.messages import to_wire
@@ -490,6 +491,11 @@ class ChatPmock(BaseChatModel):
         self._add_version("langchain-pmock", __version__)
         return self
 
+    @model_validator(mode="after")
+    def _reread_environment(self) -> Self:
+        reread_environment()
+        return self
+
     # Must be the last validator, or errors of the others would contain the input.
     @model_validator(mode="wrap")
     @classmethod
@@ -729,8 +735,11 @@ class ChatPmock(BaseChatModel):
         )
 
     def _default_params(self) -> dict[str, Any]:
-        values = {name: getattr(self, name) for name in _PARAMS.settable}
-        return {k: v for k, v in values.items() if v is not None and v not in ({}, [])}
+        return {
+            name: value
+            for name in _PARAMS.settable
+            if (value := getattr(self, name)) is not None and value not in ({}, [])
+        }
 
     def _call_params(
         self, stop: list[str] | None, kwargs: Mapping[str, Any]

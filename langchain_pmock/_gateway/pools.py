@@ -13,7 +13,7 @@ import atexit
 import os
 import ssl
 import threading
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from http.cookiejar import CookieJar
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
@@ -32,7 +32,7 @@ _AT_ONCE = 6  # concurrent requests of one pool
 _KEEP_ALIVE_POOLS = 20  # pools that keep idle connections, 120 in total
 _KEEP_ALIVE_SECONDS = 30.0
 
-# The variables that httpx reads when a client is created.
+# The environment variables that httpx reads when a client is created.
 _PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY")
 _VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", *_PROXIES, *map(str.lower, _PROXIES))
 
@@ -191,9 +191,19 @@ class _OfLoop:
 _shared = _Shared()
 
 
+@lru_cache(maxsize=1)
 def _environment() -> tuple[str | None, ...]:
-    """Return the variables that clients depend on; notebooks may change them."""
+    """Return the variables that clients depend on, as they were last read."""
     return tuple(map(os.environ.get, _VARIABLES))
+
+
+def reread_environment() -> None:
+    """Read the environment variables again at the next request.
+
+    To read them for each one would take 2 % of a call. A notebook may set them after a
+    call that failed, or before it creates another model.
+    """
+    _environment.cache_clear()
 
 
 def shared_pools() -> Pools[httpx.Client]:

@@ -21,6 +21,7 @@ from langchain_core.messages import (
 
 from langchain_pmock import (
     ChatPmock,
+    PmockConnectionError,
     PmockInvalidRequestError,
     Wire,
     __version__,
@@ -349,14 +350,21 @@ def test_memory_is_freed_without_the_garbage_collector(
         gc.enable()
 
 
+@pytest.mark.parametrize("attempts", [1, 2])
 def test_the_environments_proxy_is_used(
-    calls: Calls, make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
+    attempts: int, calls: Calls, make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name)
+    url = "http://127.0.0.1:1/api"
     with RawServer(whole(answer("by proxy"))) as proxy:
+        model = make_model(base_url=url, max_retries=0)
+        if attempts > 1:
+            with pytest.raises(PmockConnectionError):
+                calls.invoke(model, "Hello")
         monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
-        for name in ("NO_PROXY", "no_proxy"):
-            monkeypatch.setenv(name, "127.0.0.1")
-        model = make_model(base_url="http://gateway.localhost/api")
+        if attempts == 1:
+            model = make_model(base_url=url)
         assert calls.invoke(model, "Hello").text == "by proxy"
     (request,) = proxy.requests
-    assert request.target == "http://gateway.localhost/api/ai/chat/completions"
+    assert request.target == f"{url}/ai/chat/completions"

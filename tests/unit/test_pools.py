@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -14,15 +14,21 @@ from langchain_pmock._gateway import pools as _pools
 from langchain_pmock._gateway.pools import (
     Pools,
     Transport,
+    reread_environment,
     shared_async_pools,
     shared_pools,
 )
 from tests.unit.service import Service, says
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 
 @pytest.fixture(autouse=True)
-def _new_pools(monkeypatch: pytest.MonkeyPatch) -> None:
+def _new_pools(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(_pools, "_shared", _pools._Shared())
+    yield
+    reread_environment()
 
 
 def pools_of(at_once: int | None) -> tuple[Pools[httpx.Client], list[httpx.Limits]]:
@@ -120,10 +126,14 @@ def test_a_new_environment_has_new_pools(
     name: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(name, raising=False)
+    reread_environment()
     before = shared_pools()
     monkeypatch.setenv(name, value)
+    assert shared_pools() is before
+    reread_environment()
     assert shared_pools() is not before
     monkeypatch.delenv(name)
+    reread_environment()
     assert shared_pools() is before
 
 
@@ -147,6 +157,7 @@ def test_an_environment_that_cannot_be_used(
         (await shared_async_pools(transport)).acquire()
 
     for call in (lambda: shared_pools().acquire(), lambda: asyncio.run(use())):
+        reread_environment()
         with pytest.raises(PmockConnectionError, match=name) as caught:
             call()
         assert "password" not in str(caught.value)
