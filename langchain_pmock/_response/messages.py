@@ -28,10 +28,17 @@ PROVIDER = "pmock"
 
 NO_CHOICES = "the answer has no choices"
 
+
+def _spellings(*names: str) -> set[str]:
+    return {*names, *map(camel_case, names)}
+
+
 # Fields that are converted; all others are kept.
-_ANSWER_FIELDS = {"id", "model", "created", "object", "usage", "choices"}
-_CHOICE_FIELDS = {"index", "message", "delta", "finish_reason"}
-_MESSAGE_FIELDS = {"role", "content", "tool_calls", "reasoning", "reasoning_content"}
+_ANSWER_FIELDS = _spellings("id", "model", "created", "object", "usage", "choices")
+_CHOICE_FIELDS = _spellings("index", "message", "delta", "finish_reason")
+_MESSAGE_FIELDS = _spellings(
+    "role", "content", "tool_calls", "reasoning", "reasoning_content"
+)
 _CALL_FIELDS = {"id", "index", "type", "function"}
 _NO_IDS = (None, "", "null")
 
@@ -283,8 +290,11 @@ def _present(mapping: Mapping[str, Any]) -> dict[str, Any]:
 
 def _rest(mapping: Mapping[str, Any], known: set[str]) -> dict[str, Any]:
     """Collect the unknown fields, under their snake_case names."""
-    named = {snake_case(k): v for k, v in mapping.items() if v is not None}
-    return {k: _snake_keys(v) for k, v in named.items() if k not in known}
+    return {
+        snake_case(key): _snake_keys(value)
+        for key, value in mapping.items()
+        if value is not None and key not in known
+    }
 
 
 def _snake_keys(value: Any) -> Any:
