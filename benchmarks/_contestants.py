@@ -45,7 +45,7 @@ def make(name: str, url: str, path: str, pmock: type | None = None) -> Any:
     """
     if name == _names.FLOOR:
         return Floor(http=_Http(url, path))
-    (module,) = map(import_module, _names.MODULES[name])
+    module = import_module(_names.MODULES[name][-1])
     if name == _names.MISTRAL:
         url, key = f"{url}/mistral/{path}", "bench"
         return module.ChatMistralAI(model="mistral-large", api_key=key, endpoint=url)

@@ -7,6 +7,7 @@ packages of the others have loaded.
 from __future__ import annotations
 
 import asyncio
+import compileall
 import gc
 import importlib
 import resource
@@ -67,6 +68,8 @@ def allow_many_connections() -> None:
 
 def _import(name: str, tree: str) -> float:
     sys.path.insert(0, tree)
+    # As pip does; a Python that may not write bytecode would compile at each import.
+    compileall.compile_dir(Path(tree, "langchain_pmock"), quiet=2)
     if name != _names.AIOHTTP:
         # Older versions use the extra wherever it is installed.
         cast("Any", sys.modules)["httpx_aiohttp"] = None
