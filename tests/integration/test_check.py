@@ -229,6 +229,15 @@ def test_a_report_that_cannot_be_written(
     assert f"{REPORT} could not be written" in ran.shown
 
 
+@pytest.fixture
+def _interruptible() -> Iterator[None]:
+    """Let children be interrupted: a shell's background jobs ignore the signal."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interruptible")
 def test_interrupted(server: PmockServer, tmp_path: Path) -> None:
     server.fail(stall=60, times=9)
     command = [sys.executable, "-m", "langchain_pmock.check", "--yes"]
