@@ -53,6 +53,7 @@ COMPLETE = {
     # As the service's page shows it: to the standard that is one event.
     "no blank lines": STREAM.replace(b"\n\n", b"\n"),
     "no blank lines but the last": STREAM.replace(b"\n\n", b"\n") + b"\n",
+    "empty data in place of blank lines": STREAM.replace(b"\n\n", b"\ndata:\n"),
     "CRLF": STREAM.replace(b"\n", b"\r\n"),
     "CR": STREAM.replace(b"\n", b"\r"),
     "a BOM": b"\xef\xbb\xbf" + STREAM,
@@ -158,6 +159,11 @@ def test_an_error_in_place_of_a_stream(
 def test_what_is_no_envelope_is_shown(body: bytes, shown: str) -> None:
     with pytest.raises(PmockResponseError, match=shown):
         read_stream(body)
+
+
+def test_an_event_that_cannot_be_read_says_why() -> None:
+    with pytest.raises(PmockResponseError, match="its id is not a string"):
+        read_stream(events(chunk_of({"content": "Hel"}, id=[])), parser=ChunkParser)
 
 
 def test_garbage_in_the_middle() -> None:
