@@ -260,6 +260,7 @@ def test_after_a_refusal_each_attempt_is_sent_once_more(
     failures: list[str],
     outcome: str | type[PmockError],
     run: Run,
+    waits: list[float],
 ) -> None:
     left = list(failures)
 
@@ -277,6 +278,7 @@ def test_after_a_refusal_each_attempt_is_sent_once_more(
         with pytest.raises(outcome):
             run(max_retries, func)
     assert left == []
+    assert not any(waits)
 
 
 def test_other_errors_are_not_tried_again(run: Run) -> None:
