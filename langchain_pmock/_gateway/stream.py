@@ -180,11 +180,12 @@ class Stream(Generic[ChunkT]):
             seconds = self._time_left()
             if self._state is _State.DONE and not deadline.can_abort(self._response):
                 return b""
-            began = time.monotonic()
-            data = deadline.read_within(seconds, self._source, self._response)
-            self._patience -= time.monotonic() - began
-            if data is not None:
-                return data
+            if seconds > 0:
+                began = time.monotonic()
+                data = deadline.read_within(seconds, self._source, self._response)
+                self._patience -= time.monotonic() - began
+                if data is not None:
+                    return data
             self._warn()
         return b""
 
@@ -235,14 +236,14 @@ class Stream(Generic[ChunkT]):
         with self._errors:
             if self._state is _State.OPEN:
                 return await anext(self._asource, b"")
-            began = time.monotonic()
-            try:
-                data = await _within(self._time_left(), self._asource)
-            except asyncio.TimeoutError:
-                self._warn()
-                return b""
-            self._patience -= time.monotonic() - began
-            return data
+            seconds = self._time_left()
+            if seconds > 0:
+                began = time.monotonic()
+                with contextlib.suppress(asyncio.TimeoutError):
+                    data = await _within(seconds, self._asource)
+                    self._patience -= time.monotonic() - began
+                    return data
+            self._warn()
         return b""
 
     async def aclose(self) -> None:
@@ -338,18 +339,16 @@ class Stream(Generic[ChunkT]):
     def _is_within_limits(self) -> bool:
         """Tell whether to read on though the bytes make no chunk.
 
-        They may be keep-alives, or an endless event. Before the finish reason, it is an
-        error if they go on for too long.
+        They may be keep-alives, or an endless event, which is an error before the
+        finish reason. After it, the time to read is limited anyway.
         """
-        now = time.monotonic()
+        is_large = self._decoder.pending > self._max_bytes
+        if self._state is _State.FINISHED:
+            return not is_large
+        now, limit = time.monotonic(), self._chunk_timeout
         # Excludes the time that the consumer takes between two chunks.
         self._idle_since = self._idle_since or now
-        is_finished = self._state is _State.FINISHED
-        limit = _AFTER_FINISH if is_finished else self._chunk_timeout
         is_late = limit is not None and now - self._idle_since > limit
-        is_large = self._decoder.pending > self._max_bytes
-        if is_finished:
-            return not (is_late or is_large)
         if is_large:
             msg = f"an event is larger than max_response_bytes={self._max_bytes}"
             raise errors.PmockResponseError.of(msg, **self.error_context())

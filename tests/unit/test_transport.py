@@ -379,6 +379,7 @@ def usage(number: int = 1) -> bytes:
 
 DONE = event(b"[DONE]")
 LONG = 5.0
+PINGS = (b": ping\n\n", 0.02) * 200
 
 
 class Connection:
@@ -465,15 +466,16 @@ def test_what_comes_after_the_finish_reason_is_read(
 @each_stream
 @pytest.mark.parametrize(
     "pieces",
-    [(LONG,), (usage(), LONG), (b": ping\n\n", 0.02) * 200],
-    ids=["nothing", "usage", "pings"],
+    [(LONG,), (usage(), LONG), PINGS, (b": ping\n\n", 0.0) * 200_000],
+    ids=["nothing", "usage", "pings", "flood"],
 )
 def test_a_stream_left_open_after_the_finish_reason_is_ended(
     way: Way, pieces: tuple[bytes | float, ...], caplog: pytest.LogCaptureFixture
 ) -> None:
     rest = Rest(*pieces)
     assert rest.ask(way) < LONG / 2
-    assert rest.connection.aborted.is_set() == (way is stream)
+    if pieces[-1] == LONG:  # or else it may end between two pings
+        assert rest.connection.aborted.is_set() == (way is stream)
     [record] = caplog.records
     assert record.name == "langchain_pmock"
     assert record.levelno == logging.WARNING
@@ -495,7 +497,7 @@ def test_a_body_left_open_after_done_is_left_without_a_warning(
 @pytest.mark.parametrize("extensions", [{}, {"http_version": b"HTTP/2"}])
 def test_a_connection_that_cannot_be_aborted(extensions: Json) -> None:
     # It is shared with other streams, or nothing is known of it.
-    for pieces in ((DONE, LONG), (LONG,)):
+    for pieces in ((DONE, LONG), (LONG,), PINGS):
         rest = Rest(*pieces)
         rest.extensions = {**extensions}
         if extensions:
