@@ -22,7 +22,7 @@ import re
 import sys
 import threading
 import time
-from enum import IntEnum
+from enum import Enum, auto
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
@@ -92,7 +92,7 @@ logger = logging.getLogger("langchain_pmock")
 _AFTER_DONE = 0.5
 _AFTER_FINISH = 5.0
 
-_DONE = b"[DONE]"
+_DONE_DATA = b"[DONE]"
 _HEAD = 10_000  # bytes of a body without events that an error includes
 _GATHERED = 2 * _HEAD  # so that no credential is cut before it is redacted
 # Matches a line of an event stream: a comment or a field.
@@ -100,11 +100,15 @@ _FIELD = rb"(?:^|[\r\n])(?::|(?:data|event|id|retry)(?:[:\r\n]|$))"
 _TRANSPORTS = ("httpx", "httpcore")
 
 
-class _State(IntEnum):
-    OPEN = 0
-    FINISHED = 1  # the finish reason was received
-    DONE = 2  # [DONE] was received, and the last chunk was made
-    ENDED = 3
+class _State(Enum):
+    OPEN = auto()
+    FINISHED = auto()  # the finish reason was received
+    DONE = auto()  # [DONE] was received, and the last chunk was made
+    ENDED = auto()
+
+
+# For each token four are looked up, each ten times as fast as an attribute of the enum.
+_OPEN, _FINISHED, _DONE, _ENDED = _State
 
 
 class Stream(Generic[ChunkT]):
@@ -133,7 +137,7 @@ class Stream(Generic[ChunkT]):
         self._parser = parser
         self._chunk_timeout = chunk_timeout
         self._max_bytes = max_bytes
-        self._state = _State.OPEN
+        self._state = _OPEN
         self._decoder = SSEDecoder()
         self._events = 0
         self._head = b""
@@ -169,16 +173,16 @@ class Stream(Generic[ChunkT]):
             PmockError: If the stream fails.
         """
         yield from self._first
-        while self._state is not _State.ENDED:
+        while self._state is not _ENDED:
             yield from self._feed(self._read())
 
     def _read(self) -> bytes:
         """Read the next bytes; empty at the end of the body or after the deadline."""
         with self._errors:
-            if self._state is _State.OPEN:
+            if self._state is _OPEN:
                 return next(self._source, b"")
             seconds = self._time_left()
-            if self._state is _State.DONE and not deadline.can_abort(self._response):
+            if self._state is _DONE and not deadline.can_abort(self._response):
                 return b""
             if seconds > 0:
                 began = time.monotonic()
@@ -198,7 +202,7 @@ class Stream(Generic[ChunkT]):
         """
         if os.getpid() != self._process:
             return
-        if self._state is _State.ENDED or not _is_inside_transport():
+        if self._state is _ENDED or not _is_inside_transport():
             self._close()
             return
         deadline.abort(self._response)
@@ -228,13 +232,13 @@ class Stream(Generic[ChunkT]):
         """Async version of `chunks`."""
         for chunk in self._first:
             yield chunk
-        while self._state is not _State.ENDED:
+        while self._state is not _ENDED:
             for chunk in self._feed(await self._aread()):
                 yield chunk
 
     async def _aread(self) -> bytes:
         with self._errors:
-            if self._state is _State.OPEN:
+            if self._state is _OPEN:
                 return await anext(self._asource, b"")
             seconds = self._time_left()
             if seconds > 0:
@@ -258,7 +262,7 @@ class Stream(Generic[ChunkT]):
     @property
     def is_decided(self) -> bool:
         """Whether the answer is complete, so that errors can be ignored."""
-        return self._state is not _State.OPEN
+        return self._state is not _OPEN
 
     def progress(self) -> str:
         """Describe how much was received."""
@@ -285,14 +289,14 @@ class Stream(Generic[ChunkT]):
         for first in chunks:
             self._first = chain((first,), chunks)
             return True
-        return self._state is _State.ENDED
+        return self._state is _ENDED
 
     def _time_left(self) -> float:
         """Return the seconds to wait for the end of the body."""
-        return _AFTER_DONE if self._state is _State.DONE else self._patience
+        return _AFTER_DONE if self._state is _DONE else self._patience
 
     def _warn(self) -> None:
-        if self._state is _State.FINISHED:
+        if self._state is _FINISHED:
             logger.warning(
                 "The service left the stream open for %g s after the finish reason. It "
                 "was ended without [DONE]; the token usage may be missing.",
@@ -301,8 +305,8 @@ class Stream(Generic[ChunkT]):
 
     def _feed(self, data: bytes) -> Iterator[ChunkT]:
         """Process the next bytes, or the end, and yield the chunks."""
-        if self._is_done():
-            self._state = _State.ENDED  # nothing follows [DONE]
+        if self._state is _DONE:
+            self._state = _ENDED  # nothing follows [DONE]
             return
         if not data:
             yield from self._end()
@@ -315,10 +319,10 @@ class Stream(Generic[ChunkT]):
             for chunk in self._event(payload):
                 is_idle = False
                 yield chunk
-            if self._is_done():
+            if self._state is _DONE:
                 return
         if self._parser.finished:
-            self._state = _State.FINISHED
+            self._state = _FINISHED
         if not is_idle:
             self._idle_since = None
         elif not self._is_within_limits():
@@ -333,9 +337,6 @@ class Stream(Generic[ChunkT]):
         chunk = self._chunk(envelope, payload)
         return () if chunk is None else (chunk,)
 
-    def _is_done(self) -> bool:
-        return self._state is _State.DONE
-
     def _is_within_limits(self) -> bool:
         """Tell whether to read on though the bytes make no chunk.
 
@@ -343,7 +344,7 @@ class Stream(Generic[ChunkT]):
         finish reason. After it, the time to read is limited anyway.
         """
         is_large = self._decoder.pending > self._max_bytes
-        if self._state is _State.FINISHED:
+        if self._state is _FINISHED:
             return not is_large
         now, limit = time.monotonic(), self._chunk_timeout
         # Excludes the time that the consumer takes between two chunks.
@@ -369,7 +370,7 @@ class Stream(Generic[ChunkT]):
         """Return the chunks of a body that is a whole answer, not an event stream."""
         self._head = payload
         first = read_answer(payload, self._response, self._auth, self._parser.event)
-        self._state = _State.ENDED
+        self._state = _ENDED
         chunks = () if first is None else (first,)
         return chain(chunks, self._last())
 
@@ -380,20 +381,20 @@ class Stream(Generic[ChunkT]):
                 yield from self._lines(rest)
             except errors.PmockResponseError:
                 # An event that is cut off is reported as an interrupted stream.
-                if self._is_done():
+                if self._state is _DONE:
                     raise
-        if self._state is _State.OPEN and self._parser.finished:
-            self._state = _State.FINISHED
-        if self._state is _State.FINISHED:
+        if self._state is _OPEN and self._parser.finished:
+            self._state = _FINISHED
+        if self._state is _FINISHED:
             yield from self._last()
-        elif self._state is _State.OPEN:
+        elif self._state is _OPEN:
             is_stream = self._events or re.search(_FIELD, self._head)
             if self._head.strip() and not is_stream:
                 raise self._failure(self._redacted_head())
             raise errors.PmockStreamInterruptedError.of(
                 self.progress(), **self.error_context()
             )
-        self._state = _State.ENDED
+        self._state = _ENDED
 
     def _lines(self, payload: bytes) -> Iterator[ChunkT]:
         """Process the data of an event that is not a single JSON text.
@@ -402,8 +403,8 @@ class Stream(Generic[ChunkT]):
         without blank lines between them, which are one event according to the standard.
         """
         for line in payload.split(b"\n"):
-            if line.strip() == _DONE:
-                self._state = _State.DONE
+            if line.strip() == _DONE_DATA:
+                self._state = _DONE
                 yield from self._last()
                 return
             if not line or isinstance(payload, OtherEvent):
