@@ -37,10 +37,7 @@ _HTTPX = httpx.Timeout(5.0)  # httpx's own default: too short for a model
 
 _PATH = "/ai/chat/completions"
 
-_DEFAULT_HEADERS = {
-    "accept": "application/json",
-    "user-agent": f"langchain-pmock/{__version__}",
-}
+_USER_AGENT = f"langchain-pmock/{__version__}"
 _HEADERS = {"content-type": "application/json", "accept-encoding": ACCEPT_ENCODING}
 _STREAM_HEADERS = {
     **_HEADERS,
@@ -286,7 +283,7 @@ class PmockClient:
         streamed: bool,
     ) -> httpx.Request:
         headers = {
-            **_DEFAULT_HEADERS,
+            "user-agent": _USER_AGENT,
             **{name.lower(): value for name, value in self.headers.items()},
             **(_STREAM_HEADERS if streamed else _HEADERS),
         }
@@ -297,8 +294,10 @@ class PmockClient:
             timeout = client.timeout if is_set else _DEFAULT_TIMEOUT
         if streamed:
             timeout = self._stream_timeout(timeout)
-        # The shared clients have no headers to merge, which takes httpx 10 us.
-        make = client.build_request if is_own else httpx.Request
+        make: Callable[..., httpx.Request] = client.build_request
+        if not is_own:  # no headers to merge, which takes httpx 10 us
+            headers.setdefault("accept", "application/json")
+            make = httpx.Request
         request = make(
             "POST",
             _url(self.base_url),

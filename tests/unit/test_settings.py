@@ -271,6 +271,16 @@ def test_headers_that_are_not_the_users(name: str) -> None:
         make_model(default_headers={name: "x"})
 
 
+def test_the_headers_of_the_users_client_are_kept() -> None:
+    service = Service(says())
+    headers = {"Accept": "application/x", "X-Mine": "1"}
+    client = httpx.Client(transport=httpx.MockTransport(service), headers=headers)
+    service.model(http_client=client).invoke("Hi")
+    sent = service.requests[0].headers
+    assert sent.get_list("accept") == ["application/x"]
+    assert sent["x-mine"] == "1"
+
+
 def test_default_headers_are_sent() -> None:
     service = Service(says())
     service.model(default_headers={"X-Mine": "1", "user-agent": "me"}).invoke("Hi")
