@@ -155,6 +155,7 @@ class PmockClient:
             stream = started
             async for chunk in started.achunks():
                 yield chunk
+                del chunk  # or this frame would show it to an error's tracker
         except BaseException as error:
             _clean_up_after(error)
             raise

@@ -505,6 +505,14 @@ CASES = [
 ]
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_our_frames_do_not_keep_what_was_handed_out(way: str) -> None:
+    echo = Echo(event(delta(content="@A@")) + b"data: {\n\n")
+    outcome = ask(echo.model(), way)
+    assert isinstance(outcome, PmockError)
+    assert_no_secret(outcome, echo)
+
+
 def cpu_time(way: str, status: int, body: bytes, size: int) -> float:
     """The lesser of two, because the garbage collector may have a full pass in one."""
     return min(cpu_time_once(way, status, body, size) for _ in range(2))
