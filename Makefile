@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 
 # Without PYTHON=..., an environment keeps the Python that it was made with.
 ifeq ($(origin PYTHON),undefined)
-pythons = $(wildcard $(1)/bin/python) python3 3.14 3.13 3.12 3.11 3.10
+pythons = $(wildcard $(1)/bin/python) python3 3.14 3.13 3.12 3.11
 else
 pythons = "$(PYTHON)"
 endif
@@ -74,7 +74,7 @@ test-around: $(VENV)/.dev ## Run the tests of examples, benchmarks, packaging, t
 test-lowest: $(VENV_LOWEST)/.installed ## Run the package's tests on its oldest dependencies
 	@$(VENV_LOWEST)/bin/pytest $(addprefix --ignore=,$(AROUND) $(TOOLS))
 
-test-pythons: ## Run the package's tests on each Python from 3.10 to 3.14 that is here
+test-pythons: ## Run the package's tests on each Python from 3.11 to 3.14 that is here
 	@.ci/test-pythons $(addprefix --ignore=,$(AROUND))
 
 test-another: ## Run the unit tests on one Python that is not the default

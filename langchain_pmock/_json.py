@@ -95,7 +95,7 @@ def _find_unwritable(value: Any) -> tuple[str, str]:
         for step, item in inner:
             try:
                 _dumps(item)
-            except _UNWRITABLE:  # noqa: PERF203 - finds the one that fails
+            except _UNWRITABLE:
                 path, value = path + step, item
                 break
         else:

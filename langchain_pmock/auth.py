@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import json
 import time
-from datetime import timezone
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -316,7 +316,7 @@ def read_date(value: str) -> float | None:
     try:
         date = parsedate_to_datetime(value)
         if date.tzinfo is None:
-            date = date.replace(tzinfo=timezone.utc)
+            date = date.replace(tzinfo=UTC)
         return date.timestamp()
     except (OverflowError, ValueError):
         return None

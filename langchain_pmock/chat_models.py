@@ -7,7 +7,7 @@ from collections import UserDict
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from operator import attrgetter
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar, cast, overload
 
 import httpx
 from langchain_core.callbacks import (
@@ -43,7 +43,7 @@ from pydantic import (
 )
 from pydantic.functional_validators import ModelWrapValidatorHandler
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
-from typing_extensions import Self, override
+from typing_extensions import override
 
 from langchain_pmock._gateway.client import PmockClient
 from langchain_pmock._gateway.endpoint import (

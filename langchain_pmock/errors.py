@@ -29,9 +29,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from langchain_core import exceptions as core
 
 if TYPE_CHECKING:
+    from typing import Self
+
     import httpx
     from langchain_core.messages import BaseMessage
-    from typing_extensions import Self
 
 __all__ = [
     "PmockAPIError",

@@ -6,7 +6,6 @@ aiohttp are used.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import io
 import urllib.request
@@ -17,6 +16,7 @@ import httpx
 from typing_extensions import override
 
 if TYPE_CHECKING:
+    import asyncio
     import ssl
     from collections.abc import AsyncIterator, Iterator
 
@@ -153,7 +153,7 @@ def _translated() -> Iterator[None]:
     """Convert aiohttp's exceptions to the corresponding ones of httpx."""
     try:
         yield
-    except asyncio.TimeoutError as error:
+    except TimeoutError as error:
         is_connect = isinstance(error, aiohttp.ConnectionTimeoutError)
         cls = httpx.ConnectTimeout if is_connect else httpx.ReadTimeout
         raise cls(str(error)) from error

@@ -19,7 +19,6 @@ import inspect
 import logging
 import os
 import re
-import sys
 import threading
 import time
 from enum import Enum, auto
@@ -478,7 +477,5 @@ def _is_inside_transport() -> bool:
 
 async def _within(seconds: float, source: AsyncIterator[bytes]) -> bytes:
     read = anext(source, b"")
-    if sys.version_info < (3, 11):
-        return await asyncio.wait_for(read, seconds)
     async with asyncio.timeout(seconds):  # without a task of its own
         return await read

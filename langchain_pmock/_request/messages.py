@@ -80,7 +80,7 @@ def to_wire(
     for index, message in enumerate(messages):
         try:
             written.extend(_message(message, wire))
-        except (AttributeError, LookupError, TypeError, ValueError) as error:  # noqa: PERF203 - for the index
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
             msg = f"messages[{index}] ({type(message).__name__}): {error}"
             raise PmockInvalidRequestError(msg) from error
     return written

@@ -12,7 +12,7 @@ import shutil
 import sys
 import textwrap
 from collections import Counter
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -139,7 +139,7 @@ def _report(
     service: Service, url: str, results: list[tuple[Check, Finding]], wire: Wire
 ) -> Json:
     return {
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {
             "langchain-pmock": __version__,
             "httpx": httpx.__version__,

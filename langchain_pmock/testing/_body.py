@@ -24,9 +24,9 @@ from pydantic_core import PydanticCustomError, from_json, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import LiteralString
 
     from pydantic_core import ErrorDetails
-    from typing_extensions import LiteralString
 
 _INT32 = 2**31
 _LONGEST_VALUE = 80

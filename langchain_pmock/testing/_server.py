@@ -41,8 +41,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Mapping
     from types import TracebackType
-
-    from typing_extensions import Self
+    from typing import Self
 
     from langchain_pmock.testing._http import Request
     from langchain_pmock.testing._script import Scriptable

@@ -14,8 +14,8 @@ import pytest
 
 from langchain_pmock import ChatPmock
 from langchain_pmock.testing import PmockServer
-from tests.integration.asking import WAYS, Ask
-from tests.integration.calls import AsyncCalls, Calls, SyncCalls
+from tests.support.asking import WAYS, Ask
+from tests.support.calls import AsyncCalls, Calls, SyncCalls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

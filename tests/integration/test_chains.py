@@ -26,7 +26,7 @@ from langchain_pmock import (
     PmockRateLimitError,
     PmockTimeoutError,
 )
-from tests.integration.calls import merge
+from tests.support.calls import merge
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
     from langchain_pmock import ChatPmock
     from langchain_pmock.testing import PmockServer
-    from tests.integration.calls import Calls
     from tests.integration.conftest import MakeModel
+    from tests.support.calls import Calls
 
 PROMPT = ChatPromptTemplate.from_messages([("system", "Be brief."), ("human", "{x}")])
 

@@ -28,7 +28,7 @@ from langchain_pmock.auth import ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER, sign
 from langchain_pmock.check import _checks
 from langchain_pmock.check.__main__ import main
 from langchain_pmock.check._checks import Check, Finding
-from tests.integration.deviating import (
+from tests.support.deviating import (
     EVENT_STREAM,
     Ask,
     Deviating,
@@ -42,7 +42,7 @@ from tests.integration.deviating import (
     snake_case_messages,
     without,
 )
-from tests.integration.raw_server import RawServer, whole
+from tests.support.raw_server import RawServer, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
     from langchain_pmock.check._service import Service
     from langchain_pmock.testing import PmockServer
-    from tests.wire import Json
+    from tests.support.wire import Json
 
 REPORT = "pmock-check.json"
 SNAKE_CASE_WIRE = 'Wire(tool_calls="tool_calls", tool_call_id="tool_call_id")'

@@ -17,14 +17,14 @@ from pydantic import BaseModel
 
 from langchain_pmock import ChatPmock, errors
 from langchain_pmock.testing import Reply, ToolCall
-from tests.integration.calls import merge
+from tests.support.calls import merge
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from langchain_pmock.testing import PmockServer
-    from tests.integration.calls import Calls
     from tests.integration.conftest import MakeModel
+    from tests.support.calls import Calls
 
 HELLO = "You said: Hello"
 

@@ -17,15 +17,15 @@ import pytest
 from langchain_pmock import ChatPmock
 from langchain_pmock._gateway import pools as _pools
 from langchain_pmock.testing import PmockServer, Reply
-from tests.integration.raw_server import CLOSE, RESET, Close, RawServer, head
-from tests.wire import answer
+from tests.support.raw_server import CLOSE, RESET, Close, RawServer, head
+from tests.support.wire import answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
-    from tests.integration.calls import Transport
     from tests.integration.conftest import MakeModel
+    from tests.support.calls import Transport
 
 HELLO = "You said: Hello"
 LONG = Reply(chunks=["word "] * 2000)

@@ -16,8 +16,8 @@ from langchain_pmock import errors
 
 if TYPE_CHECKING:
     from langchain_pmock.testing import PmockServer
-    from tests.integration.asking import Ask, Outcome
     from tests.integration.conftest import MakeModel
+    from tests.support.asking import Ask, Outcome
 
 pytestmark = pytest.mark.usefixtures("fast_retries")
 

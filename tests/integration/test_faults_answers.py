@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from langchain_pmock import errors
-from tests.integration.odd import Odd, odd_model
-from tests.integration.raw_server import RawServer, head, stream, whole
-from tests.wire import answer, envelope
+from tests.support.odd import Odd, odd_model
+from tests.support.raw_server import RawServer, head, stream, whole
+from tests.support.wire import answer, envelope
 
 if TYPE_CHECKING:
-    from tests.integration.asking import Ask
+    from tests.support.asking import Ask
 
 pytestmark = pytest.mark.usefixtures("fast_retries")
 

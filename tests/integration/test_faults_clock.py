@@ -16,14 +16,14 @@ import pytest
 from langchain_pmock import ChatPmock, auth, errors
 from langchain_pmock.auth import ACCESS_TOKEN_HEADER, PmockAuth, sign
 from langchain_pmock.testing import PmockServer
-from tests.integration.raw_server import RESET, RawServer, stream, whole
-from tests.wire import DONE, answer, delta, envelope, event
+from tests.support.raw_server import RESET, RawServer, stream, whole
+from tests.support.wire import DONE, answer, delta, envelope, event
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.integration.asking import Ask
     from tests.integration.conftest import MakeModel
+    from tests.support.asking import Ask
 
 HOURS = 3 * 3600
 HELLO = "You said: Hello"

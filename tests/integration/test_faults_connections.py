@@ -10,14 +10,14 @@ import pytest
 from langchain_core import exceptions as core
 
 from langchain_pmock import ChatPmock, errors
-from tests.integration.odd import Odd, odd_model
-from tests.integration.raw_server import CLOSE, RESET, STALL, head, whole
-from tests.wire import answer
+from tests.support.odd import Odd, odd_model
+from tests.support.raw_server import CLOSE, RESET, STALL, head, whole
+from tests.support.wire import answer
 
 if TYPE_CHECKING:
     from langchain_pmock.testing import PmockServer
-    from tests.integration.asking import Ask
     from tests.integration.conftest import MakeModel
+    from tests.support.asking import Ask
 
 pytestmark = pytest.mark.usefixtures("fast_retries")
 

@@ -10,14 +10,14 @@ from langchain_core import exceptions as core
 from langchain_pmock import errors
 from langchain_pmock._gateway import stream as _body
 from langchain_pmock.testing import Fault, Reply
-from tests.integration.odd import Odd, odd_model
-from tests.integration.raw_server import CLOSE, RESET, STALL, stream
-from tests.wire import DONE, HELLO, delta, envelope, event
+from tests.support.odd import Odd, odd_model
+from tests.support.raw_server import CLOSE, RESET, STALL, stream
+from tests.support.wire import DONE, HELLO, delta, envelope, event
 
 if TYPE_CHECKING:
     from langchain_pmock.testing import PmockServer
-    from tests.integration.asking import Ask
     from tests.integration.conftest import MakeModel
+    from tests.support.asking import Ask
 
 pytestmark = pytest.mark.usefixtures("fast_retries")
 

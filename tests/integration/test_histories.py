@@ -15,7 +15,7 @@ from langchain.agents import create_agent
 from langchain.agents.middleware import ModelFallbackMiddleware
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, ToolMessage
 
-from tests.integration.raw_server import RawServer, stream, whole
+from tests.support.raw_server import RawServer, stream, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,7 +17,7 @@ import trustme
 
 from langchain_pmock import ChatPmock, PmockError, errors
 from langchain_pmock.auth import ACCESS_TOKEN_HEADER
-from tests.integration.raw_server import (
+from tests.support.raw_server import (
     CLOSE,
     RESET,
     STALL,
@@ -26,11 +26,11 @@ from tests.integration.raw_server import (
     stream,
     whole,
 )
-from tests.wire import HELLO, answer
+from tests.support.wire import HELLO, answer
 
 if TYPE_CHECKING:
-    from tests.integration.asking import Ask
-    from tests.integration.raw_server import Answer, Step
+    from tests.support.asking import Ask
+    from tests.support.raw_server import Answer, Step
 
 ACCESS_KEY = "ak-example-access"
 SECRET_KEY = "sk-example-secret"
@@ -227,7 +227,7 @@ async def test_calls_cancelled_at_random_moments(transport: str, steps: Answer) 
                     await asyncio.sleep(after)
                     task.cancel()
                     assert await task == "Hello"
-            except (asyncio.CancelledError, asyncio.TimeoutError, PmockError) as error:
+            except (TimeoutError, asyncio.CancelledError, PmockError) as error:
                 ends += [found_in(error, server)]
         assert ends
         assert not any(ends)

@@ -57,7 +57,7 @@ def test_a_python_that_is_too_old_is_named(venv: Path, tmp_path: Path) -> None:
     old.write_text('#!/bin/sh\necho "3.9 $0"\nexit 1\n')
     old.chmod(0o755)
     output = make(venv, f"PYTHON={old}", fails=True)
-    assert f"{old} is Python 3.9, and this package needs 3.10 or newer.\n" in output
+    assert f"{old} is Python 3.9, and this package needs 3.11 or newer.\n" in output
     assert not venv.exists()
     # What was there before is still there.
     make(venv, f"PYTHON={sys.executable}")
@@ -67,7 +67,7 @@ def test_a_python_that_is_too_old_is_named(venv: Path, tmp_path: Path) -> None:
 
 def test_a_python_that_is_not_there_is_named(venv: Path) -> None:
     output = make(venv, "PYTHON=python4", fails=True)
-    assert "There is no Python 3.10 or newer: looked for python4.\n" in output
+    assert "There is no Python 3.11 or newer: looked for python4.\n" in output
     assert not venv.exists()
 
 
@@ -162,7 +162,7 @@ def test_pythons_that_are_there_are_tested(machine: Path) -> None:
     status, output = run_pythons(machine, "-k", "some", ci=True)
     assert status == 0
     assert output.count("tested: -k some\n") == 3
-    assert "Passed on Python 3.11 3.12 3.14.\nNot found: Python 3.10 3.13.\n" in output
+    assert "Passed on Python 3.11 3.12 3.14.\nNot found: Python 3.13.\n" in output
 
 
 def test_a_python_on_which_tests_fail_is_named(machine: Path) -> None:

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
     from langchain_pmock import ChatPmock
     from langchain_pmock.testing import PmockServer
-    from tests.integration.calls import Calls
     from tests.integration.conftest import MakeModel
+    from tests.support.calls import Calls
 
 
 @tool

@@ -85,7 +85,7 @@ def test_running_it_takes_away_what_editors_leave_in_it(copy: Path) -> None:
             cell.execution_count += 7
             for word in ("You", " said"):
                 cell.outputs.append(nbformat.v4.new_output("stream", text=word))  # type: ignore[no-untyped-call]
-    notebook.metadata.language_info.version = "3.10.1"
+    notebook.metadata.language_info.version = "3.11.1"
     nbformat.write(notebook, copy)  # type: ignore[no-untyped-call]
     execute(copy)
     assert text_of(copy) == text_of(NOTEBOOK)

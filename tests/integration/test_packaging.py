@@ -150,7 +150,7 @@ def test_the_metadata(wheel: Path) -> None:
     assert metadata["Name"] == "langchain-pmock"
     assert metadata["Version"] == wheel.name.split("-")[1]
     assert metadata["License-Expression"] == "MIT"
-    assert metadata["Requires-Python"] == ">=3.10"
+    assert metadata["Requires-Python"] == ">=3.11"
     assert "Typing :: Typed" in metadata.get_all("Classifier", [])
     assert set(metadata.get_all("Provides-Extra", [])) == {"aiohttp", "testing"}
     runtime = [

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from langchain_pmock import ChatPmock, errors
-from tests import wire
-from tests.integration.raw_server import RawServer, stream
+from tests.support import wire
+from tests.support.raw_server import RawServer, stream
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -28,14 +28,14 @@ from langchain_pmock import (
     sign,
 )
 from langchain_pmock.testing import Reply, ToolCall
-from tests.integration.raw_server import RawServer, whole
-from tests.wire import answer
+from tests.support.raw_server import RawServer, whole
+from tests.support.wire import answer
 
 if TYPE_CHECKING:
     from langchain_pmock.testing import PmockServer
-    from tests.integration.asking import Ask
-    from tests.integration.calls import Calls
     from tests.integration.conftest import MakeModel
+    from tests.support.asking import Ask
+    from tests.support.calls import Calls
 
 HELLO = [{"role": "user", "content": "Hello"}]
 

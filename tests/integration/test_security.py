@@ -22,8 +22,8 @@ from pydantic import ValidationError
 from langchain_pmock import ChatPmock, errors
 from langchain_pmock._gateway import pools as _pools
 from langchain_pmock.auth import ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER, PmockAuth
-from tests.integration.odd import Odd
-from tests.integration.raw_server import (
+from tests.support.odd import Odd
+from tests.support.raw_server import (
     CLOSE,
     RESET,
     STALL,
@@ -33,7 +33,7 @@ from tests.integration.raw_server import (
     stream,
     whole,
 )
-from tests.wire import DONE, answer, delta, envelope, event
+from tests.support.wire import DONE, answer, delta, envelope, event
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -41,10 +41,10 @@ if TYPE_CHECKING:
     from langchain_core.tracers.schemas import Run
 
     from langchain_pmock.testing import PmockServer
-    from tests.integration.asking import Ask
-    from tests.integration.calls import Calls
     from tests.integration.conftest import MakeModel
-    from tests.integration.raw_server import Answer, Step
+    from tests.support.asking import Ask
+    from tests.support.calls import Calls
+    from tests.support.raw_server import Answer, Step
 
 pytestmark = pytest.mark.usefixtures("fast_retries")
 

@@ -26,7 +26,7 @@ from langchain_pmock.testing import (
     Reply,
     ToolCall,
 )
-from tests.integration.on_the_wire import (
+from tests.support.on_the_wire import (
     EVENT_STREAM,
     body,
     deltas_of,

@@ -18,8 +18,8 @@ from langchain_tests.integration_tests import ChatModelIntegrationTests
 
 from langchain_pmock import ChatPmock
 from langchain_pmock.testing import PmockServer, Reply
-from tests.integration.calls import merge
 from tests.integration.conftest import LIVE
+from tests.support.calls import merge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

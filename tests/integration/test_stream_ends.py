@@ -19,15 +19,15 @@ import trustme
 
 from langchain_pmock import ChatPmock, PmockStreamInterruptedError
 from langchain_pmock._gateway import stream as _stream
-from tests.integration.h2_server import H2Server
-from tests.integration.raw_server import RESET, STALL, Close, RawServer, stream
-from tests.wire import DONE, HELLO, delta, event
+from tests.support.h2_server import H2Server
+from tests.support.raw_server import RESET, STALL, Close, RawServer, stream
+from tests.support.wire import DONE, HELLO, delta, event
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
     from pathlib import Path
 
-    from tests.integration.raw_server import Step
+    from tests.support.raw_server import Step
 
 uvloop: Any
 try:
@@ -40,10 +40,6 @@ CLOSE_NOTIFY = Close(notify=True)
 SOON = 3.0  # seconds; far less than any timeout
 
 WAYS = ["stream", "astream", "astream-aiohttp", "astream-uvloop", "astream-both"]
-
-if sys.version_info < (3, 11):
-    # Its asyncio takes a TLS transport that the peer has closed for one left open.
-    pytestmark = pytest.mark.filterwarnings("ignore:unclosed transport")
 
 
 @pytest.fixture(scope="module")

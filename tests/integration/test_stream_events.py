@@ -9,7 +9,7 @@ from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_tests.utils.stream_lifecycle import assert_valid_event_stream
 
 from langchain_pmock.testing import Reply, ToolCall
-from tests.integration.calls import merge
+from tests.support.calls import merge
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from langchain_pmock import ChatPmock
     from langchain_pmock.testing import PmockServer
-    from tests.integration.calls import Calls
     from tests.integration.conftest import MakeModel
+    from tests.support.calls import Calls
 
 # version="v3" is in beta, and says so.
 pytestmark = pytest.mark.filterwarnings("ignore:The method .* is in beta")

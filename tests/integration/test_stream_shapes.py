@@ -12,9 +12,9 @@ import pytest
 
 from langchain_pmock import ChatPmock
 from langchain_pmock.testing import Reply
-from tests.integration.calls import TEXT, merge
-from tests.integration.raw_server import STALL, RawServer, stream, whole
-from tests.wire import DONE, chunk_of, data_of, envelope, event
+from tests.support.calls import TEXT, merge
+from tests.support.raw_server import STALL, RawServer, stream, whole
+from tests.support.wire import DONE, chunk_of, data_of, envelope, event
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from langchain_core.messages import AIMessageChunk
 
     from langchain_pmock.testing import PmockServer
-    from tests.integration.calls import Calls
-    from tests.wire import Json
+    from tests.support.calls import Calls
+    from tests.support.wire import Json
 
 # As the service's own page has them: see its stream response.
 DOCUMENTED = """\

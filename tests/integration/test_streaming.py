@@ -10,15 +10,15 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessageChunk, HumanMessage
 
 from langchain_pmock.testing import Reply, ToolCall
-from tests.integration.calls import TEXT, merge
+from tests.support.calls import TEXT, merge
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from langchain_pmock import ChatPmock
     from langchain_pmock.testing import PmockServer
-    from tests.integration.calls import Calls
     from tests.integration.conftest import MakeModel
+    from tests.support.calls import Calls
 
 # --- The same as without a stream ----------------------------------------------------
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from langchain_pmock import ChatPmock
     from langchain_pmock.testing import PmockServer
-    from tests.integration.calls import Calls
+    from tests.support.calls import Calls
 
 
 class Kind(Enum):

@@ -18,7 +18,8 @@ from langchain.agents import create_agent
 
 from langchain_pmock.auth import ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER
 from langchain_pmock.testing import PmockServer, Reply
-from tests.integration.on_the_wire import (
+from tests.integration.test_upstream import Person, get_weather, model_of, user
+from tests.support.on_the_wire import (
     deltas_of,
     events_of,
     open_stream,
@@ -27,8 +28,7 @@ from tests.integration.on_the_wire import (
     text_of,
     wait_until,
 )
-from tests.integration.openai_server import KEY, OpenAIServer
-from tests.integration.test_upstream import Person, get_weather, model_of, user
+from tests.support.openai_server import KEY, OpenAIServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
 from langchain_pmock.testing import Reply, ToolCall
-from tests.integration.calls import merge
+from tests.support.calls import merge
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from langchain_pmock import ChatPmock
     from langchain_pmock.testing import PmockServer
-    from tests.integration.calls import Calls
     from tests.integration.conftest import MakeModel
+    from tests.support.calls import Calls
 
     ToolLike = dict[str, Any] | type | Callable[..., Any] | BaseTool
     Choice = str | bool | dict[str, Any] | None

@@ -15,7 +15,8 @@ from pydantic import BaseModel
 from langchain_pmock import ChatPmock
 from langchain_pmock.auth import ACCESS_KEY_HEADER
 from langchain_pmock.testing import PmockServer, Reply, ToolCall
-from tests.integration.on_the_wire import (
+from tests.integration.test_standard import Standard
+from tests.support.on_the_wire import (
     body,
     deltas_of,
     events_of,
@@ -25,8 +26,7 @@ from tests.integration.on_the_wire import (
     text_of,
     wait_until,
 )
-from tests.integration.openai_server import KEY, OpenAIServer
-from tests.integration.test_standard import Standard
+from tests.support.openai_server import KEY, OpenAIServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from typing import Any, assert_type
 
 import httpx
 from langchain_core.language_models import LanguageModelInput
@@ -11,7 +11,6 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.runnables import Runnable
 from langchain_core.tools import tool
 from pydantic import BaseModel, SecretStr
-from typing_extensions import assert_type
 
 from langchain_pmock import ChatPmock, PmockAuth, PmockError, Wire, sign
 from langchain_pmock.testing import PmockServer

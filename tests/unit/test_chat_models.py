@@ -32,7 +32,7 @@ from langchain_pmock import (
 )
 from langchain_pmock._request.tokens import count_message_tokens, count_text_tokens
 from langchain_pmock.data._profiles import get_profile
-from tests.unit.service import (
+from tests.support.service import (
     ACCESS_KEY,
     SECRET_KEY,
     Service,
@@ -42,10 +42,10 @@ from tests.unit.service import (
     streams,
     whole,
 )
-from tests.wire import choice_of, chunk_of, data_of, envelope, events
+from tests.support.wire import choice_of, chunk_of, data_of, envelope, events
 
 if TYPE_CHECKING:
-    from tests.wire import Json
+    from tests.support.wire import Json
 
 USAGE = {"promptTokens": 3, "completionTokens": 4, "totalTokens": 7}
 TEXT = "Hello 你好 👋"

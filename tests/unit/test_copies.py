@@ -14,12 +14,12 @@ from langchain_core.load import dumpd, dumps, loads
 from pydantic import SecretStr
 
 from langchain_pmock import ChatPmock
-from tests.unit.service import ACCESS_KEY, SECRET_KEY, Service, make_model, says
+from tests.support.service import ACCESS_KEY, SECRET_KEY, Service, make_model, says
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.wire import Json
+    from tests.support.wire import Json
 
 # langchain-core says so of `loads`.
 pytestmark = pytest.mark.filterwarnings(

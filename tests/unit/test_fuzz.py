@@ -25,8 +25,8 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_pmock import ChatPmock, PmockError, errors
 from langchain_pmock._gateway import stream as _stream
 from langchain_pmock.auth import ACCESS_TOKEN_HEADER
-from tests.unit.service import Pieces, cuts
-from tests.wire import event
+from tests.support.service import Pieces, cuts
+from tests.support.wire import event
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

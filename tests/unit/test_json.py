@@ -140,7 +140,7 @@ class Data:
         iter([1]),
         (n for n in [1]),
         Decimal("1.5"),
-        dt.datetime(2026, 1, 1, tzinfo=dt.timezone.utc),
+        dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
         dt.timedelta(1),
         uuid.UUID(int=1),
         Path("a"),

@@ -14,7 +14,14 @@ import pytest
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from langchain_pmock import ChatPmock, PmockError
-from tests.unit.service import ACCESS_KEY, SECRET_KEY, Service, fails, make_model, says
+from tests.support.service import (
+    ACCESS_KEY,
+    SECRET_KEY,
+    Service,
+    fails,
+    make_model,
+    says,
+)
 
 SECRETS = ("ak-do-not-show", "sk-do-not-show")
 

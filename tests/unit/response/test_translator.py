@@ -16,11 +16,11 @@ from langchain_pmock._response.content_blocks import (
     translate_content,
     translate_content_chunk,
 )
-from tests.unit.service import Service, streams, whole
-from tests.wire import choice_of, chunk_of, data_of, envelope, events
+from tests.support.service import Service, streams, whole
+from tests.support.wire import choice_of, chunk_of, data_of, envelope, events
 
 if TYPE_CHECKING:
-    from tests.wire import Json
+    from tests.support.wire import Json
 
 CALL = tool_call(name="f", args={"x": 1}, id="call_1")
 REFUSAL: Json = {"type": "refusal", "refusal": "No."}

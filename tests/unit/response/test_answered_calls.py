@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from langchain_pmock._response.messages import arguments_text, parse_tool_call
-from tests.unit.test_answers import message_of
+from tests.unit.response.test_answers import message_of
 
 if TYPE_CHECKING:
-    from tests.wire import Json
+    from tests.support.wire import Json
 
 
 def call_of(arguments: Any, **fields: Any) -> Json:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.test_chunks import whole
-from tests.unit.test_streamed_calls import calls_of, delta_of, stream
+from tests.unit.response.test_chunks import whole
+from tests.unit.response.test_streamed_calls import calls_of, delta_of, stream
 
 if TYPE_CHECKING:
     from langchain_core.messages import AIMessage
 
-    from tests.wire import Json
+    from tests.support.wire import Json
 
 _arguments = st.dictionaries(
     st.text(max_size=5),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable  # noqa: TC003 - LangChain reads the annotations
-from enum import Enum
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar
 
 import pytest
@@ -14,17 +14,17 @@ from typing_extensions import TypedDict
 
 from langchain_pmock import PmockInvalidRequestError
 from langchain_pmock.testing._body import validate
-from tests.unit.service import Service, make_model, streams, whole
-from tests.wire import choice_of, chunk_of, data_of, envelope, events
+from tests.support.service import Service, make_model, streams, whole
+from tests.support.wire import choice_of, chunk_of, data_of, envelope, events
 
 if TYPE_CHECKING:
-    from tests.wire import Json
+    from tests.support.wire import Json
 
 T = TypeVar("T")
 METHODS = ["json_schema", "function_calling"]
 
 
-class Colour(str, Enum):
+class Colour(StrEnum):
     RED = "red"
     BLUE = "blue"
 

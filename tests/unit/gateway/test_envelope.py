@@ -29,8 +29,8 @@ from langchain_pmock._gateway.envelope import (
     read_answer,
 )
 from langchain_pmock.auth import ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER
-from tests.unit.service import ACCESS_KEY, BASE_URL, SECRET_KEY
-from tests.wire import dump, envelope
+from tests.support.service import ACCESS_KEY, BASE_URL, SECRET_KEY
+from tests.support.wire import dump, envelope
 
 AUTH = PmockAuth(ACCESS_KEY, SECRET_KEY)
 

@@ -7,13 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.unit.test_chunks import chunks_of, messages_of, said, streamed, whole
-from tests.wire import chunk_of
+from tests.support.wire import chunk_of
+from tests.unit.response.test_chunks import (
+    chunks_of,
+    messages_of,
+    said,
+    streamed,
+    whole,
+)
 
 if TYPE_CHECKING:
     from langchain_core.messages import AIMessage
 
-    from tests.wire import Json
+    from tests.support.wire import Json
 
 FINISH = chunk_of({}, "tool_calls")
 

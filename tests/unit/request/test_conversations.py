@@ -24,11 +24,11 @@ from langchain_pmock._json import encode
 from langchain_pmock._request.content import _WRITERS
 from langchain_pmock._request.messages import _REASONING, _TOOL_CALLS, to_wire
 from langchain_pmock.testing._body import validate
-from tests.unit.message_cases import tool
-from tests.unit.test_content import BLOCKS
+from tests.support.message_cases import tool
+from tests.unit.request.test_content import BLOCKS
 
 if TYPE_CHECKING:
-    from tests.wire import Json
+    from tests.support.wire import Json
 
 _text = st.text(max_size=10)
 _name = st.from_regex(r"[a-zA-Z0-9_-]{1,10}", fullmatch=True)

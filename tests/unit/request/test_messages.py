@@ -19,7 +19,7 @@ from langchain_core.messages import (
 from langchain_pmock import PmockInvalidRequestError, Wire
 from langchain_pmock._json import encode
 from langchain_pmock._request.messages import to_wire
-from tests.unit.message_cases import (
+from tests.support.message_cases import (
     CALL,
     MESSAGES,
     REASONING,
@@ -28,11 +28,11 @@ from tests.unit.message_cases import (
     anthropic_result,
     tool,
 )
-from tests.unit.test_content import UNSENDABLE, text
+from tests.unit.request.test_content import UNSENDABLE, text
 from tests.unit.test_json import nested
 
 if TYPE_CHECKING:
-    from tests.wire import Json
+    from tests.support.wire import Json
 
 
 BIG = "A" * 1_000_000

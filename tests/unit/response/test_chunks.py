@@ -14,15 +14,15 @@ from langchain_core.messages import AIMessage, AIMessageChunk, message_chunk_to_
 from langchain_pmock._json import UnreadableError
 from langchain_pmock._response.chunks import ChunkParser
 from langchain_pmock._response.messages import chat_result
-from tests.unit.service import cuts
-from tests.wire import choice_of, chunk_of, data_of, envelope
+from tests.support.service import cuts
+from tests.support.wire import choice_of, chunk_of, data_of, envelope
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from langchain_core.outputs import ChatGenerationChunk
 
-    from tests.wire import Json
+    from tests.support.wire import Json
 
 USAGE = {"promptTokens": 3, "completionTokens": 4, "totalTokens": 7}
 METADATA = {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7}

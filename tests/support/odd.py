@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from langchain_pmock import ChatPmock, errors
-from tests.integration.raw_server import RawServer
+from tests.support.raw_server import RawServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.integration.asking import Ask
-    from tests.integration.raw_server import Step
+    from tests.support.asking import Ask
+    from tests.support.raw_server import Step
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import httpx
 
 from langchain_pmock import ChatPmock, PmockAuth
 from langchain_pmock._gateway.client import PmockClient
-from tests.wire import Json, choice_of, data_of, dump, envelope
+from tests.support.wire import Json, choice_of, data_of, dump, envelope
 
 if TYPE_CHECKING:
     from collections.abc import (

@@ -17,11 +17,11 @@ from typing_extensions import TypedDict
 from langchain_pmock import PmockInvalidRequestError
 from langchain_pmock._request.tools import choice_to_wire, tools_to_wire
 from langchain_pmock.testing._body import validate
-from tests.unit.service import Service, make_model, says, whole
-from tests.wire import choice_of, data_of, envelope
+from tests.support.service import Service, make_model, says, whole
+from tests.support.wire import choice_of, data_of, envelope
 
 if TYPE_CHECKING:
-    from tests.wire import Json
+    from tests.support.wire import Json
 
 PARAMETERS = {
     "type": "object",

@@ -23,8 +23,7 @@ from langchain_pmock.testing._rules import reply_to
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from types import TracebackType
-
-    from typing_extensions import Self
+    from typing import Self
 
     from langchain_pmock.testing import Reply
 

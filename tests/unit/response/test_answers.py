@@ -20,14 +20,14 @@ from langchain_pmock._response.messages import (
     get,
     usage_metadata,
 )
-from tests.unit.service import ACCESS_KEY, BASE_URL, SECRET_KEY, Service, whole
-from tests.wire import choice_of, data_of, dump, envelope
+from tests.support.service import ACCESS_KEY, BASE_URL, SECRET_KEY, Service, whole
+from tests.support.wire import choice_of, data_of, dump, envelope
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
     from langchain_core.outputs import ChatResult, LLMResult
 
-    from tests.wire import Json
+    from tests.support.wire import Json
 
 
 def read(*choices: Json, trace_id: str | None = None, **fields: Any) -> ChatResult:

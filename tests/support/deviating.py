@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from langchain_pmock.testing import PmockServer
-from tests import wire
-from tests.integration.raw_server import CLOSE, RawServer, head
+from tests.support import wire
+from tests.support.raw_server import CLOSE, RawServer, head
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.integration.raw_server import RawRequest, Step
-    from tests.wire import Json
+    from tests.support.raw_server import RawRequest, Step
+    from tests.support.wire import Json
 
 EVENT_STREAM = "text/event-stream"
 

@@ -9,13 +9,20 @@ from typing import TYPE_CHECKING
 import pytest
 
 from langchain_pmock import PmockAuth, PmockAuthenticationError, sign
-from tests.unit.service import BASE_URL, SECRET_KEY, Service, client_of, fails, streams
-from tests.unit.test_client import CHUNK, apost, astream, good, post, stream
-from tests.wire import event
+from tests.support.service import (
+    BASE_URL,
+    SECRET_KEY,
+    Service,
+    client_of,
+    fails,
+    streams,
+)
+from tests.support.wire import event
+from tests.unit.gateway.test_client import CHUNK, apost, astream, good, post, stream
 
 if TYPE_CHECKING:
-    from tests.unit.service import Answer
-    from tests.unit.test_client import Way
+    from tests.support.service import Answer
+    from tests.unit.gateway.test_client import Way
 
 NOW = 1768809934.0
 REFUSED = {"code": 401, "message": "bad signature", "traceId": "trace-1"}

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Sequence
     from types import TracebackType
-
-    from typing_extensions import Self
+    from typing import Self
 
 _TICK = 0.01  # seconds
 

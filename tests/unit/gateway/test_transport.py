@@ -22,7 +22,7 @@ from langchain_pmock import (
 )
 from langchain_pmock._gateway import stream as module
 from langchain_pmock.auth import ACCESS_TOKEN_HEADER
-from tests.unit.service import (
+from tests.support.service import (
     ACCESS_KEY,
     BODY,
     SECRET_KEY,
@@ -33,13 +33,13 @@ from tests.unit.service import (
     streams,
     whole,
 )
-from tests.unit.test_client import apost, astream, good, post, stream
-from tests.wire import Json, chunk_of, envelope, event, events
+from tests.support.wire import Json, chunk_of, envelope, event, events
+from tests.unit.gateway.test_client import apost, astream, good, post, stream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from tests.unit.test_client import Way
+    from tests.unit.gateway.test_client import Way
 
 EVERY_WAY = [post, apost, stream, astream]
 every_way = pytest.mark.parametrize("way", EVERY_WAY)

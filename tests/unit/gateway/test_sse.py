@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from langchain_pmock._gateway.sse import OtherEvent, SSEDecoder
-from tests.unit.service import cuts
+from tests.support.service import cuts
 
 BOM = b"\xef\xbb\xbf"
 NEWLINES = ("\n", "\r\n", "\r")

@@ -20,7 +20,7 @@ from langchain_pmock import (
     PmockTimeoutError,
 )
 from langchain_pmock._response.chunks import ChunkParser
-from tests.unit.service import (
+from tests.support.service import (
     BODY,
     Pieces,
     Service,
@@ -30,14 +30,14 @@ from tests.unit.service import (
     streams,
     whole,
 )
-from tests.unit.test_client import CHUNK, astream, stream
-from tests.unit.test_client import STREAM as HELLO
-from tests.unit.test_sse import in_pieces
-from tests.wire import Json, chunk_of, dump, envelope, event, events
+from tests.support.wire import Json, chunk_of, dump, envelope, event, events
+from tests.unit.gateway.test_client import CHUNK, astream, stream
+from tests.unit.gateway.test_client import STREAM as HELLO
+from tests.unit.gateway.test_sse import in_pieces
 
 if TYPE_CHECKING:
-    from tests.unit.service import Answer
-    from tests.unit.test_client import Way
+    from tests.support.service import Answer
+    from tests.unit.gateway.test_client import Way
 
 TEXT = [chunk_of({"content": text}) for text in ("Hel", "lo ", "你好 👋🏽")]
 FINISH = chunk_of({}, "stop", usage={"promptTokens": 3})

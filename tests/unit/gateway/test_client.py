@@ -22,7 +22,7 @@ from langchain_pmock import (
 )
 from langchain_pmock._gateway import client as module
 from langchain_pmock._gateway.pools import Pools
-from tests.unit.service import (
+from tests.support.service import (
     ACCESS_KEY,
     BASE_URL,
     BODY,
@@ -34,14 +34,14 @@ from tests.unit.service import (
     streams,
     whole,
 )
-from tests.wire import chunk_of, dump, envelope, events
+from tests.support.wire import chunk_of, dump, envelope, events
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from langchain_pmock._gateway.client import PmockClient
-    from tests.unit.service import Answer
-    from tests.wire import Json
+    from tests.support.service import Answer
+    from tests.support.wire import Json
 
     Way = Callable[..., list[str]]
 

@@ -16,10 +16,10 @@ from langchain_core.messages import (
 )
 from langchain_core.messages.tool import invalid_tool_call, tool_call, tool_call_chunk
 
-from tests.unit.test_content import image, text
+from tests.unit.request.test_content import image, text
 
 if TYPE_CHECKING:
-    from tests.wire import Json
+    from tests.support.wire import Json
 
 URL = "https://example.com/cat.png"
 CACHE = {"type": "ephemeral"}

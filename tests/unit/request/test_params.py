@@ -9,7 +9,7 @@ from langchain_core.language_models import BaseChatModel
 
 from langchain_pmock import ChatPmock, ModelName, PmockInvalidRequestError
 from langchain_pmock.data import _profiles
-from tests.unit.service import Service, make_model, says
+from tests.support.service import Service, make_model, says
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -20,14 +20,14 @@ from pydantic import BaseModel
 
 from langchain_pmock import PmockRefusalError
 from langchain_pmock._response.parsers import from_call, from_text
-from tests.unit.service import Pieces, Service, make_model, streams, whole
-from tests.unit.test_structured import METHODS, WAYS, Point, ask, message_of
-from tests.wire import choice_of, chunk_of, data_of, envelope, event, events
+from tests.support.service import Pieces, Service, make_model, streams, whole
+from tests.support.wire import choice_of, chunk_of, data_of, envelope, event, events
+from tests.unit.request.test_structured import METHODS, WAYS, Point, ask, message_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.wire import Json
+    from tests.support.wire import Json
 
 SCHEMA = Point.model_json_schema()
 WRONG = {

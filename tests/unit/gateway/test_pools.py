@@ -18,7 +18,7 @@ from langchain_pmock._gateway.pools import (
     shared_async_pools,
     shared_pools,
 )
-from tests.unit.service import Service, says
+from tests.support.service import Service, says
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
