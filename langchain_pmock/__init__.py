@@ -1,6 +1,6 @@
 """LangChain's chat model for the pmock AI gateway: GPT, Gemini and Claude."""
 
-from langchain_pmock._request.params import ModelName
+from langchain_pmock._request.params import ModelName, Param
 from langchain_pmock._version import __version__
 from langchain_pmock._wire import Wire
 from langchain_pmock.auth import PmockAuth, sign
@@ -25,6 +25,7 @@ from langchain_pmock.errors import (
 __all__ = [
     "ChatPmock",
     "ModelName",
+    "Param",
     "PmockAPIError",
     "PmockAuth",
     "PmockAuthenticationError",

@@ -1,19 +1,30 @@
 """`ChatPmock`, the LangChain chat model for the pmock gateway."""
 
 # Annotations are evaluated: LangChain calls typing.get_type_hints on public methods.
-import importlib.util
-import warnings
+import hashlib
+import hmac
+import json
 from collections import UserDict
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import cached_property, partial
 from operator import attrgetter
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar, cast, overload
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    Self,
+    TypeVar,
+    cast,
+    overload,
+)
 
-import httpx
+import httpx2
 from langchain_core.callbacks import (
     AsyncCallbackManagerForLLMRun,
     CallbackManagerForLLMRun,
-    Callbacks,
 )
 from langchain_core.language_models import (
     BaseChatModel,
@@ -22,23 +33,20 @@ from langchain_core.language_models import (
     ModelProfile,
 )
 from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.outputs import ChatGenerationChunk, ChatResult, LLMResult
-from langchain_core.runnables import Runnable, RunnableMap
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_core.runnables import Runnable, RunnableBinding, RunnableMap
 from langchain_core.tools import BaseTool
 from langchain_core.utils import from_env, secret_from_env
 from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
-    FiniteFloat,
+    PlainSerializer,
     PositiveFloat,
     PositiveInt,
     SecretStr,
     ValidationError,
-    ValidationInfo,
-    field_validator,
     model_validator,
 )
 from pydantic.functional_validators import ModelWrapValidatorHandler
@@ -48,14 +56,20 @@ from typing_extensions import override
 from langchain_pmock._gateway.client import PmockClient
 from langchain_pmock._gateway.endpoint import (
     DEFAULT_BASE_URL,
+    AsyncClient,
+    Key,
+    SyncClient,
+    Timeout,
     check_base_url,
+    check_client,
     check_headers,
+    check_key,
+    check_timeout,
 )
-from langchain_pmock._gateway.pools import reread_environment
 from langchain_pmock._request import params as _params
 from langchain_pmock._request import tools as _tools
 from langchain_pmock._request.messages import to_wire
-from langchain_pmock._request.params import PER_CALL, SENT, ModelName, Param
+from langchain_pmock._request.params import RequestParams
 from langchain_pmock._response import content_blocks as _translator
 from langchain_pmock._response.chunks import ChunkParser
 from langchain_pmock._response.messages import (
@@ -65,17 +79,8 @@ from langchain_pmock._response.messages import (
 )
 from langchain_pmock._version import __version__
 from langchain_pmock._wire import Wire
-from langchain_pmock.auth import PmockAuth
 from langchain_pmock.data._profiles import get_profile
 from langchain_pmock.errors import PmockInvalidRequestError
-
-if TYPE_CHECKING:
-    from _typeshed import SupportsItems
-
-    # A dict[int, int] is not a dict[str | int, float], but has items of that type.
-    _LogitBias = dict[str | int, float] | SupportsItems[str | int, float]
-else:
-    _LogitBias = dict[str | int, FiniteFloat]
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -89,50 +94,26 @@ _ALIASES = {
     "api_key": "access_key",  # the names in the service's own sample code
     "api_secret": "secret_key",
 }
-_KEYS = ("access_key", "secret_key")
 _RETRIES = 2
-# Fields whose values may be shown in errors, besides the parameters.
-_SHOWN = {
-    "timeout",
+# What the client is made of.
+_CLIENT = (
+    "access_key",
+    "secret_key",
+    "base_url",
     "max_retries",
-    "streaming",
     "stream_chunk_timeout",
     "max_response_bytes",
-    "async_transport",
-}
+    "http_client",
+    "http_async_client",
+)
+# Names that LangChain itself passes to calls.
+_LANGCHAINS = {"stream", "ls_structured_output_format", "structured_output_format"}
+
+_Timeout = Annotated[Timeout, BeforeValidator(check_timeout)]
+_Masked = PlainSerializer(lambda _: "**********", when_used="json")
 
 
-def _read_timeout(value: object) -> object:
-    """Accept a serialized `httpx.Timeout`, and that of httpx2."""
-    if not isinstance(value, httpx.Timeout) and hasattr(value, "as_dict"):
-        value = value.as_dict()
-    if not isinstance(value, dict):
-        return value
-    try:
-        return httpx.Timeout(**value)
-    except (TypeError, ValueError) as error:
-        raise ValueError(str(error)) from None
-
-
-_Timeout = Annotated[PositiveFloat | httpx.Timeout, BeforeValidator(_read_timeout)]
-
-
-def _check_model_kwargs(value: dict[str, Any]) -> dict[str, Any]:
-    wire_names = _PARAMS.wire_names
-    taken = {"messages", "stream", *wire_names, *wire_names.values()}
-    if found := sorted(value.keys() & taken):
-        msg = f"model_kwargs must not have {found}: pass them as parameters."
-        raise ValueError(msg)
-    for name, meant in _params.snake_case_names(value).items():
-        msg = (
-            f"model_kwargs has {name!r}: the service's names are in camelCase. Did "
-            f"you mean {meant!r}?"
-        )
-        warnings.warn(msg, stacklevel=5)  # at the call of the constructor
-    return value
-
-
-class ChatPmock(BaseChatModel):
+class ChatPmock(RequestParams, BaseChatModel):
     """Chat models of the pmock gateway: GPT, Gemini and Claude behind one endpoint.
 
     Setup:
@@ -206,118 +187,30 @@ class ChatPmock(BaseChatModel):
         assert isinstance(joke, Joke)
         ```
 
-    Key init args - completion params:
-        | Param | Type | Description |
-        | --- | --- | --- |
-        | `model` | `str` | Name of the model; see `ModelName`. |
-        | `temperature` | `float` | Sampling temperature, 0 to 2. |
-        | `max_tokens` | `int` | Maximum number of tokens in the answer. |
-        | `max_completion_tokens` | `int` | The same, including reasoning. |
-        | `top_p` | `float` | Nucleus sampling: probability mass, 0 to 1. |
-        | `frequency_penalty` | `float` | Penalty by number of occurrences, -2 to 2. |
-        | `presence_penalty` | `float` | Penalty on tokens that occurred, -2 to 2. |
-        | `stop` | `str`, `list[str]` | Sequences that end the answer. |
-        | `n` | `int` | Number of answers that `generate` returns. |
-        | `seed` | `int` | Seed for sampling. |
-        | `user` | `str` | Your identifier of the end user. |
-        | `logprobs` | `bool` | Whether to return log probabilities. |
-        | `top_logprobs` | `int` | Number of alternatives per token, 0 to 20. |
-        | `logit_bias` | `dict` | Bias to add to logits, by token id. |
-        | `parallel_tool_calls` | `bool` | Whether to allow parallel tool calls. |
-        | `model_kwargs` | `dict` | Other fields of the request; also `extra_body`. |
-
-    Key init args - client params:
-        | Param | Type | Description |
-        | --- | --- | --- |
-        | `access_key` | `SecretStr`, `str` | Default: `PMOCK_ACCESS_KEY`. |
-        | `secret_key` | `SecretStr`, `str` | Default: `PMOCK_SECRET_KEY`. Never sent. |
-        | `base_url` | `str` | Default: `PMOCK_BASE_URL`, else the service. |
-        | `timeout` | `float`, `httpx.Timeout` | Default: 30 s to connect, else 600. |
-        | `stream_chunk_timeout` | `float` | Maximum time without a chunk: 600 s. |
-        | `max_response_bytes` | `int` | Maximum size of an answer: 64 MiB. |
-        | `max_retries` | `int` | Maximum number of retries: 2. |
-        | `streaming` | `bool` | Whether `invoke` streams internally. |
-        | `async_transport` | `"httpx"`, `"aiohttp"` | HTTP library of async requests. |
-        | `wire` | `Wire` | Names of request fields that are not documented. |
-        | `default_headers` | `Mapping[str, str]` | Additional headers. |
-        | `http_client` | `httpx.Client` | Your own client for sync requests. |
-        | `http_async_client` | `httpx.AsyncClient` | The same for async requests. |
-
-    Calls and `bind` accept the completion params, `timeout` and `extra_headers`. `None`
-    unsets the constructor's value; for `stop`, for which LangChain passes `None` by
-    default, use `[]`. Only parameters that are set are sent.
+    The parameters are the fields below, and in `README.md`. Calls and `bind` accept
+    those of the request, `timeout` and `extra_headers`. `None` unsets the constructor's
+    value; for `stop`, for which LangChain passes `None` by default, use `[]`. Only
+    parameters that are set are sent.
     """
 
-    # --- Fields: parameters of the request -------------------------------------------
-    # The service documents the ranges of temperature and of the penalties. The others
-    # are assumed.
+    # --- Fields: the client. Those of the request are in RequestParams ---------------
 
-    model: Annotated[ModelName | str, SENT] = Field(min_length=1)
-    """Name of the model, such as `"gpt-5.1"`; also `model_name`.
-
-    The service documents the names in `ModelName`. Other names are sent unchanged.
-    """
-
-    temperature: Param[float] = Field(default=None, ge=0, le=2)
-    """Sampling temperature, 0 to 2."""
-
-    max_tokens: Param[int] = Field(default=None, ge=1)
-    """Maximum number of tokens in the answer."""
-
-    max_completion_tokens: Param[int] = Field(default=None, ge=1)
-    """Maximum number of tokens in the answer, including reasoning."""
-
-    top_p: Param[float] = Field(default=None, ge=0, le=1)
-    """Nucleus sampling: the probability mass to sample from, 0 to 1."""
-
-    frequency_penalty: Param[float] = Field(default=None, ge=-2, le=2)
-    """Penalty on tokens in proportion to how often they occurred, -2 to 2."""
-
-    presence_penalty: Param[float] = Field(default=None, ge=-2, le=2)
-    """Penalty on tokens that occurred at least once, -2 to 2."""
-
-    stop: Param[str | list[str]] = None
-    """Sequences that end the answer; also `stop_sequences`."""
-
-    n: Param[int] = Field(default=None, ge=1)
-    """Number of answers. More than one requires `generate` and cannot be streamed."""
-
-    seed: Param[int] = None
-    """Seed for sampling, as far as the model is deterministic."""
-
-    user: Param[str] = None
-    """Your identifier of the end user."""
-
-    logprobs: Param[bool] = None
-    """Whether to return log probabilities, in `response_metadata["logprobs"]`."""
-
-    top_logprobs: Param[int] = Field(default=None, ge=0, le=20)
-    """Number of alternatives to return for each token, 0 to 20."""
-
-    logit_bias: Param[_LogitBias] = None
-    """Bias to add to the logits of tokens, by token id."""
-
-    parallel_tool_calls: Param[bool] = None
-    """Whether the model may call several tools at once."""
-
-    model_kwargs: Annotated[
-        dict[str, Any], SENT, AfterValidator(_check_model_kwargs)
-    ] = Field(default_factory=dict)
-    """Request fields without a parameter of their own; also `extra_body`.
-
-    They are sent unchanged. The service's names are in camelCase.
-    """
-
-    # --- Fields: the client ----------------------------------------------------------
-
-    access_key: SecretStr | str = Field(
+    access_key: Annotated[
+        Key, BeforeValidator(partial(check_key, "access_key", "api_key")), _Masked
+    ] = Field(
         default_factory=secret_from_env("PMOCK_ACCESS_KEY", default=""),
         repr=False,
         validate_default=True,
     )
-    """Access key; read from `PMOCK_ACCESS_KEY` if not given; also `api_key`."""
+    """Access key; read from `PMOCK_ACCESS_KEY` if not given; also `api_key`.
 
-    secret_key: SecretStr | str = Field(
+    It and the secret key may be functions without arguments that return the key. They
+    are called for each attempt, so that keys can rotate.
+    """
+
+    secret_key: Annotated[
+        Key, BeforeValidator(partial(check_key, "secret_key", "api_secret")), _Masked
+    ] = Field(
         default_factory=secret_from_env("PMOCK_SECRET_KEY", default=""),
         repr=False,
         validate_default=True,
@@ -327,14 +220,14 @@ class ChatPmock(BaseChatModel):
     It signs requests and is never sent.
     """
 
-    base_url: str = Field(
+    base_url: Annotated[str, AfterValidator(check_base_url)] = Field(
         default_factory=from_env("PMOCK_BASE_URL", default=DEFAULT_BASE_URL),
         validate_default=True,
     )
     """URL of the service; read from `PMOCK_BASE_URL` if not given."""
 
-    timeout: Annotated[_Timeout | None, PER_CALL] = None
-    """Timeout in seconds, or an `httpx.Timeout`; also `request_timeout`.
+    timeout: _Timeout | None = None
+    """Timeout in seconds, or a `Timeout` of httpx2 or httpx; also `request_timeout`.
 
     The default is 30 s to connect and 600 s between two reads.
     """
@@ -361,27 +254,31 @@ class ChatPmock(BaseChatModel):
     streaming: bool | None = None
     """Whether `invoke` streams internally; `False` disables streaming altogether."""
 
-    async_transport: Literal["httpx", "aiohttp"] = "httpx"
-    """HTTP library for async requests; `"aiohttp"` needs the extra of that name."""
-
     wire: Wire = Wire()
     """Names of request fields that the service does not document."""
 
-    default_headers: Mapping[str, str] | None = Field(
-        default=None, exclude=True, repr=False
-    )
+    default_headers: (
+        Annotated[
+            Mapping[str, str], AfterValidator(partial(check_headers, "default_headers"))
+        ]
+        | None
+    ) = Field(default=None, exclude=True, repr=False)
     """Additional headers for each request; in no repr, trace or serialized form."""
 
-    http_client: httpx.Client | None = Field(default=None, exclude=True, repr=False)
-    """Your own client for sync calls, which you close yourself.
+    http_client: Annotated[
+        SyncClient | None,
+        BeforeValidator(partial(check_client, "http_client", "Client")),
+    ] = Field(default=None, exclude=True, repr=False)
+    """Your own client of httpx2 or httpx for sync calls, which you close yourself.
 
-    Its timeout applies if `timeout` is not set, unless it is httpx's default of 5 s. By
-    default all models of the process share their connections.
+    Its timeout applies if `timeout` is not set, unless it is the library's default of
+    5 s. By default all models of the process share their connections.
     """
 
-    http_async_client: httpx.AsyncClient | None = Field(
-        default=None, exclude=True, repr=False
-    )
+    http_async_client: Annotated[
+        AsyncClient | None,
+        BeforeValidator(partial(check_client, "http_async_client", "AsyncClient")),
+    ] = Field(default=None, exclude=True, repr=False)
     """Your own client for async calls; it can be used in one event loop.
 
     By default all models in an event loop share their connections.
@@ -390,13 +287,11 @@ class ChatPmock(BaseChatModel):
     # The constructor accepts the aliases too. `model_name` is not declared, because
     # type checkers require `model`.
     if TYPE_CHECKING:
-        api_key: SecretStr | str = ""
-        api_secret: SecretStr | str = ""
-        request_timeout: Annotated[_Timeout | None, PER_CALL] = None
-        stop_sequences: Param[str | list[str]] = None
-        extra_body: Annotated[
-            dict[str, Any], SENT, AfterValidator(_check_model_kwargs)
-        ] = {}
+        api_key: Key = ""
+        api_secret: Key = ""
+        request_timeout: Timeout | None = None
+        stop_sequences: str | list[str] | None = None
+        extra_body: dict[str, Any] = {}
     else:
         api_key = property(attrgetter("access_key"))
         api_secret = property(attrgetter("secret_key"))
@@ -404,11 +299,13 @@ class ChatPmock(BaseChatModel):
         stop_sequences = property(attrgetter("stop"))
         extra_body = property(attrgetter("model_kwargs"))
 
-    model_config = ConfigDict(
-        extra="forbid",
-        hide_input_in_errors=True,
-        protected_namespaces=(),
-    )
+    _call_types: ClassVar[Mapping[str, Any]] = {
+        **RequestParams._call_types,
+        "timeout": _Timeout,
+        "extra_headers": Annotated[
+            dict[str, str], AfterValidator(partial(check_headers, "extra_headers"))
+        ],
+    }
 
     @property
     def model_name(self) -> str:
@@ -438,45 +335,6 @@ class ChatPmock(BaseChatModel):
             used[name] = given
         return named
 
-    @field_validator(*_KEYS, mode="before")
-    @classmethod
-    def _validate_key(cls, value: object, info: ValidationInfo) -> SecretStr:
-        return _secret(str(info.field_name), value)
-
-    @field_validator("base_url")
-    @classmethod
-    def _validate_base_url(cls, value: str) -> str:
-        return check_base_url(value)
-
-    @field_validator("default_headers")
-    @classmethod
-    def _validate_headers(
-        cls, value: Mapping[str, str] | None
-    ) -> Mapping[str, str] | None:
-        return None if value is None else check_headers(value)
-
-    @field_validator("http_client", "http_async_client", mode="before")
-    @classmethod
-    def _validate_client(cls, value: object, info: ValidationInfo) -> object:
-        sync = info.field_name == "http_client"
-        expected = httpx.Client if sync else httpx.AsyncClient
-        if value is None or isinstance(value, expected):
-            return value
-        package = type(value).__module__.partition(".")[0]
-        msg = (
-            f"it must be an httpx.{expected.__name__}, not a {package}."
-            f"{type(value).__qualname__}."
-        )
-        raise ValueError(msg)
-
-    @field_validator("async_transport")
-    @classmethod
-    def _validate_transport(cls, value: str) -> str:
-        if value == "aiohttp" and importlib.util.find_spec("aiohttp") is None:
-            msg = 'it needs an extra: pip install "langchain-pmock[aiohttp]".'
-            raise ValueError(msg)
-        return value
-
     @model_validator(mode="after")
     def _check_streaming(self) -> Self:
         if self.streaming and (self.n or 1) > 1:
@@ -491,11 +349,6 @@ class ChatPmock(BaseChatModel):
         self._add_version("langchain-pmock", __version__)
         return self
 
-    @model_validator(mode="after")
-    def _reread_environment(self) -> Self:
-        reread_environment()
-        return self
-
     # Must be the last validator, or errors of the others would contain the input.
     @model_validator(mode="wrap")
     @classmethod
@@ -508,11 +361,24 @@ class ChatPmock(BaseChatModel):
             named = cls._rename(values)
             return handler(named)
         except ValidationError as error:
-            problems = [_without_secrets(each, named) for each in error.errors()]
+            problems = [cls._without_secrets(each, named) for each in error.errors()]
         except ValueError as error:
             problems = [_problem("value_error", str(error))]
         # Outside the except block, so that the error's context has no input either.
         raise ValidationError.from_exception_data(cls.__name__, problems)
+
+    @classmethod
+    def _without_secrets(
+        cls, problem: ErrorDetails, values: Mapping[str, Any]
+    ) -> InitErrorDetails:
+        """Remove the input of a validation error unless it cannot be a secret."""
+        kind, message, loc = problem["type"], problem["msg"], problem["loc"][:1]
+        name = "".join(map(str, loc))
+        if name not in values or name not in cls._types:
+            return _problem(kind, message.removeprefix("Value error, "), loc)
+        value = values[name]
+        message = cls._describe(name, value, message)
+        return _problem(kind, message, loc, None if name in cls._hidden else value)
 
     # --- Copies and serialized forms -------------------------------------------------
 
@@ -525,7 +391,7 @@ class ChatPmock(BaseChatModel):
     def lc_attributes(self) -> dict[str, Any]:
         """Fields with a custom serialized form."""
         attributes: dict[str, Any] = {"wire": asdict(self.wire)}
-        if isinstance(self.timeout, httpx.Timeout):
+        if isinstance(self.timeout, httpx2.Timeout):
             attributes["timeout"] = self.timeout.as_dict()
         return attributes
 
@@ -537,15 +403,6 @@ class ChatPmock(BaseChatModel):
             `True`.
         """
         return True
-
-    @classmethod
-    def get_lc_namespace(cls) -> list[str]:
-        """Get the namespace of the class in serialized forms.
-
-        Returns:
-            The path of this module.
-        """
-        return ["langchain_pmock", "chat_models"]
 
     def __repr_args__(self) -> Any:
         """Leave defaults and fields set by LangChain out of the repr."""
@@ -577,29 +434,32 @@ class ChatPmock(BaseChatModel):
         return twin
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
-        """Copy the model and share the user's clients, which cannot be copied."""
+        """Copy the model and share its clients, which cannot be copied."""
         memo = {} if memo is None else memo
-        for client in (self.http_client, self.http_async_client):
+        own = self.__dict__.get("_client")
+        for client in (self.http_client, self.http_async_client, own):
             memo[id(client)] = client
         return super().__deepcopy__(memo)
+
+    def __getstate__(self) -> dict[Any, Any]:
+        """Leave out what is made on first use, such as the client."""
+        state = super().__getstate__()
+        fields = type(self).model_fields
+        kept = {name: v for name, v in state["__dict__"].items() if name in fields}
+        return {**state, "__dict__": kept}
 
     def __setattr__(self, name: str, value: object) -> None:
         """Set a field, by its name or an alias."""
         name = _ALIASES.get(name, name)
-        if name in _KEYS:
-            value = _secret(name, value)
-        elif name == "base_url":
-            value = check_base_url(str(value))
-        elif name == "default_headers" and isinstance(value, Mapping):
-            value = check_headers(value)
-        elif name in _PARAMS.settable:
-            value = _PARAMS.check({name: value}).get(name)
+        if name in self._types:
+            value = self._checked({name: value})[name]
         if name == "model" and self.profile == get_profile(self.model):
             super().__setattr__("profile", get_profile(str(value)))
         super().__setattr__(name, value)
         # Cached properties, such as the serialized form that caches and traces use.
         for cached in self.__dict__.keys() - type(self).model_fields.keys():
-            del self.__dict__[cached]
+            if cached != "_client" or name in _CLIENT:
+                del self.__dict__[cached]
 
     # --- Requests --------------------------------------------------------------------
 
@@ -607,41 +467,12 @@ class ChatPmock(BaseChatModel):
 
         @override
         def bind(self, **kwargs: Any) -> Any:
-            """Bind parameters of the call, as `Runnable.bind` does."""
-            return super().bind(**_redacted(kwargs))
+            """Bind parameters of the call, as `Runnable.bind` does.
 
-    @override
-    def generate(
-        self,
-        messages: list[list[BaseMessage]],
-        stop: list[str] | None = None,
-        callbacks: Callbacks = None,
-        **kwargs: Any,
-    ) -> LLMResult:
-        """Generate answers to several conversations.
-
-        Args:
-            messages: The conversations.
-            stop: Sequences that end an answer.
-            callbacks: Callbacks to run.
-            **kwargs: Parameters of the call, or of `BaseChatModel.generate`.
-
-        Returns:
-            The answers to each conversation.
-        """
-        # langchain-core includes the parameters in cache keys.
-        return super().generate(messages, stop, callbacks, **_redacted(kwargs))
-
-    @override
-    async def agenerate(
-        self,
-        messages: list[list[BaseMessage]],
-        stop: list[str] | None = None,
-        callbacks: Callbacks = None,
-        **kwargs: Any,
-    ) -> LLMResult:
-        """Async version of `generate`."""
-        return await super().agenerate(messages, stop, callbacks, **_redacted(kwargs))
+            Raises:
+                PmockInvalidRequestError: If a call must not have one of them.
+            """
+            return _Binding(bound=self, kwargs=self._bindable(kwargs), config={})
 
     @override
     def _generate(
@@ -651,8 +482,8 @@ class ChatPmock(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        client, body = self._prepare(messages, stop, kwargs)
-        return client.post(body, chat_result)
+        body, options = self._prepare(messages, stop, kwargs)
+        return self._client.post(body, chat_result, **options)
 
     @override
     async def _agenerate(
@@ -662,8 +493,8 @@ class ChatPmock(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        client, body = self._prepare(messages, stop, kwargs)
-        return await client.apost(body, chat_result)
+        body, options = self._prepare(messages, stop, kwargs)
+        return await self._client.apost(body, chat_result, **options)
 
     @override
     def _stream(
@@ -673,8 +504,8 @@ class ChatPmock(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        client, body = self._prepare(messages, stop, kwargs, streamed=True)
-        return client.stream(body, ChunkParser)
+        body, options = self._prepare(messages, stop, kwargs, streamed=True)
+        return self._client.stream(body, ChunkParser, **options)
 
     @override
     def _astream(
@@ -684,8 +515,8 @@ class ChatPmock(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        client, body = self._prepare(messages, stop, kwargs, streamed=True)
-        return client.astream(body, ChunkParser)
+        body, options = self._prepare(messages, stop, kwargs, streamed=True)
+        return self._client.astream(body, ChunkParser, **options)
 
     def _prepare(
         self,
@@ -694,68 +525,30 @@ class ChatPmock(BaseChatModel):
         kwargs: Mapping[str, Any],
         *,
         streamed: bool = False,
-    ) -> tuple[PmockClient, dict[str, Any]]:
-        """Create the client and the body of one request."""
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Create the body of one request, and the client's options for it."""
         params = self._call_params(stop, kwargs)
-        if streamed and params.get("n", 1) > 1:
+        if streamed and (params.get("n") or 1) > 1:
             msg = (
                 f"n={params['n']} cannot be streamed, because a stream has one answer: "
                 "use generate."
             )
             raise PmockInvalidRequestError(msg)
-        body = {**_PARAMS.to_wire(params), "messages": to_wire(messages, self.wire)}
-        return self._client(params.get("timeout"), params.get("extra_headers")), body
-
-    def _client(
-        self,
-        timeout: _Timeout | None = None,
-        extra_headers: Mapping[str, str] | None = None,
-    ) -> PmockClient:
-        """Create a client from the current fields; it holds no connection."""
-        headers = self.default_headers or {}
-        if extra_headers:
-            try:
-                extra_headers = check_headers(extra_headers, "extra_headers")
-            except ValueError as error:
-                raise PmockInvalidRequestError(str(error)) from None
-            replaced = {name.lower() for name in extra_headers}
-            kept = {k: v for k, v in headers.items() if k.lower() not in replaced}
-            headers = {**kept, **extra_headers}
-        return PmockClient(
-            auth=PmockAuth(self.access_key, self.secret_key),
-            base_url=self.base_url,
-            timeout=None if timeout is None else httpx.Timeout(timeout),
-            max_retries=_RETRIES if self.max_retries is None else self.max_retries,
-            stream_chunk_timeout=self.stream_chunk_timeout,
-            max_response_bytes=self.max_response_bytes,
-            async_transport=self.async_transport,
-            headers=headers,
-            http_client=self.http_client,
-            http_async_client=self.http_async_client,
-        )
-
-    def _default_params(self) -> dict[str, Any]:
-        return {
-            name: value
-            for name in _PARAMS.settable
-            if (value := getattr(self, name)) is not None and value not in ({}, [])
+        timeout = params.get("timeout")
+        return self._to_wire(params, to_wire(messages, self.wire)), {
+            "timeout": None if timeout is None else httpx2.Timeout(timeout),
+            "headers": self._headers(params.get("extra_headers")),
         }
 
     def _call_params(
         self, stop: list[str] | None, kwargs: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """Merge the parameters of a call with those of the constructor."""
-        params = self._default_params()
-        if self.timeout is not None:
-            params["timeout"] = self.timeout
-        # LangChain's own switch between invoke and stream is not a parameter.
-        given = {k: v for k, v in kwargs.items() if k != "stream"}
+        """Validate and convert the parameters of a call, and add those of the model."""
+        given = {k: v for k, v in kwargs.items() if k not in _LANGCHAINS}
         if given.get("stream_usage") in (None, True):
             given.pop("stream_usage", None)
         if stop is not None:
             given["stop"] = stop
-        if not given:
-            return params
         if (tools := given.get("tools")) is not None:
             given["tools"] = _tools.tools_to_wire(tools)
         if (choice := given.get("tool_choice")) is not None:
@@ -768,7 +561,32 @@ class ChatPmock(BaseChatModel):
             from langchain_pmock._request import schemas  # noqa: PLC0415 - slow to import
 
             given["response_format"] = schemas.response_format(schema, strict=None)
-        return _PARAMS.merge(params, given)
+        own = {**self._set_params(), "timeout": self.timeout}
+        return self._merged(own, given) if given else own
+
+    def _bindable(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Validate what is bound, and redact its headers."""
+        # A choice of a tool may be bound before the tools.
+        omit = "" if kwargs.get("tools") else "tool_choice"
+        self._call_params(None, {k: v for k, v in kwargs.items() if k != omit})
+        headers = kwargs.get("extra_headers")
+        return {**kwargs, "extra_headers": _Headers(headers)} if headers else {**kwargs}
+
+    def _headers(self, extra: Mapping[str, str] | None) -> dict[str, str]:
+        """Merge the headers of the model and of a call."""
+        return {
+            name.lower(): value
+            for headers in (self.default_headers, extra)
+            for name, value in (headers or {}).items()
+        }
+
+    @cached_property
+    def _client(self) -> PmockClient:
+        """The client of this model: it is made on first use, and not copied."""
+        fields = {name: getattr(self, name) for name in _CLIENT}
+        if self.max_retries is None:
+            fields["max_retries"] = _RETRIES
+        return PmockClient(**fields)
 
     # --- Tools and structured output -------------------------------------------------
 
@@ -943,24 +761,36 @@ class ChatPmock(BaseChatModel):
 
     @property
     def _identifying_params(self) -> dict[str, Any]:
-        return {**self._default_params(), "base_url": self.base_url}
+        return {**self._set_params(), "base_url": self.base_url}
 
     @override
     def _get_invocation_params(
         self, stop: list[str] | None = None, **kwargs: Any
     ) -> dict[str, Any]:
-        # These are for traces, and headers may be secret.
-        kwargs.pop("extra_headers", None)
+        # LangChain calls this before callbacks, caches and traces see the parameters.
+        self._call_params(stop, kwargs)
+        kwargs.pop("extra_headers", None)  # they may be secret
         params = super()._get_invocation_params(**kwargs)
         params["stop"] = self._sent_stop(stop, kwargs)
         return params
+
+    @override
+    def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
+        # The cache key. Headers are in it by a digest from which they cannot be guessed.
+        if headers := self._headers(kwargs.pop("extra_headers", None)):
+            key = self.secret_key() if callable(self.secret_key) else self.secret_key
+            key = key.get_secret_value() if isinstance(key, SecretStr) else key
+            text = json.dumps(sorted(headers.items()))
+            digest = hmac.digest(key.encode(), text.encode(), hashlib.sha256)
+            kwargs["headers"] = digest.hex()
+        return super()._get_llm_string(stop, **kwargs)
 
     @override
     def _get_ls_params(
         self, stop: list[str] | None = None, **kwargs: Any
     ) -> LangSmithParams:
         given = {_ALIASES.get(name, name): v for name, v in kwargs.items()}
-        params = {**self._default_params(), **given}
+        params = {**self._set_params(), **given}
         stops = self._sent_stop(stop, kwargs)
         found = {
             "ls_model_name": params.get("model") or self.model,
@@ -1027,11 +857,20 @@ class ChatPmock(BaseChatModel):
         return _tokens.count_message_tokens(list(messages), tools, self.wire)
 
 
-def _redacted(kwargs: dict[str, Any]) -> dict[str, Any]:
-    headers = kwargs.get("extra_headers")
-    if not isinstance(headers, Mapping):
-        return kwargs
-    return {**kwargs, "extra_headers": _Headers(headers)}
+class _Binding(RunnableBinding[LanguageModelInput, AIMessage]):
+    """A model with bound parameters; those that are bound to it are validated too."""
+
+    if not TYPE_CHECKING:
+
+        @override
+        def bind(self, **kwargs: Any) -> Any:
+            bindable = self.bound._bindable({**self.kwargs, **kwargs})
+            return super().bind(**bindable)
+
+    @classmethod
+    @override
+    def lc_id(cls) -> list[str]:
+        return RunnableBinding.lc_id()
 
 
 class _Headers(UserDict[str, str]):
@@ -1041,37 +880,8 @@ class _Headers(UserDict[str, str]):
         return f"<headers {', '.join(self)}>"
 
 
-def _secret(name: str, value: object) -> SecretStr:
-    """Validate a key, without the key in errors."""
-    key = value.get_secret_value() if isinstance(value, SecretStr) else value
-    key = key.strip() if isinstance(key, str) else key
-    if not key:
-        msg = f"Set the environment variable PMOCK_{name.upper()}, or pass {name}."
-        raise ValueError(msg)
-    if not isinstance(key, str) or not key.isprintable():
-        msg = f"{name} must be a string without control characters or line breaks."
-        raise ValueError(msg)
-    return SecretStr(key)
-
-
-def _without_secrets(
-    problem: ErrorDetails, values: Mapping[str, Any]
-) -> InitErrorDetails:
-    """Remove the input of a validation error unless it cannot be a secret."""
-    kind, loc = problem["type"], problem["loc"]
-    message = problem["msg"].removeprefix("Value error, ")
-    name = str(loc[0]) if loc else ""
-    if name not in values or name not in _SHOWN.union(_PARAMS.wire_names):
-        return _problem(kind, message, loc)
-    value = values[name]
-    return _problem(kind, _params.invalid(name, value, message), (name,), value)
-
-
 def _problem(
     kind: str, message: str, loc: tuple[int | str, ...] = (), value: object = None
 ) -> InitErrorDetails:
     # pydantic's built-in error types have fixed texts.
     return {"type": PydanticCustomError(kind, message), "loc": loc, "input": value}
-
-
-_PARAMS = _params.Params(ChatPmock.model_fields)

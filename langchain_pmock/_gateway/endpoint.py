@@ -1,18 +1,33 @@
-"""Validation of the base URL and of the user's headers."""
+"""Validation of what the user sets for the client: keys, URL, headers, timeout."""
 
 from __future__ import annotations
 
 import ipaddress
+import math
 import re
+import sys
 import warnings
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
-import httpx
+import httpx2
+from pydantic import SecretStr
 
 from langchain_pmock.auth import ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    import httpx
+
+    Timeout = float | httpx2.Timeout | httpx.Timeout
+    SyncClient = httpx2.Client | httpx.Client
+    AsyncClient = httpx2.AsyncClient | httpx.AsyncClient
+else:  # httpx is imported only by users who pass its objects
+    Timeout = SyncClient = AsyncClient = Any
+
+Key = SecretStr | str | Callable[[], SecretStr | str]
+"""A key, or a function that returns it, which is called for each attempt."""
 
 DEFAULT_BASE_URL = "https://ai.pmock.com/api"
 
@@ -30,6 +45,28 @@ _RESERVED = {
 _HEADER_NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # RFC 9110's token
 
 
+def check_key(name: str, alias: str, value: object) -> object:
+    """Validate a key, or accept a function that returns it.
+
+    Raises:
+        ValueError: If it is not a key. The text does not have it.
+    """
+    key = value.get_secret_value() if isinstance(value, SecretStr) else value
+    if callable(key):
+        return key
+    key = key.strip() if isinstance(key, str) else key
+    if not key:
+        msg = (
+            f"Set the environment variable PMOCK_{name.upper()}, or pass {name} "
+            f"(or {alias})."
+        )
+        raise ValueError(msg)
+    if not isinstance(key, str) or not key.isprintable():
+        msg = f"{name} must be a string without control characters or line breaks."
+        raise ValueError(msg)
+    return SecretStr(key)
+
+
 def check_base_url(value: str) -> str:
     """Validate and normalize the service's URL.
 
@@ -40,9 +77,9 @@ def check_base_url(value: str) -> str:
     # User info may have a password, and a query may have a key.
     can_be_shown = not set("@?#") & set(value)
     try:
-        url = httpx.URL(value)
+        url = httpx2.URL(value)
         host, raw_host = url.host, url.raw_host.decode("ascii")
-    except (httpx.InvalidURL, UnicodeError) as error:
+    except (httpx2.InvalidURL, UnicodeError) as error:
         msg = "base_url is not a URL" + (f": {error}" if can_be_shown else "")
         raise ValueError(msg) from None
     is_web = url.scheme in {"http", "https"} and host
@@ -56,7 +93,7 @@ def check_base_url(value: str) -> str:
     if not is_web:
         msg = f"{shown} must start with https:// (or http://) and a host"
         raise ValueError(msg)
-    # A host with a colon is an IPv6 address, which httpx has validated.
+    # A host with a colon is an IPv6 address, which httpx2 has validated.
     if not (":" in raw_host or re.fullmatch(_HOST, raw_host)):
         msg = f"{shown} has an invalid host"
         raise ValueError(msg)
@@ -72,9 +109,7 @@ def check_base_url(value: str) -> str:
     return value
 
 
-def check_headers(
-    headers: Mapping[str, str], field: str = "default_headers"
-) -> dict[str, str]:
+def check_headers(field: str, headers: Mapping[str, str]) -> dict[str, str]:
     """Validate the user's headers, and strip their values.
 
     Raises:
@@ -102,6 +137,43 @@ def check_headers(
             )
             raise ValueError(msg)
     return {name: value.strip() for name, value in headers.items()}
+
+
+def check_timeout(value: object) -> float | httpx2.Timeout:
+    """Validate a timeout: seconds, or a `Timeout` of httpx2 or httpx, or its dict.
+
+    Raises:
+        ValueError: If it is none of these, or a limit is not a positive number.
+    """
+    given: Any = value.as_dict() if hasattr(value, "as_dict") else value
+    is_dict = isinstance(given, dict)
+    try:
+        timeout = httpx2.Timeout(**given) if is_dict else httpx2.Timeout(float(given))
+        limits = [limit for limit in timeout.as_dict().values() if limit is not None]
+        if all(0 < limit < math.inf for limit in limits):
+            return timeout if is_dict else float(given)
+    except (TypeError, ValueError):
+        pass
+    msg = "it must be a positive number of seconds, or an httpx2.Timeout of such limits"
+    raise ValueError(msg)
+
+
+def check_client(field: str, name: str, value: object) -> object:
+    """Validate the user's own client, which is one of httpx2 or of httpx.
+
+    Raises:
+        ValueError: If it is another object.
+    """
+    # Who has a client of httpx has imported it.
+    libraries = [httpx2, *filter(None, [sys.modules.get("httpx")])]
+    if value is None or any(isinstance(value, getattr(m, name)) for m in libraries):
+        return value
+    package = type(value).__module__.partition(".")[0]
+    msg = (
+        f"{field} must be an httpx2.{name} or an httpx.{name}, not a {package}."
+        f"{type(value).__qualname__}."
+    )
+    raise ValueError(msg)
 
 
 def _is_loopback(host: str) -> bool:
