@@ -57,7 +57,6 @@ from langchain_pmock._gateway.client import PmockClient
 from langchain_pmock._gateway.endpoint import (
     DEFAULT_BASE_URL,
     AsyncClient,
-    Key,
     SyncClient,
     Timeout,
     check_base_url,
@@ -77,6 +76,7 @@ from langchain_pmock._response.messages import (
     chat_result,
     combined_llm_output,
 )
+from langchain_pmock._signature import Key
 from langchain_pmock._version import __version__
 from langchain_pmock._wire import Wire
 from langchain_pmock.data._profiles import get_profile

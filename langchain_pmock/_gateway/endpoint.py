@@ -7,13 +7,12 @@ import math
 import re
 import sys
 import warnings
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import httpx2
 from pydantic import SecretStr
 
-from langchain_pmock.auth import ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER
+from langchain_pmock import _signature
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,14 +25,12 @@ if TYPE_CHECKING:
 else:  # httpx is imported only by users who pass its objects
     Timeout = SyncClient = AsyncClient = Any
 
-Key = SecretStr | str | Callable[[], SecretStr | str]
-"""A key, or a function that returns it, which is called for each attempt."""
-
 DEFAULT_BASE_URL = "https://ai.pmock.com/api"
 
 # Container networks have underscores in host names, unlike DNS.
 _HOST = r"([a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}\.?"
 _PORTS = range(1, 65536)
+_SIGNED = {_signature.ACCESS_KEY_HEADER, _signature.ACCESS_TOKEN_HEADER}
 # Set by this package, or by HTTP itself.
 _RESERVED = {
     "connection",
@@ -52,19 +49,13 @@ def check_key(name: str, alias: str, value: object) -> object:
         ValueError: If it is not a key. The text does not have it.
     """
     key = value.get_secret_value() if isinstance(value, SecretStr) else value
-    if callable(key):
-        return key
-    key = key.strip() if isinstance(key, str) else key
-    if not key:
+    if isinstance(key, str) and not key.strip():
         msg = (
             f"Set the environment variable PMOCK_{name.upper()}, or pass {name} "
             f"(or {alias})."
         )
         raise ValueError(msg)
-    if not isinstance(key, str) or not key.isprintable():
-        msg = f"{name} must be a string without control characters or line breaks."
-        raise ValueError(msg)
-    return SecretStr(key)
+    return value if callable(value) else _signature.check_key(value, name)
 
 
 def check_base_url(value: str) -> str:
@@ -124,7 +115,7 @@ def check_headers(field: str, headers: Mapping[str, str]) -> dict[str, str]:
                 "use letters, digits and hyphens"
             )
             raise ValueError(msg)
-        if name.lower() in {ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER}:
+        if name.lower() in _SIGNED:
             msg = f"{field} must not have {name!r}: each request is signed"
             raise ValueError(msg)
         if name.lower() in _RESERVED:
