@@ -1,7 +1,6 @@
 """`ChatPmock`, the LangChain chat model for the pmock gateway."""
 
 # Annotations are evaluated: LangChain calls typing.get_type_hints on public methods.
-import hashlib
 import hmac
 import json
 from collections import UserDict
@@ -45,7 +44,6 @@ from pydantic import (
     PlainSerializer,
     PositiveFloat,
     PositiveInt,
-    SecretStr,
     ValidationError,
     model_validator,
 )
@@ -53,18 +51,8 @@ from pydantic.functional_validators import ModelWrapValidatorHandler
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 from typing_extensions import override
 
+from langchain_pmock._gateway import endpoint as _endpoint
 from langchain_pmock._gateway.client import PmockClient
-from langchain_pmock._gateway.endpoint import (
-    DEFAULT_BASE_URL,
-    AsyncClient,
-    SyncClient,
-    Timeout,
-    check_base_url,
-    check_client,
-    check_headers,
-    check_key,
-    check_timeout,
-)
 from langchain_pmock._request import params as _params
 from langchain_pmock._request import tools as _tools
 from langchain_pmock._request.messages import to_wire
@@ -76,7 +64,7 @@ from langchain_pmock._response.messages import (
     chat_result,
     combined_llm_output,
 )
-from langchain_pmock._signature import Key
+from langchain_pmock._signature import Key, read_key
 from langchain_pmock._version import __version__
 from langchain_pmock._wire import Wire
 from langchain_pmock.data._profiles import get_profile
@@ -109,7 +97,7 @@ _CLIENT = (
 # Names that LangChain itself passes to calls.
 _LANGCHAINS = {"stream", "ls_structured_output_format", "structured_output_format"}
 
-_Timeout = Annotated[Timeout, BeforeValidator(check_timeout)]
+_Timeout = Annotated[_endpoint.Timeout, BeforeValidator(_endpoint.check_timeout)]
 _Masked = PlainSerializer(lambda _: "**********", when_used="json")
 
 
@@ -132,30 +120,13 @@ class ChatPmock(RequestParams, BaseChatModel):
         model = ChatPmock(model="gpt-5.1", temperature=0, max_tokens=500)
         ```
 
-    Invoke:
+    Invoke and stream; `ainvoke` and `astream` are their async versions:
         ```python
         message = model.invoke([("system", "You are terse."), ("human", "Hello")])
         print(message.text, message.usage_metadata)
-        ```
 
-    Stream:
-        ```python
         for chunk in model.stream("Tell me a story."):
             print(chunk.text, end="")
-        ```
-
-    Async:
-        ```python
-        import asyncio
-
-
-        async def main() -> None:
-            print((await model.ainvoke("Hello")).text)
-            async for chunk in model.astream("Hello"):
-                print(chunk.text, end="")
-
-
-        asyncio.run(main())
         ```
 
     Tools:
@@ -196,7 +167,9 @@ class ChatPmock(RequestParams, BaseChatModel):
     # --- Fields: the client. Those of the request are in RequestParams ---------------
 
     access_key: Annotated[
-        Key, BeforeValidator(partial(check_key, "access_key", "api_key")), _Masked
+        Key,
+        BeforeValidator(partial(_endpoint.check_key, "access_key", "api_key")),
+        _Masked,
     ] = Field(
         default_factory=secret_from_env("PMOCK_ACCESS_KEY", default=""),
         repr=False,
@@ -209,7 +182,9 @@ class ChatPmock(RequestParams, BaseChatModel):
     """
 
     secret_key: Annotated[
-        Key, BeforeValidator(partial(check_key, "secret_key", "api_secret")), _Masked
+        Key,
+        BeforeValidator(partial(_endpoint.check_key, "secret_key", "api_secret")),
+        _Masked,
     ] = Field(
         default_factory=secret_from_env("PMOCK_SECRET_KEY", default=""),
         repr=False,
@@ -220,8 +195,8 @@ class ChatPmock(RequestParams, BaseChatModel):
     It signs requests and is never sent.
     """
 
-    base_url: Annotated[str, AfterValidator(check_base_url)] = Field(
-        default_factory=from_env("PMOCK_BASE_URL", default=DEFAULT_BASE_URL),
+    base_url: Annotated[str, AfterValidator(_endpoint.check_base_url)] = Field(
+        default_factory=from_env("PMOCK_BASE_URL", default=_endpoint.DEFAULT_BASE_URL),
         validate_default=True,
     )
     """URL of the service; read from `PMOCK_BASE_URL` if not given."""
@@ -259,15 +234,16 @@ class ChatPmock(RequestParams, BaseChatModel):
 
     default_headers: (
         Annotated[
-            Mapping[str, str], AfterValidator(partial(check_headers, "default_headers"))
+            Mapping[str, str],
+            AfterValidator(partial(_endpoint.check_headers, "default_headers")),
         ]
         | None
     ) = Field(default=None, exclude=True, repr=False)
     """Additional headers for each request; in no repr, trace or serialized form."""
 
     http_client: Annotated[
-        SyncClient | None,
-        BeforeValidator(partial(check_client, "http_client", "Client")),
+        _endpoint.SyncClient | None,
+        BeforeValidator(partial(_endpoint.check_client, "http_client", "Client")),
     ] = Field(default=None, exclude=True, repr=False)
     """Your own client of httpx2 or httpx for sync calls, which you close yourself.
 
@@ -276,8 +252,10 @@ class ChatPmock(RequestParams, BaseChatModel):
     """
 
     http_async_client: Annotated[
-        AsyncClient | None,
-        BeforeValidator(partial(check_client, "http_async_client", "AsyncClient")),
+        _endpoint.AsyncClient | None,
+        BeforeValidator(
+            partial(_endpoint.check_client, "http_async_client", "AsyncClient")
+        ),
     ] = Field(default=None, exclude=True, repr=False)
     """Your own client for async calls; it can be used in one event loop.
 
@@ -289,7 +267,7 @@ class ChatPmock(RequestParams, BaseChatModel):
     if TYPE_CHECKING:
         api_key: Key = ""
         api_secret: Key = ""
-        request_timeout: Timeout | None = None
+        request_timeout: _endpoint.Timeout | None = None
         stop_sequences: str | list[str] | None = None
         extra_body: dict[str, Any] = {}
     else:
@@ -300,10 +278,10 @@ class ChatPmock(RequestParams, BaseChatModel):
         extra_body = property(attrgetter("model_kwargs"))
 
     _call_types: ClassVar[Mapping[str, Any]] = {
-        **RequestParams._call_types,
         "timeout": _Timeout,
         "extra_headers": Annotated[
-            dict[str, str], AfterValidator(partial(check_headers, "extra_headers"))
+            dict[str, str],
+            AfterValidator(partial(_endpoint.check_headers, "extra_headers")),
         ],
     }
 
@@ -318,7 +296,6 @@ class ChatPmock(RequestParams, BaseChatModel):
     def _rename(cls, values: dict[str, Any]) -> dict[str, Any]:
         """Replace aliases by the names of the fields."""
         named: dict[str, Any] = {}
-        used: dict[str, str] = {}
         for given, value in values.items():
             name = _ALIASES.get(given, given)
             if name == "stream_usage" and value in (None, True):
@@ -326,26 +303,19 @@ class ChatPmock(RequestParams, BaseChatModel):
             if name not in cls.model_fields:
                 raise ValueError(_params.unknown(given, cls.model_fields))
             if name in named:
-                msg = (
-                    f"{used[name]!r} and {given!r} are the same parameter: pass only "
-                    "one of them."
-                )
+                twins = [repr(n) for n in values if _ALIASES.get(n, n) == name]
+                msg = f"{' and '.join(twins)} are the same parameter: pass only one."
                 raise ValueError(msg)
             named[name] = value
-            used[name] = given
         return named
 
     @model_validator(mode="after")
-    def _check_streaming(self) -> Self:
+    def _complete(self) -> Self:
         if self.streaming and (self.n or 1) > 1:
             msg = (
                 f"n={self.n} is not valid with streaming=True: a stream has one answer"
             )
             raise ValueError(msg)
-        return self
-
-    @model_validator(mode="after")
-    def _set_pmock_version(self) -> Self:
         self._add_version("langchain-pmock", __version__)
         return self
 
@@ -372,13 +342,13 @@ class ChatPmock(RequestParams, BaseChatModel):
         cls, problem: ErrorDetails, values: Mapping[str, Any]
     ) -> InitErrorDetails:
         """Remove the input of a validation error unless it cannot be a secret."""
-        kind, message, loc = problem["type"], problem["msg"], problem["loc"][:1]
+        loc, value = problem["loc"][:1], None
         name = "".join(map(str, loc))
-        if name not in values or name not in cls._types:
-            return _problem(kind, message.removeprefix("Value error, "), loc)
-        value = values[name]
-        message = cls._describe(name, value, message)
-        return _problem(kind, message, loc, None if name in cls._hidden else value)
+        message = problem["msg"].removeprefix("Value error, ")
+        if name in values and name in cls._types:
+            value = None if name in cls._hidden else values[name]
+            message = cls._describe(name, values[name], problem["msg"])
+        return _problem(problem["type"], message, loc, value)
 
     # --- Copies and serialized forms -------------------------------------------------
 
@@ -397,16 +367,12 @@ class ChatPmock(RequestParams, BaseChatModel):
 
     @classmethod
     def is_lc_serializable(cls) -> bool:
-        """Whether the model can be serialized.
-
-        Returns:
-            `True`.
-        """
+        """Whether the model can be serialized: it can."""
         return True
 
     def __repr_args__(self) -> Any:
         """Leave defaults and fields set by LangChain out of the repr."""
-        default = ("base_url", DEFAULT_BASE_URL)
+        default = ("base_url", _endpoint.DEFAULT_BASE_URL)
         return [
             (name, value)
             for name, value in super().__repr_args__()
@@ -419,15 +385,7 @@ class ChatPmock(RequestParams, BaseChatModel):
     def model_copy(
         self, *, update: Mapping[str, Any] | None = None, deep: bool = False
     ) -> Self:
-        """Copy the model.
-
-        Args:
-            update: Fields to change; they are validated as by assignment.
-            deep: Whether to copy the values too, except your own clients.
-
-        Returns:
-            The copy.
-        """
+        """Copy the model; the fields of `update` are validated as by assignment."""
         twin = super().model_copy(deep=deep)
         for name, value in (update or {}).items():
             setattr(twin, name, value)
@@ -467,11 +425,7 @@ class ChatPmock(RequestParams, BaseChatModel):
 
         @override
         def bind(self, **kwargs: Any) -> Any:
-            """Bind parameters of the call, as `Runnable.bind` does.
-
-            Raises:
-                PmockInvalidRequestError: If a call must not have one of them.
-            """
+            """Bind parameters of calls, after validating them."""
             return _Binding(bound=self, kwargs=self._bindable(kwargs), config={})
 
     @override
@@ -562,7 +516,7 @@ class ChatPmock(RequestParams, BaseChatModel):
 
             given["response_format"] = schemas.response_format(schema, strict=None)
         own = {**self._set_params(), "timeout": self.timeout}
-        return self._merged(own, given) if given else own
+        return self._merged(own, given)
 
     def _bindable(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Validate what is bound, and redact its headers."""
@@ -768,47 +722,35 @@ class ChatPmock(RequestParams, BaseChatModel):
         self, stop: list[str] | None = None, **kwargs: Any
     ) -> dict[str, Any]:
         # LangChain calls this before callbacks, caches and traces see the parameters.
-        self._call_params(stop, kwargs)
+        stop = self._call_params(stop, kwargs).get("stop")
         kwargs.pop("extra_headers", None)  # they may be secret
-        params = super()._get_invocation_params(**kwargs)
-        params["stop"] = self._sent_stop(stop, kwargs)
-        return params
+        return super()._get_invocation_params(stop, **kwargs)
 
     @override
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
-        # The cache key. Headers are in it by a digest from which they cannot be guessed.
+        # The cache key. Headers are in it by a digest: they cannot be guessed from it.
         if headers := self._headers(kwargs.pop("extra_headers", None)):
-            key = self.secret_key() if callable(self.secret_key) else self.secret_key
-            key = key.get_secret_value() if isinstance(key, SecretStr) else key
-            text = json.dumps(sorted(headers.items()))
-            digest = hmac.digest(key.encode(), text.encode(), hashlib.sha256)
-            kwargs["headers"] = digest.hex()
+            key = read_key(self.secret_key, "secret_key").encode()
+            text = json.dumps(sorted(headers.items())).encode()
+            kwargs["headers"] = hmac.digest(key, text, "sha256").hex()
         return super()._get_llm_string(stop, **kwargs)
 
     @override
     def _get_ls_params(
         self, stop: list[str] | None = None, **kwargs: Any
     ) -> LangSmithParams:
-        given = {_ALIASES.get(name, name): v for name, v in kwargs.items()}
-        params = {**self._set_params(), **given}
-        stops = self._sent_stop(stop, kwargs)
+        params = self._call_params(stop, kwargs)
+        stops = params.get("stop")
         found = {
-            "ls_model_name": params.get("model") or self.model,
+            "ls_model_name": params["model"],
             "ls_temperature": params.get("temperature"),
             "ls_max_tokens": params.get("max_tokens")
             or params.get("max_completion_tokens"),
             "ls_stop": [stops] if isinstance(stops, str) else stops,
         }
-        known = {name: value for name, value in found.items() if value is not None}
-        ls_params = {"ls_provider": PROVIDER, "ls_model_type": "chat", **known}
+        found = {name: value for name, value in found.items() if value is not None}
+        ls_params = {"ls_provider": PROVIDER, "ls_model_type": "chat", **found}
         return cast("LangSmithParams", ls_params)
-
-    def _sent_stop(
-        self, stop: list[str] | None, kwargs: Mapping[str, Any]
-    ) -> str | list[str] | None:
-        if stop is None:
-            stop = kwargs.get("stop_sequences", self.stop)
-        return stop or None
 
     @override
     def _combine_llm_outputs(
@@ -823,14 +765,7 @@ class ChatPmock(RequestParams, BaseChatModel):
 
     @override
     def get_num_tokens(self, text: str) -> int:
-        """Estimate the number of tokens of a text, without a tokenizer.
-
-        Args:
-            text: The text.
-
-        Returns:
-            An estimate of the number of tokens.
-        """
+        """Estimate the number of tokens of a text, without a tokenizer."""
         if self.custom_get_token_ids is not None:
             return super().get_num_tokens(text)
         from langchain_pmock._request import tokens as _tokens  # noqa: PLC0415 - slow to import
@@ -841,15 +776,7 @@ class ChatPmock(RequestParams, BaseChatModel):
     def get_num_tokens_from_messages(
         self, messages: Sequence[BaseMessage], tools: Sequence[Any] | None = None
     ) -> int:
-        """Estimate the number of tokens of messages, including images and tool calls.
-
-        Args:
-            messages: The conversation.
-            tools: Tools bound to the model.
-
-        Returns:
-            An estimate of the number of tokens.
-        """
+        """Estimate the tokens of messages, images, tool calls and bound tools."""
         if self.custom_get_token_ids is not None:
             return super().get_num_tokens_from_messages(list(messages), tools)
         from langchain_pmock._request import tokens as _tokens  # noqa: PLC0415 - slow to import
@@ -864,8 +791,8 @@ class _Binding(RunnableBinding[LanguageModelInput, AIMessage]):
 
         @override
         def bind(self, **kwargs: Any) -> Any:
-            bindable = self.bound._bindable({**self.kwargs, **kwargs})
-            return super().bind(**bindable)
+            kwargs = {**self.kwargs, **kwargs}
+            return super().bind(**self.bound._bindable(kwargs))  # noqa: SLF001
 
     @classmethod
     @override

@@ -96,7 +96,7 @@ def check_base_url(value: str) -> str:
             f"{shown} is not encrypted: prompts, answers and the access key can be "
             "read by others on the network. Use https://."
         )
-        warnings.warn(msg, stacklevel=6)  # at the call of the constructor
+        warnings.warn(msg, stacklevel=5)  # at the call of the constructor
     return value
 
 

@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import difflib
 import warnings
-from collections.abc import Iterable, Mapping  # noqa: TC003 - pydantic evaluates types
+from collections.abc import (  # noqa: TC003 - pydantic evaluates the types
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
 
 from langchain_core.language_models import BaseChatModel
@@ -187,14 +191,12 @@ class RequestParams(BaseModel):
         extra="forbid", hide_input_in_errors=True, protected_namespaces=()
     )
 
-    # What a call accepts besides the fields that are sent, and the type of each.
-    _call_types: ClassVar[Mapping[str, Any]] = {
-        "model_kwargs": dict[str, Any],
-        **dict.fromkeys(_CONVERTED, Any),
-    }
+    # What calls accept besides the fields that are sent, and the type of each.
+    _call_types: ClassVar[Mapping[str, Any]] = {}
     # Derived from the fields of each class.
     _types: ClassVar[Mapping[str, Any]] = {}
     _wire_names: ClassVar[Mapping[str, str]] = {}
+    _callable: ClassVar[Sequence[str]] = ()
     _hidden: ClassVar[frozenset[str]] = frozenset()  # their values may be secret
     _adapter: ClassVar[TypeAdapter[dict[str, Any]]]
 
@@ -211,15 +213,15 @@ class RequestParams(BaseModel):
             name: _Annotated[(field.annotation, name, *field.metadata)]
             for name, field in own.items()
         }
-        cls._types = {**cls._call_types, **fields}
         sent = [name for name, field in own.items() if SENT in field.metadata]
-        cls._wire_names = {name: camel_case(name) for name in (*sent, *_CONVERTED)}
         shown = {name for name, field in own.items() if field.repr}
+        cls._types = {**dict.fromkeys(_CONVERTED, Any), **cls._call_types, **fields}
+        cls._wire_names = {name: camel_case(name) for name in (*sent, *_CONVERTED)}
+        cls._callable = (*cls._wire_names, "model_kwargs", *cls._call_types)
         cls._hidden = frozenset(cls._types) - shown | {"base_url", "model_kwargs"}
         values = _TypedDict("Values", cls._types, total=False)
-        values.__pydantic_config__ = ConfigDict(
-            defer_build=True, arbitrary_types_allowed=True
-        )
+        config = ConfigDict(defer_build=True, arbitrary_types_allowed=True)
+        values.__pydantic_config__ = config
         cls._adapter = TypeAdapter(values)
 
     @classmethod
@@ -260,32 +262,24 @@ class RequestParams(BaseModel):
 
         `None` unsets the model's value, except that of `model`, which is required.
         """
-        merged = {**own}
-        named: dict[str, Any] = {}
-        refused: list[str] = []
-        for alias, value in given.items():
-            name = ALIASES.get(alias, alias)
-            if name not in self._wire_names and name not in self._call_types:
-                refused.append(self._refusal(name))
-            elif value is not None:
-                named[name] = value
-            elif name != "model":
-                merged.pop(name, None)
-        try:
-            checked = self._checked(named)
-        except PmockInvalidRequestError as error:
-            refused.insert(0, str(error))
-        if refused:
+        if not given:
+            return {**own}
+        named = {ALIASES.get(name, name): value for name, value in given.items()}
+        if refused := [self._refusal(n) for n in named if n not in self._callable]:
             raise PmockInvalidRequestError("; ".join(refused))
-        if "model_kwargs" in checked:
-            kwargs = {**merged.get("model_kwargs", {}), **checked["model_kwargs"]}
-            checked["model_kwargs"] = kwargs
-        return {**merged, **checked}
+        unset = {n for n, v in named.items() if v is None}
+        checked = self._checked({n: v for n, v in named.items() if n not in unset})
+        kept = {n: v for n, v in own.items() if n not in unset or n == "model"}
+        if "model_kwargs" in checked and "model_kwargs" in kept:
+            checked["model_kwargs"] = kept["model_kwargs"] | checked["model_kwargs"]
+        merged = {**kept, **checked}
+        return {n: v for n, v in merged.items() if v not in ([], {})}
 
-    def _refusal(self, name: str) -> str:
+    @classmethod
+    def _refusal(cls, name: str) -> str:
         """Describe a name that a call does not accept."""
-        if name not in self._types:
-            return unknown(name, [*self._wire_names, *self._call_types])
+        if name not in cls._types:
+            return unknown(name, cls._callable)
         hint = f" {_HINTS[name]}" if name in _HINTS else ""
         return f"{name!r} cannot be given to a call: set it in the constructor.{hint}"
 
@@ -296,7 +290,7 @@ class RequestParams(BaseModel):
         body = {
             self._wire_names[name]: value
             for name, value in params.items()
-            if name in self._wire_names and value not in ([], {})
+            if name in self._wire_names
         }
         return {**body, "messages": messages, **params.get("model_kwargs", {})}
 
