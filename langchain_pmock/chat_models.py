@@ -428,6 +428,11 @@ class ChatPmock(RequestParams, BaseChatModel):
             """Bind parameters of calls, after validating them."""
             return _Binding(bound=self, kwargs=self._bindable(kwargs), config={})
 
+        @override
+        def with_config(self, config: Any = None, **kwargs: Any) -> Any:
+            """Bind a config; what is bound to the result is validated too."""
+            return self.bind().with_config(config, **kwargs)
+
     @override
     def _generate(
         self,
