@@ -119,7 +119,7 @@ def test_copies_are_equal_and_independent(
     make_copy: Callable[[Any], ChatPmock],
 ) -> None:
     model = make_model(**FIELDS, access_key=read_key)
-    assert model._client
+    assert model._client is model._client
     twin = make_copy(model)
     assert twin == model
     twin.temperature = 2.0
