@@ -377,9 +377,7 @@ class ChatPmock(BaseChatModel):
     default all models of the process share their connections.
     """
 
-    http_async_client: Any = Field(
-        default=None, exclude=True, repr=False
-    )
+    http_async_client: Any = Field(default=None, exclude=True, repr=False)
     """Your own client for async calls; it can be used in one event loop.
 
     By default all models in an event loop share their connections.
@@ -644,7 +642,9 @@ class ChatPmock(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        (client, timeout, headers), body = self._prepare(messages, stop, kwargs, streamed=True)
+        (client, timeout, headers), body = self._prepare(
+            messages, stop, kwargs, streamed=True
+        )
         return client.stream(body, ChunkParser, timeout=timeout, headers=headers)
 
     @override
@@ -655,7 +655,9 @@ class ChatPmock(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        (client, timeout, headers), body = self._prepare(messages, stop, kwargs, streamed=True)
+        (client, timeout, headers), body = self._prepare(
+            messages, stop, kwargs, streamed=True
+        )
         return client.astream(body, ChunkParser, timeout=timeout, headers=headers)
 
     def _prepare(
@@ -692,18 +694,33 @@ class ChatPmock(BaseChatModel):
             replaced = {name.lower() for name in extra_headers}
             kept = {k: v for k, v in headers.items() if k.lower() not in replaced}
             headers = {**kept, **extra_headers}
-        key = (self.base_url, self.max_retries, self.stream_chunk_timeout, self.max_response_bytes, id(self.http_client), id(self.http_async_client), self.access_key, self.secret_key)
+        key = (
+            self.base_url,
+            self.max_retries,
+            self.stream_chunk_timeout,
+            self.max_response_bytes,
+            id(self.http_client),
+            id(self.http_async_client),
+            self.access_key,
+            self.secret_key,
+        )
         c = self.__dict__.get("_c")
         if c is None or c[0] != key:
-            c = (key, PmockClient(
-            access_key=self.access_key, secret_key=self.secret_key,
-            base_url=self.base_url,
-            max_retries=_RETRIES if self.max_retries is None else self.max_retries,
-            stream_chunk_timeout=self.stream_chunk_timeout,
-            max_response_bytes=self.max_response_bytes,
-            http_client=self.http_client,
-            http_async_client=self.http_async_client,
-            ))
+            c = (
+                key,
+                PmockClient(
+                    access_key=self.access_key,
+                    secret_key=self.secret_key,
+                    base_url=self.base_url,
+                    max_retries=_RETRIES
+                    if self.max_retries is None
+                    else self.max_retries,
+                    stream_chunk_timeout=self.stream_chunk_timeout,
+                    max_response_bytes=self.max_response_bytes,
+                    http_client=self.http_client,
+                    http_async_client=self.http_async_client,
+                ),
+            )
             self.__dict__["_c"] = c
         return c[1], (None if timeout is None else httpx.Timeout(timeout)), headers
 
