@@ -36,13 +36,14 @@ from langchain_pmock._gateway.sse import OtherEvent, SSEDecoder
 from langchain_pmock._json import UnreadableError, decode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Awaitable, Iterable, Iterator, Mapping
     from typing import TypeGuard
 
     from langchain_pmock._gateway.attempt import Attempt
     from langchain_pmock._gateway.pools import Lease
 
 ItemT = TypeVar("ItemT")
+ResultT = TypeVar("ResultT")
 ItemT_co = TypeVar("ItemT_co", covariant=True)
 
 logger = logging.getLogger("langchain_pmock")
@@ -150,6 +151,8 @@ class Answer(Generic[ItemT]):
         self._idle_since: float | None = None
         self._ends_at: float | None = None
         self._process = os.getpid()
+        self._uses_tasks = _is_httpx(lease.client)
+        self._task: asyncio.Future[Any] | None = None
 
     # --- Sync ------------------------------------------------------------------------
 
@@ -257,8 +260,13 @@ class Answer(Generic[ItemT]):
     async def _asend(self) -> None:
         send = self._lease.client.send
         try:
-            self._response = await send(
-                self.attempt.request, auth=None, follow_redirects=False, stream=True
+            self._response = await self._finish(
+                send(
+                    self.attempt.request,
+                    auth=None,
+                    follow_redirects=False,
+                    stream=True,
+                )
             )
         except Exception as error:
             if (failure := self.attempt.transport_failure(error)) is None:
@@ -272,12 +280,13 @@ class Answer(Generic[ItemT]):
     async def aread(self) -> bytes:
         """Async version of `read`."""
         try:
-            if self._state is _OPEN:
+            if self._state is _OPEN and not self._uses_tasks:
                 return await anext(self._source, b"")
+            limit = None if self._state is _OPEN else self._time_left()
             data = None
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._time_left()):
-                    data = await anext(self._source, b"")
+                async with asyncio.timeout(limit):
+                    data = await self._finish(anext(self._source, b""))
             return self._or_end(data)
         except Exception as error:
             if (failure := self._failure_of(error)) is None:
@@ -289,18 +298,36 @@ class Answer(Generic[ItemT]):
 
         It goes on in a task of its own if this one is cancelled, even several times.
         """
-        if self._response is None or self._response.is_closed:
+        if self._task is None and (self._response is None or self._response.is_closed):
             self._lease.release()
         else:
             await asyncio.shield(asyncio.ensure_future(self._aclose()))
 
     async def _aclose(self) -> None:
         try:
+            if (task := self._task) is not None:
+                task.cancel()
+                await asyncio.wait([task])
+                if self._response is None and _succeeded(task):
+                    self._response = task.result()
             if self._source is not None:
                 await self._source.aclose()
-            await self._response.aclose()
+            if self._response is not None:
+                await self._response.aclose()
         finally:
             self._lease.release()
+
+    async def _finish(self, work: Awaitable[ResultT]) -> ResultT:
+        """Wait for the HTTP library, with httpx in a task that is cancelled only once.
+
+        httpx 0.28 leaks its connection if it is cancelled again while it closes it.
+        """
+        if not self._uses_tasks:
+            return await work
+        self._task = asyncio.ensure_future(work)
+        result = await asyncio.shield(self._task)
+        self._task = None
+        return result
 
     # --- Without I/O -----------------------------------------------------------------
 
@@ -565,6 +592,16 @@ def _is_empty(envelope: object) -> bool:
         and envelope.get("code") in _OKS
         and envelope.get("data") is None
     )
+
+
+def _is_httpx(client: object) -> bool:
+    """Return whether a client sends over httpx's own transport, not over httpx2's."""
+    packages = {cls.__module__.partition(".")[0] for cls in type(client).__mro__}
+    return "httpx" in packages and "httpx_aiohttp" not in packages
+
+
+def _succeeded(task: asyncio.Future[Any]) -> bool:
+    return not task.cancelled() and task.exception() is None
 
 
 def _is_inside_transport() -> bool:

@@ -76,7 +76,6 @@ def make_model(server: PmockServer, request: pytest.FixtureRequest) -> MakeModel
             "access_key": server.access_key,
             "secret_key": server.secret_key,
             "max_retries": 0,
-            "async_transport": transport,
         }
         return ChatPmock(**{**ours, **fields})
 
@@ -88,7 +87,7 @@ def model(make_model: MakeModel) -> ChatPmock:
     return make_model()
 
 
-@pytest.fixture(params=["sync", "async", "aiohttp"])
+@pytest.fixture(params=["sync", "async"])
 def calls(request: pytest.FixtureRequest) -> Calls:
     if request.param == "sync":
         return SyncCalls()

@@ -18,7 +18,7 @@ import pytest
 import trustme
 
 from langchain_pmock import ChatPmock, PmockStreamInterruptedError
-from langchain_pmock._gateway import stream as _stream
+from langchain_pmock._gateway import answer as _stream
 from tests.support.h2_server import H2Server
 from tests.support.raw_server import RESET, STALL, Close, RawServer, stream
 from tests.support.wire import DONE, HELLO, delta, event

@@ -52,7 +52,6 @@ class Ask:
     def __call__(
         self, model: ChatPmock, question: LanguageModelInput = "Hello"
     ) -> Outcome:
-        model = model.model_copy(update={"async_transport": self.transport})
         outcome = Outcome()
         started = time.monotonic()
         try:
@@ -82,7 +81,5 @@ WAYS = (
     Ask("invoke"),
     Ask("stream"),
     Ask("ainvoke"),
-    Ask("ainvoke", "aiohttp"),
     Ask("astream"),
-    Ask("astream", "aiohttp"),
 )
