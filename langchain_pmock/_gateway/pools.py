@@ -130,13 +130,6 @@ class _Process:
         self.by_loop: dict[asyncio.AbstractEventLoop, _OfLoop] = {}
         self.of_parent: list[object] = []
 
-    def close(self) -> None:
-        """Close the connections at the exit; another exit handler may open others."""
-        pools, self.pools = self.pools, {}
-        for each in pools.values():
-            for client in each.clients:
-                client.close()
-
     def forget_parent(self) -> None:
         """Start without connections in a forked child; they belong to the parent.
 
@@ -174,7 +167,6 @@ class _OfLoop:
 
 _process = _Process()
 
-atexit.register(_process.close)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_process.forget_parent)
 
@@ -187,6 +179,15 @@ def shared_pools() -> Pools[httpx2.Client]:
             pools = _pools(httpx2.Client, environment)
             _process.pools[environment] = pools
         return pools
+
+
+@atexit.register
+def close_shared_pools() -> None:
+    """Close the connections of sync calls at the exit; a later call opens others."""
+    pools, _process.pools = _process.pools, {}
+    for each in pools.values():
+        for client in each.clients:
+            client.close()
 
 
 async def shared_async_pools() -> Pools[httpx2.AsyncClient]:
