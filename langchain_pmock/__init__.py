@@ -1,5 +1,7 @@
 """LangChain's chat model for the pmock AI gateway: GPT, Gemini and Claude."""
 
+from typing import TYPE_CHECKING
+
 from langchain_pmock._request.params import ModelName, Param
 from langchain_pmock._signature import sign
 from langchain_pmock._version import __version__
@@ -21,6 +23,9 @@ from langchain_pmock.errors import (
     PmockStreamInterruptedError,
     PmockTimeoutError,
 )
+
+if TYPE_CHECKING:
+    from langchain_pmock.auth import PmockAuth
 
 __all__ = [
     "ChatPmock",
