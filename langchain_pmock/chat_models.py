@@ -129,39 +129,25 @@ class ChatPmock(RequestParams, BaseChatModel):
             print(chunk.text, end="")
         ```
 
-    Tools:
-        ```python
-        from langchain_core.tools import tool
-
-
-        @tool
-        def get_weather(city: str) -> str:
-            '''Get the weather in a city.'''
-            return f"Sunny in {city}"
-
-
-        with_tools = model.bind_tools([get_weather])
-        print(with_tools.invoke("What is the weather in Paris?").tool_calls)
-        ```
-
-    Structured output:
+    Tools and structured output:
         ```python
         from pydantic import BaseModel
 
 
-        class Joke(BaseModel):
-            setup: str
-            punchline: str
+        class Weather(BaseModel):
+            '''The weather in a city.'''
+
+            city: str
 
 
-        joke = model.with_structured_output(Joke).invoke("Tell me a joke about cats.")
-        assert isinstance(joke, Joke)
+        print(model.bind_tools([Weather]).invoke("And in Paris?").tool_calls)
+        print(model.with_structured_output(Weather).invoke("And in Paris?").city)
         ```
 
-    The parameters are the fields below, and in `README.md`. Calls and `bind` accept
-    those of the request, `timeout` and `extra_headers`. `None` unsets the constructor's
-    value; for `stop`, for which LangChain passes `None` by default, use `[]`. Only
-    parameters that are set are sent.
+    Its parameters are its fields. Calls and `bind` accept those of the request,
+    `timeout` and `extra_headers`. `None` unsets the constructor's value; for `stop`,
+    for which LangChain passes `None` by default, use `[]`. Only parameters that are set
+    are sent. A subclass adds a parameter as a field of type `Param`.
     """
 
     # --- Fields: the client. Those of the request are in RequestParams ---------------

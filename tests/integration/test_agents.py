@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import pytest
 from langchain.agents import create_agent
@@ -11,9 +11,8 @@ from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, ToolM
 from langchain_core.runnables import RunnableConfig, RunnableLambda
 from langchain_core.tools import ToolException, tool
 from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.graph import END, START, StateGraph
+from langgraph.graph import START, StateGraph
 from langgraph.graph.message import add_messages
-from langgraph.types import Command
 from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
@@ -193,56 +192,6 @@ def test_checkpointer_keeps_the_conversation(
 
 class State(TypedDict):
     messages: Annotated[list[AnyMessage], add_messages]
-
-
-class Route(BaseModel):
-    """Who works next."""
-
-    worker: Literal["poet", "done"]
-
-
-@pytest.mark.parametrize("name", ["gpt-5.1", "claude-4.5"])
-def test_supervisor_graph(
-    server: PmockServer, make_model: MakeModel, calls: Calls, name: str
-) -> None:
-    router = make_model(model=name).with_structured_output(Route, include_raw=True)
-    poet = make_model(model="gemini-3-pro")
-
-    def goto(answer: Any) -> Any:
-        assert answer["parsing_error"] is None
-        worker = answer["parsed"].worker
-        return Command(goto=END if worker == "done" else worker)
-
-    def supervise(state: State, config: RunnableConfig) -> Any:
-        return goto(router.invoke(state["messages"], config))
-
-    async def asupervise(state: State, config: RunnableConfig) -> Any:
-        return goto(await router.ainvoke(state["messages"], config))
-
-    def back(message: Any) -> Any:
-        return Command(goto="supervisor", update={"messages": [message]})
-
-    def write(state: State, config: RunnableConfig) -> Any:
-        return back(poet.invoke(state["messages"], config))
-
-    async def awrite(state: State, config: RunnableConfig) -> Any:
-        return back(await poet.ainvoke(state["messages"], config))
-
-    builder = StateGraph(State)
-    builder.add_node("supervisor", RunnableLambda(supervise, asupervise))
-    builder.add_node("poet", RunnableLambda(write, awrite))
-    builder.add_edge(START, "supervisor")
-    graph: Any = builder.compile()
-
-    def route(worker: str) -> Any:
-        if name == "gpt-5.1":
-            return f'{{"worker": "{worker}"}}'
-        return Reply(tool_calls=[ToolCall("Route", {"worker": worker})])
-
-    server.script(route("poet"), "Roses are red.", route("done"))
-    messages = calls.invoke(graph, user("A poem!"))["messages"]
-    assert [m.text for m in messages] == ["A poem!", "Roses are red."]
-    assert [r.body["model"] for r in server.requests] == [name, "gemini-3-pro", name]
 
 
 # --- Streams -------------------------------------------------------------------------

@@ -242,49 +242,11 @@ def test_refusal_and_fallback(
     assert calls.invoke(agent, user("Hi"))["messages"][-1].text == "I can."
 
 
-@pytest.mark.filterwarnings("ignore:The middleware `ModelRouterMiddleware` is in beta")
-def test_model_router(server: PmockServer, make_model: MakeModel, calls: Calls) -> None:
-    if not hasattr(middleware, "ModelRouterMiddleware"):
-        pytest.skip("this version of langchain has no ModelRouterMiddleware")
-    decisions: Any = pytest.importorskip("langchain_core.decisions")
-    base: Any = decisions.BaseDecisionModel
-    answer = {
-        "type": "choice",
-        "choice": "hard",
-        "probabilities": {"easy": 0.1, "hard": 0.9},
-        "confidence": 0.9,
-    }
-
-    class AlwaysHard(base):  # type: ignore[misc]
-        model: str = "always-hard"
-
-        @property
-        def _provider(self) -> str:
-            return "test"
-
-        def _classify(self, state: Any, questions: Any) -> Any:
-            del state
-            return decisions.ClassifierResponse(
-                model=self.model, answers=dict.fromkeys(questions, answer)
-            )
-
-    choices = {
-        "easy": middleware.ModelChoice(make_model(model="gemini-2.5-flash"), "short"),
-        "hard": middleware.ModelChoice(make_model(model="gpt-5.1-thinking"), "long"),
-    }
-    route = middleware.ModelRouterMiddleware(
-        choices=choices, instructions="Which?", classifier=AlwaysHard()
-    )
-    agent: Any = create_agent(make_model(), [], middleware=[route])
-    calls.invoke(agent, user("Hi"))
-    assert models_of(server) == ["gpt-5.1-thinking"]
-
-
 # --- Deep agents ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", get_args(ModelName))
-@pytest.mark.parametrize("in_tool_messages", [None, True, False])
+@pytest.mark.parametrize("in_tool_messages", [None, True])
 def test_deep_agent_reads_an_image(
     server: PmockServer,
     make_model: MakeModel,

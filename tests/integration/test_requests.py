@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gc
-import socket
-import ssl
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -183,29 +181,6 @@ def test_each_minute_has_its_own_signature(
 
 
 # --- Before the first call -----------------------------------------------------------
-
-
-class TouchedError(Exception):
-    pass
-
-
-def test_constructor_opens_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    def touched(*_: Any, **__: Any) -> None:
-        raise TouchedError
-
-    monkeypatch.setattr(socket.socket, "__init__", touched)
-    monkeypatch.setattr(socket, "getaddrinfo", touched)
-    for name in ("load_verify_locations", "load_default_certs", "load_cert_chain"):
-        monkeypatch.setattr(ssl.SSLContext, name, touched)
-    with pytest.raises(TouchedError):
-        httpx2.Client()
-    with pytest.raises(TouchedError):
-        socket.socket()
-
-    model = ChatPmock(model="gpt-5.1", access_key="ak-example", secret_key="sk-example")
-    model.bind_tools([{"name": "f"}], tool_choice="f")
-    model.with_structured_output({"title": "a", "type": "object", "properties": {}})
-    assert repr(model)
 
 
 def test_memory_is_freed_without_the_garbage_collector(

@@ -24,6 +24,7 @@ from langchain_core.messages import (
     AIMessageChunk,
     HumanMessage,
     SystemMessage,
+    ToolMessage,
 )
 from langchain_core.runnables import ConfigurableField
 from langchain_core.tracers import LangChainTracer
@@ -32,6 +33,7 @@ from pydantic import BaseModel, SecretStr
 from langchain_pmock import (
     ChatPmock,
     PmockInvalidRequestError,
+    Wire,
     __version__,
 )
 from langchain_pmock._request.tokens import count_message_tokens, count_text_tokens
@@ -40,7 +42,6 @@ from tests.support.service import (
     ACCESS_KEY,
     SECRET_KEY,
     Service,
-    fails,
     make_model,
     says,
     streams,
@@ -145,13 +146,6 @@ def test_streaming_can_be_disabled(switch: Json) -> None:
     (chunk,) = [chunk for chunk in service.model(**switch).stream("Hi") if chunk.text]
     assert chunk.text == TEXT
     assert "stream" not in service.bodies[0]
-
-
-def test_batch() -> None:
-    service = Service(says())
-    answers = service.model().batch([f"Question {n}" for n in range(10)])
-    assert [answer.text for answer in answers] == ["Hello"] * 10
-    assert len(service.requests) == 10
 
 
 @pytest.mark.parametrize("given", ["constructor", "call"])
@@ -422,22 +416,6 @@ def test_key_by_a_configurable_field_is_not_traced() -> None:
     assert SECRET not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "messages",
-    [
-        [],
-        [HumanMessage([{"type": "unknown"}])],
-        [HumanMessage([{"type": "video", "url": "https://x.invalid"}])],
-    ],
-    ids=str,
-)
-def test_invalid_messages_are_refused(messages: list[Any]) -> None:
-    service = Service(WHOLE)
-    with pytest.raises(PmockInvalidRequestError):
-        service.model().invoke(messages)
-    assert not service.requests
-
-
 def test_invalid_tools_and_schemas_are_refused_when_bound() -> None:
     model = make_model()
     for refused in (
@@ -465,19 +443,6 @@ def test_type_hints_resolve(name: str) -> None:
     if inspect.isfunction(attribute):
         get_type_hints(attribute)
         inspect.signature(attribute, eval_str=True)
-
-
-def test_tools_and_schemas_with_fallbacks() -> None:
-    service = Service(fails(500), says('{"setup": "x"}'))
-    first, second = service.model(timeout=httpx.Timeout(5)), service.model(model="b")
-    model: Any = first.with_fallbacks([second])
-    answer = model.with_structured_output(Joke).invoke("Hi")
-    assert answer == Joke(setup="x")
-    assert [body["model"] for body in service.bodies] == ["gpt-5.1", "b"]
-    assert all("responseFormat" in body for body in service.bodies)
-    service.answers.append(says())
-    assert model.bind_tools([Joke]).invoke("Hi").tool_calls == []
-    assert service.bodies[-1]["tools"][0]["function"]["name"] == "Joke"
 
 
 # --- Structured output ---------------------------------------------------------------
@@ -626,14 +591,7 @@ def test_names_and_versions() -> None:
     assert model.metadata is not None
     assert model.metadata["lc_versions"]["langchain-pmock"] == __version__
     assert "langchain-core" in model.metadata["lc_versions"]
-
-
-def test_metadata_of_the_user_is_kept() -> None:
-    mine = {"mine": 1}
-    metadata = make_model(metadata=mine).metadata
-    assert metadata is not None
-    assert metadata["mine"] == 1
-    assert metadata["lc_versions"]["langchain-pmock"] == __version__
+    assert (make_model(metadata={"mine": 1}).metadata or {})["mine"] == 1
 
 
 def test_repr_has_what_is_set_and_no_secret() -> None:
@@ -684,11 +642,24 @@ def test_token_counts() -> None:
     count = model.get_num_tokens_from_messages(MESSAGES, tools)
     assert count == count_message_tokens(MESSAGES, tools)
     assert count > model.get_num_tokens_from_messages(MESSAGES) > 0
+    own = make_model(custom_get_token_ids=lambda text: [*range(len(text))])
+    assert own.get_num_tokens("four") == 4
+    assert own.get_num_tokens_from_messages(MESSAGES) > 0
 
 
-def test_tokenizer_of_the_user() -> None:
-    model = make_model(custom_get_token_ids=lambda text: [*range(len(text))])
-    assert model.get_num_tokens("four") == 4
+def test_wire_names_are_used_for_requests_and_counts() -> None:
+    wire = Wire(tool_calls="tool_calls", reasoning_content="thoughts")
+    call = {"name": "look_up", "args": {}, "id": "1"}
+    thoughts = {"reasoning_content": "Hm. " * 50}
+    answer = AIMessage("", tool_calls=[call], additional_kwargs=thoughts)
+    service = Service(says())
+    model = service.model(wire=wire)
+    model.invoke([*MESSAGES, answer, ToolMessage("x", tool_call_id="1")])
+    sent = service.bodies[0]["messages"][2]
+    assert sent["tool_calls"][0]["id"] == "1"
+    assert sent["thoughts"] == thoughts["reasoning_content"]
+    count = model.get_num_tokens_from_messages([answer])
+    assert count > service.model().get_num_tokens_from_messages([answer])
 
 
 def test_constructor_opens_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
