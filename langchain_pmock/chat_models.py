@@ -403,7 +403,7 @@ class ChatPmock(RequestParams, BaseChatModel):
         # Cached properties, such as the serialized form that caches and traces use.
         for cached in self.__dict__.keys() - type(self).model_fields.keys():
             if cached != "_client" or name in _CLIENT:
-                del self.__dict__[cached]
+                self.__dict__.pop(cached, None)
 
     # --- Requests --------------------------------------------------------------------
 

@@ -143,7 +143,7 @@ def check_timeout(value: object) -> float | httpx2.Timeout:
         limits = [limit for limit in timeout.as_dict().values() if limit is not None]
         if all(0 < limit < math.inf for limit in limits):
             return timeout if is_dict else float(given)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         pass
     msg = "it must be a positive number of seconds, or an httpx2.Timeout of such limits"
     raise ValueError(msg)
