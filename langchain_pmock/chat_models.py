@@ -101,6 +101,16 @@ _Timeout = Annotated[_endpoint.Timeout, BeforeValidator(_endpoint.check_timeout)
 _Masked = PlainSerializer(lambda _: "**********", when_used="json")
 
 
+class _Headers(UserDict[str, str]):
+    """Headers whose values are neither in the repr nor serialized.
+
+    Error trackers record the repr of the local variables of each frame.
+    """
+
+    def __repr__(self) -> str:
+        return f"<headers {', '.join(self)}>"
+
+
 class ChatPmock(RequestParams, BaseChatModel):
     """Chat models of the pmock gateway: GPT, Gemini and Claude behind one endpoint.
 
@@ -268,6 +278,7 @@ class ChatPmock(RequestParams, BaseChatModel):
         "extra_headers": Annotated[
             dict[str, str],
             AfterValidator(partial(_endpoint.check_headers, "extra_headers")),
+            AfterValidator(_Headers),
         ],
     }
 
@@ -467,7 +478,7 @@ class ChatPmock(RequestParams, BaseChatModel):
         self,
         messages: list[BaseMessage],
         stop: list[str] | None,
-        kwargs: Mapping[str, Any],
+        kwargs: dict[str, Any],
         *,
         streamed: bool = False,
     ) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -479,6 +490,8 @@ class ChatPmock(RequestParams, BaseChatModel):
                 "use generate."
             )
             raise PmockInvalidRequestError(msg)
+        if "extra_headers" in kwargs:  # the one of the frame that called
+            kwargs["extra_headers"] = params.get("extra_headers")
         timeout = params.get("timeout")
         return self._to_wire(params, to_wire(messages, self.wire)), {
             "timeout": None if timeout is None else httpx2.Timeout(timeout),
@@ -509,21 +522,24 @@ class ChatPmock(RequestParams, BaseChatModel):
         own = {**self._set_params(), "timeout": self.timeout}
         return self._merged(own, given)
 
-    def _bindable(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    def _bindable(self, kwargs: dict[str, Any]) -> dict[str, Any]:
         """Validate what is bound, and redact its headers."""
         # A choice of a tool may be bound before the tools.
         omit = "" if kwargs.get("tools") else "tool_choice"
         self._call_params(None, {k: v for k, v in kwargs.items() if k != omit})
-        headers = kwargs.get("extra_headers")
-        return {**kwargs, "extra_headers": _Headers(headers)} if headers else {**kwargs}
+        if headers := kwargs.get("extra_headers"):
+            kwargs["extra_headers"] = _Headers(headers)
+        return kwargs
 
-    def _headers(self, extra: Mapping[str, str] | None) -> dict[str, str]:
+    def _headers(self, extra: Mapping[str, str] | None) -> Mapping[str, str] | None:
         """Merge the headers of the model and of a call."""
-        return {
-            name.lower(): value
+        if not (self.default_headers or extra):
+            return None
+        return _Headers(
+            (name.lower(), value)
             for headers in (self.default_headers, extra)
             for name, value in (headers or {}).items()
-        }
+        )
 
     @cached_property
     def _client(self) -> PmockClient:
@@ -789,13 +805,6 @@ class _Binding(RunnableBinding[LanguageModelInput, AIMessage]):
     @override
     def lc_id(cls) -> list[str]:
         return RunnableBinding.lc_id()
-
-
-class _Headers(UserDict[str, str]):
-    """Headers whose values are neither in the repr nor serialized."""
-
-    def __repr__(self) -> str:
-        return f"<headers {', '.join(self)}>"
 
 
 def _problem(

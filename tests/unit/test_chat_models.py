@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import inspect
 import pickle
+import traceback
 from collections.abc import Callable
 from functools import reduce
 from operator import add
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 from unittest.mock import Mock
 
@@ -30,8 +32,10 @@ from langchain_core.runnables import ConfigurableField
 from langchain_core.tracers import LangChainTracer
 from pydantic import BaseModel, SecretStr
 
+import langchain_pmock
 from langchain_pmock import (
     ChatPmock,
+    PmockAPIError,
     PmockInvalidRequestError,
     Wire,
     __version__,
@@ -382,6 +386,21 @@ def test_headers_are_published_nowhere(entry: str) -> None:
     shown = f"{observer.seen} {cache.keys} {client.mock_calls}"
     for secret in (SECRET, ACCESS_KEY, SECRET_KEY):
         assert secret not in shown
+
+
+@pytest.mark.parametrize("entry", ["invoke", "ainvoke", "stream", "astream", "bind"])
+def test_headers_are_in_no_variable_of_a_frame(entry: str) -> None:
+    service = Service(whole(envelope(None, 500, "no")))
+    model = service.model(default_headers={"x-own": SECRET})
+    with pytest.raises(PmockAPIError) as caught:
+        ENTRIES[entry](model, {"extra_headers": {"x-mine": SECRET}}, {})
+    recorded = traceback.TracebackException.from_exception(
+        caught.value, capture_locals=True
+    )
+    package = Path(langchain_pmock.__file__).parent
+    frames = [f for f in recorded.stack if package in Path(f.filename).parents]
+    assert frames
+    assert SECRET not in str([frame.locals for frame in frames])
 
 
 def test_bound_headers_are_neither_shown_nor_serialized() -> None:
