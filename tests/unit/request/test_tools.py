@@ -1,15 +1,16 @@
-"""Tools and the choice among them: all that LangChain calls a tool, on the wire."""
+"""Tools and the tool choice: all that LangChain accepts, as the request has it."""
 
 from __future__ import annotations
 
+import copy
+import json
 import reprlib
 import sys
 from collections.abc import Callable  # noqa: TC003 - pydantic reads the annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import pytest
-from langchain_core.prompts import ChatPromptTemplate
-from langchain_core.runnables import RunnableBinding, RunnableLambda
+from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import BaseTool, StructuredTool, tool
 from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
@@ -114,7 +115,7 @@ def plain(tool: Json) -> Json:
 @pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
 @pytest.mark.parametrize("strict", [None, False, True])
 @pytest.mark.parametrize("case", TOOLS)
-def test_whatever_langchain_calls_a_tool(case: str, strict: bool | None) -> None:
+def test_every_form_of_a_tool(case: str, strict: bool | None) -> None:
     (written,) = tools_to_wire([TOOLS[case]()], strict=strict)
     assert plain(written) == TOOL
     assert written["function"].get("strict") is strict
@@ -125,7 +126,7 @@ def test_whatever_langchain_calls_a_tool(case: str, strict: bool | None) -> None
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 14), reason="pydantic.v1 ends with 3.13")
-def test_a_class_of_pydantic_v1() -> None:
+def test_class_of_pydantic_v1() -> None:
     from pydantic import v1  # noqa: PLC0415 - warns where it does not work
 
     class LookUpModel(v1.BaseModel):
@@ -155,34 +156,87 @@ def test_descriptions_defaults_and_nesting() -> None:
     assert numbers["items"] == {"type": "integer"}
 
 
+CACHE = {"type": "ephemeral"}
+ANTHROPIC_TOOL = TOOLS["Anthropic tool"]()
+
+
+def undocumented(city: str) -> str:
+    return look_up(city)
+
+
+class Undocumented(BaseModel):
+    city: str
+
+
 @pytest.mark.parametrize(
-    "written",
+    ("given", "written"),
     [
-        TOOL,
-        {"type": "function", "function": {**FUNCTION, "strict": True}},
-        {**TOOL, "cache_control": {"type": "ephemeral"}},
+        (TOOL, TOOL),
+        *(
+            (TOOL | {"function": FUNCTION | more}, TOOL | {"function": FUNCTION | more})
+            for more in ({"strict": True}, {"new": 1})
+        ),
+        (TOOL | {"cache_control": CACHE}, TOOL | {"cache_control": CACHE}),
+        (ANTHROPIC_TOOL | {"cache_control": CACHE}, TOOL | {"cache_control": CACHE}),
+        (ANTHROPIC_TOOL | {"type": "custom"}, TOOL),
+        ({"type": "function", **FUNCTION}, TOOL),  # of the Responses API
+        # OpenAI's own tools, which the service judges.
+        *(
+            (own, own)
+            for own in (
+                {"type": "web_search"},
+                {"type": "web_search_preview_2025_03_11"},
+                {"type": "mcp", "server_label": "a", "server_url": "https://a.invalid"},
+                {"type": "custom", "custom": {"name": "a"}},
+                {"type": "new_search", "name": "a"},
+            )
+        ),
     ],
 )
-def test_what_is_written_already_stays_as_it_is(written: Json) -> None:
-    assert tools_to_wire([written]) == [written]
+def test_dicts(given: Json, written: Json) -> None:
+    before = copy.deepcopy(given)
+    assert tools_to_wire([given]) == [written]
+    assert given == before
 
 
-def test_anthropics_mark_for_the_cache_is_kept() -> None:
-    mark = {"type": "ephemeral"}
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"type": "function", "function": {**FUNCTION, "description": None}},
+        {"type": "function", "function": {**FUNCTION, "strict": None}},
+        {**FUNCTION, "description": None, "strict": None},
+        {**ANTHROPIC_TOOL, "description": None, "cache_control": None},
+        {"title": "look_up", "description": None, **PARAMETERS},
+        undocumented,
+        Undocumented,
+    ],
+)
+def test_nulls_are_not_sent(given: Any) -> None:
+    (written,) = tools_to_wire([given])
+    assert "null" not in json.dumps(written)
+    assert written["function"].get("description") in (None, "Look it up.")
+
+
+@pytest.mark.parametrize(
+    "kind", ["web_search_20250305", "bash_20250124", "code_execution_20250825"]
+)
+def test_tools_of_anthropic_are_refused(kind: str) -> None:
+    given = {"type": kind, "name": "web_search"}
+    with pytest.raises(PmockInvalidRequestError) as caught:
+        tools_to_wire([look_up, given])
+    assert str(caught.value).startswith(f"tools[1]={reprlib.repr(given)} is not valid:")
+    assert "no form for Anthropic's own tools" in str(caught.value)
+
+
+def test_cache_control_in_the_extras_of_a_tool() -> None:
     written = tools_to_wire(
         [
-            {**TOOLS["Anthropic tool"](), "cache_control": mark},
-            tool(look_up, extras={"cache_control": mark}),
+            tool(look_up, extras={"cache_control": CACHE}),
             tool(look_up, extras={"defer_loading": True}),
             look_up,
         ]
     )
-    assert [each.get("cache_control") for each in written] == [mark, mark, None, None]
-
-
-def test_the_models_own_tools_are_passed_on() -> None:
-    search = {"type": "web_search_preview"}
-    assert tools_to_wire([search, look_up])[0] == search
+    assert [each.get("cache_control") for each in written] == [CACHE, None, None]
 
 
 class Odd(BaseModel):
@@ -192,7 +246,7 @@ class Odd(BaseModel):
 
 
 @pytest.mark.parametrize("value", [5, "look_up", None, Odd, {"a": 1}])
-def test_what_is_no_tool(value: Any) -> None:
+def test_invalid_tool(value: Any) -> None:
     with pytest.raises(PmockInvalidRequestError) as caught:
         make_model().bind_tools([look_up, value])
     place = f"tools[1]={reprlib.repr(value)} is not valid: "
@@ -200,7 +254,7 @@ def test_what_is_no_tool(value: Any) -> None:
 
 
 @pytest.mark.parametrize("value", [look_up, TOOL, "look_up", 5], ids=reprlib.repr)
-def test_what_is_no_list_of_tools(value: Any) -> None:
+def test_invalid_list_of_tools(value: Any) -> None:
     with pytest.raises(PmockInvalidRequestError) as caught:
         tools_to_wire(value)
     assert "is not valid: it must be a list of tools." in str(caught.value)
@@ -232,7 +286,7 @@ def test_choice(choice: Any, sent: Any) -> None:
 
 
 @pytest.mark.parametrize("disabled", [True, False])
-def test_anthropics_choice_says_whether_calls_may_be_parallel(disabled: bool) -> None:
+def test_parallel_tool_calls_of_a_choice_of_anthropic(disabled: bool) -> None:
     choice = {"type": "auto", "disable_parallel_tool_use": disabled}
     service = Service(says())
     model = service.model()
@@ -262,7 +316,7 @@ def test_anthropics_choice_says_whether_calls_may_be_parallel(disabled: bool) ->
     ],
     ids=repr,
 )
-def test_a_choice_of_nothing_names_the_tools(choice: Any) -> None:
+def test_invalid_choice_names_the_tools(choice: Any) -> None:
     model = make_model()
     for choose in (
         lambda: choice_to_wire(choice, [OTHER, TOOL]),
@@ -276,7 +330,7 @@ def test_a_choice_of_nothing_names_the_tools(choice: Any) -> None:
 
 
 @pytest.mark.parametrize("choice", ["any", "required", True])
-def test_a_call_of_nothing_cannot_be_forced(choice: Any) -> None:
+def test_forced_call_without_tools(choice: Any) -> None:
     with pytest.raises(PmockInvalidRequestError, match="is not valid without tools"):
         choice_to_wire(choice, [])
 
@@ -288,27 +342,19 @@ def service() -> Service:
     return Service(whole(envelope(answer)))
 
 
-@pytest.mark.parametrize(("choice", "sent"), CHOICES, ids=repr)
 @pytest.mark.parametrize("way", ["bind_tools", "bind", "call"])
-def test_tools_are_sent(service: Service, way: str, choice: Any, sent: Any) -> None:
+def test_tools_are_sent(service: Service, way: str) -> None:
     model = service.model()
-    if way == "bind_tools":
-        bound = model.bind_tools([look_up], tool_choice=choice)
-        assert isinstance(bound, RunnableBinding)
-        message = bound.invoke("Hi")
-    elif way == "bind":
-        message = model.bind(tools=[look_up], tool_choice=choice).invoke("Hi")
-    else:
-        message = model.invoke("Hi", tools=[look_up], tool_choice=choice)
+    given: Json = {"tools": [look_up], "tool_choice": "any"}
+    message = {
+        "bind_tools": lambda: model.bind_tools(**given).invoke("Hi"),
+        "bind": lambda: model.bind(**given).invoke("Hi"),
+        "call": lambda: model.invoke("Hi", **given),
+    }[way]()
     (body,) = service.bodies
     assert plain(body["tools"][0]) == TOOL
-    assert body.get("toolChoice") == sent
-    assert body.keys() - {"parallelToolCalls"} <= {
-        "model",
-        "messages",
-        "tools",
-        "toolChoice",
-    }
+    assert body["toolChoice"] == "required"
+    assert body.keys() == {"model", "messages", "tools", "toolChoice"}
     assert message.tool_calls[0]["args"] == {"city": "Z"}
 
 
@@ -324,7 +370,7 @@ def test_more_parameters_of_bind_tools(service: Service) -> None:
     assert body["tools"][0]["function"]["strict"] is True
 
 
-def test_a_choice_of_the_call_comes_over_the_bound_one(service: Service) -> None:
+def test_choice_of_a_call_replaces_the_bound_one(service: Service) -> None:
     bound = service.model().bind_tools([look_up], tool_choice="any")
     bound.invoke("Hi", tool_choice="look_up")
     bound.invoke("Hi", tool_choice=None)
@@ -335,10 +381,3 @@ def test_a_choice_of_the_call_comes_over_the_bound_one(service: Service) -> None
 def test_no_tools_send_nothing(service: Service) -> None:
     service.model().bind_tools([]).invoke("Hi")
     assert service.bodies[0].keys() == {"model", "messages"}
-
-
-def test_tools_in_a_chain(service: Service) -> None:
-    prompt = ChatPromptTemplate.from_messages([("human", "{question}")])
-    chain = prompt | service.model().bind_tools([look_up])
-    chain.invoke({"question": "Where?"})
-    assert service.bodies[0]["messages"] == [{"role": "user", "content": "Where?"}]
