@@ -40,9 +40,9 @@ def content_part(block: str | Block) -> Part:
     elif write:
         part = write(block)
     else:
-        own = f"{{'type': {kind!r}, {kind!r}: {{...}}}}"
         types = ", ".join(sorted(_WRITERS))
-        raise _cannot_send(block, f"supported types are {types}, and OpenAI's: {own}")
+        own = "OpenAI's, such as {'type': 'video_url', 'video_url': {...}}"
+        raise _cannot_send(block, f"supported types are {types}, and {own}")
     # Claude accepts a cache breakpoint on any part.
     mark = block.get("cache_control") or _extras(block).get("cache_control")
     return {**part, "cache_control": mark} if mark else part
@@ -115,8 +115,8 @@ def _document(block: Block) -> Part:
         return _plain_text({**block, "text": block.get("text", block.get("url", ""))})
     if source.get("type") == "text":
         return _plain_text({**block, "text": source.get("data")})
-    if isinstance(source.get("content"), str):
-        return _plain_text({**block, "text": source["content"]})
+    if "content" in source:
+        return _plain_text({**block, "text": _joined(block, source["content"])})
     return _data(block)
 
 
@@ -185,11 +185,16 @@ def _input_file(block: Block) -> Part:
 
 def _search_result(block: Block) -> Part:
     """Convert a search result: title, source and texts."""
-    content = block.get("content") or []
+    head = "\n".join(filter(None, (optional(block, n) for n in ("title", "source"))))
+    return text_part(f"{head}\n\n{_joined(block, block.get('content') or [])}")
+
+
+def _joined(block: Block, content: object) -> str:
+    if isinstance(content, str):
+        return content
     if not isinstance(content, list) or not all(isinstance(p, dict) for p in content):
         raise _cannot_send(block, "content must be a list of blocks")
-    head = "\n".join(filter(None, (optional(block, n) for n in ("title", "source"))))
-    return text_part("\n\n".join([head, *(required(part, "text") for part in content)]))
+    return "\n\n".join(required(part, "text") for part in content)
 
 
 _WRITERS: dict[str, Callable[[Block], Part]] = {
@@ -209,6 +214,7 @@ _WRITERS: dict[str, Callable[[Block], Part]] = {
     # Anthropic's, Bedrock's and Google's.
     "document": _document,
     "search_result": _search_result,
+    "guard_content": _text,
     "json": lambda block: text_part(encode(block.get("json"), "json").decode()),
     "media": _data,
 }

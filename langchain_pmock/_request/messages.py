@@ -38,20 +38,21 @@ WireMessage = dict[str, Any]
 
 _DEFAULT = Wire()
 
-_ROLES = {"human": "user", "ai": "assistant"}
+_CLASSES = {HumanMessage: "user", AIMessage: "assistant", FunctionMessage: "function"}
+_ROLES = {"human": "user", "ai": "assistant"}  # of a ChatMessage
 # LangChain's standard types, then those of providers.
 _REASONING = {"reasoning", "thinking", "reasoning_content", "redacted_thinking"}
 _TOOL_CALLS = {"tool_call", "invalid_tool_call", "tool_call_chunk"}
 _TOOL_CALLS |= {"tool_use", "function_call", "custom_tool_call"}
 # Calls and results of tools that a provider ran itself, and other blocks that only it
-# can read: of LangChain, Anthropic, OpenAI and Google. New types follow these patterns.
+# can read: of LangChain, Anthropic, OpenAI, Google and Mistral. New types follow them.
 # OpenAI's `computer_call` and `local_shell_call` are executed by the client and
 # answered by tool messages, so they cannot be left out.
 _PROVIDER_RUN = re.compile(
     r"server_tool_\w+|\w+_tool_(use|result)|mcp_\w+|tool_search_output"
     r"|(?!computer_|local_shell_)\w+_call(_output)?|program(_output)?"
     r"|executable_code|code_execution_result|function_call_signature"
-    r"|container_upload|compaction|fallback"
+    r"|container_upload|compaction|fallback|reference|item_reference|additional_tools"
 )
 
 
@@ -86,33 +87,32 @@ def to_wire(
 def _message(message: BaseMessage, wire: Wire) -> Iterable[WireMessage]:
     content: Any = message.content
     results: list[WireMessage] = []
-    if isinstance(message, AIMessage):
-        written = _assistant(message, wire)
-    elif isinstance(message, ToolMessage):
+    if isinstance(message, ToolMessage):
         content = _content(content, failed=message.status == "error")
         written = _tool(message.tool_call_id, content, wire)
+    elif (role := _role(message)) == "assistant":
+        written = _assistant(message, wire)
     else:
         if isinstance(content, list):  # Anthropic's have the results of tools
             results = [_result(block, wire) for block in content if _is_result(block)]
             content = [block for block in content if not _is_result(block)]
         if results and not content:
             return results
-        written = {"role": _role(message), "content": _content(content)}
+        written = {"role": role, "content": _content(content)}
     if message.name:
         written["name"] = message.name
     return [*results, written]
 
 
 def _role(message: BaseMessage) -> Any:
-    if isinstance(message, HumanMessage):
-        return "user"
     if isinstance(message, SystemMessage):
         # LangChain's marker for OpenAI's role "developer".
         return message.additional_kwargs.get("__openai_role__", "system")
     if isinstance(message, ChatMessage):
         return _ROLES.get(message.role, message.role)
-    if isinstance(message, FunctionMessage):
-        return "function"
+    for kind, role in _CLASSES.items():
+        if isinstance(message, kind):
+            return role
     msg = f"messages of type {message.type!r} are not supported"
     raise PmockInvalidRequestError(msg)
 
@@ -155,17 +155,21 @@ def _split(content: Any, *, of_model: bool = False) -> tuple[list[Part], list[Bl
     parts: list[Part] = []
     others: list[Block] = []
     for block in map(unwrap, content):
-        kind = "" if isinstance(block, str) else block_type(block)
-        if isinstance(block, dict) and kind in _REASONING | _TOOL_CALLS:
+        if isinstance(block, str):
+            parts.append(text_part(block))
+            continue
+        kind = block_type(block)
+        is_provider_run = of_model and _PROVIDER_RUN.fullmatch(kind)
+        if kind in _REASONING | _TOOL_CALLS:
             others.append(block)
-        elif isinstance(block, dict) and kind == "tool_result":
+        elif kind == "tool_result":
             parts += _parts(_result_content(block))
-        elif not (of_model and _PROVIDER_RUN.fullmatch(kind)):
+        elif not (is_provider_run or "cachePoint" in block):  # the latter is Bedrock's
             parts.append(content_part(block))
     return parts, others
 
 
-def _assistant(message: AIMessage, wire: Wire) -> WireMessage:
+def _assistant(message: BaseMessage, wire: Wire) -> WireMessage:
     extras = message.additional_kwargs
     content: Any = message.content
     others: list[Block] = []
@@ -201,10 +205,11 @@ def _reasoning(block: Block) -> str:
     return optional(block, "reasoning") or optional(block, "thinking")
 
 
-def _calls(message: AIMessage, blocks: Iterable[Block]) -> list[dict[str, Any]]:
+def _calls(message: BaseMessage, blocks: Iterable[Block]) -> list[dict[str, Any]]:
     kwargs = message.additional_kwargs
     extras = _dict(kwargs.get("tool_call_extras"))
-    parsed = (*message.tool_calls, *message.invalid_tool_calls)
+    parsed: list[Any] = getattr(message, "tool_calls", [])
+    parsed = [*parsed, *getattr(message, "invalid_tool_calls", [])]
     calls = [_call(call, extras) for call in filter(_is_answerable, parsed)]
     # Messages of other providers may have calls in their content only.
     ids = {call.get("id") for call in calls}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import (
@@ -19,6 +18,8 @@ from langchain_core.messages import (
 from langchain_core.messages.tool import invalid_tool_call, tool_call, tool_call_chunk
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tests.support.wire import Json
 
 PNG = base64.b64encode(b"\x89PNG").decode()
@@ -61,7 +62,7 @@ CALL_BLOCK = {"type": "tool_use", "id": "call_1", "name": "look_up", "input": {}
 VIDEO = {"type": "video_url", "video_url": {"url": URL}}
 
 # The part that is sent, and the blocks of each dialect for which it is sent.
-_BLOCKS: list[tuple[Json, list[str | Json]]] = [
+_BLOCKS: list[tuple[Json, Sequence[str | Json]]] = [
     (
         text("Hello"),
         [
@@ -73,6 +74,11 @@ _BLOCKS: list[tuple[Json, list[str | Json]]] = [
             text("Hello") | {"cache_control": None},
             {"type": "text-plain", "text": "Hello"},
             {"type": "document", "source": {"type": "content", "content": "Hello"}},
+            {
+                "type": "document",
+                "source": {"type": "content", "content": [text("Hello")]},
+            },
+            {"type": "guard_content", "text": "Hello"},
             {"type": "file", "source_type": "text", "text": "Hello"},
             {"type": "file", "source_type": "text", "url": "Hello"},
             {"type": "output_text", "text": "Hello", "annotations": []},
@@ -228,7 +234,7 @@ _UNSENDABLE: dict[str, list[Json]] = {
     "title=5 must be a string": [{"type": "text-plain", "text": "Hi", "title": 5}],
     "content must be a list of blocks": [
         {"type": "search_result", "content": 5},
-        {"type": "search_result", "content": ["x"]},
+        {"type": "document", "source": {"type": "content", "content": ["x"]}},
     ],
     # Who has bytes is told how to write them.
     "base64=b'x' must be a string, such as base64.b64encode(data).decode()": [
@@ -242,7 +248,7 @@ _UNSENDABLE: dict[str, list[Json]] = {
     ],
     "is no URL, and the service cannot read files of this machine. Send the file's": [
         image(path)
-        for path in ("cat.png", "/tmp/cat.png", r"C:\cat.png", "file:///cat.png")
+        for path in ("cat.png", "/home/cat.png", r"C:\cat.png", "file:///cat.png")
     ]
     + [
         {"type": "image_url", "image_url": "./cat.png"},
@@ -255,7 +261,6 @@ _UNSENDABLE: dict[str, list[Json]] = {
         {"type": "image_url"},
         {"type": "file"},
         {"type": "document", "source": "x"},
-        {"type": "document", "source": {"type": "content", "content": [text("x")]}},
         {"type": "text-plain"},
     ],
     "it needs 'file_data' or 'file_id'": [{"type": "input_file", "file_url": URL}],
@@ -342,6 +347,7 @@ PROVIDER_RUN: list[Json] = [
     {"type": "executable_code", "executable_code": "1", "language": "PYTHON"},
     {"type": "code_execution_result", "code_execution_result": "1", "outcome": 1},
     {"type": "function_call_signature", "signature": "c2ln", "index": 0},
+    {"type": "reference", "reference_ids": [1]},
 ]
 # No content: dropped from messages of every role.
 REASONING_BLOCKS: list[Json] = [
@@ -351,9 +357,11 @@ REASONING_BLOCKS: list[Json] = [
     {"type": "reasoning_content", "reasoning_content": {"text": "Hm."}},
 ]
 
+CACHE_POINT: Json = {"cachePoint": {"type": "default"}}  # Bedrock's
+
 # What is sent for a message: one message, or several.
 MESSAGES: dict[str, tuple[BaseMessage, Json | list[Json]]] = {
-    "human": (HumanMessage("Hi"), user("Hi")),
+    "human": (HumanMessage(["cachePoint"]), user([text("cachePoint")])),
     "human with a name": (HumanMessage("Hi", name="ann"), user("Hi", name="ann")),
     "human with blocks": (
         HumanMessage(["Look", text("here"), {"type": "image", "url": URL}]),
@@ -385,13 +393,17 @@ MESSAGES: dict[str, tuple[BaseMessage, Json | list[Json]]] = {
         {"role": "function", "content": "sunny", "name": "look_up"},
     ),
     **{
-        f"{make.__name__} with {block['type']}": (
+        f"{make.__name__} with {next(iter(block.values()))}": (
             make([text("Hi"), block, {"type": "non_standard", "value": block}]),
             {"role": role, "content": [text("Hi")]},
         )
         for make, role in ((HumanMessage, "user"), (SystemMessage, "system"))
-        for block in [*REASONING_BLOCKS, CALL_BLOCK, {**CALL}]
+        for block in [*REASONING_BLOCKS, CALL_BLOCK, {**CALL}, CACHE_POINT]
     },
+    "chat as ai with calls": (
+        ChatMessage(content=[text("Hi"), CALL_BLOCK, PROVIDER_RUN[0]], role="ai"),
+        assistant([text("Hi")], wire_call("{}")),
+    ),
     "assistant with a name": (ai("Hi", name="bob"), assistant("Hi", name="bob")),
     "assistant's chunk": (
         AIMessageChunk(content="Hi", chunk_position="last"),

@@ -7,7 +7,7 @@ import json
 import warnings
 from collections.abc import Callable  # noqa: TC003 - LangChain reads the annotations
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, Optional, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar
 
 import pytest
 from pydantic import BaseModel, Field
@@ -303,7 +303,6 @@ WRAP = "is not valid: the answer must be an object. Wrap it in a class: class An
         ("Point", "schema='Point' is not valid: "),
         (Odd, "is not valid: "),
         (list[Point], WRAP),
-        (Optional[Point], WRAP),
         (Point | None, WRAP),
         (dict[str, int], WRAP),
         (list, f"schema=list {WRAP}(BaseModel): value: list"),
