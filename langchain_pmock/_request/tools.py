@@ -105,7 +105,9 @@ def choice_to_wire(
             msg = f"tool_choice={choice!r} is not valid without tools."
             raise PmockInvalidRequestError(msg)
         return _WORDS[name]
-    names = [known for tool in tools if (known := _name(tool)) is not None]
+    if name in [tool.get("type") for tool in tools if "function" not in tool]:
+        return {"type": name}  # one of OpenAI's own tools
+    names = [found for tool in tools if (found := _name(tool)) is not None]
     if name not in names:
         msg = (
             f"tool_choice={choice!r} is not valid: the tools are {names}; also allowed "

@@ -5,21 +5,18 @@ from __future__ import annotations
 import copy
 import json
 import reprlib
-import sys
 from collections.abc import Callable  # noqa: TC003 - pydantic reads the annotations
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from langchain_core.runnables import RunnableLambda
-from langchain_core.tools import BaseTool, StructuredTool, tool
-from pydantic import BaseModel, Field
+from langchain_core.tools import tool
+from pydantic import BaseModel
 from typing_extensions import TypedDict
 
 from langchain_pmock import PmockInvalidRequestError
 from langchain_pmock._request.tools import choice_to_wire, tools_to_wire
 from langchain_pmock.testing._body import validate
-from tests.support.service import Service, make_model, says, whole
-from tests.support.wire import choice_of, data_of, envelope
+from tests.support.service import Service, make_model, says
 
 if TYPE_CHECKING:
     from tests.support.wire import Json
@@ -51,29 +48,9 @@ class LookUpDict(TypedDict):
     city: str
 
 
-class LookUpTool(BaseTool):
-    name: str = "look_up"
-    description: str = "Look it up."
-
-    def _run(self, city: str) -> str:
-        return look_up(city)
-
-
-def as_runnable() -> BaseTool:
-    def run(given: dict[str, str]) -> str:
-        return look_up(**given)
-
-    return RunnableLambda(run).as_tool(
-        LookUpModel, name="look_up", description="Look it up."
-    )
-
-
 TOOLS: dict[str, Callable[[], Any]] = {
     "function": lambda: look_up,
     "tool decorator": lambda: tool(look_up),
-    "BaseTool": LookUpTool,
-    "structured tool": lambda: StructuredTool.from_function(look_up),
-    "runnable": as_runnable,
     "pydantic class": lambda: LookUpModel,
     "TypedDict": lambda: LookUpDict,
     "JSON schema": lambda: {
@@ -112,7 +89,6 @@ def plain(tool: Json) -> Json:
     }
 
 
-@pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
 @pytest.mark.parametrize("strict", [None, False, True])
 @pytest.mark.parametrize("case", TOOLS)
 def test_every_form_of_a_tool(case: str, strict: bool | None) -> None:
@@ -123,37 +99,6 @@ def test_every_form_of_a_tool(case: str, strict: bool | None) -> None:
         assert written["function"]["parameters"]["additionalProperties"] is False
     messages = [{"role": "user", "content": "Hi"}]
     validate({"model": "gpt-5.1", "messages": messages, "tools": [written]})
-
-
-@pytest.mark.skipif(sys.version_info >= (3, 14), reason="pydantic.v1 ends with 3.13")
-def test_class_of_pydantic_v1() -> None:
-    from pydantic import v1  # noqa: PLC0415 - warns where it does not work
-
-    class LookUpModel(v1.BaseModel):
-        """Look it up."""
-
-        city: str
-
-    assert plain(tools_to_wire([LookUpModel])[0]) == TOOL
-
-
-def test_descriptions_defaults_and_nesting() -> None:
-    class Inner(BaseModel):
-        numbers: list[int] = []
-
-    class Outer(BaseModel):
-        """Do it."""
-
-        inner: Inner
-        mode: Annotated[str, Field(description="How.")] = "fast"
-
-    (written,) = tools_to_wire([Outer])
-    parameters = written["function"]["parameters"]
-    assert parameters["required"] == ["inner"]
-    assert parameters["properties"]["mode"]["description"] == "How."
-    assert parameters["properties"]["mode"]["default"] == "fast"
-    numbers = parameters["properties"]["inner"]["properties"]["numbers"]
-    assert numbers["items"] == {"type": "integer"}
 
 
 CACHE = {"type": "ephemeral"}
@@ -269,6 +214,7 @@ CHOICES: list[tuple[Any, Any]] = [
     (True, "required"),
     (False, None),
     ("look_up", NAMED),
+    ("web_search", {"type": "web_search"}),  # OpenAI's own tool
     (NAMED, NAMED),
     ({"type": "tool", "name": "look_up"}, NAMED),
     ({"type": "function", "name": "look_up"}, NAMED),
@@ -282,7 +228,8 @@ CHOICES: list[tuple[Any, Any]] = [
 
 @pytest.mark.parametrize(("choice", "sent"), CHOICES, ids=repr)
 def test_choice(choice: Any, sent: Any) -> None:
-    assert choice_to_wire(choice, [OTHER, TOOL]) == sent
+    tools: list[Json] = [OTHER, TOOL, {"type": "web_search"}]
+    assert choice_to_wire(choice, tools) == sent
 
 
 @pytest.mark.parametrize("disabled", [True, False])
@@ -319,7 +266,6 @@ def test_parallel_tool_calls_of_a_choice_of_anthropic(disabled: bool) -> None:
 def test_invalid_choice_names_the_tools(choice: Any) -> None:
     model = make_model()
     for choose in (
-        lambda: choice_to_wire(choice, [OTHER, TOOL]),
         lambda: model.bind_tools([OTHER, TOOL], tool_choice=choice),
         lambda: model.bind_tools([OTHER, TOOL]).invoke("Hi", tool_choice=choice),
     ):
@@ -335,49 +281,35 @@ def test_forced_call_without_tools(choice: Any) -> None:
         choice_to_wire(choice, [])
 
 
-@pytest.fixture
-def service() -> Service:
-    call = {"id": "1", "function": {"name": "look_up", "arguments": '{"city": "Z"}'}}
-    answer = data_of(choice_of({"toolCalls": [call]}, "tool_calls"))
-    return Service(whole(envelope(answer)))
-
-
 @pytest.mark.parametrize("way", ["bind_tools", "bind", "call"])
-def test_tools_are_sent(service: Service, way: str) -> None:
+def test_tools_are_sent(way: str) -> None:
+    service = Service(says())
     model = service.model()
-    given: Json = {"tools": [look_up], "tool_choice": "any"}
-    message = {
-        "bind_tools": lambda: model.bind_tools(**given).invoke("Hi"),
-        "bind": lambda: model.bind(**given).invoke("Hi"),
-        "call": lambda: model.invoke("Hi", **given),
-    }[way]()
+    given: Json = {"tools": [look_up], "tool_choice": "any", "temperature": 0}
+    if way == "call":
+        model.invoke("Hi", **given)
+    else:
+        getattr(model, way)(**given).invoke("Hi")
     (body,) = service.bodies
     assert plain(body["tools"][0]) == TOOL
-    assert body["toolChoice"] == "required"
-    assert body.keys() == {"model", "messages", "tools", "toolChoice"}
-    assert message.tool_calls[0]["args"] == {"city": "Z"}
+    assert (body["toolChoice"], body["temperature"]) == ("required", 0)
+    assert len(body) == 5
 
 
-def test_more_parameters_of_bind_tools(service: Service) -> None:
+def test_parameters_of_bind_tools() -> None:
+    service = Service(says())
     model = service.model(parallel_tool_calls=True)
-    bound = model.bind_tools(
-        [look_up], strict=True, parallel_tool_calls=False, temperature=0
-    )
-    bound.invoke("Hi")
-    (body,) = service.bodies
-    assert body["parallelToolCalls"] is False
-    assert body["temperature"] == 0
-    assert body["tools"][0]["function"]["strict"] is True
+    model.bind_tools([look_up], strict=True, parallel_tool_calls=False).invoke("Hi")
+    model.bind_tools([]).invoke("Hi", parallel_tool_calls=None)
+    strict, empty = service.bodies
+    assert strict["parallelToolCalls"] is False
+    assert strict["tools"][0]["function"]["strict"] is True
+    assert empty.keys() == {"model", "messages"}
 
 
-def test_choice_of_a_call_replaces_the_bound_one(service: Service) -> None:
+def test_choice_of_a_call_replaces_the_bound_one() -> None:
+    service = Service(says())
     bound = service.model().bind_tools([look_up], tool_choice="any")
-    bound.invoke("Hi", tool_choice="look_up")
-    bound.invoke("Hi", tool_choice=None)
-    bound.invoke("Hi", tool_choice=False)
+    for choice in ("look_up", None, False):
+        bound.invoke("Hi", tool_choice=choice)
     assert [body.get("toolChoice") for body in service.bodies] == [NAMED, None, None]
-
-
-def test_no_tools_send_nothing(service: Service) -> None:
-    service.model().bind_tools([]).invoke("Hi")
-    assert service.bodies[0].keys() == {"model", "messages"}
