@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from langchain_core.tools import tool
+from langchain_core.utils.function_calling import convert_to_openai_function
 from pydantic import BaseModel
 from typing_extensions import TypedDict
 
@@ -48,61 +49,37 @@ class LookUpDict(TypedDict):
     city: str
 
 
-TOOLS: dict[str, Callable[[], Any]] = {
-    "function": lambda: look_up,
-    "tool decorator": lambda: tool(look_up),
-    "pydantic class": lambda: LookUpModel,
-    "TypedDict": lambda: LookUpDict,
-    "JSON schema": lambda: {
-        "title": "look_up",
-        "description": "Look it up.",
-        **PARAMETERS,
-    },
-    "OpenAI function": lambda: FUNCTION,
-    "OpenAI tool": lambda: TOOL,
-    "Anthropic tool": lambda: {
-        "name": "look_up",
-        "description": "Look it up.",
-        "input_schema": PARAMETERS,
-    },
+ANTHROPIC_TOOL = {
+    "name": "look_up",
+    "description": "Look it up.",
+    "input_schema": PARAMETERS,
 }
 
 
-def plain(tool: Json) -> Json:
-    """A tool without what depends on how it was written."""
-    function = tool["function"]
-    parameters = function["parameters"]
-    city = {"type": parameters["properties"]["city"]["type"]}
-    return {
-        "type": tool["type"],
-        "function": {
-            "name": function["name"]
-            .replace("LookUpModel", "look_up")
-            .replace("LookUpDict", "look_up"),
-            "description": function["description"],
-            "parameters": {
-                "type": parameters["type"],
-                "properties": {"city": city},
-                "required": parameters["required"],
-            },
-        },
-    }
-
-
 @pytest.mark.parametrize("strict", [None, False, True])
-@pytest.mark.parametrize("case", TOOLS)
-def test_every_form_of_a_tool(case: str, strict: bool | None) -> None:
-    (written,) = tools_to_wire([TOOLS[case]()], strict=strict)
-    assert plain(written) == TOOL
-    assert written["function"].get("strict") is strict
-    if strict:
-        assert written["function"]["parameters"]["additionalProperties"] is False
+@pytest.mark.parametrize(
+    "form",
+    [
+        look_up,
+        tool(look_up),
+        LookUpModel,
+        LookUpDict,
+        {"title": "look_up", "description": "Look it up.", **PARAMETERS},
+        FUNCTION,
+        TOOL,
+        ANTHROPIC_TOOL,
+    ],
+)
+def test_forms_of_a_tool(form: Any, strict: bool | None) -> None:
+    (written,) = tools_to_wire([form], strict=strict)
+    plain: Any = form["function"] if form is TOOL else form
+    expected = convert_to_openai_function(plain, strict=strict)
+    assert written == {"type": "function", "function": expected}
     messages = [{"role": "user", "content": "Hi"}]
     validate({"model": "gpt-5.1", "messages": messages, "tools": [written]})
 
 
 CACHE = {"type": "ephemeral"}
-ANTHROPIC_TOOL = TOOLS["Anthropic tool"]()
 
 
 def undocumented(city: str) -> str:
@@ -291,7 +268,7 @@ def test_tools_are_sent(way: str) -> None:
     else:
         getattr(model, way)(**given).invoke("Hi")
     (body,) = service.bodies
-    assert plain(body["tools"][0]) == TOOL
+    assert body["tools"] == tools_to_wire([look_up])
     assert (body["toolChoice"], body["temperature"]) == ("required", 0)
     assert len(body) == 5
 
