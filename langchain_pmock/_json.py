@@ -67,8 +67,8 @@ def _problem(
     ):
         return None
     else:
-        shown = f"{path}={reprlib.repr(value)}"
-        return f"{shown} cannot be written as JSON ({type(value).__name__})."
+        why = f"it has no form for this {type(value).__name__}"
+        return f"{path}={reprlib.repr(value)} cannot be written as JSON: {why}."
     if not levels:
         return f"{path[:_LONGEST_PATH]}... cannot be written: it is nested too deeply."
     for key, item in items:

@@ -8,12 +8,11 @@ Chinese, Japanese and Korean are counted by the character (0.8 tokens), the rest
 length (4 characters). For the samples in the unit tests, compared to `o200k_base`, the
 vocabulary of OpenAI's models, the error is at most 14 % for Chinese, Japanese and
 Korean, 27 % for prose in other languages and for Python, and more for JSON (35 % too
-low), emoji (36 %) and columns of numbers (58 %). Without the first rule, Chinese is
-72 % too low.
+low), emoji (36 %) and columns of numbers (58 %).
 
-The messages are counted as `to_wire` converts them. langchain-core's
-`count_tokens_approximately` is not used, because it has one ratio for every script, and
-counts the base64 of a file as prose.
+Messages are counted as `to_wire` converts them. `count_tokens_approximately` of
+langchain-core has one ratio for every script (Chinese: 72 % too low), and counts the
+base64 of a file as text.
 """
 
 from __future__ import annotations
@@ -42,16 +41,12 @@ _CJK = re.compile(r"[\u2e80-\ua4cf\uac00-\ud7ff\uf900-\ufaff\U00020000-\U0003fff
 _TOKENS_PER_CJK = 0.8
 _CHARACTERS_PER_TOKEN = 4
 
-# https://cookbook.openai.com/examples/how_to_count_tokens_with_tiktoken
-_MESSAGE = 4
-# OpenAI's values for low detail, and for 1024 x 1024 pixels at high detail; 1,120 for
+_MESSAGE = 4  # platform.openai.com: 3 for each message, and 1 for its role
+# Low detail, and 1024 x 1024 pixels at high detail, for OpenAI's models; 1,120 for
 # Gemini 3, up to 1,600 for Claude 4.5.
-# https://platform.openai.com/docs/guides/images-vision#calculating-costs
-_IMAGE_LOW = 85
-_IMAGE = 765
-# 32 tokens for a second of MP3 at 128 kbit/s; 1,500 for a page of a PDF with 50 kB.
-# https://ai.google.dev/gemini-api/docs/tokens
-# https://platform.claude.com/docs/en/build-with-claude/pdf-support
+_IMAGE_LOW, _IMAGE = 85, 765
+# A second of MP3 (16 kB) is 32 tokens for Gemini, a page of a PDF (50 kB) 1,500 for
+# Claude.
 _BASE64_PER_TOKEN = {"input_audio": 667, "file": 44}
 _REFERENCE = 1500  # a file of unknown size: one page
 
@@ -88,16 +83,14 @@ def _count_message(message: BaseMessage, wire: Wire) -> int:
 
 
 def _count_wire(message: WireMessage) -> int:
-    content = message["content"]
     total = _MESSAGE
-    if isinstance(content, str):
-        total += count_text_tokens(content)
-    else:
-        total += sum(map(_count_part, content))
-    # The name, tool calls, a call's id, reasoning.
-    others = {k: v for k, v in message.items() if k not in ("role", "content")}
-    if others:
-        total += count_text_tokens(encode(others).decode())
+    for name, value in message.items():
+        if isinstance(value, str):
+            total += count_text_tokens(value) if name != "role" else 0
+        elif name == "content":
+            total += sum(map(_count_part, value))
+        else:  # tool calls
+            total += count_text_tokens(encode(value).decode())
     return total
 
 

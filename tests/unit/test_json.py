@@ -90,8 +90,9 @@ CIRCLE["a"] = CIRCLE
 def test_value_without_a_form_in_json_is_named(value: Any) -> None:
     with pytest.raises(PmockInvalidRequestError) as caught:
         encode({"fine": [1], "tools": [{}, {"x": (1, {"y": value})}]})
-    place = f"body.tools[1].x[1].y={reprlib.repr(value)} cannot be written as JSON"
-    assert str(caught.value) == f"{place} ({type(value).__name__})."
+    place = f"body.tools[1].x[1].y={reprlib.repr(value)} cannot be written as JSON: "
+    why = f"it has no form for this {type(value).__name__}."
+    assert str(caught.value) == place + why
 
 
 @pytest.mark.parametrize(
