@@ -95,14 +95,11 @@ class PmockError(core.ModelError):
 
     @classmethod
     def of(cls, reason: str = "", **attributes: Any) -> Self:
-        """Create an error with a text composed from its parts.
+        """Create an error, whose text has the cause, the reason, the trace id and advice.
 
         Args:
             reason: The message of the service or the transport.
             **attributes: As for the constructor.
-
-        Returns:
-            An error whose text has the cause, the reason, advice and the trace id.
         """
         code, trace_id = attributes.get("code"), attributes.get("trace_id")
         number = attributes.get("status_code") if code in (None, _OK) else code

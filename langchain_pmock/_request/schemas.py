@@ -145,20 +145,7 @@ def check_arguments(
 
 
 def answer_tool(schema: Schema, *, strict: bool | None) -> dict[str, Any]:
-    """Convert a schema from `tool_schema` to the tool to be called."""
+    """Convert a schema to the tool to be called, named without characters as in `A[B]`."""
     tool = tool_to_wire(schema, "schema", strict=strict)
     name = _name(tool["function"]["name"])
     return {**tool, "function": {**tool["function"], "name": name}}
-
-
-def tool_schema(schema: Schema) -> Schema:
-    """Rename a class such as `Answer[int]`, whose name is not valid for a tool."""
-    if not (isinstance(schema, type) and issubclass(schema, BaseModel)):
-        return schema
-    title = schema.model_config.get("title") or schema.__name__
-    if (name := _name(title)) == title:
-        return schema
-    fields = {"__doc__": schema.__doc__, "__module__": schema.__module__}
-    make: Any = type(schema)
-    renamed: type = make(name, (schema,), {**fields, "model_config": {"title": name}})
-    return renamed
