@@ -9,7 +9,7 @@ from dataclasses import asdict
 from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar, cast, overload
 
-import httpx
+import httpx2 as httpx
 from langchain_core.callbacks import (
     AsyncCallbackManagerForLLMRun,
     CallbackManagerForLLMRun,
@@ -51,7 +51,6 @@ from langchain_pmock._gateway.endpoint import (
     check_base_url,
     check_headers,
 )
-from langchain_pmock._gateway.pools import reread_environment
 from langchain_pmock._request import params as _params
 from langchain_pmock._request import tools as _tools
 from langchain_pmock._request.messages import to_wire
@@ -65,7 +64,6 @@ from langchain_pmock._response.messages import (
 )
 from langchain_pmock._version import __version__
 from langchain_pmock._wire import Wire
-from langchain_pmock.auth import PmockAuth
 from langchain_pmock.data._profiles import get_profile
 from langchain_pmock.errors import PmockInvalidRequestError
 
@@ -361,7 +359,7 @@ class ChatPmock(BaseChatModel):
     streaming: bool | None = None
     """Whether `invoke` streams internally; `False` disables streaming altogether."""
 
-    async_transport: Literal["httpx", "aiohttp"] = "httpx"
+    async_transport: Literal["httpx"] = "httpx"
     """HTTP library for async requests; `"aiohttp"` needs the extra of that name."""
 
     wire: Wire = Wire()
@@ -372,16 +370,14 @@ class ChatPmock(BaseChatModel):
     )
     """Additional headers for each request; in no repr, trace or serialized form."""
 
-    http_client: httpx.Client | None = Field(default=None, exclude=True, repr=False)
+    http_client: Any = Field(default=None, exclude=True, repr=False)
     """Your own client for sync calls, which you close yourself.
 
     Its timeout applies if `timeout` is not set, unless it is httpx's default of 5 s. By
     default all models of the process share their connections.
     """
 
-    http_async_client: httpx.AsyncClient | None = Field(
-        default=None, exclude=True, repr=False
-    )
+    http_async_client: Any = Field(default=None, exclude=True, repr=False)
     """Your own client for async calls; it can be used in one event loop.
 
     By default all models in an event loop share their connections.
@@ -455,28 +451,6 @@ class ChatPmock(BaseChatModel):
     ) -> Mapping[str, str] | None:
         return None if value is None else check_headers(value)
 
-    @field_validator("http_client", "http_async_client", mode="before")
-    @classmethod
-    def _validate_client(cls, value: object, info: ValidationInfo) -> object:
-        sync = info.field_name == "http_client"
-        expected = httpx.Client if sync else httpx.AsyncClient
-        if value is None or isinstance(value, expected):
-            return value
-        package = type(value).__module__.partition(".")[0]
-        msg = (
-            f"it must be an httpx.{expected.__name__}, not a {package}."
-            f"{type(value).__qualname__}."
-        )
-        raise ValueError(msg)
-
-    @field_validator("async_transport")
-    @classmethod
-    def _validate_transport(cls, value: str) -> str:
-        if value == "aiohttp" and importlib.util.find_spec("aiohttp") is None:
-            msg = 'it needs an extra: pip install "langchain-pmock[aiohttp]".'
-            raise ValueError(msg)
-        return value
-
     @model_validator(mode="after")
     def _check_streaming(self) -> Self:
         if self.streaming and (self.n or 1) > 1:
@@ -489,11 +463,6 @@ class ChatPmock(BaseChatModel):
     @model_validator(mode="after")
     def _set_pmock_version(self) -> Self:
         self._add_version("langchain-pmock", __version__)
-        return self
-
-    @model_validator(mode="after")
-    def _reread_environment(self) -> Self:
-        reread_environment()
         return self
 
     # Must be the last validator, or errors of the others would contain the input.
@@ -651,8 +620,8 @@ class ChatPmock(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        client, body = self._prepare(messages, stop, kwargs)
-        return client.post(body, chat_result)
+        (client, timeout, headers), body = self._prepare(messages, stop, kwargs)
+        return client.post(body, chat_result, timeout=timeout, headers=headers)
 
     @override
     async def _agenerate(
@@ -662,8 +631,8 @@ class ChatPmock(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        client, body = self._prepare(messages, stop, kwargs)
-        return await client.apost(body, chat_result)
+        (client, timeout, headers), body = self._prepare(messages, stop, kwargs)
+        return await client.apost(body, chat_result, timeout=timeout, headers=headers)
 
     @override
     def _stream(
@@ -673,8 +642,10 @@ class ChatPmock(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        client, body = self._prepare(messages, stop, kwargs, streamed=True)
-        return client.stream(body, ChunkParser)
+        (client, timeout, headers), body = self._prepare(
+            messages, stop, kwargs, streamed=True
+        )
+        return client.stream(body, ChunkParser, timeout=timeout, headers=headers)
 
     @override
     def _astream(
@@ -684,8 +655,10 @@ class ChatPmock(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        client, body = self._prepare(messages, stop, kwargs, streamed=True)
-        return client.astream(body, ChunkParser)
+        (client, timeout, headers), body = self._prepare(
+            messages, stop, kwargs, streamed=True
+        )
+        return client.astream(body, ChunkParser, timeout=timeout, headers=headers)
 
     def _prepare(
         self,
@@ -694,7 +667,7 @@ class ChatPmock(BaseChatModel):
         kwargs: Mapping[str, Any],
         *,
         streamed: bool = False,
-    ) -> tuple[PmockClient, dict[str, Any]]:
+    ) -> Any:
         """Create the client and the body of one request."""
         params = self._call_params(stop, kwargs)
         if streamed and params.get("n", 1) > 1:
@@ -710,7 +683,7 @@ class ChatPmock(BaseChatModel):
         self,
         timeout: _Timeout | None = None,
         extra_headers: Mapping[str, str] | None = None,
-    ) -> PmockClient:
+    ) -> Any:
         """Create a client from the current fields; it holds no connection."""
         headers = self.default_headers or {}
         if extra_headers:
@@ -721,18 +694,35 @@ class ChatPmock(BaseChatModel):
             replaced = {name.lower() for name in extra_headers}
             kept = {k: v for k, v in headers.items() if k.lower() not in replaced}
             headers = {**kept, **extra_headers}
-        return PmockClient(
-            auth=PmockAuth(self.access_key, self.secret_key),
-            base_url=self.base_url,
-            timeout=None if timeout is None else httpx.Timeout(timeout),
-            max_retries=_RETRIES if self.max_retries is None else self.max_retries,
-            stream_chunk_timeout=self.stream_chunk_timeout,
-            max_response_bytes=self.max_response_bytes,
-            async_transport=self.async_transport,
-            headers=headers,
-            http_client=self.http_client,
-            http_async_client=self.http_async_client,
+        key = (
+            self.base_url,
+            self.max_retries,
+            self.stream_chunk_timeout,
+            self.max_response_bytes,
+            id(self.http_client),
+            id(self.http_async_client),
+            self.access_key,
+            self.secret_key,
         )
+        c = self.__dict__.get("_c")
+        if c is None or c[0] != key:
+            c = (
+                key,
+                PmockClient(
+                    access_key=self.access_key,
+                    secret_key=self.secret_key,
+                    base_url=self.base_url,
+                    max_retries=_RETRIES
+                    if self.max_retries is None
+                    else self.max_retries,
+                    stream_chunk_timeout=self.stream_chunk_timeout,
+                    max_response_bytes=self.max_response_bytes,
+                    http_client=self.http_client,
+                    http_async_client=self.http_async_client,
+                ),
+            )
+            self.__dict__["_c"] = c
+        return c[1], (None if timeout is None else httpx.Timeout(timeout)), headers
 
     def _default_params(self) -> dict[str, Any]:
         return {

@@ -2,42 +2,38 @@
 
 from __future__ import annotations
 
-import traceback
-from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-import httpx
+import httpx2
 
-from langchain_pmock._gateway.body import ACCEPT_ENCODING, WholeBody
-from langchain_pmock._gateway.envelope import read_answer
-from langchain_pmock._gateway.exceptions import TransportErrors
-from langchain_pmock._gateway.pools import (
-    Lease,
-    reread_environment,
-    shared_async_pools,
-    shared_pools,
-)
-from langchain_pmock._gateway.retry import async_attempt, attempt
-from langchain_pmock._gateway.stream import Stream, break_reference_cycle
+from langchain_pmock import errors
+from langchain_pmock._gateway.answer import ACCEPT_ENCODING, Answer
+from langchain_pmock._gateway.attempt import Attempt
+from langchain_pmock._gateway.pools import Lease, shared_async_pools, shared_pools
+from langchain_pmock._gateway.retry import Retries
 from langchain_pmock._json import encode
+from langchain_pmock._signature import Signer
 from langchain_pmock._version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 
-    from langchain_pmock._gateway.stream import ChunkT, Parser
-    from langchain_pmock.auth import PmockAuth, Signature
+    import httpx
 
-ResultT = TypeVar("ResultT")
+    from langchain_pmock._gateway.answer import Parser
+    from langchain_pmock._signature import Key
+
+ItemT = TypeVar("ItemT")
 
 # The service's own sample client connects within 30 s, and has no limit on reads.
-_DEFAULT_TIMEOUT = httpx.Timeout(600.0, connect=30.0)
-_HTTPX = httpx.Timeout(5.0)  # httpx's own default: too short for a model
+_DEFAULT_TIMEOUT = httpx2.Timeout(600.0, connect=30.0, pool=30.0)
+_LIBRARY_DEFAULT = httpx2.Timeout(5.0).as_dict()  # too short for a model
 
 _PATH = "/ai/chat/completions"
 
-_USER_AGENT = f"langchain-pmock/{__version__}"
 _HEADERS = {"content-type": "application/json", "accept-encoding": ACCEPT_ENCODING}
 _STREAM_HEADERS = {
     **_HEADERS,
@@ -46,298 +42,266 @@ _STREAM_HEADERS = {
 }
 
 
-@dataclass(frozen=True, eq=False)
 class PmockClient:
-    """A client for the chat endpoint. It holds no connection itself.
+    """A client for the chat endpoint, one for each model.
 
-    Attributes:
-        auth: Signs each attempt.
-        base_url: The service's URL, without `/ai/chat/completions`.
-        timeout: Limits of each phase; `None` for that of the user's own client, unless
-            it is httpx's default, or else for 30 s to connect and 600 s to read.
-        max_retries: Maximum number of retries.
-        stream_chunk_timeout: Maximum seconds without a chunk; `None` for no limit.
-        max_response_bytes: Maximum decoded size of an answer, or of an event of a
-            stream, in bytes.
-        async_transport: HTTP library of async requests.
-        headers: Additional headers for each request.
-        http_client: The client to use instead of the shared ones.
-        http_async_client: The same for async calls.
+    It owns the credentials, the offset of the clock and the token of this minute. It
+    holds no connection itself.
     """
 
-    auth: PmockAuth
-    base_url: str
-    timeout: httpx.Timeout | None
-    max_retries: int
-    stream_chunk_timeout: float | None
-    max_response_bytes: int
-    async_transport: Literal["httpx", "aiohttp"]
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    http_client: httpx.Client | None = None
-    http_async_client: httpx.AsyncClient | None = None
+    def __init__(  # noqa: PLR0913 - settings, by keyword
+        self,
+        *,
+        access_key: Key,
+        secret_key: Key,
+        base_url: str,
+        max_retries: int,
+        stream_chunk_timeout: float | None,
+        max_response_bytes: int,
+        http_client: httpx2.Client | httpx.Client | None = None,
+        http_async_client: httpx2.AsyncClient | httpx.AsyncClient | None = None,
+    ) -> None:
+        """Store the settings.
+
+        Args:
+            access_key: The access key, or a function that returns it.
+            secret_key: The secret key, or a function that returns it.
+            base_url: The service's URL, without `/ai/chat/completions`.
+            max_retries: Maximum number of retries.
+            stream_chunk_timeout: Maximum seconds without a chunk; `None` for no limit.
+            max_response_bytes: Maximum decoded size of an answer, in bytes.
+            http_client: The client to use instead of the shared ones.
+            http_async_client: The same for async calls.
+        """
+        self._signer = Signer(access_key, secret_key)
+        # Parsing a URL takes httpx2 as long as building the rest of a request.
+        self._url = httpx2.URL(base_url + _PATH)
+        self._max_retries = max_retries
+        self._chunk_timeout = stream_chunk_timeout
+        self._max_bytes = max_response_bytes
+        self._http_client = http_client
+        self._http_async_client = http_async_client
 
     def post(
-        self, request: Mapping[str, Any], parse: Callable[[Mapping[str, Any]], ResultT]
-    ) -> ResultT:
+        self,
+        request: Mapping[str, Any],
+        parse: Callable[[Mapping[str, Any]], ItemT],
+        *,
+        timeout: httpx2.Timeout | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> ItemT:
         """Send a request and wait for the whole answer.
+
+        Args:
+            request: The body.
+            parse: Converts the envelope of the answer; raises `UnreadableError`.
+            timeout: Limits of each phase; `None` for that of the user's own client,
+                unless it is its library's default, or else for 30 s to connect and
+                600 s to read.
+            headers: Additional headers.
 
         Raises:
             PmockError: The error of the last attempt.
         """
-        content = encode(request)
-        try:
-            result: ResultT = attempt(
-                self.max_retries, self.auth, self._post, content, parse
-            )
-        except BaseException as error:
-            _clean_up_after(error)
-            raise
+        call = _Call(encode(request), lambda: _Parsed(parse), timeout, headers)
+        [result] = self._items(call)
         return result
 
     async def apost(
-        self, request: Mapping[str, Any], parse: Callable[[Mapping[str, Any]], ResultT]
-    ) -> ResultT:
+        self,
+        request: Mapping[str, Any],
+        parse: Callable[[Mapping[str, Any]], ItemT],
+        *,
+        timeout: httpx2.Timeout | None = None,  # noqa: ASYNC109 - limits of phases
+        headers: Mapping[str, str] | None = None,
+    ) -> ItemT:
         """Async version of `post`."""
-        content = encode(request)
-        try:
-            return await async_attempt(
-                self.max_retries, self.auth, self._apost, content, parse
-            )
-        except BaseException as error:
-            _clean_up_after(error)
-            raise
+        call = _Call(encode(request), lambda: _Parsed(parse), timeout, headers)
+        [result] = [item async for item in self._aitems(call)]
+        return result
 
     def stream(
-        self, request: Mapping[str, Any], make_parser: Callable[[], Parser[ChunkT]]
-    ) -> Generator[ChunkT, None, None]:
+        self,
+        request: Mapping[str, Any],
+        make_parser: Callable[[], Parser[ItemT]],
+        *,
+        timeout: httpx2.Timeout | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Generator[ItemT, None, None]:
         """Send a request and yield the chunks of its answer as they arrive.
 
         It is retried until the first chunk, and not after it.
+
+        Args:
+            request: The body.
+            make_parser: Creates the parser of one attempt's events.
+            timeout: As for `post`.
+            headers: Additional headers.
 
         Raises:
             PmockError: The error of the last attempt, or of the stream. It is raised at
                 the call if the request cannot be serialized.
         """
         content = encode({**request, "stream": True})
-        return self._stream(content, make_parser)
-
-    def _stream(
-        self, content: bytes, make_parser: Callable[[], Parser[ChunkT]]
-    ) -> Generator[ChunkT, None, None]:
-        stream: Stream[ChunkT] | None = None
-        try:
-            stream = attempt(
-                self.max_retries, self.auth, self._start, content, make_parser
-            )
-            yield from stream.chunks()
-        except BaseException as error:
-            _clean_up_after(error)
-            raise
-        finally:
-            if stream is not None:
-                stream.close()
+        call = _Call(content, make_parser, timeout, headers, is_stream=True)
+        return self._items(call)
 
     def astream(
-        self, request: Mapping[str, Any], make_parser: Callable[[], Parser[ChunkT]]
-    ) -> AsyncGenerator[ChunkT, None]:
+        self,
+        request: Mapping[str, Any],
+        make_parser: Callable[[], Parser[ItemT]],
+        *,
+        timeout: httpx2.Timeout | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> AsyncGenerator[ItemT, None]:
         """Async version of `stream`."""
         content = encode({**request, "stream": True})
-        return self._astream(content, make_parser)
+        call = _Call(content, make_parser, timeout, headers, is_stream=True)
+        return self._aitems(call)
 
-    async def _astream(
-        self, content: bytes, make_parser: Callable[[], Parser[ChunkT]]
-    ) -> AsyncGenerator[ChunkT, None]:
-        stream: Stream[ChunkT] | None = None
+    # The frames below may hold what was received, and with it an echoed key, which
+    # error trackers would record. So an error's traceback begins here.
+
+    def _items(self, call: _Call[ItemT]) -> Generator[ItemT, None, None]:
+        answer: Answer[ItemT] | None = None
         try:
-            started: Stream[ChunkT] = await async_attempt(
-                self.max_retries, self.auth, self._astart, content, make_parser
-            )
-            stream = started
-            async for chunk in started.achunks():
-                yield chunk
-                del chunk  # or this frame would show it to an error's tracker
-        except BaseException as error:
-            _clean_up_after(error)
-            raise
+            answer = self._start(call)
+            yield from answer.chunks()
+        except errors.PmockError as error:
+            raise error.with_traceback(None)  # noqa: B904 - it is the same error
         finally:
-            if stream is not None:
-                await stream.aclose()
+            if answer is not None:
+                answer.close()
 
-    def _post(
-        self,
-        signature: Signature,
-        content: bytes,
-        parse: Callable[[Mapping[str, Any]], ResultT],
-    ) -> ResultT:
-        with self._acquire() as client:
-            request = self._request(client, signature, content, streamed=False)
-            with TransportErrors(self.auth, request):
-                response = client.send(
-                    request, auth=None, follow_redirects=False, stream=True
-                )
-            try:
-                limit = self.max_response_bytes
-                payload = WholeBody(response, self.auth, limit).read()
-            finally:
-                response.close()
-                break_reference_cycle(response)
-        return self._result(signature, payload, response, parse)
-
-    async def _apost(
-        self,
-        signature: Signature,
-        content: bytes,
-        parse: Callable[[Mapping[str, Any]], ResultT],
-    ) -> ResultT:
-        with await self._aacquire() as client:
-            request = self._request(client, signature, content, streamed=False)
-            with TransportErrors(self.auth, request):
-                response = await client.send(
-                    request, auth=None, follow_redirects=False, stream=True
-                )
-            try:
-                limit = self.max_response_bytes
-                payload = await WholeBody(response, self.auth, limit).aread()
-            finally:
-                await response.aclose()
-                break_reference_cycle(response)
-        return self._result(signature, payload, response, parse)
-
-    def _result(
-        self,
-        signature: Signature,
-        payload: bytes,
-        response: httpx.Response,
-        parse: Callable[[Mapping[str, Any]], ResultT],
-    ) -> ResultT:
-        result = read_answer(payload, response, self.auth, parse)
-        signature.needs_another(response)
-        return result
-
-    def _start(
-        self,
-        signature: Signature,
-        content: bytes,
-        make_parser: Callable[[], Parser[ChunkT]],
-    ) -> Stream[ChunkT]:
-        """Start a stream, and read up to its first chunk."""
-        lease = self._acquire()
-        stream: Stream[ChunkT] | None = None
+    async def _aitems(self, call: _Call[ItemT]) -> AsyncGenerator[ItemT, None]:
+        answer: Answer[ItemT] | None = None
+        item: ItemT | None = None
         try:
-            request = self._request(lease.client, signature, content, streamed=True)
-            with TransportErrors(self.auth, request):
-                response = lease.client.send(
-                    request, auth=None, follow_redirects=False, stream=True
-                )
-            stream = self._open(response, lease, make_parser())
-            stream.start()
-        except BaseException:
-            lease.release() if stream is None else stream.close()
-            raise
-        signature.needs_another(response)
-        return stream
+            answer = await self._astart(call)
+            for item in answer.first:
+                yield item
+            while not answer.ended:
+                for item in answer.feed(await answer.aread()):
+                    yield item
+        except errors.PmockError as error:
+            item = None
+            raise error.with_traceback(None)  # noqa: B904 - as above
+        finally:
+            if answer is not None:
+                await answer.aclose()
 
-    async def _astart(
-        self,
-        signature: Signature,
-        content: bytes,
-        make_parser: Callable[[], Parser[ChunkT]],
-    ) -> Stream[ChunkT]:
-        """Async version of `_start`."""
-        lease = await self._aacquire()
-        stream: Stream[ChunkT] | None = None
-        try:
-            request = self._request(lease.client, signature, content, streamed=True)
-            with TransportErrors(self.auth, request):
-                response = await lease.client.send(
-                    request, auth=None, follow_redirects=False, stream=True
-                )
-            stream = self._open(response, lease, make_parser())
-            await stream.astart()
-        except BaseException:
-            if stream is None:
-                lease.release()
+    def _start(self, call: _Call[ItemT]) -> Answer[ItemT]:
+        """Make attempts until an answer has started."""
+        retries = Retries(self._max_retries, self._signer)
+        while True:
+            lease: Any = (
+                shared_pools().acquire()
+                if self._http_client is None
+                else Lease(self._http_client)
+            )
+            answer = self._answer(call, lease, retries.offset)
+            try:
+                answer.start()
+            except errors.PmockError as error:
+                wait = retries.wait_after(error, answer.attempt)
+                if wait is None:
+                    raise
             else:
-                await stream.aclose()
+                retries.succeed()
+                return answer
+            time.sleep(wait)
+
+    async def _astart(self, call: _Call[ItemT]) -> Answer[ItemT]:
+        """Async version of `_start`."""
+        retries = Retries(self._max_retries, self._signer)
+        while True:
+            lease: Any = (
+                (await shared_async_pools()).acquire()
+                if self._http_async_client is None
+                else Lease(self._http_async_client)
+            )
+            answer = self._answer(call, lease, retries.offset)
+            try:
+                await answer.astart()
+            except errors.PmockError as error:
+                wait = retries.wait_after(error, answer.attempt)
+                if wait is None:
+                    raise
+            else:
+                retries.succeed()
+                return answer
+            await asyncio.sleep(wait)
+
+    def _answer(
+        self, call: _Call[ItemT], lease: Lease[Any], offset: float | None
+    ) -> Answer[ItemT]:
+        """Sign a request; its answer is what comes of it."""
+        try:
+            signature = self._signer.sign(offset)
+            attempt = Attempt(self._request(call, lease.client), signature)
+        except BaseException:
+            lease.release()
             raise
-        signature.needs_another(response)
-        return stream
-
-    def _open(
-        self, response: httpx.Response, lease: Lease[Any], parser: Parser[ChunkT]
-    ) -> Stream[ChunkT]:
-        return Stream(
-            response,
+        return Answer(
+            attempt,
             lease,
-            self.auth,
-            parser,
-            chunk_timeout=self.stream_chunk_timeout,
-            max_bytes=self.max_response_bytes,
+            call.make_parser(),
+            is_stream=call.is_stream,
+            chunk_timeout=self._chunk_timeout,
+            max_bytes=self._max_bytes,
         )
 
-    def _request(
-        self,
-        client: httpx.Client | httpx.AsyncClient,
-        signature: Signature,
-        content: bytes,
-        *,
-        streamed: bool,
-    ) -> httpx.Request:
+    def _request(self, call: _Call[Any], client: Any) -> Any:
         headers = {
-            "user-agent": _USER_AGENT,
-            **{name.lower(): value for name, value in self.headers.items()},
-            **(_STREAM_HEADERS if streamed else _HEADERS),
+            "user-agent": f"langchain-pmock/{__version__}",
+            **{name.lower(): value for name, value in (call.headers or {}).items()},
+            **(_STREAM_HEADERS if call.is_stream else _HEADERS),
         }
-        is_own = client is self.http_client or client is self.http_async_client
-        timeout = self.timeout
-        if timeout is None:
-            is_set = is_own and client.timeout != _HTTPX
-            timeout = client.timeout if is_set else _DEFAULT_TIMEOUT
-        if streamed:
-            timeout = self._stream_timeout(timeout)
-        make: Callable[..., httpx.Request] = client.build_request
-        if not is_own:  # no headers to merge, which takes httpx 10 us
+        is_own = client in (self._http_client, self._http_async_client)
+        make = client.build_request
+        if not is_own:  # no headers to merge, which takes httpx2 10 us
             headers.setdefault("accept", "application/json")
-            make = httpx.Request
-        request = make(
+            make = httpx2.Request
+        return make(
             "POST",
-            _url(self.base_url),
-            content=content,
+            str(self._url) if is_own else self._url,
+            content=call.content,
             headers=headers,
-            extensions={"timeout": timeout.as_dict()},
+            extensions={"timeout": self._limits(call, client, is_own=is_own)},
         )
-        signature.put_on(request)
-        return request
 
-    def _stream_timeout(self, timeout: httpx.Timeout) -> httpx.Timeout:
-        """Limit the read timeout to `stream_chunk_timeout`."""
-        limit = self.stream_chunk_timeout
-        if limit is None or (timeout.read is not None and timeout.read <= limit):
-            return timeout
-        return httpx.Timeout(**{**timeout.as_dict(), "read": limit})
-
-    def _acquire(self) -> Lease[httpx.Client]:
-        if self.http_client is not None:
-            return Lease(self.http_client)
-        return shared_pools().acquire()
-
-    async def _aacquire(self) -> Lease[httpx.AsyncClient]:
-        if self.http_async_client is not None:
-            return Lease(self.http_async_client)
-        return (await shared_async_pools(self.async_transport)).acquire()
+    def _limits(
+        self, call: _Call[Any], client: Any, *, is_own: bool
+    ) -> dict[str, float | None]:
+        """Return the limit of each phase; a read's is at most that without a chunk."""
+        timeout = call.timeout
+        if timeout is None:
+            is_set = is_own and client.timeout.as_dict() != _LIBRARY_DEFAULT
+            timeout = client.timeout if is_set else _DEFAULT_TIMEOUT
+        limits = timeout.as_dict()
+        if call.is_stream and self._chunk_timeout is not None:
+            read = limits["read"]
+            limits["read"] = min(self._chunk_timeout, read or self._chunk_timeout)
+        return limits
 
 
-@lru_cache
-def _url(base_url: str) -> httpx.URL:
-    # Parsing a URL takes httpx as long as building the rest of a request.
-    return httpx.URL(base_url + _PATH)
+@dataclass(frozen=True, repr=False)
+class _Call(Generic[ItemT]):
+    content: bytes
+    make_parser: Callable[[], Parser[ItemT]]
+    timeout: httpx2.Timeout | None
+    headers: Mapping[str, str] | None
+    is_stream: bool = False
 
 
-def _clean_up_after(error: BaseException) -> None:
-    """Clear the local variables in the traceback, and what is known of the environment.
+class _Parsed(Generic[ItemT]):
+    """The parser of a whole answer, which is one item."""
 
-    The variables hold the signed request and the response, and error trackers record
-    them. The environment, such as the proxies, may be changed before the next call.
-    """
-    traceback.clear_frames(error.__traceback__)
-    reread_environment()
+    finished = True
+    trace_id = None
+
+    def __init__(self, parse: Callable[[Mapping[str, Any]], ItemT]) -> None:
+        self.event = parse
+
+    def end(self) -> None:
+        """Return no further item."""

@@ -1,263 +1,243 @@
-"""Connection pools, created on first use and shared by all models of the process.
+"""Connections, shared by all models of the process: its only state.
 
-httpx's pool iterates over its connections for each request, so that the cost of a
-request grows with the number of concurrent ones. Here each pool handles a few requests
-at a time, and another pool is created when all are busy. The cost of a request stays
-constant, and a single caller uses a single pool.
+httpx2's pool iterates over its connections for each request, so that the cost of a
+request grows with the number of concurrent ones. Here each client handles a few
+requests at a time, and another client is created when all are busy. The cost of a
+request stays constant, and a single caller uses a single client.
 """
 
 from __future__ import annotations
 
 import asyncio
 import atexit
+import heapq
 import os
 import ssl
 import threading
-from functools import cache, lru_cache, partial
-from http.cookiejar import CookieJar
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-import httpx
-from typing_extensions import override
+import httpx2
 
 from langchain_pmock.errors import PmockConnectionError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
-Client = TypeVar("Client", httpx.Client, httpx.AsyncClient)
-Transport = Literal["httpx", "aiohttp"]
+    Environment = tuple[str | None, ...]
 
-_AT_ONCE = 6  # concurrent requests of one pool
-_KEEP_ALIVE_POOLS = 20  # pools that keep idle connections, 120 in total
+Client = TypeVar("Client")
+
+_AT_ONCE = 6  # concurrent requests of one client
+_KEEP_ALIVE_CLIENTS = 20  # clients that keep idle connections, 120 in total
 _KEEP_ALIVE_SECONDS = 30.0
 
-# The environment variables that httpx reads when a client is created.
+# The environment variables that httpx2 reads when a client is created.
+_CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 _PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY")
-_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", *_PROXIES, *map(str.lower, _PROXIES))
+_VARIABLES = (*_CERTIFICATES, *_PROXIES, *map(str.lower, _PROXIES))
 
 
 class Lease(Generic[Client]):
-    """A client for one request, released at the end of a `with` block.
+    """A client for one request.
 
     Attributes:
         client: The client.
+        is_retired: Whether the client may be unusable.
     """
 
-    __slots__ = ("_index", "_pools", "client")
+    __slots__ = ("_index", "_pools", "client", "is_retired")
 
     def __init__(
         self, client: Client, pools: Pools[Client] | None = None, index: int = 0
     ) -> None:
-        """Initialize the lease."""
-        self.client: Client = client
-        self._pools: Pools[Client] | None = pools
+        """Initialize the lease; without pools, of a client of the user's."""
+        self.client = client
+        self.is_retired = False
+        self._pools = pools
         self._index = index
 
     def release(self) -> None:
         """Release the client."""
+        pools, self._pools = self._pools, None
+        if pools is not None:
+            pools.release(self._index)
+
+    def retire(self) -> None:
+        """Give the client to no other request: it may have been left locked."""
+        self.is_retired = True
         if self._pools is not None:
-            self._pools.release(self._index)
-
-    def __enter__(self) -> Client:
-        """Return the client."""
-        return self.client
-
-    def __exit__(self, *_: object) -> None:
-        """Release the client."""
-        self.release()
+            self._pools.retire(self._index)
 
 
 class Pools(Generic[Client]):
     """Clients of one kind, each with its own connection pool. Thread-safe."""
 
-    def __init__(
-        self, make: Callable[[httpx.Limits], Client], at_once: int | None = _AT_ONCE
-    ) -> None:
+    def __init__(self, make: Callable[[int], Client]) -> None:
         """Initialize the pools without a client.
 
-        Each client takes `at_once` concurrent requests, or any number if it is `None`.
+        `make` creates one that keeps up to so many idle connections.
         """
-        self._make: Callable[[httpx.Limits], Client] = make
-        self._at_once = at_once
+        self._make = make
         # Reentrant, because the garbage collector may close a stream at any moment.
         self._lock = threading.RLock()
-        self._busy: list[int] = []
-        self._full = 0  # number of leading clients without capacity
-        self.clients: list[Client] = []
+        self._clients: dict[int, Client] = {}
+        self._busy: list[int] = []  # number of requests, by index
+        self._free: list[int] = []  # heap of the indexes of clients with capacity
+
+    # An interruption (Ctrl-C) may end each of these methods after any statement.
 
     def acquire(self) -> Lease[Client]:
         """Acquire a client for one request."""
         with self._lock:
-            index = self._with_room()
+            if not self._free:
+                index = len(self._busy)
+                self._busy.append(0)
+                keeps_idle = len(self._clients) < _KEEP_ALIVE_CLIENTS
+                self._clients[index] = self._make(_AT_ONCE if keeps_idle else 0)
+                heapq.heappush(self._free, index)
+            index = self._free[0]
             self._busy[index] += 1
-            return Lease(self.clients[index], self, index)
+            if self._busy[index] >= _AT_ONCE:
+                heapq.heappop(self._free)
+            return Lease(self._clients[index], self, index)
 
     def release(self, index: int) -> None:
         """Release a client."""
         with self._lock:
+            is_full = self._busy[index] >= _AT_ONCE
             self._busy[index] -= 1
-            self._full = min(self._full, index)
+            if is_full and index in self._clients and index not in self._free:
+                heapq.heappush(self._free, index)
 
-    def _with_room(self) -> int:
-        for index in range(self._full, len(self._busy)):
-            if self._at_once is None or self._busy[index] < self._at_once:
-                return index
-            self._full = index + 1
-        keep_alive = self._at_once if len(self.clients) < _KEEP_ALIVE_POOLS else 0
-        limits = httpx.Limits(
-            max_connections=None,
-            max_keepalive_connections=keep_alive,
-            keepalive_expiry=_KEEP_ALIVE_SECONDS,
-        )
-        self.clients.append(self._make(limits))
-        self._busy.append(0)
-        return len(self.clients) - 1
+    def retire(self, index: int) -> None:
+        """Remove a client; its other requests finish."""
+        with self._lock:
+            self._free = sorted(free for free in self._free if free != index)
+            self._clients.pop(index, None)
+
+    @property
+    def clients(self) -> list[Client]:
+        """The clients that are not retired."""
+        return list(self._clients.values())
 
 
-class _NoCookies(CookieJar):
-    """Stores no cookies, because models with other credentials share the clients."""
-
-    @override
-    def extract_cookies(self, response: Any, request: Any) -> None:
-        pass
-
-
-@cache
-def _ssl_context(environment: tuple[str | None, ...]) -> ssl.SSLContext:
-    """Load the certificates, which takes tens of milliseconds."""
-    del environment
-    return httpx.create_ssl_context()
-
-
-def _make_client(
-    limits: httpx.Limits, *, environment: tuple[str | None, ...]
-) -> httpx.Client:
-    verify = _ssl_context(environment)
-    return httpx.Client(verify=verify, limits=limits, cookies=_NoCookies())
-
-
-def _make_async_client(
-    limits: httpx.Limits, *, environment: tuple[str | None, ...], transport: Transport
-) -> httpx.AsyncClient:
-    verify = _ssl_context(environment)
-    if transport == "httpx":
-        return httpx.AsyncClient(verify=verify, limits=limits, cookies=_NoCookies())
-    from langchain_pmock._gateway.aiohttp_transport import (  # noqa: PLC0415 - an extra
-        AiohttpTransport,
-    )
-
-    return httpx.AsyncClient(
-        transport=AiohttpTransport(verify, _KEEP_ALIVE_SECONDS), cookies=_NoCookies()
-    )
-
-
-class _Shared:
-    """The pools of the process, for sync calls and for each event loop."""
+class _Process:
+    """The pools of the process: for sync calls, and for each event loop."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.pools: dict[tuple[str | None, ...], Pools[httpx.Client]] = {}
+        self.contexts: dict[Environment, ssl.SSLContext] = {}
+        self.pools: dict[Environment, Pools[httpx2.Client]] = {}
         self.by_loop: dict[asyncio.AbstractEventLoop, _OfLoop] = {}
+        self.of_parent: list[object] = []
 
-    def close(self) -> None:
-        # Another exit handler may use a model later.
-        pools, self.pools = self.pools, {}
-        for each in pools.values():
-            for client in each.clients:
-                client.close()
+    def forget_parent(self) -> None:
+        """Start without connections in a forked child; they belong to the parent.
+
+        They are kept, because the parent's would be closed with them.
+        """
+        of_parent = [*self.of_parent, self.contexts, self.pools, self.by_loop]
+        self.__init__()  # type: ignore[misc]
+        self.of_parent = of_parent
+
+    def context(self, environment: Environment) -> ssl.SSLContext:
+        """Load the certificates, which takes tens of milliseconds, once."""
+        key = environment[: len(_CERTIFICATES)]
+        if key not in self.contexts:
+            self.contexts[key] = httpx2.create_ssl_context()
+        return self.contexts[key]
 
 
 class _OfLoop:
     """The pools of one event loop, closed when the loop is shut down."""
 
     def __init__(self) -> None:
-        self.pools: dict[
-            tuple[Transport, tuple[str | None, ...]], Pools[httpx.AsyncClient]
-        ] = {}
+        self.pools: dict[Environment, Pools[httpx2.AsyncClient]] = {}
         self.keeper: AsyncGenerator[None, None] = self._close_with_loop()
 
     async def _close_with_loop(self) -> AsyncGenerator[None, None]:
         try:
             yield
         finally:
-            with _shared.lock:
-                _shared.by_loop.pop(asyncio.get_running_loop(), None)
+            with _process.lock:
+                _process.by_loop.pop(asyncio.get_running_loop(), None)
             for pools in self.pools.values():
                 for client in pools.clients:
                     await client.aclose()
 
 
-_shared = _Shared()
+_process = _Process()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_process.forget_parent)
 
 
-@lru_cache(maxsize=1)
-def _environment() -> tuple[str | None, ...]:
-    """Return the variables that clients depend on, as they were last read."""
-    return tuple(map(os.environ.get, _VARIABLES))
-
-
-def reread_environment() -> None:
-    """Read the environment variables again at the next request.
-
-    To read them for each one would take 2 % of a call. A notebook may set them after a
-    call that failed, or before it creates another model.
-    """
-    _environment.cache_clear()
-
-
-def shared_pools() -> Pools[httpx.Client]:
+def shared_pools() -> Pools[httpx2.Client]:
     """Return the pools that all threads share, closed when the process exits."""
-    environment = _environment()
-    with _shared.lock:
-        if (pools := _shared.pools.get(environment)) is None:
-            make = partial(_make_client, environment=environment)
-            pools = _shared.pools[environment] = Pools(_configured(make))
+    environment = tuple(map(os.environ.get, _VARIABLES))
+    with _process.lock:
+        if (pools := _process.pools.get(environment)) is None:
+            pools = _pools(httpx2.Client, environment)
+            _process.pools[environment] = pools
         return pools
 
 
-async def shared_async_pools(
-    transport: Transport = "httpx",
-) -> Pools[httpx.AsyncClient]:
+@atexit.register
+def close_shared_pools() -> None:
+    """Close the connections of sync calls at the exit; a later call opens others."""
+    pools, _process.pools = _process.pools, {}
+    for each in pools.values():
+        for client in each.clients:
+            client.close()
+
+
+async def shared_async_pools() -> Pools[httpx2.AsyncClient]:
     """Return the pools of the running event loop, closed when it is shut down.
 
     `asyncio.run` does that. A loop that is run by hand needs `loop.shutdown_asyncgens`
     before `loop.close`.
     """
     loop = asyncio.get_running_loop()
-    if (of_loop := _shared.by_loop.get(loop)) is None:
+    if (of_loop := _process.by_loop.get(loop)) is None:
         of_loop = _OfLoop()
         # The shutdown of a loop closes the asynchronous generators started in it. Only
         # then can its connections be closed.
         await anext(of_loop.keeper)
-        with _shared.lock:
-            for closed in [loop for loop in _shared.by_loop if loop.is_closed()]:
-                del _shared.by_loop[closed]
-            _shared.by_loop[loop] = of_loop
-    key = transport, _environment()
-    if (pools := of_loop.pools.get(key)) is None:
-        make = partial(_make_async_client, transport=transport, environment=key[1])
-        at_once = None if transport == "aiohttp" else _AT_ONCE
-        pools = of_loop.pools[key] = Pools(_configured(make), at_once)
+        with _process.lock:
+            for closed in [loop for loop in _process.by_loop if loop.is_closed()]:
+                del _process.by_loop[closed]
+            _process.by_loop[loop] = of_loop
+    environment = tuple(map(os.environ.get, _VARIABLES))
+    if (pools := of_loop.pools.get(environment)) is None:
+        pools = _pools(httpx2.AsyncClient, environment)
+        of_loop.pools[environment] = pools
     return pools
 
 
-def _configured(
-    make: Callable[[httpx.Limits], Client],
-) -> Callable[[httpx.Limits], Client]:
-    """Raise this package's error for invalid environment variables."""
+def _pools(make: Any, environment: Environment) -> Any:
+    """Create pools of a class of clients."""
 
-    def make_client(limits: httpx.Limits) -> Client:
+    def make_client(keep_alive: int) -> Any:
         problem = ""
         try:
-            return make(limits)
+            return make(
+                verify=_process.context(environment),
+                limits=httpx2.Limits(
+                    max_connections=None,
+                    max_keepalive_connections=keep_alive,
+                    keepalive_expiry=_KEEP_ALIVE_SECONDS,
+                ),
+                # No cookies, because models with other credentials share the clients.
+                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            )
         except (OSError, ssl.SSLError) as error:
             problem = (
                 f"the certificates of SSL_CERT_FILE={os.environ.get('SSL_CERT_FILE')!r}"
                 f" or SSL_CERT_DIR={os.environ.get('SSL_CERT_DIR')!r} cannot be loaded:"
                 f" {error}"
             )
-        except (ValueError, httpx.InvalidURL, ImportError) as error:
+        except (ValueError, httpx2.InvalidURL, ImportError) as error:
             if not any(map(os.environ.get, _VARIABLES[2:])):
                 raise
             # The URL is not shown, because it may have a password.
@@ -269,20 +249,4 @@ def _configured(
         found.is_retryable = False
         raise found
 
-    return make_client
-
-
-def _reset_after_fork() -> None:
-    """Start without connections in a forked child; they belong to the parent."""
-    global _shared, _parents
-    _parents, _shared = _shared, _Shared()
-
-
-@atexit.register
-def _close() -> None:
-    _shared.close()
-
-
-_parents: _Shared | None = None  # keeps a child from closing its parent's
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_reset_after_fork)
+    return Pools(make_client)

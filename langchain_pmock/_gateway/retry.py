@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import random
 import re
 import time
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
-from langchain_pmock.auth import Signature, read_date
-from langchain_pmock.errors import PmockError
+from langchain_pmock._signature import read_date
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from langchain_pmock.auth import PmockAuth
-
-ResultT = TypeVar("ResultT")
+    from langchain_pmock._gateway.attempt import Attempt
+    from langchain_pmock._signature import Signer
+    from langchain_pmock.errors import PmockError
 
 logger = logging.getLogger("langchain_pmock")
 
+_UNAUTHORIZED = 401
 _FIRST_WAIT = 0.5  # seconds; doubles with each attempt
 _LONGEST_WAIT = 8.0
 _LONGEST_RETRY_AFTER = 60.0
@@ -29,67 +26,34 @@ _DOUBLINGS = 10  # enough for the longest wait, and no overflow
 _SECONDS = r"-?[0-9]+(\.[0-9]+)?"
 
 
-def attempt(
-    max_retries: int, auth: PmockAuth, func: Callable[..., ResultT], *args: Any
-) -> ResultT:
-    """Call a function, and retry it after temporary failures.
-
-    Raises:
-        PmockError: The error of the last attempt.
-    """
-    policy = _Policy(max_retries, auth)
-    while True:
-        try:
-            return func(policy.signature, *args)
-        except PmockError as error:
-            wait = policy.wait_after(error)
-            if wait is None:
-                raise
-        time.sleep(wait)
-
-
-async def async_attempt(
-    max_retries: int,
-    auth: PmockAuth,
-    func: Callable[..., Awaitable[ResultT]],
-    *args: Any,
-) -> ResultT:
-    """Async version of `attempt`."""
-    policy = _Policy(max_retries, auth)
-    while True:
-        try:
-            return await func(policy.signature, *args)
-        except PmockError as error:
-            wait = policy.wait_after(error)
-            if wait is None:
-                raise
-        await asyncio.sleep(wait)
-
-
-class _Policy:
-    """The retries of one call.
+class Retries:
+    """The attempts of one call: when there is another one, and with which clock.
 
     Attributes:
-        signature: Signs the next attempt.
+        offset: The offset of the clock for the next signature; `None` for the signer's.
     """
 
-    def __init__(self, max_retries: int, auth: PmockAuth) -> None:
-        self.signature = Signature(auth)
-        self._auth = auth
-        self._retries_left = max_retries
+    def __init__(self, max_retries: int, signer: Signer) -> None:
+        """Initialize the state before the first attempt."""
+        self.offset: float | None = None
+        self._left = max_retries
         self._failures = 0
+        self._signer = signer
 
-    def wait_after(self, error: PmockError) -> float | None:
+    def succeed(self) -> None:
+        """Keep the offset of the clock, if the service accepted it."""
+        if self.offset is not None:
+            self._signer.offset = self.offset
+
+    def wait_after(self, error: PmockError, attempt: Attempt) -> float | None:
         """Return the seconds until the next attempt; `None` if there is none."""
-        if error.response is not None and self.signature.needs_another(
-            error.response, error.code, error.status_code
-        ):
-            return 0.0
-        if not error.is_retryable or not self._retries_left:
+        if _UNAUTHORIZED in (error.code, error.status_code) and error.response:
+            return self._sign_again(error.response.headers.get("date", ""), attempt)
+        if not error.is_retryable or not self._left:
             return None
-        self._retries_left -= 1
+        self._left -= 1
         self._failures += 1
-        self.signature = Signature(self._auth)
+        self.offset = None
         wait = retry_after(error)
         if wait is None:
             longest = _FIRST_WAIT * 2 ** min(self._failures - 1, _DOUBLINGS)
@@ -105,6 +69,14 @@ class _Policy:
         )
         return wait
 
+    def _sign_again(self, date: str, attempt: Attempt) -> float | None:
+        """Sign once more at once: the minute may have ended, or the clock is wrong."""
+        if self.offset is not None:
+            self._signer.offset = 0.0  # the clock is not the cause
+            return None
+        self.offset = attempt.signature.measured_offset(date)
+        return 0.0
+
 
 def retry_after(error: PmockError) -> float | None:
     """Read an error's `Retry-After` header (RFC 9110): seconds, or a date.
@@ -119,6 +91,6 @@ def retry_after(error: PmockError) -> float | None:
     until = read_date(value)
     if until is None:
         return None
-    # Relative to the service's clock, if known, because this machine's may be wrong.
+    # Relative to the service's clock, if it is given: this machine's may be wrong.
     now = read_date(error.response.headers.get("date", ""))
     return max(0.0, until - (time.time() if now is None else now))

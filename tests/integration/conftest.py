@@ -16,6 +16,9 @@ from langchain_pmock import ChatPmock
 from langchain_pmock.testing import PmockServer
 from tests.support.asking import WAYS, Ask
 from tests.support.calls import AsyncCalls, Calls, SyncCalls
+from tests.support.leaks import nothing_left
+
+__all__ = ["nothing_left"]
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,13 +65,7 @@ def server() -> Iterator[PmockServer]:
 
 
 @pytest.fixture
-def make_model(server: PmockServer, request: pytest.FixtureRequest) -> MakeModel:
-    transport = "httpx"
-    if "calls" in request.fixturenames:
-        transport = request.getfixturevalue("calls").transport
-    elif "transport" in request.fixturenames:
-        transport = request.getfixturevalue("transport")
-
+def make_model(server: PmockServer) -> MakeModel:
     def make(**fields: Any) -> ChatPmock:
         ours = {
             "model": "gpt-5.1",
@@ -76,7 +73,6 @@ def make_model(server: PmockServer, request: pytest.FixtureRequest) -> MakeModel
             "access_key": server.access_key,
             "secret_key": server.secret_key,
             "max_retries": 0,
-            "async_transport": transport,
         }
         return ChatPmock(**{**ours, **fields})
 
@@ -88,11 +84,9 @@ def model(make_model: MakeModel) -> ChatPmock:
     return make_model()
 
 
-@pytest.fixture(params=["sync", "async", "aiohttp"])
+@pytest.fixture(params=["sync", "async"])
 def calls(request: pytest.FixtureRequest) -> Calls:
-    if request.param == "sync":
-        return SyncCalls()
-    return AsyncCalls("aiohttp" if request.param == "aiohttp" else "httpx")
+    return SyncCalls() if request.param == "sync" else AsyncCalls()
 
 
 @pytest.fixture(params=WAYS, ids=str)

@@ -8,7 +8,7 @@ import pytest
 from langchain_core import exceptions as core
 
 from langchain_pmock import errors
-from langchain_pmock._gateway import stream as _body
+from langchain_pmock._gateway import answer as _body
 from langchain_pmock.testing import Fault, Reply
 from tests.support.odd import Odd, odd_model
 from tests.support.raw_server import CLOSE, RESET, STALL, stream

@@ -6,7 +6,7 @@ import json
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-import httpx
+import httpx2 as httpx
 
 from langchain_pmock import ChatPmock, PmockAuth
 from langchain_pmock._gateway.client import PmockClient
