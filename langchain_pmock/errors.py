@@ -95,7 +95,7 @@ class PmockError(core.ModelError):
 
     @classmethod
     def of(cls, reason: str = "", **attributes: Any) -> Self:
-        """Create an error, whose text has the cause, the reason, the trace id and advice.
+        """Create an error whose text has the cause, reason, trace id and advice.
 
         Args:
             reason: The message of the service or the transport.

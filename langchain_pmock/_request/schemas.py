@@ -145,7 +145,7 @@ def check_arguments(
 
 
 def answer_tool(schema: Schema, *, strict: bool | None) -> dict[str, Any]:
-    """Convert a schema to the tool to be called, named without characters as in `A[B]`."""
+    """Convert a schema to the tool to be called; `A[B]` gets a valid name."""
     tool = tool_to_wire(schema, "schema", strict=strict)
     name = _name(tool["function"]["name"])
     return {**tool, "function": {**tool["function"], "name": name}}
