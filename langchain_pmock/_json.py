@@ -14,16 +14,6 @@ from langchain_pmock.errors import PmockInvalidRequestError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-UNREADABLE = (
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    RecursionError,
-    TypeError,
-    ValueError,
-)
-"""Exceptions that reading an answer without the documented structure can raise."""
-
 
 class UnreadableError(ValueError):
     """An answer does not have the documented structure; the text has the reason."""

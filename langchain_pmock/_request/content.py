@@ -125,22 +125,22 @@ def _data(block: Block) -> Part:
     source, extras = _source(block), _extras(block)
     if id_ := source.get("file_id"):
         return {"type": "file", "file": {"file_id": id_}}
-    url, mime_type = source.get("url"), source.get("mime_type", "")
-    kind = block_type(block)
+    mime_type, kind = source.get("mime_type", ""), block_type(block)
     if kind == "media":  # Google's, for any type
         kind = mime_type.partition("/")[0]
     is_image = kind in ("image", "image_url", "input_image")
-    if url and not is_image:
+    by_url = is_image and "url" in source
+    if not (by_url or "data" in source):
         why = "audio and files can only be sent as base64, files also by id"
         raise _cannot_send(block, why)
-    if not (url or mime_type):
+    if not (by_url or mime_type):
         raise _cannot_send(block, "base64 data needs a mime_type")
     subtype = mime_type.partition("/")[2].partition(";")[0]
     if kind == "audio":
         format_ = _AUDIO_FORMATS.get(subtype, subtype)
         audio = {"data": source["data"], "format": format_}
         return {"type": "input_audio", "input_audio": audio}
-    data = url or f"data:{mime_type};base64,{source['data']}"
+    data = source["url"] if by_url else f"data:{mime_type};base64,{source['data']}"
     if is_image:
         _check_url(block, data)
         detail = block.get("detail") or extras.get("detail")

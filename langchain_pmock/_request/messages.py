@@ -44,6 +44,7 @@ _ROLES = {"human": "user", "ai": "assistant"}  # of a ChatMessage
 _REASONING = {"reasoning", "thinking", "reasoning_content", "redacted_thinking"}
 _TOOL_CALLS = {"tool_call", "invalid_tool_call", "tool_call_chunk"}
 _TOOL_CALLS |= {"tool_use", "function_call", "custom_tool_call"}
+_NO_CONTENT = _REASONING | _TOOL_CALLS
 # Calls and results of tools that a provider ran itself, and other blocks that only it
 # can read: of LangChain, Anthropic, OpenAI, Google and Mistral. New types follow them.
 # OpenAI's `computer_call` and `local_shell_call` are executed by the client and
@@ -160,7 +161,7 @@ def _split(content: Any, *, of_model: bool = False) -> tuple[list[Part], list[Bl
             continue
         kind = block_type(block)
         is_provider_run = of_model and _PROVIDER_RUN.fullmatch(kind)
-        if kind in _REASONING | _TOOL_CALLS:
+        if kind in _NO_CONTENT:
             others.append(block)
         elif kind == "tool_result":
             parts += _parts(_result_content(block))

@@ -186,7 +186,7 @@ _BLOCKS: list[tuple[Json, Sequence[str | Json]]] = [
         pdf("document.pdf"),
         [
             {"type": "file", **V0_BASE64},
-            V1_PDF,
+            V1_PDF | {"url": URL},
             {"type": "document", "source": ANTHROPIC_PDF},
             {"type": "media", "mime_type": "application/pdf", "data": PDF},
         ],
