@@ -674,7 +674,6 @@ class ChatPmock(RequestParams, BaseChatModel):
         if schema is not None:
             schema = schemas.named(schema)
         if method == "function_calling" and schema is not None:
-            schema = schemas.tool_schema(schema)
             tool = schemas.answer_tool(schema, strict=strict)
             name = tool["function"]["name"]
             bind["tools"] = [*others, tool]

@@ -85,34 +85,36 @@ class Pools(Generic[Client]):
         self._busy: list[int] = []  # number of requests, by index
         self._free: list[int] = []  # heap of the indexes of clients with capacity
 
+    # An interruption (Ctrl-C) may end each of these methods after any statement.
+
     def acquire(self) -> Lease[Client]:
         """Acquire a client for one request."""
         with self._lock:
             if not self._free:
-                keeps = len(self._clients) < _KEEP_ALIVE_CLIENTS
-                self._clients[len(self._busy)] = self._make(_AT_ONCE if keeps else 0)
-                heapq.heappush(self._free, len(self._busy))
+                index = len(self._busy)
                 self._busy.append(0)
+                keeps_idle = len(self._clients) < _KEEP_ALIVE_CLIENTS
+                self._clients[index] = self._make(_AT_ONCE if keeps_idle else 0)
+                heapq.heappush(self._free, index)
             index = self._free[0]
             self._busy[index] += 1
-            if self._busy[index] == _AT_ONCE:
+            if self._busy[index] >= _AT_ONCE:
                 heapq.heappop(self._free)
             return Lease(self._clients[index], self, index)
 
     def release(self, index: int) -> None:
         """Release a client."""
         with self._lock:
-            if self._busy[index] == _AT_ONCE and index in self._clients:
-                heapq.heappush(self._free, index)
+            is_full = self._busy[index] >= _AT_ONCE
             self._busy[index] -= 1
+            if is_full and index in self._clients and index not in self._free:
+                heapq.heappush(self._free, index)
 
     def retire(self, index: int) -> None:
         """Remove a client; its other requests finish."""
         with self._lock:
+            self._free = sorted(free for free in self._free if free != index)
             self._clients.pop(index, None)
-            if index in self._free:
-                self._free.remove(index)
-                heapq.heapify(self._free)
 
     @property
     def clients(self) -> list[Client]:
