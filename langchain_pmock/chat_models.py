@@ -343,7 +343,7 @@ class ChatPmock(RequestParams, BaseChatModel):
         name = "".join(map(str, loc))
         message = problem["msg"].removeprefix("Value error, ")
         if name in values and name in cls._types:
-            value = None if name in cls._hidden else values[name]
+            value = None if name in cls._redacted else values[name]
             message = cls._describe(name, values[name], problem["msg"])
         return _problem(problem["type"], message, loc, value)
 

@@ -197,7 +197,7 @@ class RequestParams(BaseModel):
     _types: ClassVar[Mapping[str, Any]] = {}
     _wire_names: ClassVar[Mapping[str, str]] = {}
     _callable: ClassVar[Sequence[str]] = ()
-    _hidden: ClassVar[frozenset[str]] = frozenset()  # their values may be secret
+    _redacted: ClassVar[frozenset[str]] = frozenset()  # their values may be secret
     _adapter: ClassVar[TypeAdapter[dict[str, Any]]]
 
     @classmethod
@@ -218,7 +218,7 @@ class RequestParams(BaseModel):
         cls._types = {**dict.fromkeys(_CONVERTED, Any), **cls._call_types, **fields}
         cls._wire_names = {name: camel_case(name) for name in (*sent, *_CONVERTED)}
         cls._callable = (*cls._wire_names, "model_kwargs", *cls._call_types)
-        cls._hidden = frozenset(cls._types) - shown | {"base_url", "model_kwargs"}
+        cls._redacted = frozenset(cls._types) - shown | {"base_url", "model_kwargs"}
         values = _TypedDict("Values", cls._types, total=False)
         config = ConfigDict(defer_build=True, arbitrary_types_allowed=True)
         values.__pydantic_config__ = config
@@ -238,7 +238,7 @@ class RequestParams(BaseModel):
     def _describe(cls, name: str, value: object, message: str) -> str:
         """Describe an invalid value, without the value if it may be secret."""
         reason = message.removeprefix("Value error, ")
-        if name in cls._hidden:
+        if name in cls._redacted:
             # Messages of our own have the name.
             return reason if reason != message else f"{name} is not valid: {reason}"
         shown = repr(value)

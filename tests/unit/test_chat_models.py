@@ -683,7 +683,7 @@ def test_wire_names_are_used_for_requests_and_counts() -> None:
 
 def test_constructor_opens_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     def forbidden(*_: Any, **__: Any) -> None:
-        pytest.fail("a model was made, and nothing asked yet")
+        pytest.fail("the constructor made a client")
 
     monkeypatch.setattr(httpx2, "create_ssl_context", forbidden)
     monkeypatch.setattr(httpx2.Client, "__init__", forbidden)
