@@ -277,8 +277,10 @@ def error_class(code: int, message: str = "") -> type[PmockError]:
     """
     if code in _BY_CODE:
         return _BY_CODE[code]
+    is_error = code in _CLIENT_ERRORS or code in _SERVER_ERRORS
+    # Gateways pass the vendors' messages on with codes of their own.
+    if is_error and re.search(_CONTEXT_OVERFLOW, message, re.IGNORECASE):
+        return PmockContextOverflowError
     if code in _CLIENT_ERRORS:
-        if re.search(_CONTEXT_OVERFLOW, message, re.IGNORECASE):
-            return PmockContextOverflowError
         return PmockInvalidRequestError
     return PmockAPIError if code in _SERVER_ERRORS else PmockError
