@@ -137,7 +137,7 @@ def errors(error: PmockError) -> None:
     assert_type(error.code, int | None)
     assert_type(error.status_code, int | None)
     assert_type(error.trace_id, str | None)
-    assert_type(error.response, httpx.Response | None)
+    assert_type(error.response, httpx2.Response | httpx.Response | None)
     assert_type(error.is_retryable, bool)
 
 
