@@ -329,7 +329,17 @@ def test_timeout(timeout: Any, expected: dict[str, float]) -> None:
 
 @pytest.mark.parametrize(
     "timeout",
-    [0, -1, 10**400, "soon", float("inf"), float("nan"), {"unknown": 1}, {"connect": 1}, [1]],
+    [
+        0,
+        -1,
+        10**400,
+        "soon",
+        float("inf"),
+        float("nan"),
+        {"unknown": 1},
+        {"connect": 1},
+        [1],
+    ],
     ids=str,
 )
 def test_invalid_timeout_is_one_problem(timeout: object) -> None:
