@@ -82,7 +82,7 @@ class ChunkParser:
                     text = delta.get("content")
                     if text and type(text) is str:
                         return self._make_text(text, self._id)
-                    if calls := objects_of(delta, "toolCalls"):
+                    if calls := objects_of(delta, "tool_calls"):
                         return self._tool_call_chunk(calls)
         return self._any_event(envelope)
 

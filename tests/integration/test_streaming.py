@@ -95,19 +95,6 @@ def test_a_merged_stream_is_the_whole_message(
     assert len(ids) == 3
 
 
-def test_what_comes_once_comes_once(model: ChatPmock, calls: Calls) -> None:
-    chunks = calls.stream(model, "Tell me something about the sea.")
-    assert len(chunks) > 5
-    assert [c.chunk_position for c in chunks] == [None] * (len(chunks) - 1) + ["last"]
-    assert len({c.id for c in chunks}) == 1
-    for name, value in {"finish_reason": "stop", "model_name": "gpt-5.1"}.items():
-        said = [c.response_metadata.get(name) for c in chunks]
-        assert [s for s in said if s is not None] == [value]
-    assert [c.usage_metadata for c in chunks[:-1]] == [None] * (len(chunks) - 1)
-    assert merge(chunks).usage_metadata == chunks[-1].usage_metadata
-    assert chunks[-1].usage_metadata["output_tokens"] > 5
-
-
 # --- When it comes -------------------------------------------------------------------
 
 LONG = 30.0  # seconds that no test waits

@@ -212,23 +212,6 @@ def test_parallel_calls(server: PmockServer, model: ChatPmock, calls: Calls) -> 
     assert sent == [None, None, False, False]
 
 
-@pytest.mark.parametrize("text", ["no JSON", "[1, 2]", '"text"'])
-def test_invalid_arguments_are_kept(
-    server: PmockServer, model: ChatPmock, calls: Calls, text: str
-) -> None:
-    reply = Reply(tool_calls=[ToolCall("get_time"), ToolCall("get_weather", text)])
-    server.script(reply, reply)
-    whole = calls.invoke(model, "Hi")
-    streamed = merge(calls.stream(model, "Hi"))
-    for message in (whole, streamed):
-        assert [call["name"] for call in message.tool_calls] == ["get_time"]
-        assert message.tool_calls[0]["args"] == {}
-        (invalid,) = message.invalid_tool_calls
-        assert (invalid["name"], invalid["args"]) == ("get_weather", text)
-        assert invalid["id"]
-    assert whole.invalid_tool_calls[0]["error"]
-
-
 def test_missing_ids_are_made(
     server: PmockServer, model: ChatPmock, calls: Calls
 ) -> None:

@@ -1,47 +1,34 @@
-"""A whole answer as LangChain's messages: usage, metadata, tool calls, choices."""
+"""Whole answers as LangChain's messages: usage, metadata, tool calls, choices."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage, HumanMessage
 
-from langchain_pmock import PmockAuth, PmockResponseError
-from langchain_pmock._gateway.envelope import read_answer
-from langchain_pmock._json import UNREADABLE
+from langchain_pmock._json import UnreadableError
 from langchain_pmock._response.messages import (
     chat_result,
     combined_llm_output,
-    get,
     usage_metadata,
 )
-from tests.support.service import ACCESS_KEY, BASE_URL, SECRET_KEY, Service, whole
-from tests.support.wire import choice_of, data_of, dump, envelope
+from tests.support.answers import message_of, result_of
+from tests.support.service import Service, whole
+from tests.support.wire import choice_of, data_of, envelope
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
-    from langchain_core.outputs import ChatResult, LLMResult
+    from langchain_core.outputs import LLMResult
 
     from tests.support.wire import Json
 
 
-def read(*choices: Json, trace_id: str | None = None, **fields: Any) -> ChatResult:
-    return chat_result(envelope(data_of(*choices, **fields), traceId=trace_id))
-
-
-def message_of(message: Json, finish_reason: str = "stop", **fields: Any) -> AIMessage:
-    (generation,) = read(choice_of(message, finish_reason), **fields).generations
-    assert isinstance(generation.message, AIMessage)
-    return generation.message
-
-
 def snake(value: Any) -> Any:
-    """The same JSON, with its names as other services write them."""
+    """The same JSON with names in snake_case."""
     if isinstance(value, list):
         return [snake(item) for item in value]
     if not isinstance(value, dict):
@@ -52,7 +39,7 @@ def snake(value: Any) -> Any:
     }
 
 
-def test_a_message() -> None:
+def test_message() -> None:
     message = message_of({"content": "你好 👋"}, trace_id="trace-1")
     assert message == AIMessage(
         content="你好 👋",
@@ -158,6 +145,36 @@ USAGE: list[tuple[Json | None, Json | None]] = [
             "input_token_details": {"cache_creation": 5, "cache_read": 2},
         },
     ),
+    # A total that the service sends is not corrected.
+    (
+        {"promptTokens": 3, "completionTokens": 4, "totalTokens": 0},
+        {"input_tokens": 3, "output_tokens": 4, "total_tokens": 0},
+    ),
+    (
+        {
+            "inputTokens": 9,
+            "outputTokens": 4,
+            "inputTokensDetails": {"cachedTokens": 2},
+            "outputTokensDetails": {"reasoningTokens": 1},
+        },
+        {
+            "input_tokens": 9,
+            "output_tokens": 4,
+            "total_tokens": 13,
+            "input_token_details": {"cache_read": 2},
+            "output_token_details": {"reasoning": 1},
+        },
+    ),
+    # DeepSeek's names.
+    (
+        {"promptTokens": 9, "promptCacheHitTokens": 5, "promptCacheMissTokens": 4},
+        {
+            "input_tokens": 9,
+            "output_tokens": 0,
+            "total_tokens": 9,
+            "input_token_details": {"cache_read": 5},
+        },
+    ),
     # To LangChain, what the details leave of the whole is text.
     (
         {
@@ -189,7 +206,7 @@ _details = st.none() | st.dictionaries(
 
 
 @given(counts=_counts, inputs=_details, outputs=_details)
-def test_any_of_the_usage_may_be_missing_or_null(
+def test_any_count_may_be_missing_or_null(
     counts: Json, inputs: Json | None, outputs: Json | None
 ) -> None:
     usage = {
@@ -212,7 +229,7 @@ NO_COUNTS = [
 
 
 @pytest.mark.parametrize("value", NO_COUNTS, ids=lambda value: repr(value)[:20])
-def test_a_bad_usage_does_not_cost_the_answer(value: Any) -> None:
+def test_invalid_usage_is_left_out(value: Any) -> None:
     bad: list[Any] = [
         value if value != {} else [],
         {"promptTokens": value, "completionTokens": 4},
@@ -236,14 +253,14 @@ def test_a_bad_usage_does_not_cost_the_answer(value: Any) -> None:
 
 
 @pytest.mark.parametrize("value", [7.0, "7"], ids=repr)
-def test_counts_that_are_written_in_another_way(value: object) -> None:
+def test_counts_as_floats_and_strings(value: object) -> None:
     usage = message_of({"content": "Hi"}, usage={"promptTokens": value}).usage_metadata
     assert usage == {"input_tokens": 7, "output_tokens": 0, "total_tokens": 7}
 
 
-def test_what_callbacks_read() -> None:
+def test_llm_output() -> None:
     usage = {"promptTokens": 3, "completionTokens": 4, "cacheReadInputTokens": 1}
-    output = read(choice_of({"content": "Hi"}), usage=usage).llm_output
+    output = result_of(choice_of({"content": "Hi"}), usage=usage).llm_output
     tokens = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
     expected = {"model_name": "gpt-5.1", "id": "chatcmpl-1", "token_usage": tokens}
     assert output == expected
@@ -254,10 +271,10 @@ def test_what_callbacks_read() -> None:
         "token_usage": doubled,
     }
     assert combined_llm_output([None]) == {}
-    assert read(choice_of({}), id=None, model=None).llm_output == {}
+    assert result_of(choice_of({}), id=None, model=None).llm_output == {}
 
 
-async def test_callbacks_read_it_however_the_model_is_called() -> None:
+async def test_callbacks_receive_the_llm_output() -> None:
     class Watcher(BaseCallbackHandler):
         def on_llm_end(self, response: LLMResult, **_: Any) -> None:
             seen.append(response.llm_output)
@@ -306,21 +323,23 @@ def test_reasoning_and_refusal_are_kept() -> None:
         ({"reasoning": None, "reasoning_content": "Hm."}, "Hm."),
     ],
 )
-def test_reasoning_under_its_other_name(fields: Json, reasoning: str) -> None:
+def test_reasoning_under_its_other_names(fields: Json, reasoning: str) -> None:
     assert message_of(fields).additional_kwargs == {"reasoning_content": reasoning}
 
 
 def test_logprobs_are_kept() -> None:
     logprobs = {"content": [{"token": "Hi", "logprob": -0.1, "topLogprobs": []}]}
     choice = choice_of({"content": "Hi"}, logprobs=logprobs)
-    metadata = read(choice).generations[0].message.response_metadata
+    metadata = result_of(choice).generations[0].message.response_metadata
     kept = {"content": [{"token": "Hi", "logprob": -0.1, "top_logprobs": []}]}
     assert metadata["logprobs"] == kept
 
 
 def test_unknown_fields_are_kept_in_snake_case() -> None:
     choice = choice_of({"content": "", "newField": {"deepField": [{"aB": 1}]}}, xY="z")
-    message = read(choice, systemFingerprint="fp", nothing=None).generations[0].message
+    message = (
+        result_of(choice, systemFingerprint="fp", nothing=None).generations[0].message
+    )
     kept = {"new_field": {"deep_field": [{"a_b": 1}]}}
     assert message.additional_kwargs == kept
     assert message.response_metadata["system_fingerprint"] == "fp"
@@ -338,27 +357,27 @@ def test_snake_case_twins() -> None:
     assert chat_result(envelope(snake(data))) == chat_result(envelope(data))
 
 
-@pytest.mark.parametrize(
-    ("mapping", "value"),
-    [
-        ({"finishReason": "a", "finish_reason": "b"}, "a"),
-        ({"finishReason": None, "finish_reason": "b"}, "b"),
-        ({"finishReason": ""}, ""),
-        ({}, None),
-    ],
-)
-def test_get(mapping: Json, value: str | None) -> None:
-    assert get(mapping, "finish_reason") == value
+def test_camel_case_name_comes_first() -> None:
+    choice = choice_of({}, "stop") | {"finish_reason": "length"}
+    for fields, reason in (({}, "stop"), ({"finishReason": None}, "length")):
+        message = result_of({**choice, **fields}).generations[0].message
+        assert message.response_metadata["finish_reason"] == reason
+
+
+def test_name_of_an_answer() -> None:
+    message = message_of({"content": "Hi", "name": "Anna"})
+    assert message.name == "Anna"
+    assert message.additional_kwargs == {}
 
 
 def test_several_choices() -> None:
     choices = [
         choice_of({"content": text}) | {"index": n} for n, text in enumerate("abc")
     ]
-    result = read(*choices, usage={"promptTokens": 3, "completionTokens": 4})
+    result = result_of(*choices, usage={"promptTokens": 3, "completionTokens": 4})
     messages = [generation.message for generation in result.generations]
     assert [message.content for message in messages] == ["a", "b", "c"]
-    # Once: whoever adds up what an answer cost must not count it three times.
+    # Once, because callbacks add up the usage of all messages.
     usage = [getattr(message, "usage_metadata", 0) for message in messages]
     assert usage == [
         {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7},
@@ -368,30 +387,166 @@ def test_several_choices() -> None:
 
 
 @pytest.mark.parametrize(
-    "data",
+    ("data", "reason"),
     [
-        {},
-        {"choices": None},
-        {"choices": []},
-        {"choices": [{}]},
-        {"choices": [{"message": None}]},
-        {"choices": [{"message": "Hi"}]},
-        {"choices": ["Hi"]},
-        {"choices": 5},
-        {"choices": [{"message": {"content": 5}}]},
-        {"choices": [{"message": {"toolCalls": 5}}]},
-        {"choices": [{"message": {}}], "id": []},
+        ({}, "the answer has no choices"),
+        ({"choices": None}, "the answer has no choices"),
+        ({"choices": []}, "the answer has no choices"),
+        ({"choices": [{}]}, "message is null, not an object"),
+        ({"choices": [{"message": None}]}, "message is null, not an object"),
+        ({"choices": [{"message": "Hi"}]}, "message is a string, not an object"),
+        ({"choices": ["Hi"]}, r"choices\[0\] is a string, not an object"),
+        ({"choices": 5}, "choices is a number, not a list"),
+        ({"choices": [{"message": {}}], "id": []}, "id is a list, not a string"),
+        ({"choices": [{"message": {}}], "model": 5}, "model is a number, not a string"),
     ],
 )
-def test_an_answer_of_another_shape(data: Json) -> None:
-    with pytest.raises(UNREADABLE):
+def test_answer_without_the_documented_structure(data: Json, reason: str) -> None:
+    with pytest.raises(UnreadableError, match=f"^{reason}$"):
         chat_result(envelope(data))
-    body = dump(envelope(data, traceId="trace-1"))
-    request = httpx.Request("POST", BASE_URL)
-    response = httpx.Response(200, content=body, request=request)
-    with pytest.raises(PmockResponseError, match="Trace id: trace-1") as caught:
-        read_answer(body, response, PmockAuth(ACCESS_KEY, SECRET_KEY), chat_result)
-    assert (caught.value.code, caught.value.status_code) == (200, 200)
-    assert caught.value.trace_id == "trace-1"
-    assert caught.value.response is not None
-    assert caught.value.response.content == body
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        ({"content": 5}, "content is a number, not a list"),
+        ({"content": [5]}, r"content\[0\] is a number, not an object"),
+        ({"content": [{"text": 5}]}, r"content\[0\].text is a number, not a string"),
+        (
+            {"content": [{"type": "non_standard"}]},
+            r"content\[0\].value is null, not an object",
+        ),
+        ({"toolCalls": 5}, "toolCalls is a number, not a list"),
+        ({"tool_calls": [None]}, r"toolCalls\[0\] is null, not an object"),
+        ({"toolCalls": [{"function": "f"}]}, "function is a string, not an object"),
+        ({"toolCalls": [{"function": {"name": []}}]}, "name is a list, not a string"),
+        ({"toolCalls": [{"id": True}]}, "id is a boolean, not a string"),
+    ],
+)
+def test_message_without_the_documented_structure(message: Json, reason: str) -> None:
+    with pytest.raises(UnreadableError, match=f"^{reason}$"):
+        message_of(message)
+
+
+def test_unknown_fields_do_not_replace_those_that_langchain_reads() -> None:
+    fields = {"modelProvider": "openai", "output_version": "v1", "FinishReason": "no"}
+    message = {"content": "Hi", "TOOL_CALLS": [1], "toolCallExtras": 5}
+    answer = message_of(message, **fields)
+    assert answer.response_metadata == message_of({"content": "Hi"}).response_metadata
+    assert answer.additional_kwargs == {}
+
+
+def test_reasoning_of_another_type_is_kept_as_json() -> None:
+    message = message_of({"reasoning": ["Hm.", "é"], "refusal": {"a": 1}})
+    expected = {"reasoning_content": '["Hm.", "é"]', "refusal": '{"a": 1}'}
+    assert message.additional_kwargs == expected
+
+
+# --- Tool calls ----------------------------------------------------------------------
+
+
+def call_of(arguments: Any, **fields: Any) -> Json:
+    function = {"name": "f", "arguments": arguments}
+    return {"id": "call_1", "type": "function", "function": function, **fields}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "args"),
+    [
+        ('{"a": 1}', {"a": 1}),
+        ({"a": 1}, {"a": 1}),
+        ("", {}),
+        ("  \n", {}),
+        (None, {}),
+        ("null", {}),
+        ("{}", {}),
+        ({}, {}),
+        ('{"a": "line\nbreak\ttab"}', {"a": "line\nbreak\ttab"}),
+        ('{"a": "你好 👋"}', {"a": "你好 👋"}),
+        (r'{"a": "\ud83d\ude00"}', {"a": "😀"}),
+        (r'{"a": "\ud83d"}', {"a": "\ufffd"}),
+        ('{"a": "\ud83d"}', {"a": "\ufffd"}),
+    ],
+    ids=repr,
+)
+def test_arguments(arguments: object, args: Json) -> None:
+    message = message_of({"toolCalls": [call_of(arguments)]}, "tool_calls")
+    expected = {"name": "f", "args": args, "id": "call_1", "type": "tool_call"}
+    assert message.tool_calls == [expected]
+    assert message.invalid_tool_calls == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text", "reason"),
+    [
+        ('{"a": ', '{"a": ', "not valid JSON: Expecting value: line 1 column 7"),
+        ("a=1", "a=1", "not valid JSON: "),
+        ("[1]", "[1]", "a JSON list, not an object"),
+        ([1], "[1]", "a JSON list, not an object"),
+        ('"text"', '"text"', "a JSON str, not an object"),
+        (5, "5", "a JSON int, not an object"),
+    ],
+    ids=repr,
+)
+def test_invalid_arguments_are_kept_with_the_reason(
+    arguments: object, text: str, reason: str
+) -> None:
+    message = message_of({"toolCalls": [call_of(arguments)]}, "tool_calls")
+    assert message.tool_calls == []
+    (call,) = message.invalid_tool_calls
+    assert (call["name"], call["args"], call["id"]) == ("f", text, "call_1")
+    assert reason in (call["error"] or "")
+
+
+@pytest.mark.parametrize("depth", [300, 990, 100_000])
+def test_arguments_nested_too_deeply_are_invalid(depth: int) -> None:
+    text = '{"a": ' * depth + "{}" + "}" * depth
+    (call,) = message_of({"toolCalls": [call_of(text)]}).invalid_tool_calls
+    assert call["args"] == text
+    assert "The arguments are not valid JSON: " in str(call["error"])
+
+
+@pytest.mark.parametrize("function", [None, {}, {"name": ""}, {"name": None}])
+def test_call_without_a_function_is_invalid(function: Json | None) -> None:
+    message = message_of({"toolCalls": [{"id": "call_1", "function": function}]})
+    (call,) = message.invalid_tool_calls
+    assert (call["id"], call["error"]) == ("call_1", "The call names no function.")
+
+
+def test_valid_and_invalid_calls() -> None:
+    calls = [call_of(a, id=str(n)) for n, a in enumerate(["{}", "{", '{"a": 1}'])]
+    message = message_of({"content": "Wait", "toolCalls": calls}, "tool_calls")
+    assert [call["id"] for call in message.tool_calls] == ["0", "2"]
+    assert [call["id"] for call in message.invalid_tool_calls] == ["1"]
+    assert message.content == "Wait"
+
+
+@pytest.mark.parametrize("missing", [{}, {"id": None}, {"id": ""}, {"id": "null"}])
+def test_missing_id_is_created(missing: Json) -> None:
+    function = {"name": "f", "arguments": "{}"}
+    broken = {"name": "f", "arguments": "{"}
+    calls = [{**missing, "function": f} for f in (function, function, broken)]
+    message = message_of({"toolCalls": calls}, "tool_calls")
+    ids = [call["id"] for call in (*message.tool_calls, *message.invalid_tool_calls)]
+    assert all(ids)
+    assert len(set(ids)) == 3
+
+
+@pytest.mark.parametrize("calls", [None, []])
+def test_no_calls(calls: list[Json] | None) -> None:
+    message = message_of({"content": "Hi", "toolCalls": calls})
+    assert (message.tool_calls, message.invalid_tool_calls) == ([], [])
+
+
+def test_unknown_fields_of_calls_are_kept_by_call_id() -> None:
+    extra = {"extra_content": {"google": {"thought_signature": "AbC"}}, "xY": 1}
+    calls = [
+        call_of("{}", id="a", **extra, nothing=None),
+        call_of("{}", id="b", index=1),
+        call_of("no JSON", xY=2, id=None),
+    ]
+    message = message_of({"toolCalls": calls})
+    (invalid,) = message.invalid_tool_calls
+    kept = {"a": extra, invalid["id"]: {"xY": 2}}
+    assert message.additional_kwargs == {"tool_call_extras": kept}
+    assert message_of({"toolCalls": calls[1:2]}).additional_kwargs == {}
