@@ -11,19 +11,12 @@ from pydantic_core import from_json, to_json
 
 from langchain_pmock.errors import PmockInvalidRequestError
 
-UNREADABLE = (
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    RecursionError,
-    TypeError,
-    ValueError,
-)
-"""Exceptions that reading an answer without the documented structure can raise."""
-
 
 class UnreadableError(ValueError):
-    """An answer does not have the documented structure; the text has the reason."""
+    """An answer does not have the documented structure; the text has the reason.
+
+    It is raised by checks of `_response` alone: any other exception is a defect.
+    """
 
 
 def encode(value: object, place: str = "body") -> bytes:

@@ -10,7 +10,7 @@ import httpx
 from pydantic_core import from_json
 
 from langchain_pmock import errors
-from langchain_pmock._json import UNREADABLE, UnreadableError, decode
+from langchain_pmock._json import UnreadableError, decode
 from langchain_pmock.auth import SIGNED_AT, measure_clock
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def read_answer(
             if is_success(envelope):
                 try:
                     return parse(envelope)
-                except UNREADABLE as error:
+                except UnreadableError as error:
                     reason = describe(error)
     raise failure(payload, response, auth, reason=reason)
 

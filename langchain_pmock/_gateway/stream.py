@@ -43,7 +43,7 @@ from langchain_pmock._gateway.envelope import (
 )
 from langchain_pmock._gateway.exceptions import TransportErrors
 from langchain_pmock._gateway.sse import OtherEvent, SSEDecoder
-from langchain_pmock._json import UNREADABLE
+from langchain_pmock._json import UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -420,7 +420,7 @@ class Stream(Generic[ChunkT]):
         if is_success(envelope):
             try:
                 return self._parser.event(envelope)
-            except UNREADABLE as error:
+            except UnreadableError as error:
                 reason = describe(error)
         elif is_empty(envelope):
             return None
@@ -433,7 +433,7 @@ class Stream(Generic[ChunkT]):
     def _last(self) -> Iterator[ChunkT]:
         try:
             last = self._parser.end()
-        except UNREADABLE as error:
+        except UnreadableError as error:
             reason = describe(error)
         else:
             yield last
