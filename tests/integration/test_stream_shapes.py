@@ -77,7 +77,7 @@ USAGE = {"promptTokens": 3, "completionTokens": 2, "totalTokens": 5}
 # --- Events --------------------------------------------------------------------------
 
 
-def test_the_documented_shape_without_blank_lines(
+def test_documented_structure_without_blank_lines(
     server: PmockServer, model: ChatPmock, calls: Calls
 ) -> None:
     server.script(Reply(raw=[DOCUMENTED.encode()]))
@@ -96,7 +96,7 @@ def test_the_documented_shape_without_blank_lines(
         }
 
 
-def test_a_finish_reason_ends_a_stream_without_done(
+def test_finish_reason_ends_a_stream_without_done(
     server: PmockServer, model: ChatPmock, calls: Calls
 ) -> None:
     events = pieces(HI, chunk_of({}, "stop", usage=USAGE), done=False)
@@ -106,7 +106,7 @@ def test_a_finish_reason_ends_a_stream_without_done(
     assert chunks[-1].chunk_position == "last"
 
 
-def test_a_whole_answer_in_place_of_a_stream(
+def test_whole_answer_instead_of_a_stream(
     server: PmockServer, model: ChatPmock, calls: Calls
 ) -> None:
     server.fail(body=json.dumps(WHOLE).encode())
@@ -143,20 +143,20 @@ def compressed(*events: bytes) -> list[bytes]:
     return [gzipped.compress(e) + gzipped.flush(zlib.Z_SYNC_FLUSH) for e in events]
 
 
-def test_a_compressed_answer(calls: Calls) -> None:
+def test_compressed_answer(calls: Calls) -> None:
     body = gzip.compress(json.dumps(WHOLE).encode())
     with RawServer(whole(body, headers=GZIP)) as service:
         assert calls.invoke(model_of(service, calls), "Hi").content == TEXT
 
 
-def test_a_compressed_stream(calls: Calls) -> None:
+def test_compressed_stream(calls: Calls) -> None:
     events = pieces(NI_HAO, chunk_of({"content": " 👋"}), END)
     with RawServer(stream(*compressed(*events), headers=GZIP)) as service:
         chunks = calls.stream(model_of(service, calls), "Hi")
         assert [c.content for c in chunks] == ["你好", " 👋", ""]
 
 
-def test_a_compressed_stream_comes_as_it_is_sent() -> None:
+def test_compressed_stream_is_yielded_as_it_is_sent() -> None:
     first, second = compressed(*pieces(NI_HAO, END, done=False))
     with RawServer(stream(first, STALL, second, headers=GZIP)) as service:
         chunks = cast("Generator[AIMessageChunk]", model_of(service).stream("Hi"))
@@ -164,7 +164,7 @@ def test_a_compressed_stream_comes_as_it_is_sent() -> None:
             assert next(chunks).content == "你好"
 
 
-async def test_a_compressed_async_stream_comes_as_it_is_sent() -> None:
+async def test_compressed_async_stream_is_yielded_as_it_is_sent() -> None:
     first, second = compressed(*pieces(NI_HAO, END, done=False))
     with RawServer(stream(first, STALL, second, headers=GZIP)) as service:
         chunks = cast("AsyncGenerator[AIMessageChunk]", model_of(service).astream("Hi"))

@@ -132,7 +132,7 @@ def test_dicts(  # noqa: PLR0913, PLR0917 - parameters and fixtures
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_what_the_rules_fill_in_fits(
+def test_default_answer_matches_the_schema(
     model: ChatPmock, calls: Calls, method: Method
 ) -> None:
     runnable = model.with_structured_output(Place, method=method)
@@ -145,55 +145,3 @@ def test_what_the_rules_fill_in_fits(
 
 
 # --- What else is asked for ----------------------------------------------------------
-
-
-def test_raw_and_parsed(server: PmockServer, model: ChatPmock, calls: Calls) -> None:
-    server.script(reply("json_schema", "", PLACE))
-    runnable = model.with_structured_output(Place, include_raw=True)
-    result = calls.invoke(runnable, "Where?")
-    assert isinstance(result, dict)
-    assert result["parsed"] == Place.model_validate(PLACE)
-    assert result["parsing_error"] is None
-    assert result["raw"].usage_metadata["total_tokens"] > 0
-
-
-def test_strict_schemas_are_closed(server: PmockServer, model: ChatPmock) -> None:
-    model.with_structured_output(Place, strict=True).invoke("Where?")
-    sent = server.requests[0].body["responseFormat"]["json_schema"]
-    assert sent["strict"] is True
-    place = sent["schema"]["$defs"]["Place"]
-    assert place["additionalProperties"] is False
-    assert place["required"] == ["name", "kind", "size", "names", "inside"]
-
-
-def test_tools_beside_the_schema(
-    server: PmockServer, model: ChatPmock, calls: Calls
-) -> None:
-    def get_map(place: str) -> str:
-        """Get a map of a place."""
-        return place
-
-    runnable = model.with_structured_output(Place, tools=[get_map], include_raw=True)
-    result = calls.invoke(runnable, "Show me a map of Paris.")
-    assert isinstance(result, dict)
-    assert result["raw"].tool_calls[0]["name"] == "get_map"
-    assert result["parsed"] is None
-    assert result["parsing_error"] is None
-    sent = server.requests[0].body
-    assert sent["tools"][0]["function"]["name"] == "get_map"
-    assert sent["responseFormat"]["type"] == "json_schema"
-
-
-@pytest.mark.parametrize(
-    ("given", "problem"),
-    [
-        ({"schema": Place, "method": "yaml"}, "method='yaml'"),
-        ({"schema": None}, "schema=None"),
-        ({"schema": Place, "method": "json_mode", "strict": True}, "strict=True"),
-    ],
-)
-def test_what_is_wrong_is_said_at_once(
-    model: ChatPmock, given: dict[str, Any], problem: str
-) -> None:
-    with pytest.raises(ValueError, match=problem):
-        model.with_structured_output(**given)

@@ -58,131 +58,73 @@ def test_message() -> None:
 
 # --- Usage ---------------------------------------------------------------------------
 
+
+def counts(
+    inputs: int, outputs: int, total: int | None = None, **details: Json
+) -> Json:
+    total = inputs + outputs if total is None else total
+    usage = {"input_tokens": inputs, "output_tokens": outputs, "total_tokens": total}
+    return {**usage, **{f"{name}_token_details": d for name, d in details.items()}}
+
+
+INPUT_DETAILS = {
+    "textTokens": 10,
+    "cachedTokens": 5,
+    "audioTokens": 7,
+    "imageTokens": 8,
+    "newTokens": 9,
+    "noTokens": None,
+}
+OUTPUT_DETAILS = {"contentTokens": 1, "reasoningTokens": 2, "audioTokens": 3}
 USAGE: list[tuple[Json | None, Json | None]] = [
     (None, None),
     ({}, None),
+    ({"promptTokens": 3, "completionTokens": 4, "totalTokens": 7}, counts(3, 4)),
+    ({"promptTokens": 3}, counts(3, 0)),
+    ({"promptTokens": 3, "completionTokens": 4}, counts(3, 4)),
+    ({"promptTokens": None, "completionTokens": 4, "totalTokens": None}, counts(0, 4)),
+    # As the service's page shows it: zeros, and empty details.
     (
-        {"promptTokens": 3, "completionTokens": 4, "totalTokens": 7},
-        {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7},
-    ),
-    ({"promptTokens": 3}, {"input_tokens": 3, "output_tokens": 0, "total_tokens": 3}),
-    (
-        {"promptTokens": 3, "completionTokens": 4},
-        {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7},
-    ),
-    (
-        {"promptTokens": None, "completionTokens": 4, "totalTokens": None},
-        {"input_tokens": 0, "output_tokens": 4, "total_tokens": 4},
-    ),
-    # As the service's page shows it: zeros, and details without anything in them.
-    (
-        {
-            "promptTokens": 0,
-            "completionTokens": 0,
-            "totalTokens": 0,
-            "promptTokensDetails": {},
-            "completionTokensDetails": None,
-        },
-        {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0},
-    ),
-    (
-        {
-            "promptTokens": 30,
-            "completionTokens": 40,
-            "totalTokens": 70,
-            "promptTokensDetails": {
-                "textTokens": 10,
-                "cachedTokens": 5,
-                "audioTokens": 7,
-                "imageTokens": 8,
-                "newTokens": 9,
-                "noTokens": None,
-            },
-            "completionTokensDetails": {
-                "contentTokens": 1,
-                "reasoningTokens": 2,
-                "audioTokens": 3,
-                "newTokens": 4,
-            },
-        },
-        {
-            "input_tokens": 30,
-            "output_tokens": 40,
-            "total_tokens": 70,
-            "input_token_details": {
-                "cache_read": 5,
-                "audio": 7,
-                "image": 8,
-                "new_tokens": 9,
-            },
-            "output_token_details": {"reasoning": 2, "audio": 3, "new_tokens": 4},
-        },
-    ),
-    # Cached tokens under the names of other services, once if there are two.
-    *(
-        (
-            {"promptTokens": 9, "promptTokensDetails": {name: 5, "cachedTokens": 2}},
-            {
-                "input_tokens": 9,
-                "output_tokens": 0,
-                "total_tokens": 9,
-                "input_token_details": {"cache_read": 2, "cache_creation": 5},
-            },
-        )
-        for name in ("cacheWriteTokens", "cacheCreationTokens")
-    ),
-    (
-        {
-            "promptTokens": 9,
-            "cacheCreationInputTokens": 5,
-            "cacheReadInputTokens": 2,
-            "promptTokensDetails": {"cacheCreationTokens": 5},
-        },
-        {
-            "input_tokens": 9,
-            "output_tokens": 0,
-            "total_tokens": 9,
-            "input_token_details": {"cache_creation": 5, "cache_read": 2},
-        },
+        {"promptTokens": 0, "completionTokens": 0, "totalTokens": 0}
+        | {"promptTokensDetails": {}, "completionTokensDetails": None},
+        counts(0, 0),
     ),
     # A total that the service sends is not corrected.
+    ({"promptTokens": 3, "completionTokens": 4, "totalTokens": 0}, counts(3, 4, 0)),
     (
-        {"promptTokens": 3, "completionTokens": 4, "totalTokens": 0},
-        {"input_tokens": 3, "output_tokens": 4, "total_tokens": 0},
+        {"promptTokens": 30, "promptTokensDetails": INPUT_DETAILS}
+        | {"completionTokens": 40, "completionTokensDetails": OUTPUT_DETAILS},
+        counts(
+            30,
+            40,
+            input={"cache_read": 5, "audio": 7, "image": 8, "new_tokens": 9},
+            output={"reasoning": 2, "audio": 3},
+        ),
+    ),
+    # Names of other services; a count with two names is counted once.
+    (
+        {"promptTokens": 9, "promptTokensDetails": {"cacheWriteTokens": 5}},
+        counts(9, 0, input={"cache_creation": 5}),
     ),
     (
-        {
-            "inputTokens": 9,
-            "outputTokens": 4,
-            "inputTokensDetails": {"cachedTokens": 2},
-            "outputTokensDetails": {"reasoningTokens": 1},
-        },
-        {
-            "input_tokens": 9,
-            "output_tokens": 4,
-            "total_tokens": 13,
-            "input_token_details": {"cache_read": 2},
-            "output_token_details": {"reasoning": 1},
-        },
+        {"promptTokens": 9, "cacheCreationInputTokens": 5, "cacheReadInputTokens": 2}
+        | {"promptTokensDetails": {"cacheCreationTokens": 5}},
+        counts(9, 0, input={"cache_creation": 5, "cache_read": 2}),
     ),
-    # DeepSeek's names.
     (
         {"promptTokens": 9, "promptCacheHitTokens": 5, "promptCacheMissTokens": 4},
-        {
-            "input_tokens": 9,
-            "output_tokens": 0,
-            "total_tokens": 9,
-            "input_token_details": {"cache_read": 5},
-        },
+        counts(9, 0, input={"cache_read": 5}),
     ),
-    # To LangChain, what the details leave of the whole is text.
     (
-        {
-            "promptTokens": 3,
-            "promptTokensDetails": {"textTokens": 3},
-            "completionTokensDetails": {"contentTokens": 0},
-        },
-        {"input_tokens": 3, "output_tokens": 0, "total_tokens": 3},
+        {"inputTokens": 9, "inputTokensDetails": {"cachedTokens": 2}}
+        | {"outputTokens": 4, "outputTokensDetails": {"reasoningTokens": 1}},
+        counts(9, 4, input={"cache_read": 2}, output={"reasoning": 1}),
+    ),
+    # LangChain counts what the details leave of the whole as text.
+    (
+        {"promptTokens": 3, "promptTokensDetails": {"textTokens": 3}}
+        | {"completionTokensDetails": {"contentTokens": 0}},
+        counts(3, 0),
     ),
 ]
 
