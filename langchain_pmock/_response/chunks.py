@@ -174,7 +174,7 @@ class ChunkParser:
         content = content_of(delta)
         if isinstance(content, list):
             # Blocks with the same index are merged, field by field.
-            indexed = [block for block in content if "index" in block]
+            indexed = [b for b in content if isinstance(b, dict) and "index" in b]
             try:
                 self._blocks = cast("list[Any]", merge_content(self._blocks, indexed))
             except (AttributeError, TypeError) as error:
