@@ -104,8 +104,8 @@ def test_refusal_is_a_block(
 def wire_of(server: PmockServer, model: ChatPmock, message: BaseMessage) -> Any:
     """Send a message as history; tell how it left, without ids."""
     assert isinstance(message, AIMessage)
-    known = [*message.tool_calls, *message.invalid_tool_calls]
-    results = [ToolMessage("ok", tool_call_id=call["id"]) for call in known]
+    received = [*message.tool_calls, *message.invalid_tool_calls]
+    results = [ToolMessage("ok", tool_call_id=call["id"]) for call in received]
     model.invoke([HumanMessage("Hi"), message, *results])
     sent: dict[str, Any] = server.requests[-1].body["messages"][1]
     calls = [call["function"] for call in sent.pop("toolCalls", [])]

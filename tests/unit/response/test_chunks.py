@@ -188,7 +188,7 @@ def test_snake_case_names() -> None:
     assert message.response_metadata["trace_id"] == "trace-1"
 
 
-def test_an_answer_without_text_usage_or_finish() -> None:
+def test_answer_without_text_usage_or_finish_reason() -> None:
     assert streamed(FINISH).content == ""
     assert streamed(FINISH).usage_metadata is None
     assert "finish_reason" not in streamed(*texts("a")).response_metadata
