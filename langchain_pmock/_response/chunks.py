@@ -174,7 +174,9 @@ class ChunkParser:
         content = content_of(delta)
         if isinstance(content, list):
             # Blocks with the same index are merged, field by field.
-            indexed = [b for b in content if isinstance(b, dict) and "index" in b]
+            indexed: list[Any] = [
+                b for b in content if isinstance(b, dict) and "index" in b
+            ]
             try:
                 self._blocks = cast("list[Any]", merge_content(self._blocks, indexed))
             except (AttributeError, TypeError) as error:
