@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 
 class UnreadableError(ValueError):
-    """An answer does not have the documented structure; the text has the reason."""
+    """An answer does not have the documented structure; the text has the reason.
+
+    It is raised by checks of `_response` alone: any other exception is a defect.
+    """
 
 
 def encode(value: object, place: str = "body", *, allow_nan: bool = False) -> bytes:
