@@ -671,13 +671,13 @@ def test_an_endless_answer(
     monkeypatch.setattr(_questions, "QUESTION_SECONDS", 0.3)
     with RawServer(answer) as server:
         ran = run_check(at(server))
-    assert "no end after 0 s" in ran.finding("Reachability")["found"]
+    assert re.search(r"no end after \d+ s", ran.finding("Reachability")["found"])
 
 
 def test_the_whole_run_has_a_limit(
     run_check: RunCheck, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_questions, "RUN_SECONDS", 1.0)
+    monkeypatch.setattr(_questions, "RUN_SECONDS", 4.0)
 
     def answer(_request: RawRequest) -> list[Step]:
         return whole(PLAIN.content) if len(server.requests) == 1 else [60.0]
