@@ -29,8 +29,9 @@ def encode(value: object, place: str = "body", *, allow_nan: bool = False) -> by
         PmockInvalidRequestError: If JSON has no form for a part of it. The text has the
             path, such as `body.tools[0].function.name`, and the value.
     """
-    if problem := _problem(value, place, allow_nan=allow_nan):
-        raise PmockInvalidRequestError(problem)
+    if problem := _problem(value, _DEEPEST, allow_nan=allow_nan):
+        path, what = problem
+        raise PmockInvalidRequestError(f"{f'{place}{path}'[:_LONGEST_PATH]}{what}")
     try:
         return to_json(value)
     except ValueError:  # lone surrogates
@@ -43,34 +44,32 @@ _DEEPEST = 200  # levels; `to_json` fails from 255
 _LONGEST_PATH = 100  # characters in an error
 
 
-def _problem(
-    value: Any, path: str, levels: int = _DEEPEST, *, allow_nan: bool
-) -> str | None:
-    """Describe the first part of a value for which JSON has no form.
+def _problem(value: Any, levels: int, *, allow_nan: bool) -> tuple[str, str] | None:
+    """Find the first part of a value for which JSON has no form: its path, and why.
 
     `to_json` would write sets, bytes, dates, objects with fields, and NaN.
     """
     items: Iterable[tuple[Any, Any]]
     if isinstance(value, dict):
-        step, items = "{}.{}".format, value.items()
+        step, items = ".{}".format, value.items()
     elif isinstance(value, (list, tuple)):
-        step, items = "{}[{}]".format, enumerate(value)
+        step, items = "[{}]".format, enumerate(value)
     elif isinstance(value, (str, int, type(None))) or (
         isinstance(value, float) and (allow_nan or math.isfinite(value))
     ):
         return None
     else:
         why = f"it has no form for this {type(value).__name__}"
-        return f"{path}={reprlib.repr(value)} cannot be written as JSON: {why}."
+        return "", f"={reprlib.repr(value)} cannot be written as JSON: {why}."
     if not levels:
-        return f"{path[:_LONGEST_PATH]}... cannot be written: it is nested too deeply."
+        return "", "... cannot be written: it is nested too deeply."
     for key, item in items:
         if not isinstance(key, (str, int)):
-            return f"{path} cannot be written as JSON: its key {key!r} is no string."
+            return "", f" cannot be written as JSON: its key {key!r} is no string."
         if type(item) not in _PLAIN and (
-            problem := _problem(item, step(path, key), levels - 1, allow_nan=allow_nan)
+            problem := _problem(item, levels - 1, allow_nan=allow_nan)
         ):
-            return problem
+            return step(key) + problem[0], problem[1]
     return None
 
 
