@@ -31,7 +31,8 @@ def encode(value: object, place: str = "body", *, allow_nan: bool = False) -> by
     """
     if problem := _problem(value, _DEEPEST, allow_nan=allow_nan):
         path, what = problem
-        raise PmockInvalidRequestError(f"{f'{place}{path}'[:_LONGEST_PATH]}{what}")
+        msg = f"{f'{place}{path}'[:_LONGEST_PATH]}{what}"
+        raise PmockInvalidRequestError(msg)
     try:
         return to_json(value)
     except ValueError:  # lone surrogates
