@@ -1,11 +1,11 @@
-"""Application of faults to responses."""
+"""Injection of faults into responses."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from langchain_pmock.testing._wire import (
+from langchain_pmock.testing._http import (
     Abort,
     Pause,
     Response,
@@ -26,37 +26,46 @@ _WEB_PAGE = b"""<html>
 _BAD_GATEWAY = 502
 
 
-def spoil(
+def inject(
     right: Response,
     fault: Fault,
     is_stream: bool,  # noqa: FBT001 - clear in the only call
     newline: str,
     trace_id: str,
 ) -> Response:
-    """Apply a fault to the regular response."""
-    response = _replaced(right, fault, trace_id, is_stream=is_stream)
-    if response is right:
+    """Inject a fault into the regular response."""
+    bad = None  # an envelope or an event that is not regular
+    code = fault.status if fault.code is None else fault.code
+    if code is not None:
+        bad = envelope(code, fault.message, None, trace_id)
+    elif fault.garbage:
+        bad = _GARBAGE
+    if fault.html:
+        response = Response([_WEB_PAGE], status=fault.status or _BAD_GATEWAY)
+        response.headers = {"Content-Type": "text/html"}
+    elif fault.body is not None:
+        response = Response([fault.body], status=fault.status or 200)
+        response.headers = {"Content-Type": fault.content_type}
+    elif bad is not None and (fault.status is not None or not is_stream):
+        response = Response([bad], status=fault.status or 200, code=code)
+    else:
         fault = _before_done(fault, right.steps)
         steps = right.steps
-        if is_stream:
-            steps = _with_bad_event(steps, fault, newline, trace_id)
+        if bad is not None:
+            steps = [*steps[: fault.after or 0], event(bad, newline)]
         steps = _broken_off(steps, fault, is_stream=is_stream)
-        code = right.code if fault.code is None else fault.code
-        response = replace(right, steps=steps, code=code)
+        response = replace(right, steps=steps, code=right.code if bad is None else code)
     if fault.stall:
-        pause = Pause(fault.stall)
         # Empty bytes send the status and the headers.
         early = [] if fault.after is None else [b"", *response.steps[: fault.after]]
-        response.steps = [*early, pause, *response.steps[fault.after or 0 :]]
+        later = response.steps[fault.after or 0 :]
+        response.steps = [*early, Pause(fault.stall), *later]
     if fault.byte_by_byte:
         response.steps = [piece for step in response.steps for piece in _bytes_of(step)]
-    if fault.retry_after is not None:
-        after = fault.retry_after
-        # A number in `Retry-After` cannot have an exponent.
-        text = (
-            after if isinstance(after, str) else f"{after:.6f}".rstrip("0").rstrip(".")
-        )
-        response.headers = {**response.headers, "Retry-After": text}
+    if (after := fault.retry_after) is not None:
+        if not isinstance(after, str):  # a number there cannot have an exponent
+            after = f"{after:.6f}".rstrip("0").rstrip(".")
+        response.headers = {**response.headers, "Retry-After": after}
     return response
 
 
@@ -64,27 +73,6 @@ def _bytes_of(step: Step) -> list[Step]:
     if not isinstance(step, bytes) or not step:
         return [step]
     return [step[i : i + 1] for i in range(len(step))]
-
-
-def _replaced(
-    right: Response, fault: Fault, trace_id: str, *, is_stream: bool
-) -> Response:
-    """Return a response that replaces the regular one, or else the regular one."""
-    if fault.html:
-        headers = {"Content-Type": "text/html"}
-        return Response(
-            [_WEB_PAGE], status=fault.status or _BAD_GATEWAY, headers=headers
-        )
-    if fault.body is not None:
-        headers = {"Content-Type": fault.content_type}
-        return Response([fault.body], status=fault.status or 200, headers=headers)
-    code = fault.status if fault.code is None else fault.code
-    if code is not None and (fault.status is not None or not is_stream):
-        body = envelope(code, fault.message, None, trace_id)
-        return Response([body], status=fault.status or 200, code=code)
-    if fault.garbage and not is_stream:
-        return Response([_GARBAGE])
-    return right
 
 
 def _before_done(fault: Fault, steps: list[Step]) -> Fault:
@@ -99,18 +87,6 @@ def _before_done(fault: Fault, steps: list[Step]) -> Fault:
         if (count := getattr(fault, name)) is not None
     }
     return replace(fault, **counts)
-
-
-def _with_bad_event(
-    steps: list[Step], fault: Fault, newline: str, trace_id: str
-) -> list[Step]:
-    if fault.code is not None:
-        bad = envelope(fault.code, fault.message, None, trace_id)
-    elif fault.garbage:
-        bad = _GARBAGE
-    else:
-        return steps
-    return [*steps[: fault.after or 0], event(bad, newline)]
 
 
 def _broken_off(steps: list[Step], fault: Fault, *, is_stream: bool) -> list[Step]:

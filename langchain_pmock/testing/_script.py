@@ -13,8 +13,11 @@ from pydantic.dataclasses import dataclass
 _STRICT = ConfigDict(strict=True, extra="forbid")
 
 
+WITHOUT_BODY = {204, 205, 304}  # HTTP statuses
+
+
 def _has_body(status: int) -> int:
-    if status in {204, 205, 304}:
+    if status in WITHOUT_BODY:
         message = "a response with this status has no body"
         raise ValueError(message)
     return status
@@ -152,7 +155,7 @@ class Fault:
 
     def __post_init__(self) -> None:
         """Refuse a fault without an effect."""
-        if not (self.spoils or self.stall or self.byte_by_byte):
+        if not (self.prevents_answer or self.stall or self.byte_by_byte):
             message = (
                 "a fault needs one of status, code, stall, cut_after, reset_after, "
                 "garbage, html, body or byte_by_byte"
@@ -165,7 +168,7 @@ class Fault:
             raise ValueError(message)
 
     @property
-    def spoils(self) -> bool:
+    def prevents_answer(self) -> bool:
         """Whether the client does not receive the complete regular answer."""
         given = (self.status, self.code, self.cut_after, self.reset_after, self.body)
         return self.garbage or self.html or any(g is not None for g in given)
@@ -183,7 +186,7 @@ class Line:
     model: str | None
     message: str | None
 
-    def suits(self, body: Mapping[str, Any]) -> bool:
+    def matches(self, body: Mapping[str, Any]) -> bool:
         """Whether the entry is for a request with this body."""
         return self.model in {None, body["model"]} and (
             self.message is None

@@ -14,28 +14,23 @@ from typing import TYPE_CHECKING, Any
 from langchain_pmock.auth import ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER, sign
 from langchain_pmock.testing._body import Body, RefusedError, parse, validate
 from langchain_pmock.testing._completion import Completion, choices, make_id
-from langchain_pmock.testing._faults import spoil
-from langchain_pmock.testing._http import HOST, Running
-from langchain_pmock.testing._rules import reply_to
-from langchain_pmock.testing._script import (
-    Fault,
-    Line,
-    RecordedRequest,
-    Reply,
-    check,
-)
-from langchain_pmock.testing._tapes import Recorder, Tape
-from langchain_pmock.testing._upstream import Upstream
-from langchain_pmock.testing._wire import (
+from langchain_pmock.testing._faults import inject
+from langchain_pmock.testing._http import (
     EVENT_STREAM,
+    HOST,
     SUCCESS,
     Pause,
     Response,
+    Running,
     Step,
     chunk_envelope,
     envelope,
     event,
 )
+from langchain_pmock.testing._rules import reply_to
+from langchain_pmock.testing._script import Fault, Line, RecordedRequest, Reply, check
+from langchain_pmock.testing._tapes import Recorder, Tape
+from langchain_pmock.testing._upstream import Upstream
 
 if TYPE_CHECKING:
     import os
@@ -43,7 +38,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from langchain_pmock.testing._http import Request
+    from aiohttp import web
+
     from langchain_pmock.testing._script import Scriptable
 
 _BASE_PATH = "/api"
@@ -181,7 +177,7 @@ class PmockServer:
             Upstream(upstream, upstream_model, upstream_key) if upstream else None
         )
         self._tape = Tape(replay) if replay is not None else None
-        self._recorder = Recorder(record, replay) if record is not None else None
+        self._recorder = Recorder(record, self._tape) if record is not None else None
         self._script: list[Line] = []
         self._faults: list[Fault] = []
         self._seen: Counter[str] = Counter()
@@ -291,13 +287,12 @@ class PmockServer:
         """
         if self._running is None:
             self._running = Running(self._port, self._serve, self._refuse)
-            self._running.start()
 
     def stop(self) -> None:
         """Stop the server at once, and abort its connections."""
-        if self._running is not None:
-            self._running.stop()
-            self._running = None
+        running, self._running = self._running, None
+        if running is not None:
+            running.stop()
 
     @property
     def url(self) -> str:
@@ -331,12 +326,12 @@ class PmockServer:
 
     # --- Answers ---------------------------------------------------------------------
 
-    async def _serve(self, request: Request) -> Response:
+    async def _serve(self, request: web.BaseRequest, content: bytes) -> Response:
         if request.path != _CHAT_PATH:
             return self._refuse(404, "Not Found")
         if request.method != "POST":
             return self._refuse(405, "Method Not Allowed")
-        return await self._respond(request.headers, bytes(request.body))
+        return await self._respond(request.headers, content)
 
     async def _respond(self, headers: Mapping[str, str], content: bytes) -> Response:
         request = RecordedRequest(headers, {})
@@ -380,13 +375,14 @@ class PmockServer:
     def _authenticate(self, headers: Mapping[str, str]) -> None:
         token = sign(self.access_key, self.secret_key, self._now())
         for header, right, problem in (
-            (ACCESS_KEY_HEADER, self.access_key, "is not a known access key"),
+            (ACCESS_KEY_HEADER, self.access_key, "is not the access key"),
             (ACCESS_TOKEN_HEADER, token, "is not the signature of this minute"),
         ):
             if header not in headers:
                 message = f"the header {header} is missing"
                 raise RefusedError(message, 401)
-            if not hmac.compare_digest(headers[header].encode(), right.encode()):
+            given = headers[header].encode(errors="surrogateescape")
+            if not hmac.compare_digest(given, right.encode()):
                 message = f"the header {header} {problem}"
                 raise RefusedError(message, 401)
 
@@ -411,7 +407,7 @@ class PmockServer:
     async def _answer(
         self, request: RecordedRequest, content: bytes, body: Body, seed: str
     ) -> Response:
-        fault, reply, give_back = self._take(request)
+        fault, reply, restore = self._take(request)
         if fault is None and reply is None:
             if self._tape is not None and (found := self._tape.take(request.body)):
                 return self._slowed(found)
@@ -425,15 +421,14 @@ class PmockServer:
         completion = Completion(body, replies, seed, int(self._now()))
         trace_id = make_id("", seed)
         if body.stream:
-            headers = {"Content-Type": EVENT_STREAM}
-            events = self._events(completion)
-            response = Response(events, code=SUCCESS, headers=headers)
+            response = Response(self._events(completion), code=SUCCESS)
+            response.headers = {"Content-Type": EVENT_STREAM}
         else:
             data = envelope(SUCCESS, "success", completion.whole(), trace_id)
             response = Response([data], code=SUCCESS)
-        response.give_back = give_back
+        response.restore = restore
         if fault is not None:
-            response = spoil(response, fault, body.stream, self.newline, trace_id)
+            response = inject(response, fault, body.stream, self.newline, trace_id)
         is_slow = body.stream and not (fault and fault.byte_by_byte)
         return self._slowed(response) if is_slow else response
 
@@ -442,7 +437,7 @@ class PmockServer:
     ) -> tuple[Fault | None, Reply | None, Callable[[], None]]:
         """Return the fault and the reply for a request, and a function to undo it."""
         fault = self._faults.pop(0) if self._faults else None
-        for line in [line for line in self._script if line.suits(request.body)]:
+        for line in [line for line in self._script if line.matches(request.body)]:
             try:
                 answer = line.resolve(request)
             except Exception as error:  # noqa: BLE001 - the user's function
@@ -451,7 +446,7 @@ class PmockServer:
                 message = f"the script's function raised {problem}"
                 raise RefusedError(message) from None
             if isinstance(answer, Reply):
-                if fault is not None and fault.spoils:
+                if fault is not None and fault.prevents_answer:
                     return fault, answer, lambda: None
                 self._script.remove(line)
                 return fault, answer, partial(self._script.insert, 0, line)

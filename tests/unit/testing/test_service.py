@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from langchain_pmock.auth import ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER, sign
 from langchain_pmock.testing import Fault, PmockServer, Reply, ToolCall
 from langchain_pmock.testing._completion import tokens
-from langchain_pmock.testing._wire import Abort, Pause, Response
+from langchain_pmock.testing._http import Abort, Pause, Response
 
 
 def respond(service: PmockServer, **fields: Any) -> Response:
@@ -297,10 +297,10 @@ def test_delay_is_only_between_events() -> None:
     assert Pause(2) not in respond(service, stream=True).steps
 
 
-def test_reply_can_be_given_back() -> None:
+def test_reply_is_restored_for_a_client_that_left() -> None:
     service = PmockServer()
     service.script("one", "two")
     service.fail(stall=5)
-    respond(service).give_back()
+    respond(service).restore()
     (choice,) = data_of(respond(service))["choices"]
     assert choice["message"]["content"] == "one"
