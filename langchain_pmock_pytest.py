@@ -29,8 +29,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--pmock-record",
         choices=("none", "once", "all"),
         default="none",
-        help="tests with the marker pmock_tape: replay their tapes (none, the default), "
-        "record those that are missing (once), or record all anew (all)",
+        help="with the marker pmock_tape: replay tapes (none, the default), record the "
+        "missing ones (once), or record all anew (all)",
     )
     for name in ("upstream", "upstream_model"):
         use = f"{name} of PmockServer when tapes are recorded; or PMOCK_{name.upper()}"
@@ -116,8 +116,8 @@ def _upstream(config: pytest.Config) -> dict[str, Any]:
     }
     if not settings["upstream"]:
         message = (
-            "recording needs an upstream: set pmock_upstream in pytest's configuration, "
-            "or PMOCK_UPSTREAM in the environment"
+            "recording needs an upstream: set pmock_upstream in the configuration of "
+            "pytest, or PMOCK_UPSTREAM in the environment"
         )
         pytest.fail(message, pytrace=False)
     keys = os.environ.get("PMOCK_UPSTREAM_KEY", "").split()

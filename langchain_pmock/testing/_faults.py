@@ -5,14 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from langchain_pmock.testing._http import (
-    Abort,
-    Pause,
-    Response,
-    Step,
-    envelope,
-    event,
-)
+from langchain_pmock.testing._http import Abort, Response, Step, envelope, event
 
 if TYPE_CHECKING:
     from langchain_pmock.testing._script import Fault
@@ -27,77 +20,77 @@ _BAD_GATEWAY = 502
 
 
 def inject(
-    right: Response,
-    fault: Fault,
-    is_stream: bool,  # noqa: FBT001 - clear in the only call
-    newline: str,
-    trace_id: str,
+    right: Response, fault: Fault, newline: str, trace_id: str, *, is_stream: bool
 ) -> Response:
     """Inject a fault into the regular response."""
-    bad = None  # an envelope or an event that is not regular
-    code = fault.status if fault.code is None else fault.code
-    if code is not None:
-        bad = envelope(code, fault.message, None, trace_id)
-    elif fault.garbage:
-        bad = _GARBAGE
-    if fault.html:
-        response = Response([_WEB_PAGE], status=fault.status or _BAD_GATEWAY)
-        response.headers = {"Content-Type": "text/html"}
-    elif fault.body is not None:
-        response = Response([fault.body], status=fault.status or 200)
-        response.headers = {"Content-Type": fault.content_type}
-    elif bad is not None and (fault.status is not None or not is_stream):
-        response = Response([bad], status=fault.status or 200, code=code)
-    else:
-        fault = _before_done(fault, right.steps)
+    # Clients read nothing after [DONE], so all happens before.
+    most = len(right.steps) - (right.steps[-1:] == [event(b"[DONE]", newline)])
+    after = None if fault.after is None else min(fault.after, most)
+    response = _replaced(right, fault, trace_id, is_stream=is_stream)
+    if response is right:
         steps = right.steps
-        if bad is not None:
-            steps = [*steps[: fault.after or 0], event(bad, newline)]
-        steps = _broken_off(steps, fault, is_stream=is_stream)
-        response = replace(right, steps=steps, code=right.code if bad is None else code)
+        if is_stream and (code := fault.code) is not None:
+            bad = envelope(code, fault.message, None, trace_id)
+            steps = [*steps[: after or 0], event(bad, newline)]
+            response = replace(right, code=code)
+        elif is_stream and fault.garbage:
+            steps = [*steps[: after or 0], event(_GARBAGE, newline)]
+        broken = _cut(steps, fault, most) if is_stream else _halved(right, fault)
+        response = replace(response, steps=broken)
     if fault.stall:
         # Empty bytes send the status and the headers.
-        early = [] if fault.after is None else [b"", *response.steps[: fault.after]]
-        later = response.steps[fault.after or 0 :]
-        response.steps = [*early, Pause(fault.stall), *later]
+        early = [] if after is None else [b"", *response.steps[:after]]
+        response.steps = [*early, fault.stall, *response.steps[after or 0 :]]
     if fault.byte_by_byte:
+        response.delay = 0.0
         response.steps = [piece for step in response.steps for piece in _bytes_of(step)]
-    if (after := fault.retry_after) is not None:
-        if not isinstance(after, str):  # a number there cannot have an exponent
-            after = f"{after:.6f}".rstrip("0").rstrip(".")
-        response.headers = {**response.headers, "Retry-After": after}
+    if (wait := fault.retry_after) is not None:
+        if not isinstance(wait, str):  # a number there cannot have an exponent
+            wait = f"{wait:.6f}".rstrip("0").rstrip(".")
+        response.headers = {**response.headers, "Retry-After": wait}
     return response
+
+
+def _replaced(
+    right: Response, fault: Fault, trace_id: str, *, is_stream: bool
+) -> Response:
+    """Return a response that replaces the regular one, or else the regular one."""
+    status = fault.status or 200
+    if fault.html:
+        status = fault.status or _BAD_GATEWAY
+        return Response([_WEB_PAGE], status=status, type="text/html")
+    if fault.body is not None:
+        return Response([fault.body], status=status, type=fault.content_type)
+    code = fault.status if fault.code is None else fault.code
+    if code is not None and (fault.status is not None or not is_stream):
+        body = envelope(code, fault.message, None, trace_id)
+        return Response([body], status=status, code=code)
+    if fault.garbage and not is_stream:
+        return Response([_GARBAGE])
+    return right
+
+
+def _cut(steps: list[Step], fault: Fault, most: int) -> list[Step]:
+    """Break off a stream."""
+    if fault.cut_after is not None:
+        steps = steps[: min(fault.cut_after, most)]
+    elif fault.reset_after is not None:
+        steps = steps[: min(fault.reset_after, most)]
+    return steps if fault.reset_after is None else [*steps, Abort.RESET]
+
+
+def _halved(right: Response, fault: Fault) -> list[Step]:
+    """Break off an answer that is not streamed."""
+    if fault.cut_after is None and fault.reset_after is None:
+        return right.steps
+    if fault.reset_after == 0 and fault.cut_after is None:
+        return [Abort.RESET]
+    half = right.content[: len(right.content) // 2]
+    # Two steps, so that no Content-Length is sent.
+    return [half, Abort.CLOSE if fault.reset_after is None else Abort.RESET]
 
 
 def _bytes_of(step: Step) -> list[Step]:
     if not isinstance(step, bytes) or not step:
         return [step]
     return [step[i : i + 1] for i in range(len(step))]
-
-
-def _before_done(fault: Fault, steps: list[Step]) -> Fault:
-    """Limit the positions to before [DONE], after which clients read nothing."""
-    last = steps[-1] if steps else b""
-    most = len(steps)
-    if isinstance(last, bytes) and last.rstrip().endswith(b"data: [DONE]"):
-        most -= 1
-    counts = {
-        name: min(count, most)
-        for name in ("after", "cut_after", "reset_after")
-        if (count := getattr(fault, name)) is not None
-    }
-    return replace(fault, **counts)
-
-
-def _broken_off(steps: list[Step], fault: Fault, *, is_stream: bool) -> list[Step]:
-    events = fault.reset_after if fault.cut_after is None else fault.cut_after
-    if events is None:
-        return steps
-    reset = fault.reset_after is not None
-    if is_stream:
-        return [*steps[:events], *([Abort(reset=True)] if reset else [])]
-    if reset and not events:
-        return [Abort(reset=True)]
-    body = b"".join(step for step in steps if isinstance(step, bytes))
-    # Two steps, so that no Content-Length is sent.
-    return [body[: len(body) // 2], Abort(reset=reset)]

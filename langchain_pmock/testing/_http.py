@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import socket
 import struct
 import threading
 from concurrent.futures import Future
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -29,21 +30,14 @@ _LINGER = 2.0  # seconds for the client to read the refusal of its body
 _RESET = struct.pack("ii", 1, 0)  # closing discards unsent data and sends a reset
 
 
-@dataclass(frozen=True)
-class Pause:
-    """Wait for some seconds."""
+class Abort(Enum):
+    """How a connection is closed early."""
 
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Abort:
-    """Close the connection, with or without a reset."""
-
-    reset: bool
+    CLOSE = 0
+    RESET = 1
 
 
-Step = bytes | Pause | Abort
+Step = bytes | float | Abort  # a number is a pause in seconds
 
 
 @dataclass
@@ -58,15 +52,13 @@ class Response:
     live: AsyncIterator[bytes] | None = None  # sent after the steps
     status: int = SUCCESS
     code: int | None = None  # of the envelope
-    headers: dict[str, str] = field(
-        default_factory=lambda: {"Content-Type": "application/json"}
-    )
+    type: str = "application/json"
+    headers: dict[str, str] = field(default_factory=dict)
+    delay: float = 0.0  # seconds between two steps with bytes
     # Called if the client disconnects before the first bytes.
     restore: Callable[[], None] = lambda: None
     # Closed with the response.
-    resources: contextlib.AsyncExitStack = field(
-        default_factory=contextlib.AsyncExitStack
-    )
+    resources: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     @property
     def content(self) -> bytes:
@@ -117,7 +109,7 @@ class Running:
 
     def stop(self) -> None:
         """Stop, and abort all connections."""
-        with contextlib.suppress(RuntimeError):  # the loop is closed: its thread died
+        with suppress(RuntimeError):  # the loop is closed: its thread died
             self._stop()
         self._thread.join()
 
@@ -176,19 +168,19 @@ async def _read(request: web.BaseRequest) -> bytes | None:
 
 
 async def _send(request: web.BaseRequest, response: Response) -> web.StreamResponse:
-    status, headers, steps = response.status, response.headers, response.steps
+    steps, headers = response.steps, {"Content-Type": response.type, **response.headers}
     if response.live is None and len(steps) == 1 and isinstance(steps[0], bytes):
-        return web.Response(body=steps[0], status=status, headers=headers)
-    sent = web.StreamResponse(status=status, headers=headers)
+        return web.Response(body=steps[0], status=response.status, headers=headers)
+    sent = web.StreamResponse(status=response.status, headers=headers)
     try:
         for step in steps:
-            if isinstance(step, Pause):
-                await asyncio.sleep(step.seconds)
-            elif isinstance(step, Abort):
+            if isinstance(step, Abort):
                 _abort(request, step)
-                return sent
-            else:
+            elif isinstance(step, bytes):
+                await asyncio.sleep(response.delay if sent.prepared else 0)
                 await _write(request, sent, step)
+            else:
+                await asyncio.sleep(step)
         if response.live is not None:
             async for data in response.live:
                 await _write(request, sent, data)
@@ -196,8 +188,8 @@ async def _send(request: web.BaseRequest, response: Response) -> web.StreamRespo
         if not sent.prepared:
             response.restore()
         raise
-    except ConnectionError:  # the client disconnected
-        return sent
+    except ConnectionError:
+        pass  # The client disconnected.
     return sent
 
 
@@ -206,15 +198,12 @@ async def _write(
 ) -> None:
     await sent.prepare(request)
     await sent.write(data)
-    await asyncio.sleep(0)  # let other connections run
 
 
 def _abort(request: web.BaseRequest, how: Abort) -> None:
-    if request.transport is None:
-        return
-    if how.reset:
+    if how is Abort.RESET and request.transport is not None:
         connection = request.transport.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         request.transport.abort()
-    else:
+    elif request.transport is not None:
         request.transport.close()

@@ -181,7 +181,8 @@ class _Filler:
         self.root, self.text = root, text
         self.refs: list[str] = []  # in progress
         plain = _QUOTED.sub(" ", text)
-        self.numbers = [json.loads(number) for number in _NUMBER.findall(plain)]
+        found = _NUMBER.findall(plain)
+        self.numbers = [float(n) if "." in n else int(n) for n in found]
         names = ["".join(groups) for groups in _NAMES.findall(plain)]
         names = [n for n in names if not _COMMON.fullmatch(n.split()[0].lower())]
         self.phrases = _quoted(text) or names
@@ -241,8 +242,8 @@ class _Filler:
         made = [self.fill(item, key) for item in schema.get("prefixItems", [])]
         items, least = schema.get("items"), min(schema.get("minItems", 0), _LONGEST)
         kind = items.get("type") if isinstance(items, dict) else None
-        found = {"string": self.phrases, "integer": self.numbers}.get(str(kind), [])
-        wanted = max(least, len(found), 0 if made else 1)
+        clues = {"string": len(self.phrases), "integer": len(self.numbers)}
+        wanted = max(least, clues.get(str(kind), 0), 0 if made else 1)
         with contextlib.suppress(RecursionError):
             while len(made) < min(wanted, schema.get("maxItems", wanted)):
                 made.append(self.fill(items, key))

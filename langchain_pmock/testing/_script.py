@@ -158,9 +158,8 @@ class Fault:
         if not (self.prevents_answer or self.stall or self.byte_by_byte):
             message = (
                 "a fault needs one of status, code, stall, cut_after, reset_after, "
-                "garbage, html, body or byte_by_byte"
             )
-            raise ValueError(message)
+            raise ValueError(message + "garbage, html, body or byte_by_byte")
         if self.after is not None and not (
             self.stall or self.garbage or self.code is not None
         ):
@@ -177,6 +176,8 @@ class Fault:
 Answer = str | Reply | Fault
 Scriptable = Answer | Callable[[RecordedRequest], Answer]
 
+_ALLOWED = "a str, a Reply or a Fault"
+
 
 @plain_dataclass(frozen=True)
 class Line:
@@ -186,11 +187,22 @@ class Line:
     model: str | None
     message: str | None
 
+    def __post_init__(self) -> None:
+        """Refuse an entry that is not an answer; an unused class is a mistake."""
+        given = self.answer
+        if isinstance(given, type) or not (
+            isinstance(given, (str, Reply, Fault)) or callable(given)
+        ):
+            problem = f"a script has no use for {given!r}: it takes {_ALLOWED}, or a "
+            raise ValueError(problem + "function")  # noqa: TRY004 - as pydantic's
+
     def matches(self, body: Mapping[str, Any]) -> bool:
         """Whether the entry is for a request with this body."""
         return self.model in {None, body["model"]} and (
             self.message is None
-            or any(self.message in _texts(m) for m in body["messages"])
+            or any(
+                self.message in _text(m.get("content", "")) for m in body["messages"]
+            )
         )
 
     def resolve(self, request: RecordedRequest) -> Reply | Fault:
@@ -204,25 +216,7 @@ class Line:
         raise ValueError(problem)
 
 
-_ALLOWED = "a str, a Reply or a Fault"
-
-
-def check(answer: object) -> Scriptable:
-    """Return an entry of a script, if it is valid.
-
-    Raises:
-        ValueError: If it is not a text, a reply, a fault or a function.
-    """
-    if isinstance(answer, (str, Reply, Fault)) or (
-        callable(answer) and not isinstance(answer, type)
-    ):
-        return answer
-    problem = f"a script has no use for {answer!r}: give it {_ALLOWED}, or a function"
-    raise ValueError(problem)
-
-
-def _texts(message: Mapping[str, Any]) -> str:
-    content = message.get("content", "")
+def _text(content: str | Sequence[Mapping[str, Any]]) -> str:
     if isinstance(content, str):
         return content
     return "\n".join(block.get("text", "") for block in content)

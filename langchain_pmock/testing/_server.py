@@ -7,6 +7,7 @@ import hmac
 import secrets
 import time
 from collections import Counter
+from dataclasses import replace
 from email.utils import formatdate
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,6 @@ from langchain_pmock.testing._http import (
     EVENT_STREAM,
     HOST,
     SUCCESS,
-    Pause,
     Response,
     Running,
     Step,
@@ -28,7 +28,7 @@ from langchain_pmock.testing._http import (
     event,
 )
 from langchain_pmock.testing._rules import reply_to
-from langchain_pmock.testing._script import Fault, Line, RecordedRequest, Reply, check
+from langchain_pmock.testing._script import Fault, Line, RecordedRequest, Reply
 from langchain_pmock.testing._tapes import Recorder, Tape
 from langchain_pmock.testing._upstream import Upstream
 
@@ -100,17 +100,6 @@ class PmockServer:
             assert server.requests[0].body["messages"][0]["content"] == "Hello"
         ```
 
-        As a pytest fixture:
-
-        ```python
-        import pytest
-
-
-        @pytest.fixture
-        def pmock():
-            with PmockServer() as server:
-                yield server
-        ```
     """
 
     def __init__(  # noqa: PLR0913 - independent settings, by keyword
@@ -217,7 +206,7 @@ class PmockServer:
             server.script(lambda request: request.body["model"].upper())
             ```
         """
-        self._script += [Line(check(reply), model, message) for reply in replies]
+        self._script += [Line(reply, model, message) for reply in replies]
 
     def fail(self, *, times: int = 1, **fault: Any) -> None:
         """Let the next requests fail.
@@ -410,7 +399,7 @@ class PmockServer:
         fault, reply, restore = self._take(request)
         if fault is None and reply is None:
             if self._tape is not None and (found := self._tape.take(request.body)):
-                return self._slowed(found)
+                return replace(found, delay=self.delay)
             if self._upstream is not None:
                 response = await self._upstream.ask(request, content)
                 recorder = self._recorder
@@ -421,16 +410,17 @@ class PmockServer:
         completion = Completion(body, replies, seed, int(self._now()))
         trace_id = make_id("", seed)
         if body.stream:
-            response = Response(self._events(completion), code=SUCCESS)
-            response.headers = {"Content-Type": EVENT_STREAM}
+            events = self._events(completion)
+            response = Response(events, code=SUCCESS, type=EVENT_STREAM)
+            response.delay = self.delay
         else:
             data = envelope(SUCCESS, "success", completion.whole(), trace_id)
             response = Response([data], code=SUCCESS)
         response.restore = restore
         if fault is not None:
-            response = inject(response, fault, body.stream, self.newline, trace_id)
-        is_slow = body.stream and not (fault and fault.byte_by_byte)
-        return self._slowed(response) if is_slow else response
+            is_stream = body.stream
+            return inject(response, fault, self.newline, trace_id, is_stream=is_stream)
+        return response
 
     def _take(
         self, request: RecordedRequest
@@ -461,14 +451,3 @@ class PmockServer:
             return [*raw]
         chunks = (chunk_envelope(chunk) for chunk in completion.chunks())
         return [event(data, self.newline) for data in (*chunks, b"[DONE]")]
-
-    def _slowed(self, response: Response) -> Response:
-        """Add the delay between two writes."""
-        if self.delay and response.steps:
-            first, *others = response.steps
-            pause = Pause(self.delay)
-            response.steps = [first]
-            for step in others:
-                between = [pause] if isinstance(step, bytes) else []
-                response.steps += [*between, step]
-        return response

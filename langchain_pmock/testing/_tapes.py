@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict
 
 from langchain_pmock.testing._body import validate
 from langchain_pmock.testing._http import Response
-from langchain_pmock.testing._script import HeaderText, Status
+from langchain_pmock.testing._script import HeaderText, Status  # noqa: TC001 - pydantic
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -87,7 +87,7 @@ class Tape:
             [text.encode("utf-8", "surrogateescape") for text in texts],
             status=found.status,
             code=found.code,
-            headers={"Content-Type": found.type},
+            type=found.type,
         )
 
     def explain(self, body: Json) -> str:
@@ -101,9 +101,10 @@ class Tape:
         for other, [(line, _), *_] in self._exchanges.items():
             taped = _leaves(json.loads(other))
             changes = [
-                f"{p} is {_show(asked, p)} in the request, {_show(taped, p)} on the tape"
-                for p in {**taped, **asked}
-                if taped.get(p) != asked.get(p)
+                f"{at} is {_show(asked, at)} in the request, {_show(taped, at)} on the "
+                "tape"
+                for at in {**taped, **asked}
+                if taped.get(at) != asked.get(at)
             ]
             near.append((len(changes), line, changes))
         if not near:
@@ -146,7 +147,7 @@ class Recorder:
             "request": request.body,
             "status": response.status,
             "code": response.code,
-            "type": response.headers["Content-Type"],
+            "type": response.type,
         }
         if response.live is not None:
             response.live = self._kept(request, exchange, response.live)
@@ -174,7 +175,7 @@ class Recorder:
         except UnicodeEncodeError:  # bytes that are not UTF-8
             line = json.dumps(exchange).encode()
         private = functools.partial(os.open, mode=0o600)
-        with open(self._path, "ab", opener=private) as file:  # noqa: PTH123 - mode
+        with open(self._path, "ab", opener=private) as file:
             file.write(line + b"\n")
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx2
 from pydantic import SecretStr
+from pydantic.alias_generators import to_camel, to_snake
 from pydantic_core import from_json
 
 from langchain_pmock.auth import ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER, sign
@@ -41,8 +42,6 @@ _SHORTEST_SECRET = 8  # characters; a word such as "ollama" is not redacted
 _BROKEN = (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError)
 _BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n)){2}")
 _LINE_END = re.compile(rb"\r\n|\n|\r")
-_CASE_CHANGE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-_UNDERSCORE = re.compile(r"_([a-z])")
 
 
 class Upstream:
@@ -80,35 +79,35 @@ class Upstream:
                 kind = _header(response, "content-type")
                 if response.is_success and EVENT_STREAM in kind:
                     live = self._stream(response, request)
-                    answer = Response([], live, code=SUCCESS)
-                    answer.headers = {"Content-Type": kind}
+                    answer = Response([], live, code=SUCCESS, type=kind)
                     answer.resources = resources.pop_all()
                     return answer
                 return self._whole(response, await response.aread(), request.body)
             except _BROKEN as error:
                 return self._failure(_BAD_GATEWAY, f"{type(error).__name__}: {error}")
 
-    def _headers(self, given: Mapping[str, str]) -> dict[str, bytes]:
+    def _headers(self, given: Mapping[str, str]) -> dict[bytes, bytes]:
         headers = {
-            "Content-Type": b"application/json",
-            "Accept": given.get("accept", "*/*").encode(errors="replace"),
-            "Accept-Encoding": b"identity",
+            "Content-Type": "application/json",
+            "Accept": EVENT_STREAM
+            if EVENT_STREAM in given.get("accept", "")
+            else "*/*",
+            "Accept-Encoding": "identity",
         }
         keys = [key.get_secret_value() for key in self._keys]
         if self._is_pmock:
-            token = sign(keys[0], keys[1], time.time())
-            headers[ACCESS_KEY_HEADER] = keys[0].encode()
-            headers[ACCESS_TOKEN_HEADER] = token.encode()
+            headers[ACCESS_KEY_HEADER] = keys[0]
+            headers[ACCESS_TOKEN_HEADER] = sign(keys[0], keys[1], time.time())
         elif keys:
-            headers["Authorization"] = b"Bearer " + keys[0].encode()
-        return headers
+            headers["Authorization"] = f"Bearer {keys[0]}"
+        return {name.encode(): value.encode() for name, value in headers.items()}
 
     def _request(self, body: Json, content: bytes) -> bytes:
         """Convert a request's body to the upstream's format."""
         if self._is_pmock:
             return dump({**body, "model": self._model}) if self._model else content
-        sent = _renamed(body, _snake)
-        sent["messages"] = [_renamed(message, _snake) for message in body["messages"]]
+        sent = _renamed(body, to_snake)
+        sent["messages"] = [_renamed(message, to_snake) for message in body["messages"]]
         sent["model"] = self._model or body["model"]
         if sent.get("stream"):
             sent["stream_options"] = {"include_usage": True}
@@ -131,8 +130,8 @@ class Upstream:
             code = _code_of(answer)
             if status != SUCCESS or code != SUCCESS:
                 content = self._redacted(content)
-            result = Response([content], status=status, code=code)
-            result.headers = {"Content-Type": _header(response, "content-type")}
+            kind = _header(response, "content-type")
+            result = Response([content], status=status, code=code, type=kind)
         elif not response.is_success:
             text = content[:_LONGEST_MESSAGE].decode(errors="replace")
             result = self._failure(status, _message_of(answer) or text)
@@ -278,14 +277,6 @@ def _data(raw: bytes) -> bytes:
 # --- Names ---------------------------------------------------------------------------
 
 
-def _snake(name: str) -> str:
-    return _CASE_CHANGE.sub("_", name).lower()
-
-
-def _camel(name: str) -> str:
-    return _UNDERSCORE.sub(lambda match: match[1].upper(), name)
-
-
 def _renamed(fields: Any, rename: Callable[[str], str]) -> Json:
     """Rename the fields of an object, without those that are null."""
     if not isinstance(fields, dict):
@@ -298,13 +289,13 @@ def _deeply_renamed(value: Any) -> Any:
     if isinstance(value, list):
         return [_deeply_renamed(item) for item in value]
     if isinstance(value, dict):
-        return {k: _deeply_renamed(v) for k, v in _renamed(value, _camel).items()}
+        return {k: _deeply_renamed(v) for k, v in _renamed(value, to_camel).items()}
     return value
 
 
 def _data_of(answer: Any, model: str) -> Json:
     """Convert a completion or a chunk to the `data` of an envelope."""
-    data = _renamed(answer, _camel) | {"model": model}
+    data = _renamed(answer, to_camel) | {"model": model}
     if "usage" in data:
         data["usage"] = _deeply_renamed(data["usage"])
     choices = data.get("choices", [])
@@ -316,9 +307,9 @@ def _data_of(answer: Any, model: str) -> Json:
 
 
 def _choice(choice: Any) -> Json:
-    renamed = _renamed(choice, _camel)
+    renamed = _renamed(choice, to_camel)
     for part in renamed.keys() & {"message", "delta"}:
-        message = _renamed(renamed[part], _camel)
+        message = _renamed(renamed[part], to_camel)
         if reasoning := message.pop("reasoning", None):
             message.setdefault("reasoningContent", reasoning)
         renamed[part] = message
