@@ -132,9 +132,10 @@ class PmockServer:
             upstream_model: The model of the upstream; by default that of the request.
             upstream_key: The bearer key for the upstream. A pair of access key and
                 secret key means that the upstream is pmock: requests are signed with
-                them, and requests and answers are passed on unchanged.
-            record: A file for the upstream's answers. It is replaced, unless it is also
-                `replay`; then answers are appended.
+                them, and requests and answers are passed on unchanged. Space around a
+                key is removed.
+            record: A file for the upstream's answers. It must be new or empty, unless
+                it is also `replay`; then answers are appended.
             replay: A recorded file. A request that it does not have goes to the
                 upstream, or is refused without one.
             documented_models_only: Whether to refuse other models with 404.
@@ -144,8 +145,9 @@ class PmockServer:
                 `None` for no limit.
 
         Raises:
-            ValueError: If settings contradict each other, or `replay` is not a tape.
-            OSError: If `replay` cannot be read.
+            ValueError: If settings contradict each other, a URL or key is not valid,
+                `replay` is not a tape, or `record` has another recording.
+            OSError: If `replay` cannot be read, or the folder of `record` is missing.
         """
         if upstream is None and (upstream_model or upstream_key or record):
             message = "upstream_model, upstream_key and record need an upstream"

@@ -125,6 +125,7 @@ class Recorder:
 
     def __init__(self, path: str | os.PathLike[str], replayed: Tape | None) -> None:
         self._path = Path(path)
+        self._path.parent.stat()  # A missing folder is an error now, not later.
         if not self._path.exists() or not self._path.stat().st_size:
             return
         if replayed is None or not self._path.samefile(replayed.path):

@@ -132,11 +132,15 @@ class Upstream:
                 content = self._redacted(content)
             kind = _header(response, "content-type")
             result = Response([content], status=status, code=code, type=kind)
-        elif not response.is_success:
-            text = content[:_LONGEST_MESSAGE].decode(errors="replace")
-            result = self._failure(status, _message_of(answer) or text)
+        elif not response.is_success or _message_of(answer):
+            # A part of a key would not be recognized.
+            text = self._redacted(content)[:_LONGEST_MESSAGE].decode(errors="replace")
+            code = _BAD_GATEWAY if response.is_success else status
+            result = self._failure(code, _message_of(answer) or text)
         else:
             data = _data_of(answer, body["model"])
+            if not data["choices"]:
+                return self._failure(_BAD_GATEWAY, "its answer has no choices")
             trace_id = _header(response, "x-request-id")
             content = envelope(SUCCESS, "success", data, trace_id)
             result = Response([content], code=SUCCESS)
@@ -185,7 +189,8 @@ class Upstream:
                 continue
             answer = from_json(data, allow_inf_nan=False)
             if error := _message_of(answer):
-                code = _code_of(answer["error"]) or _BAD_GATEWAY
+                code = _code_of(answer["error"])
+                code = _BAD_GATEWAY if code in {None, SUCCESS} else code
                 yield code, self._error_event(code, error)
                 return
             chunk = _data_of(answer, request.body["model"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from langchain_pmock.testing import PmockServer
+    from langchain_pmock.testing._http import Response
 
 EVENT_STREAM = {"Accept": "text/event-stream"}
 
@@ -31,6 +33,13 @@ def signed(server: PmockServer, *, at: float | None = None) -> dict[str, str]:
 def body(**fields: Any) -> dict[str, Any]:
     hello = {"role": "user", "content": "Hello"}
     return {"model": "gpt-5.1", "messages": [hello], **fields}
+
+
+def respond(server: PmockServer, **fields: Any) -> Response:
+    """Ask a server that is not started; for tests without sockets."""
+    headers = {**signed(server), "content-type": "application/json", **EVENT_STREAM}
+    headers = {name.lower(): value for name, value in headers.items()}
+    return asyncio.run(server._respond(headers, json.dumps(body(**fields)).encode()))
 
 
 def endpoint(server: PmockServer) -> str:
