@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from langchain_pmock.testing._http import Response
 
 EVENT_STREAM = {"Accept": "text/event-stream"}
+JSON = {"Content-Type": "application/json"}
 
 
 def signed(server: PmockServer, *, at: float | None = None) -> dict[str, str]:
@@ -46,8 +48,12 @@ def endpoint(server: PmockServer) -> str:
     return f"{server.url}/ai/chat/completions"
 
 
-def post(server: PmockServer, *, timeout: float = 5, **fields: Any) -> httpx.Response:
-    headers = signed(server) | (EVENT_STREAM if fields.get("stream") else {})
+def post(
+    server: PmockServer, *, timeout: float = 5, at: float | None = None, **fields: Any
+) -> httpx.Response:
+    signature = signed(server, at=at).items()
+    headers = {name: value.encode() for name, value in signature}
+    headers |= {"Accept": b"text/event-stream"} if fields.get("stream") else {}
     return httpx.post(
         endpoint(server), json=body(**fields), headers=headers, timeout=timeout
     )
@@ -63,6 +69,38 @@ def open_stream(
         headers=signed(server) | EVENT_STREAM,
         timeout=timeout,
     )
+
+
+def raw_request(
+    server: PmockServer,
+    *,
+    headers: dict[str, str] | None = None,
+    close: bool = False,
+    at: float | None = None,
+    **fields: Any,
+) -> bytes:
+    content = json.dumps(body(**fields)).encode()
+    lines = [f"POST {httpx.URL(endpoint(server)).path} HTTP/1.1"]
+    sent = {"Host": "x", **signed(server, at=at), **JSON, **EVENT_STREAM}
+    sent |= {"Content-Length": str(len(content)), **(headers or {})}
+    sent |= {"Connection": "close"} if close else {}
+    lines += [f"{name}: {value}" for name, value in sent.items()]
+    return "\r\n".join([*lines, "", ""]).encode() + content
+
+
+def connect(server: PmockServer) -> socket.socket:
+    url = httpx.URL(server.url)
+    return socket.create_connection((url.host, url.port or 0), timeout=5)
+
+
+def exchange(server: PmockServer, request: bytes) -> bytes:
+    """Send bytes, and return all that comes until the connection ends."""
+    received = b""
+    with connect(server) as client:
+        client.sendall(request)
+        while data := client.recv(65536):
+            received += data
+    return received
 
 
 def read_until(error: type[Exception], response: httpx.Response) -> str:
