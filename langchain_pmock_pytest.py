@@ -65,30 +65,32 @@ def pmock_server(
     from langchain_pmock.testing import PmockServer  # noqa: PLC0415 - see above
 
     settings: dict[str, Any] = {}
-    tape = new_tape = None
+    tape = tape_of(request.node)
+    recorded = tape.with_suffix(".part")
+    is_missing = False
     if marker := request.node.get_closest_marker("pmock_tape"):
         if marker.args or marker.kwargs:
             pytest.fail("the marker pmock_tape takes no arguments", pytrace=False)
-        tape = tape_of(request.node)
         mode = request.config.getoption("--pmock-record")
         if mode == "all" or (mode == "once" and not tape.exists()):
-            new_tape = tape.with_suffix(".part")
+            settings = {**_upstream(request.config), "record": recorded}
             tape.parent.mkdir(parents=True, exist_ok=True)
-            new_tape.unlink(missing_ok=True)
-            settings = {**_upstream(request.config), "record": new_tape}
+            recorded.unlink(missing_ok=True)
         elif tape.exists():
             settings = {"replay": tape}
         else:
+            is_missing = True
+    with PmockServer(**settings) as server:
+        if is_missing:  # which is no mistake if the test makes no request
             message = (
                 f"there is no tape {tape}: `pytest --pmock-record=once` records it"
             )
-            pytest.fail(message, pytrace=False)
-    with PmockServer(**settings) as server:
+            server.fail(status=400, message=message, times=1000)
         for name, value in server.env.items():
             monkeypatch.setenv(name, value)
         yield server
-    if tape and new_tape and new_tape.exists():
-        new_tape.replace(tape)
+    if "record" in settings and recorded.exists():
+        recorded.replace(tape)
 
 
 def tape_of(item: pytest.Item) -> Path:

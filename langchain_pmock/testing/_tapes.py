@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 _LONGEST_VALUE = 60
+_BAD_GATEWAY = 502
 
 
 class _Exchange(BaseModel):
@@ -171,6 +172,8 @@ class Recorder:
         self._write({**exchange, "code": request.code, "events": events})
 
     def _write(self, exchange: Json) -> None:
+        if exchange["code"] == _BAD_GATEWAY:  # the upstream did not answer
+            return
         try:
             line = json.dumps(exchange, ensure_ascii=False).encode()
         except UnicodeEncodeError:  # bytes that are not UTF-8
