@@ -1,4 +1,4 @@
-"""Another server behind the contract: an OpenAI-compatible one, or pmock itself."""
+"""An upstream: an OpenAI-compatible server, or pmock itself."""
 
 from __future__ import annotations
 
@@ -12,24 +12,30 @@ import pytest
 from langchain.agents import create_agent
 from pydantic import BaseModel
 
-from langchain_pmock import ChatPmock
 from langchain_pmock.auth import ACCESS_KEY_HEADER
 from langchain_pmock.testing import PmockServer, Reply, ToolCall
-from tests.integration.test_standard import Standard
 from tests.support.on_the_wire import (
     body,
     deltas_of,
     events_of,
+    model_of,
     open_stream,
     post,
     streamed_text,
     text_of,
+    user,
     wait_until,
 )
 from tests.support.openai_server import KEY, OpenAIServer
+from tests.support.raw_server import CLOSE, RESET, RawServer, head, stream, whole
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from tests.support.raw_server import Step
+
+    Steps = Sequence[Step]
 
 LLAMA_URL = os.environ.get("PMOCK_TEST_LLAMA_URL")
 
@@ -72,21 +78,6 @@ def server(openai: OpenAIServer) -> Iterator[PmockServer]:
         yield started
 
 
-def model_of(server: PmockServer, **fields: Any) -> ChatPmock:
-    ours = {
-        "model": "gpt-5.1",
-        "base_url": server.url,
-        "access_key": server.access_key,
-        "secret_key": server.secret_key,
-        "max_retries": 0,
-    }
-    return ChatPmock(**{**ours, **fields})
-
-
-def user(text: str) -> dict[str, Any]:
-    return {"role": "user", "content": text}
-
-
 def answering(*pieces: bytes | float | str) -> Callable[[Any], Iterator[bytes | float]]:
     """Make an upstream's answer; a text is the data of an event."""
     sent = [
@@ -102,26 +93,7 @@ def chunk(delta: Any = None, finish: str | None = None, **fields: Any) -> str:
     return json.dumps(chunk, ensure_ascii=False)
 
 
-# --- All that LangChain's suite has ---------------------------------------------------
-
-
-class TestStandard(Standard):
-    aiohttp = False
-
-    @property
-    def structured_output_kwargs(self) -> dict[str, Any]:
-        return {"method": "json_schema"}
-
-
-class TestStandardFunctionCalling(Standard):
-    aiohttp = False
-
-    @property
-    def structured_output_kwargs(self) -> dict[str, Any]:
-        return {"method": "function_calling"}
-
-
-# --- What is asked for ---------------------------------------------------------------
+# --- Requests ------------------------------------------------------------------------
 
 
 def test_names_are_translated_and_what_passes_through_is_not(
@@ -207,7 +179,7 @@ def test_the_front_stays_strict(server: PmockServer, openai: OpenAIServer) -> No
     assert not openai.requests
 
 
-# --- What is answered ----------------------------------------------------------------
+# --- Answers -------------------------------------------------------------------------
 
 
 def test_a_whole_answer(server: PmockServer) -> None:
@@ -312,7 +284,7 @@ def test_extra_fields_of_tool_calls_go_through(
     assert calls[0]["id"] == "call_openai_0"
 
 
-# --- What goes wrong -----------------------------------------------------------------
+# --- Errors --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -343,11 +315,156 @@ def test_a_status_is_the_code_of_the_envelope(
     assert (server.requests[0].status, server.requests[0].code) == (429, 429)
 
 
-def test_a_key_that_is_echoed_is_left_out(openai: OpenAIServer) -> None:
-    with PmockServer(upstream=openai.url, upstream_key="sk-other") as server:
+SECRET = 'sk-secret-"quoted"'
+
+
+def echoes(secret: str) -> dict[str, Steps]:
+    """Return answers of upstreams, and exceptions that they cause, with a secret."""
+    error: dict[str, Any] = {"error": {"message": f"wrong key: {secret}", "code": 401}}
+    envelope: dict[str, Any] = {"code": 401, "message": secret}
+    text = secret.encode()
+    return {
+        "status": whole(error, "401 Unauthorized"),
+        "text": whole(text, "401 Unauthorized"),
+        "cut in the key": whole(b"x" * 1990 + text, "500 Internal Server Error"),
+        "in an envelope": whole(envelope),
+        "HTTP 200": whole(error),
+        "event": stream(b"data: " + json.dumps(error).encode() + b"\n\n"),
+        "event of pmock": stream(b"data: " + json.dumps(envelope).encode() + b"\n\n"),
+        "status line": [b"HTTP/1.1 200 OK\r\n" + text + b"\r\n\r\n", CLOSE],
+    }
+
+
+@pytest.mark.parametrize("case", echoes(SECRET))
+@pytest.mark.parametrize("keys", [SECRET, ("ak-example", SECRET)])
+@pytest.mark.parametrize("stream", [False, True])
+def test_keys_are_redacted_in_errors(
+    case: str,
+    keys: Any,
+    *,
+    stream: bool,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    tape = tmp_path / "tape.jsonl"
+    with (
+        RawServer(echoes(SECRET)[case]) as raw,
+        PmockServer(upstream=raw.url, upstream_key=keys, record=tape) as server,
+    ):
+        texts = [post(server, stream=stream).text, caplog.text]
+    texts.append(tape.read_text() if tape.exists() else "")
+    if case == "not JSON" and isinstance(keys, tuple):
+        return  # passed on byte for byte
+    for text in texts:
+        assert "sk-secret" not in text
+
+
+@pytest.mark.parametrize("key", ["sk-other\n", " sk-other ", "sk-other\r\n"])
+def test_space_around_a_key_is_removed(openai: OpenAIServer, key: str) -> None:
+    with PmockServer(upstream=openai.url, upstream_key=key) as server:
         response = post(server)
     assert response.json()["code"] == 401
-    assert "sk-other" not in response.text
+    assert response.json()["message"] == "upstream: wrong key: Bearer ***"
+
+
+NOT_KEYS = ["sk a", "sk\na", "\n", 5, ("ak", ""), ("ak", None), ("ak",), (*"abc",)]
+NOT_URLS = """localhost:11434|x/v1|ftp://x|http://|http://a b/|http://u:secret@h/v1
+|http://h:99999/v1|http://h:a/|http://[::1|http://h/v1?x=1|http://h/v1#x|http://h\x00/"""
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        *(({"upstream_key": key}, "upstream_key must be ") for key in NOT_KEYS),
+        *(({"upstream": url}, "must be a base URL") for url in NOT_URLS.split("|")),
+        *(
+            ({"upstream": None, name: "x"}, "need an upstream")
+            for name in ("upstream_model", "upstream_key", "record")
+        ),
+    ],
+    ids=str,
+)
+def test_settings_are_checked(settings: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ValueError, match=problem) as caught:
+        PmockServer(**{"upstream": "http://127.0.0.1:9/v1", **settings})
+    assert "secret" not in str(caught.value)
+
+
+ODD_STATUSES = [99, 100, 101, 199, 201, 204, 205, 206, 301, 304, 307, 599, 600, 999]
+ODD_HEADERS = b"""Content-Type: \xff
+Content-Type:
+Content-Type: text/event-stream;\xe4
+X-Request-Id: \xff\x80
+Retry-After: \xe4
+Content-Encoding: gzip
+Content-Encoding: br
+Transfer-Encoding: gzip
+Transfer-Encoding: chunked
+Content-Length: -5
+Content-Length: 5, 6
+bad header
+X: a\0b"""
+ODD_BODIES = rb"""
+null
+5
+[1]
+{}
+{"usage": 5}
+{"error": {"code": 200, "message": "x"}}
+{"error": {"message": null}}
+{"choices": 5}
+{"choices": [null]}
+{"choices": [{"message": 5}]}
+{"choices": [{"delta": []}]}
+{"choices": [{"delta": {"reasoning": ["a"]}}]}
+{"choices": [{"logprobs": 5}]}
+{"a": NaN}
+"\ud83d"
+data: x"""
+
+
+def odd_answers() -> dict[str, Steps]:
+    answer = {"choices": [{"message": {"content": "a"}, "finish_reason": "stop"}]}
+    sse = {"Content-Type": "text/event-stream"}
+    made: dict[str, Steps] = {
+        "reset": [RESET],
+        "close": [CLOSE],
+        "half a head": [b"HTTP/1.1 200 OK\r\nConte", CLOSE],
+        "not HTTP": [b"SSH-2.0-x\r\n", CLOSE],
+        "half a body": [head(length=100) + b"{", RESET],
+        "half an event": [head(headers=sse) + b"7\r\ndata: {\r\n", CLOSE],
+        "bad chunk": [head(headers=sse) + b"zz\r\n", CLOSE],
+    }
+    for status in ODD_STATUSES:
+        made[f"{status}"] = whole(answer, f"{status} X", {"Location": "/x"})
+        made[f"{status} stream"] = whole(b"data: [DONE]\n\n", f"{status} X", sse)
+    for line in ODD_HEADERS.split(b"\n"):
+        content = json.dumps(answer).encode()
+        made[repr(line)] = [b"HTTP/1.1 200 OK\r\n%b\r\n\r\n%b" % (line, content), CLOSE]
+    for content in (*ODD_BODIES.split(b"\n"), b"\xff", b"[" * 99_999, b"9" * 5000):
+        made[f"{content[:50]!r}"] = whole(content)
+        made[f"event: {content[:50]!r}"] = stream(b"data: %b\n\n" % content)
+    return made
+
+
+@pytest.mark.parametrize("keys", [None, ("ak-example", "sk-example")], ids=repr)
+def test_odd_upstreams_do_not_drop_the_connection(
+    keys: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name, steps in odd_answers().items():
+        with (
+            RawServer(steps) as raw,
+            PmockServer(upstream=raw.url, upstream_key=keys) as server,
+        ):
+            for stream in (False, True):
+                answer = post(server, stream=stream)
+                assert answer.status_code not in {204, 205, 304, 500}, name
+                if (
+                    keys is None
+                    and answer.headers["content-type"] == "application/json"
+                ):
+                    assert answer.json()["code"] == answer.status_code, name
+    assert caplog.records == []
 
 
 @pytest.mark.parametrize(
@@ -397,14 +514,7 @@ def test_an_upstream_that_is_not_there() -> None:
     assert "ConnectError" in response.json()["message"]
 
 
-@pytest.mark.parametrize("given", ["upstream_model", "upstream_key", "record"])
-def test_settings_of_an_upstream_need_one(given: str) -> None:
-    fields: dict[str, Any] = {given: "x"}
-    with pytest.raises(ValueError, match="need an upstream"):
-        PmockServer(**fields)
-
-
-# --- Clients that leave, and many at once ---------------------------------------------
+# --- Disconnected clients, and many at once ------------------------------------------
 
 
 def test_a_client_that_leaves_stops_a_whole_answer(
@@ -468,6 +578,25 @@ async def test_a_hundred_streams_some_of_them_cancelled(
     assert openai.left >= len(long)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_the_upstream_is_openai_shaped(
+    server: PmockServer, openai: OpenAIServer
+) -> None:
+    langchain_openai = pytest.importorskip("langchain_openai")
+    theirs = langchain_openai.ChatOpenAI(
+        model="gpt-5.1", base_url=openai.url, api_key=KEY
+    )
+    asked = "What is the weather in Rome?"
+    for model in (model_of(server), theirs):
+        assert model.invoke("Hi").text == "You said: Hi"
+        chunks = [*model.stream("Hi")]
+        assert "".join(piece.text for piece in chunks) == "You said: Hi"
+        (call,) = model.bind_tools([get_weather]).invoke(asked).tool_calls
+        assert (call["name"], call["args"]) == ("get_weather", {"city": "Rome"})
+        typed = model.with_structured_output(Person, method="json_schema")
+        assert typed.invoke("Anna is 31 years old.") == Person(name="Anna", age=31)
+
+
 def test_an_agent_and_a_typed_answer(server: PmockServer) -> None:
     model = model_of(server)
     agent: Any = create_agent(model, [get_weather])
@@ -477,7 +606,7 @@ def test_an_agent_and_a_typed_answer(server: PmockServer) -> None:
     assert typed.invoke("Anna is 31 years old.") == Person(name="Anna", age=31)
 
 
-# --- pmock itself as the upstream -----------------------------------------------------
+# --- pmock as the upstream -----------------------------------------------------------
 
 
 @pytest.fixture

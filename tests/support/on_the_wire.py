@@ -1,4 +1,4 @@
-"""Requests as they are on the wire, with nothing of the package but the signature."""
+"""Requests to a `PmockServer`, as they are on the wire."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from langchain_pmock import ChatPmock
 from langchain_pmock.auth import ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER, sign
 
 if TYPE_CHECKING:
@@ -42,6 +43,21 @@ def respond(server: PmockServer, **fields: Any) -> Response:
     headers = {**signed(server), "content-type": "application/json", **EVENT_STREAM}
     headers = {name.lower(): value for name, value in headers.items()}
     return asyncio.run(server._respond(headers, json.dumps(body(**fields)).encode()))
+
+
+def user(text: str) -> dict[str, Any]:
+    return {"role": "user", "content": text}
+
+
+def model_of(server: PmockServer, **fields: Any) -> ChatPmock:
+    ours = {
+        "model": "gpt-5.1",
+        "base_url": server.url,
+        "access_key": server.access_key,
+        "secret_key": server.secret_key,
+        "max_retries": 0,
+    }
+    return ChatPmock(**{**ours, **fields})
 
 
 def endpoint(server: PmockServer) -> str:
