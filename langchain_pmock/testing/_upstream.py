@@ -166,10 +166,10 @@ class Upstream:
     ) -> AsyncIterator[tuple[int, bytes]]:
         """Yield pmock's events unchanged, with the codes of their envelopes."""
         async for raw in events:
-            data, code = _data(raw), SUCCESS
+            data, code = _data(raw), None
             with contextlib.suppress(ValueError):
-                code = _code_of(from_json(data)) or SUCCESS
-            yield code, raw if code == SUCCESS else self._redacted(raw)
+                code = _code_of(from_json(data))
+            yield code or SUCCESS, raw if code == SUCCESS else self._redacted(raw)
             if data == b"[DONE]":
                 return
 
