@@ -242,8 +242,8 @@ class _Filler:
         made = [self.fill(item, key) for item in schema.get("prefixItems", [])]
         items, least = schema.get("items"), min(schema.get("minItems", 0), _LONGEST)
         kind = items.get("type") if isinstance(items, dict) else None
-        clues = {"string": len(self.phrases), "integer": len(self.numbers)}
-        wanted = max(least, clues.get(str(kind), 0), 0 if made else 1)
+        found = {"string": len(self.phrases), "integer": len(self.numbers)}
+        wanted = max(least, found.get(str(kind), 0), 0 if made else 1)
         with contextlib.suppress(RecursionError):
             while len(made) < min(wanted, schema.get("maxItems", wanted)):
                 made.append(self.fill(items, key))

@@ -248,10 +248,10 @@ def test_a_recording_is_not_overwritten(openai: OpenAIServer, tape: Path) -> Non
     with PmockServer(**settings) as server:
         post(server)
     before = tape.read_bytes()
-    for more in ({}, {"replay": tape.with_name("other")}):
-        tape.with_name("other").touch()
+    tape.with_name("other").touch()
+    for more in (settings, {"replay": tape.with_name("other")}):
         with pytest.raises(ValueError, match="has a recording already"):
-            PmockServer(**settings, **more)
+            PmockServer(**{**settings, **more})
     assert tape.read_bytes() == before
     with pytest.raises(FileNotFoundError):
         PmockServer(upstream=openai.url, record=tape.parent / "missing" / "tape")
@@ -313,7 +313,7 @@ def test_text_that_ends_in_done(openai: OpenAIServer, tape: Path) -> None:
     assert "".join(d.get("content", "") for d in deltas_of(again)).endswith("[DONE]")
 
 
-GOOD = {
+GOOD: dict[str, Any] = {
     "request": {"model": "m", "messages": [user("Hi")]},
     "status": 200,
     "code": 200,
@@ -322,25 +322,21 @@ GOOD = {
 }
 
 
+TAMPERED: list[dict[str, Any]] = [
+    {"request": {}},
+    {"request": {"model": "m", "messages": [{"role": "tool"}]}},
+    *({"status": status} for status in (99, 100, 204, 304, 600, "200", True, None)),
+    *({"status": status} for status in (1e308, float("inf"))),
+    *({"type": kind} for kind in ("a\r\nb: c", "é", 5, None)),
+    *({"code": "200"}, {"body": 5}, {"events": "data"}, {"events": [5]}, {"x": 1}),
+]
+
+
 @pytest.mark.parametrize(
     "line",
     [
         *("no JSON", "[]", "{}", "5", "[" * 100_000),
-        *(
-            json.dumps(GOOD | change)
-            for change in (
-                {"request": {}},
-                {"request": {"model": "m", "messages": [{"role": "tool"}]}},
-                *({"status": status} for status in (99, 100, 204, 304, 600, "200")),
-                *({"status": status} for status in (1e308, float("inf"), True, None)),
-                *({"type": kind} for kind in ("a\r\nb: c", "é", 5, None)),
-                {"code": "200"},
-                {"body": 5},
-                {"events": "data"},
-                {"events": [5]},
-                {"x": 1},
-            )
-        ),
+        *(json.dumps({**GOOD, **change}) for change in TAMPERED),
     ],
     ids=lambda line: line[-80:],
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -36,8 +35,6 @@ if TYPE_CHECKING:
     from tests.support.raw_server import Step
 
     Steps = Sequence[Step]
-
-LLAMA_URL = os.environ.get("PMOCK_TEST_LLAMA_URL")
 
 
 class Person(BaseModel):
@@ -96,9 +93,7 @@ def chunk(delta: Any = None, finish: str | None = None, **fields: Any) -> str:
 # --- Requests ------------------------------------------------------------------------
 
 
-def test_names_are_translated_and_what_passes_through_is_not(
-    server: PmockServer, openai: OpenAIServer
-) -> None:
+def test_names_are_translated(server: PmockServer, openai: OpenAIServer) -> None:
     format_ = {"type": "json_schema", "json_schema": {"name": "A", "schema": {}}}
     fields: dict[str, Any] = {
         "maxTokens": 5,
@@ -140,9 +135,7 @@ def test_names_are_translated_and_what_passes_through_is_not(
     }
 
 
-def test_a_tool_chosen_by_name_is_the_only_one(
-    server: PmockServer, openai: OpenAIServer
-) -> None:
+def test_tool_choice_by_name(server: PmockServer, openai: OpenAIServer) -> None:
     choice = {"type": "function", "function": {"name": "get_weather"}}
     answer = post(server, tools=[SING, WEATHER], toolChoice=choice).json()["data"]
     (call,) = answer["choices"][0]["message"]["toolCalls"]
@@ -160,23 +153,20 @@ def test_another_model_and_no_key(openai: OpenAIServer) -> None:
     assert {e["data"]["model"] for e in streamed[:-1]} == {"gpt-5.1"}
 
 
-def test_script_and_faults_come_first(
+def test_script_faults_and_refusals_come_first(
     server: PmockServer, openai: OpenAIServer
 ) -> None:
     server.script("scripted")
     server.fail(status=503)
     assert post(server).status_code == 503
     assert text_of(post(server)) == "scripted"
-    assert not openai.requests
-    assert text_of(post(server)) == "You said: Hello"
-    assert len(openai.requests) == 1
-
-
-def test_the_front_stays_strict(server: PmockServer, openai: OpenAIServer) -> None:
     assert post(server, max_tokens=5).status_code == 400
     server.clock_offset = 3600
     assert post(server).status_code == 401
     assert not openai.requests
+    server.clock_offset = 0
+    assert text_of(post(server)) == "You said: Hello"
+    assert len(openai.requests) == 1
 
 
 # --- Answers -------------------------------------------------------------------------
@@ -209,14 +199,14 @@ def test_a_whole_answer(server: PmockServer) -> None:
 
 @pytest.mark.parametrize("model", ["gpt-thinking", "qwen-thinking"])
 def test_a_stream_event_by_event(server: PmockServer, model: str) -> None:
-    told = "two\u2028lines \u0085 and 你好"
-    response = post(server, stream=True, model=model, messages=[user(told)])
+    text = "two\u2028lines \u0085 and 你好"
+    response = post(server, stream=True, model=model, messages=[user(text)])
     assert response.headers["content-type"].startswith("text/event-stream")
     *chunks, done = events_of(response.text)
     assert done == "[DONE]"
     assert {tuple(chunk) for chunk in chunks} == {("code", "data", "message")}
     deltas = deltas_of(response.text)
-    assert streamed_text(response.text) == f"You said: {told}"
+    assert streamed_text(response.text) == f"You said: {text}"
     assert "".join(d.get("reasoningContent", "") for d in deltas).startswith("The user")
     with_usage = [chunk for chunk in chunks if "usage" in chunk["data"]]
     assert with_usage == [chunks[-1]]
@@ -238,7 +228,7 @@ def test_events_come_while_the_upstream_waits(
 
 
 @pytest.mark.parametrize("newline", [b"\n", b"\r\n", b"\r"])
-def test_any_line_ends_and_any_cuts(
+def test_line_ends_in_any_pieces(
     server: PmockServer, openai: OpenAIServer, newline: bytes
 ) -> None:
     texts = [chunk({"content": "a\u2028"}), chunk({"content": "你"}), chunk({}, "stop")]
@@ -268,9 +258,7 @@ def test_usage_beside_text_and_beside_the_finish(
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_extra_fields_of_tool_calls_go_through(
-    server: PmockServer, *, stream: bool
-) -> None:
+def test_extra_fields_of_tool_calls(server: PmockServer, *, stream: bool) -> None:
     messages = [user("weather in Rome")]
     response = post(server, messages=messages, tools=[WEATHER], stream=stream)
     if stream:
@@ -439,9 +427,10 @@ def odd_answers() -> dict[str, Steps]:
         line = f"{status} X"
         made[line] = [*whole(answer, line, {"Location": "/x"}), CLOSE]
         made[f"{line} stream"] = [*whole(b"data: [DONE]\n\n", line, sse), CLOSE]
-    for line in ODD_HEADERS.split(b"\n"):
+    for header in ODD_HEADERS.split(b"\n"):
         content = json.dumps(answer).encode()
-        made[repr(line)] = [b"HTTP/1.1 200 OK\r\n%b\r\n\r\n%b" % (line, content), CLOSE]
+        response = b"HTTP/1.1 200 OK\r\n%b\r\n\r\n%b" % (header, content)
+        made[repr(header)] = [response, CLOSE]
     for content in (*ODD_BODIES.split(b"\n"), b"\xff", b"[" * 99_999, b"9" * 5000):
         made[f"{content[:50]!r}"] = whole(content)
         made[f"event: {content[:50]!r}"] = stream(b"data: %b\n\n" % content)
@@ -489,36 +478,17 @@ def test_an_error_in_a_stream(
     assert (server.requests[0].status, server.requests[0].code) == (200, code)
 
 
-@pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("content", [b"<html>", b"[]", b'{"choices": [5]}', b""])
-def test_an_answer_in_another_shape(
-    server: PmockServer, openai: OpenAIServer, content: bytes, *, stream: bool
-) -> None:
-    openai.answer, openai.content_type = answering(content), "text/html"
-    response = post(server, stream=stream)
-    assert response.status_code == response.json()["code"] == 502
-
-
-def test_an_upstream_that_stops_early_has_no_end(
-    server: PmockServer, openai: OpenAIServer
-) -> None:
+def test_upstream_that_ends_early(server: PmockServer, openai: OpenAIServer) -> None:
     openai.answer = answering(chunk({"content": "a"}))
     content = post(server, stream=True).text
     assert "[DONE]" not in content
     assert "finishReason" not in content
 
 
-def test_an_upstream_that_is_not_there() -> None:
-    with PmockServer(upstream="http://127.0.0.1:9/v1") as server:
-        response = post(server)
-    assert response.status_code == response.json()["code"] == 502
-    assert "ConnectError" in response.json()["message"]
-
-
 # --- Disconnected clients, and many at once ------------------------------------------
 
 
-def test_a_client_that_leaves_stops_a_whole_answer(
+def test_disconnected_client_cancels_the_request(
     server: PmockServer, openai: OpenAIServer
 ) -> None:
     openai.delay = 60
@@ -528,7 +498,7 @@ def test_a_client_that_leaves_stops_a_whole_answer(
     assert openai.active == 0
 
 
-def test_stopping_the_server_stops_the_upstream(openai: OpenAIServer) -> None:
+def test_stop_cancels_the_request(openai: OpenAIServer) -> None:
     openai.delay = 60
     with (
         PmockServer(upstream=openai.url) as server,
@@ -623,9 +593,7 @@ def front(pmock: PmockServer) -> Iterator[PmockServer]:
         yield started
 
 
-def test_requests_are_signed_anew_and_bodies_pass(
-    front: PmockServer, pmock: PmockServer
-) -> None:
+def test_requests_to_pmock_are_signed(front: PmockServer, pmock: PmockServer) -> None:
     pmock.script(Reply(text="a", tool_calls=[ToolCall("f")]), "b")
     sent = body(temperature=0.5, stop=["x"])
     answer = post(front, temperature=0.5, stop=["x"])
@@ -637,7 +605,7 @@ def test_requests_are_signed_anew_and_bodies_pass(
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
-def test_envelopes_pass_byte_for_byte(
+def test_envelopes_of_pmock_are_unchanged(
     front: PmockServer, pmock: PmockServer, newline: str
 ) -> None:
     events = [
@@ -658,7 +626,7 @@ def test_envelopes_pass_byte_for_byte(
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_errors_pass_as_they_are(
+def test_errors_of_pmock_are_unchanged(
     front: PmockServer, pmock: PmockServer, *, stream: bool
 ) -> None:
     pmock.fail(status=429, retry_after=3, message="slow")
@@ -666,27 +634,3 @@ def test_errors_pass_as_they_are(
     assert answer.status_code == answer.json()["code"] == 429
     assert answer.json()["message"] == "slow"
     assert answer.headers["retry-after"] == "3"
-
-
-# --- A real model --------------------------------------------------------------------
-
-
-@pytest.mark.skipif(
-    not LLAMA_URL, reason="PMOCK_TEST_LLAMA_URL names no llama.cpp server"
-)
-def test_llama_cpp() -> None:
-    with PmockServer(upstream=LLAMA_URL) as server:
-        model = model_of(server, timeout=300)
-        assert model.invoke("Say hello.").text
-        chunks = [*model.stream("Count from 1 to 5.")]
-        assert len([piece for piece in chunks if piece.text]) > 1
-        assert chunks[-1].response_metadata or chunks[-2].response_metadata
-        called = model.bind_tools([get_weather], tool_choice="get_weather").invoke(
-            "What is the weather in Paris?"
-        )
-        assert called.tool_calls[0]["name"] == "get_weather"
-        person = model.with_structured_output(Person).invoke("Anna is 31 years old.")
-        assert isinstance(person, Person)
-        for piece in model.stream("Write a very long story."):
-            assert isinstance(piece.text, str)
-            break

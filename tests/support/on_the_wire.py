@@ -67,9 +67,8 @@ def endpoint(server: PmockServer) -> str:
 def post(
     server: PmockServer, *, timeout: float = 5, at: float | None = None, **fields: Any
 ) -> httpx.Response:
-    signature = signed(server, at=at).items()
-    headers = {name: value.encode() for name, value in signature}
-    headers |= {"Accept": b"text/event-stream"} if fields.get("stream") else {}
+    sent = signed(server, at=at) | (EVENT_STREAM if fields.get("stream") else {})
+    headers = {name.encode(): value.encode() for name, value in sent.items()}
     return httpx.post(
         endpoint(server), json=body(**fields), headers=headers, timeout=timeout
     )
