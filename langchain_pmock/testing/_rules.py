@@ -202,10 +202,7 @@ class _Filler:
         if isinstance(kind, list):
             kind = next((k for k in kind if k != "null"), "null")
         if kind == "object" or "properties" in schema:
-            properties = schema.get("properties", {})
-            return {
-                k: self.fill(properties.get(k), k) for k in schema.get("required", [])
-            }
+            return self.fields(schema)
         if kind == "array":
             return self.array(schema, key)
         if kind in {"integer", "number"}:
@@ -213,6 +210,16 @@ class _Filler:
         if kind in {"boolean", "null"}:
             return True if kind == "boolean" else None
         return self.string(schema, key)
+
+    def fields(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """Fill the required properties, and those that the text names."""
+        properties = schema.get("properties", {})
+        made = {k: self.fill(properties.get(k), k) for k in schema.get("required", [])}
+        for key in [k for k in properties if k not in made]:
+            if words(key) & words(self.text):
+                with contextlib.suppress(RecursionError):
+                    made[key] = self.fill(properties[key], key)
+        return made
 
     def follow(self, ref: str, key: str) -> Any:
         if ref in self.refs:
