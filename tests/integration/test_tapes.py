@@ -381,14 +381,17 @@ def test_the_command_line_records_and_replays(openai: OpenAIServer, tape: Path) 
             command, stdout=subprocess.PIPE, text=True
         ) as process:
             assert process.stdout is not None
-            url = [process.stdout.readline() for _ in range(3)][2].split("=")[1].strip()
-            server = PmockServer(access_key="ak-example", secret_key="sk-example")
-            answer = httpx.post(
-                f"{url}/ai/chat/completions",
-                json={"model": "gpt-5.1", "messages": [user("Hi")]},
-                headers=signed(server),
-            )
-            process.terminate()
+            try:
+                exports = [process.stdout.readline() for _ in range(3)]
+                url = exports[2].split("=")[1].strip()
+                server = PmockServer(access_key="ak-example", secret_key="sk-example")
+                answer = httpx.post(
+                    f"{url}/ai/chat/completions",
+                    json={"model": "gpt-5.1", "messages": [user("Hi")]},
+                    headers=signed(server),
+                )
+            finally:
+                process.terminate()
         assert text_of(answer) == "You said: Hi"
     assert len(openai.requests) == 1
 
