@@ -34,7 +34,6 @@ into = mv $(1) $(1)~; $(call install,$(2)); failed=$$?; mv $(1)~ $(1); exit $$fa
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.SECONDARY:
 .SECONDEXPANSION:
 .PHONY: help demo agent batch ray-batch notebook test test-package test-around
 .PHONY: test-benchmarks test-ray test-site test-typing test-foreign
