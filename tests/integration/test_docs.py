@@ -110,7 +110,8 @@ def _process_settings() -> Iterator[None]:
     for logger, (level, handlers) in zip(touched, before, strict=True):
         logger.setLevel(level)
         logger.handlers[:] = handlers
-    HTTPX2ClientInstrumentor().uninstrument()
+    if HTTPX2ClientInstrumentor().is_instrumented_by_opentelemetry:
+        HTTPX2ClientInstrumentor().uninstrument()
 
 
 @pytest.mark.filterwarnings("ignore:The function `loads` is in beta")
@@ -442,7 +443,7 @@ def test_metrics(local_service: PmockServer, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("opentelemetry.metrics.get_meter", provider.get_meter)
     local_service.script(
         Fault(status=503, retry_after=0),
-        Reply("Hello", usage={"promptTokens": 3, "completionTokens": 1}),
+        Reply(text="Hello", usage={"promptTokens": 3, "completionTokens": 1}),
         Fault(status=400),
     )
     names = run_one(PRODUCTION, "RetryHandler")
