@@ -39,6 +39,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Link to the repository, whose address is in pyproject.toml alone."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     config.repo_url = project["urls"]["Source"]
+    config.repo_name = "GitHub"
     return config
 
 
