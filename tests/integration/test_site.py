@@ -115,8 +115,8 @@ def test_pages_in_a_browser(site: Path, url: str, page: Page, width: int) -> Non
 @pytest.mark.parametrize(
     ("query", "first"),
     [
-        ("with_structured_output", "langchain_pmock.ChatPmock.with_structured_output"),
-        ("rate limit", "docs/production/#rate-limits"),
+        ("with_structured_output", "docs/reference/chat_models/"),
+        ("rate limit", "docs/production/"),
     ],
 )
 def test_search(query: str, first: str, url: str, page: Page) -> None:
