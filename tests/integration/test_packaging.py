@@ -163,16 +163,16 @@ for name in langchain_pmock.__all__:
 def test_installed_wheel_imports(wheel: Path, tmp_path: Path) -> None:
     venv.create(tmp_path / "venv", symlinks=True)
     python = tmp_path / "venv" / "bin" / "python"
-    pip = [sys.executable, "-m", "pip", "--python", python]
+    pip: list[str | Path] = [sys.executable, "-m", "pip", "--python", python]
+    to: list[str | Path] = []
     if uv := shutil.which("uv"):
-        pip = [uv, "pip"]
-    to = ["--python", python] if uv else []
+        pip, to = [uv, "pip"], ["--python", python]
     run([*pip, "install", "--quiet", *to, wheel])
     run([*pip, "check", *to])
     # What langchain-core and langsmith do when Python 3.14 imports them.
     allowed = ["Core Pydantic V1 functionality", "'asyncio.iscoroutinefunction' is"]
     ignored = [word for text in allowed for word in ("-W", f"ignore:{text}")]
-    command = [python, "-I", "-W", "error", *ignored, "-c", IMPORT]
+    command: list[str | Path] = [python, "-I", "-W", "error", *ignored, "-c", IMPORT]
     file, *public = run(command, cwd=tmp_path).split()
     assert Path(file).is_relative_to(tmp_path / "venv")
     assert {"ChatPmock", "PmockAuth"} <= set(public)
