@@ -1,4 +1,4 @@
-"""The documentation: its examples run on a local server, and its links resolve."""
+"""The examples of the documentation run on a local server. mkdocs checks its links."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import httpx2
-import nbformat
 import pytest
 import trustme
 import uvicorn
@@ -33,7 +32,13 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from langchain_pmock import ChatPmock, ModelName, PmockConnectionError, auth
+from langchain_pmock import (
+    ChatPmock,
+    ModelName,
+    PmockConnectionError,
+    PmockStreamInterruptedError,
+    auth,
+)
 from langchain_pmock.testing import Fault, PmockServer, Reply, ToolCall
 from tests.support.raw_server import CLOSE, RawServer, head
 from tests.support.wire import answer, dump
@@ -41,22 +46,12 @@ from tests.support.wire import answer, dump
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fastapi import FastAPI
-
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 README_ZH = ROOT / "README.zh-CN.md"
 PRODUCTION = ROOT / "docs" / "production.md"
 INTEGRATION = ROOT / "docs" / "integration.md"
 PAGES = [README, README_ZH, *sorted((ROOT / "docs").glob("*.md"))]
-NOTEBOOK = ROOT / "examples" / "chat.ipynb"
-LINKED = [
-    *sorted(ROOT.glob("*.md")),
-    *sorted(ROOT.glob("docs/**/*.md")),
-    ROOT / "docs" / "llms.txt",
-    *sorted(ROOT.glob("benchmarks/*.md")),
-    NOTEBOOK,
-]
 DOCSTRINGS = [ChatPmock, PmockServer, auth.sign, auth.PmockAuth]
 PIXEL = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010804000000b51c0c02"
@@ -64,7 +59,6 @@ PIXEL = bytes.fromhex(
 )
 
 _EXAMPLE = re.compile(r"^( *)```python\n(.*?)^\1```", re.DOTALL | re.MULTILINE)
-_FENCED = re.compile(r"^ *```.*?^ *```$", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"\[[^\]]*\]\(([^)]+)\)")
 _TEST = re.compile(r"^(?:async )?def test_", re.MULTILINE)
 
@@ -166,27 +160,32 @@ def test_what_langchain_needs(monkeypatch: pytest.MonkeyPatch) -> None:
 # --- README -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["ChatOpenAI", "ChatMistralAI", "ChatPmock"])
-def test_streams_that_end_early(name: str) -> None:
+@pytest.mark.parametrize(
+    ("package", "name", "keys"),
+    [
+        ("openai", "ChatOpenAI", ["api_key"]),
+        ("mistralai", "ChatMistralAI", ["api_key"]),
+        ("pmock", "ChatPmock", ["access_key", "secret_key"]),
+    ],
+)
+def test_streams_that_end_early(package: str, name: str, keys: list[str]) -> None:
     """The first claim of README.md."""
-    package = {"ChatOpenAI": "langchain_openai", "ChatMistralAI": "langchain_mistralai"}
-    module = pytest.importorskip(package.get(name, "langchain_pmock"))
+    module = pytest.importorskip(f"langchain_{package}")
     data = b""
     for text in ("Hello", " wor"):
         chunk = {"choices": [{"index": 0, "delta": {"content": text}}], "model": "m"}
-        envelope = {"code": 200, "data": chunk} if name == "ChatPmock" else chunk
-        data += b"data: " + dump(envelope) + b"\n\n"
-    stream = {"Content-Type": "text/event-stream", "Connection": "close"}
-    start = head(headers=stream).replace(b"Transfer-Encoding: chunked\r\n", b"")
-    keys = {"access_key": "ak-example", "secret_key": "sk-example"}
+        payload = {"code": 200, "data": chunk} if package == "pmock" else chunk
+        data += b"data: " + dump(payload) + b"\n\n"
+    start = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
     with RawServer([start + data, CLOSE]) as server:
-        options = keys if name == "ChatPmock" else {"api_key": "sk-example"}
+        options = dict.fromkeys(keys, "sk-example")
         model = getattr(module, name)(model="m", base_url=server.url, **options)
-        if name != "ChatPmock":
-            assert "".join(chunk.text for chunk in model.stream("?")) == "Hello wor"
-            return
-        with pytest.raises(module.PmockStreamInterruptedError):
-            list(model.stream("?"))
+        if package == "pmock":
+            with pytest.raises(PmockStreamInterruptedError):
+                list(model.stream("?"))
+        else:
+            texts = [chunk.text for chunk in model.stream("?")]
+            assert "".join(texts) == "Hello wor"
 
 
 def test_models_and_parameters_are_in_each_readme() -> None:
@@ -248,15 +247,18 @@ def test_fallback_of_an_agent_restarts_the_answer(local_service: PmockServer) ->
 
 
 class Serving:
-    """An app in a thread."""
+    """The endpoint of docs/production.md, served by a thread."""
 
-    def __init__(self, app: FastAPI, listener: socket.socket, **options: Any) -> None:
+    def __init__(self, listener: socket.socket, limit: int | None) -> None:
         config = uvicorn.Config(
-            app, lifespan="off", log_config=None, ws="none", **options
+            run_one(PRODUCTION, "StreamingResponse")["app"],
+            lifespan="off",
+            log_config=None,
+            ws="none",
+            timeout_graceful_shutdown=limit,
         )
         self.server = uvicorn.Server(config)
         self.thread = threading.Thread(target=self.server.run, args=([listener],))
-        self.thread.start()
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         self.client = httpx2.Client(base_url=url, timeout=60)
 
@@ -266,17 +268,14 @@ class Serving:
 
 
 @contextmanager
-def serving(**options: Any) -> Iterator[Serving]:
-    """Serve the endpoint of docs/production.md."""
-    app = run_one(PRODUCTION, "StreamingResponse")["app"]
+def serving(limit: int | None = None) -> Iterator[Serving]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        served = Serving(app, listener, **options)
+        served = Serving(listener, limit)
+        served.thread.start()
         with served.client:
-            try:
-                yield served
-            finally:
-                served.terminate()
-                served.thread.join()
+            yield served
+            served.terminate()
+            served.thread.join()
 
 
 @pytest.fixture
@@ -344,7 +343,7 @@ def test_shutdown_waits_for_a_stream(
 def test_shutdown_cancels_a_stream_after_its_limit(local_service: PmockServer) -> None:
     local_service.delay = 0.02
     local_service.script(A_MINUTE)
-    with serving(timeout_graceful_shutdown=1) as served:
+    with serving(limit=1) as served:
         with served.client.stream("GET", PATH) as response:
             texts = response.iter_text()
             next(texts)
@@ -393,17 +392,13 @@ def private_ca(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]
         yield str(tmp_path / "ca.pem")
 
 
-@pytest.mark.usefixtures("private_ca")
-def test_private_ca_that_is_not_trusted() -> None:
-    with pytest.raises(PmockConnectionError, match="CERTIFICATE_VERIFY_FAILED"):
-        ChatPmock(model="gpt-5.1", max_retries=0).invoke("Hello")
-
-
 def test_private_ca_of_a_model(
     private_ca: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    with pytest.raises(PmockConnectionError, match="CERTIFICATE_VERIFY_FAILED"):
+        ChatPmock(model="gpt-5.1", max_retries=0).invoke("Hello")
     monkeypatch.setenv("COMPANY_CA", private_ca)
     run_one(PRODUCTION, "COMPANY_CA")
     assert capsys.readouterr().out == "Trusted.\n"
@@ -476,38 +471,6 @@ def test_recordings_have_no_credentials(
     recording = (tmp_path / "greeting.yaml").read_text("utf-8")
     assert "wuinai" not in recording
     assert local_service.access_key not in recording
-
-
-# --- Links ------------------------------------------------------------------------
-
-
-def prose(page: Path) -> str:
-    """Read a page without its code, which has comments that look like headings."""
-    text = page.read_text("utf-8")
-    if page.suffix == ".ipynb":
-        notebook = nbformat.reads(text, as_version=4)  # type: ignore[no-untyped-call]
-        cells = [cell for cell in notebook.cells if cell.cell_type == "markdown"]
-        text = "\n\n".join(cell.source for cell in cells)
-    return _FENCED.sub("", text)
-
-
-def anchors(page: Path) -> set[str]:
-    headings = re.findall(r"^#+ (.*)$", prose(page), re.MULTILINE)
-    if page.suffix == ".ipynb":  # Jupyter keeps capitals
-        return {heading.replace(" ", "-") for heading in headings}
-    kept = [re.sub(r"[^\w -]", "", heading) for heading in headings]
-    return {heading.lower().replace(" ", "-") for heading in kept}
-
-
-@pytest.mark.parametrize("page", LINKED, ids=lambda it: str(it.relative_to(ROOT)))
-def test_links(page: Path) -> None:
-    for link in _LINK.findall(prose(page)):
-        if link.startswith("https://"):
-            continue
-        path, _, anchor = link.partition("#")
-        target = page.parent / path if path else page
-        assert target.exists(), link
-        assert not anchor or anchor in anchors(target), link
 
 
 def test_the_repository_has_its_address_in_one_place() -> None:

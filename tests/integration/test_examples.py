@@ -6,7 +6,6 @@ import importlib
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-ROOT = EXAMPLES.parent
 KEYS = ("PMOCK_ACCESS_KEY", "PMOCK_SECRET_KEY")
 
 
@@ -55,21 +53,6 @@ def refusal(
         return capsys.readouterr().err or str(ended.value.code)
 
     return run_main
-
-
-@pytest.mark.parametrize("target", ["demo", "agent", "batch", "ray-batch", "notebook"])
-def test_make_runs_files_that_exist(target: str, tmp_path: Path) -> None:
-    make = shutil.which("make") or pytest.skip("there is no make")
-    done = subprocess.run(  # noqa: S603 - our own command
-        [make, "--dry-run", target, f"VENV={tmp_path}"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    named = re.findall(r"examples/\w+\.\S+", done.stdout)
-    assert named
-    assert [name for name in named if not (ROOT / name).exists()] == []
 
 
 # --- quickstart.py and agent.py -------------------------------------------------------
@@ -114,18 +97,20 @@ def test_quickstart_with_credentials(server: PmockServer) -> None:
         ("http://[::1]:8000", "on this machine"),
     ],
 )
-def test_kind_of_service_is_printed(url: str, where: str) -> None:
-    env = {**dict.fromkeys(KEYS, "example"), "PMOCK_BASE_URL": url}
-    code = "import _service\nwith _service.service(): pass"
-    done = subprocess.run(  # noqa: S603 - our own command
-        [sys.executable, "-c", code],
-        cwd=EXAMPLES,
-        env={**os.environ, **env},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout == f"Service: {where}, {url}\n"
+def test_kind_of_service_is_printed(
+    url: str,
+    where: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    for name, value in {
+        **dict.fromkeys(KEYS, "example"),
+        "PMOCK_BASE_URL": url,
+    }.items():
+        monkeypatch.setenv(name, value)
+    with importlib.import_module("_service").service():
+        assert capsys.readouterr().out == f"Service: {where}, {url}\n"
 
 
 def test_wrong_keys_end_the_quickstart_with_one_line(server: PmockServer) -> None:
