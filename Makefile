@@ -19,7 +19,7 @@ endif
 # A complete environment has this file. With another Python it has another name.
 ready = $(1)/.python-$(firstword $(shell .ci/find-python $(pythons) 2>/dev/null))
 
-# pip reads dependency groups since 25.1. uv leaves pip out unless it is told to seed.
+# pip reads dependency groups since 25.1. uv installs pip with --seed only.
 ifdef UV
 create = "$(UV)" venv --quiet --seed --clear --python "$$python" $(1)
 install = "$(UV)" pip install --quiet --python $(@D) $(1)
