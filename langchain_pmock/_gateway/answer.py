@@ -32,6 +32,7 @@ from pydantic_core import from_json
 
 from langchain_pmock import errors
 from langchain_pmock._gateway import deadline
+from langchain_pmock._gateway.attempt import LONGEST_BODY
 from langchain_pmock._gateway.sse import OtherEvent, SSEDecoder
 from langchain_pmock._json import UnreadableError, decode
 
@@ -67,7 +68,6 @@ _AFTER_DONE = 0.5
 _AFTER_FINISH = 5.0
 
 _DONE_DATA = b"[DONE]"
-_HEAD = 20_000  # bytes of a body without events that are kept for an error
 # Matches a line of an event stream: a comment or a field.
 _FIELD = rb"(?:^|[\r\n])(?::|(?:data|event|id|retry)(?:[:\r\n]|$))"
 _TRANSPORTS = ("httpx", "httpcore", "httpx2", "httpcore2")
@@ -343,9 +343,12 @@ class Answer(Generic[ItemT]):
 
     def feed(self, data: bytes) -> Iterator[ItemT]:
         """Process the next bytes, or the end, and yield the chunks."""
-        if self._state is _DONE:
-            self._state = _ENDED  # nothing follows [DONE]
-            return
+        if self._state is not _OPEN:
+            if self._state is _DONE:
+                self._state = _ENDED  # nothing follows [DONE]
+                return
+            if data and not self._time_left():
+                data = self._or_end(None)
         if not data:
             yield from self._end()
             return
@@ -357,7 +360,7 @@ class Answer(Generic[ItemT]):
             self._body += data
             return
         if not self._events:
-            self._body += data[: max(0, _HEAD - len(self._body))]
+            self._body += data[: max(0, LONGEST_BODY - len(self._body))]
         is_idle = True
         for payload in self._decoder.feed(data):
             self._events += 1

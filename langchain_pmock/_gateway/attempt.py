@@ -34,7 +34,8 @@ _EXCERPT = 200  # characters of a body that is not an envelope
 _LONGEST_REASON = 2_000  # characters of a message; the response has more of it
 _LONGEST_TRACE_ID = 200
 _LONGEST_BODY = 200_000  # bytes of a body that an error keeps
-_LONGEST_SECRET = 10_000  # bytes that are read beyond, so that none is cut
+LONGEST_BODY = _LONGEST_BODY + 10_000
+"""Bytes of a body that are read for an error: more, so that no secret in it is cut."""
 # Takes linear time, unlike a pattern that searches for the end of an element.
 _TAGS = r"<[^<>]*>"
 _USERINFO = r"(?<=//)[^/@\s]+(?=@)"
@@ -136,7 +137,7 @@ class Attempt:
         with contextlib.suppress(ValueError):
             parsed = decode(payload)
             envelope = parsed if isinstance(parsed, dict) else {}
-        payload = self.redact(payload[: _LONGEST_BODY + _LONGEST_SECRET])
+        payload = self.redact(payload[:LONGEST_BODY])
         safe_response = self.copy(response, payload[:_LONGEST_BODY])
         message, code = self.text(_message(envelope)), _code(envelope)
         trace_id = envelope.get("traceId") or envelope.get("trace_id") or trace_id
