@@ -43,17 +43,19 @@ _BAD_CERTIFICATE = "CERTIFICATE_VERIFY_FAILED"  # OpenSSL's name
 # These describe the body as it was sent; that of the copy is decoded.
 _ENCODING = (b"content-encoding", b"content-length", b"transfer-encoding")
 
+_ASCII = b"".join(bytes([byte, byte]) for byte in range(32, 127))
+
 _FEW = "{0,8}"  # repetitions of an escape, so that matching takes linear time
 _SHORTEST_SECRET = 4  # characters; shorter ones would match in any text
 _SHORTEST_HEADER = 8
 _PUBLIC_HEADERS = {
-    "accept",
-    "accept-encoding",
-    "connection",
-    "content-length",
-    "content-type",
-    "host",
-    "user-agent",
+    b"accept",
+    b"accept-encoding",
+    b"connection",
+    b"content-length",
+    b"content-type",
+    b"host",
+    b"user-agent",
 }
 
 
@@ -69,7 +71,6 @@ class Attempt:
         """Sign the request."""
         self.request = request
         self.signature = signature
-        request.headers.encoding = "utf-8"  # httpx assumes ASCII
         request.headers.update(signature.headers)
 
     # --- Redaction -------------------------------------------------------------------
@@ -91,9 +92,9 @@ class Attempt:
     def _secrets(self) -> re.Pattern[bytes]:
         secrets = {s for s in self.signature.secrets if len(s) >= _SHORTEST_SECRET}
         secrets |= {
-            value
-            for name, value in self.request.headers.items()
-            if name not in _PUBLIC_HEADERS and len(value) >= _SHORTEST_HEADER
+            value.decode("utf-8", "replace")
+            for name, value in self.request.headers.raw
+            if name.lower() not in _PUBLIC_HEADERS and len(value) >= _SHORTEST_HEADER
         }
         # One may be the beginning of another.
         ordered = sorted(secrets, key=len, reverse=True)
@@ -292,11 +293,12 @@ def _read_so_far(response: Response) -> bytes:
 
 
 def _decodes(payload: bytes, encoding: str | None) -> bool:
+    """Check that bytes can be decoded, and that no secret can be in them unredacted."""
     try:
         payload.decode(encoding or "utf-8", "replace")
+        return _ASCII.decode(encoding or "utf-8") == _ASCII.decode()
     except (LookupError, ValueError):
         return False
-    return True
 
 
 def _readable(text: str, longest: int = _LONGEST_REASON) -> str:
