@@ -76,6 +76,7 @@ class PmockAuth(httpx2.Auth, httpx.Auth):  # type: ignore[misc]  # twins of two 
         """
         origin = f"{request.url.scheme}://{request.url.netloc.decode('ascii')}"
         signature = self._signer.sign(self._offsets.get(origin, 0.0))
+        request.headers.encoding = "utf-8"  # both libraries assume ASCII
         request.headers.update(signature.headers)
         response = yield request
         if response.status_code != _UNAUTHORIZED:

@@ -242,6 +242,11 @@ class Answer(Generic[ItemT]):
     def _close(self) -> None:
         try:
             self._response.close()
+        except Exception:
+            raise
+        except BaseException:
+            self._lease.retire()
+            raise
         finally:
             self._lease.release()
 

@@ -71,6 +71,7 @@ class Attempt:
         """Sign the request."""
         self.request = request
         self.signature = signature
+        request.headers.encoding = "utf-8"  # httpx assumes ASCII
         request.headers.update(signature.headers)
 
     # --- Redaction -------------------------------------------------------------------
