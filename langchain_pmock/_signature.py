@@ -173,7 +173,9 @@ def _value(key: Key, name: str) -> str:
         return key
     result = key()
     try:
-        return check_key(result, f"The result of the function {name}").get_secret_value()
+        return check_key(
+            result, f"The result of the function {name}"
+        ).get_secret_value()
     except ValueError as error:
         problem = PmockInvalidRequestError(str(error))
     raise problem

@@ -348,12 +348,8 @@ class Answer(Generic[ItemT]):
 
     def feed(self, data: bytes) -> Iterator[ItemT]:
         """Process the next bytes, or the end, and yield the chunks."""
-        if self._state is not _OPEN:
-            if self._state is _DONE:
-                self._state = _ENDED  # nothing follows [DONE]
-                return
-            if data and not self._time_left():
-                data = self._or_end(None)
+        if self._state is not _OPEN and data and not self._goes_on():
+            data = b""
         if not data:
             yield from self._end()
             return
@@ -444,6 +440,12 @@ class Answer(Generic[ItemT]):
                 _AFTER_FINISH,
             )
         return data or b""
+
+    def _goes_on(self) -> bool:
+        """Return whether more is processed after the finish reason."""
+        if self._state is _DONE or self._time_left():
+            return self._state is not _DONE
+        return bool(self._or_end(None))
 
     def _failure_of(self, error: Exception) -> errors.PmockError | None:
         progress = f"it ended after {self._events} events"
@@ -541,7 +543,9 @@ class Answer(Generic[ItemT]):
 
     def _end(self) -> Iterator[ItemT]:
         """Process the end of the body."""
-        if self._is_whole:
+        if self._state is _DONE:
+            pass
+        elif self._is_whole:
             yield from self._whole()
         elif not self._parser.finished and (rest := self._decoder.unfinished()):
             try:

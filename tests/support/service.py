@@ -127,9 +127,10 @@ class Service:
         )
         answer = self.answers[0] if len(self.answers) == 1 else self.answers.popleft()
         if isinstance(answer, Exception):
-            own = getattr(httpx2, type(answer).__name__, None)
-            is_own = own is type(answer)
-            raise getattr(library, own.__name__)(str(answer)) if is_own else answer
+            name = type(answer).__name__
+            if type(answer) is getattr(httpx2, name, None):
+                raise getattr(library, name)(str(answer))
+            raise answer
         made = answer()
         if isinstance(made, library.Response):
             return made
@@ -182,7 +183,8 @@ class Texts:
 
     def event(self, envelope: Mapping[str, Any]) -> str | None:
         if not isinstance(envelope["data"].get("choices"), list):
-            raise UnreadableError("its choices are no list")
+            reason = "its choices are no list"
+            raise UnreadableError(reason)
         for choice in envelope["data"]["choices"]:
             self.finished = self.finished or "finishReason" in choice
             text: str | None = choice["delta"].get("content")

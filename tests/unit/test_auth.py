@@ -12,8 +12,12 @@ import httpx2
 import pytest
 from pydantic import SecretStr
 
-from langchain_pmock import PmockAuth, sign
-from langchain_pmock.auth import ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER
+from langchain_pmock.auth import (
+    ACCESS_KEY_HEADER,
+    ACCESS_TOKEN_HEADER,
+    PmockAuth,
+    sign,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,7 +56,9 @@ def service(request: pytest.FixtureRequest, library: Any, clock: Clock) -> Servi
 class Service:
     """Accepts a token only in its minute, by a clock of its own."""
 
-    def __init__(self, library: Any, now: Callable[[], float], *, is_async: bool):
+    def __init__(
+        self, library: Any, now: Callable[[], float], *, is_async: bool
+    ) -> None:
         self.library = library
         self.is_async = is_async
         self.now = now
@@ -77,12 +83,12 @@ class Service:
 
         async def post() -> int:
             async with self.library.AsyncClient(**options) as client:
-                return (await client.post(url, json={"a": 1})).status_code
+                return int((await client.post(url, json={"a": 1})).status_code)
 
         if self.is_async:
             return asyncio.run(post())
         with self.library.Client(**options) as client:
-            return client.post(url, json={"a": 1}).status_code
+            return int(client.post(url, json={"a": 1}).status_code)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from langchain_pmock import (
     PmockAPIError,
-    PmockAuthenticationError,
     PmockConnectionError,
     PmockContextOverflowError,
     PmockError,
@@ -57,6 +56,10 @@ def fail(payload: Any, status: int = 200, **headers: str) -> PmockError:
 # --- Classes and texts ---------------------------------------------------------------
 
 
+CODES: tuple[Any, ...] = (429, "503", 200, 404, 10001)
+NO_CODES: tuple[Any, ...] = (float("inf"), float("nan"), "9" * 5000, [], {}, "x")
+
+
 @pytest.mark.parametrize(
     ("status", "code", "cls"),
     [
@@ -79,10 +82,7 @@ def fail(payload: Any, status: int = 200, **headers: str) -> PmockError:
         (400, None, PmockInvalidRequestError),
         (418, None, PmockInvalidRequestError),
         (504, None, PmockAPIError),
-        *(
-            (200, code, PmockResponseError)
-            for code in (float("inf"), float("nan"), "9" * 5000, [], {}, "x")
-        ),
+        *((200, code, PmockResponseError) for code in NO_CODES),
     ],
 )
 def test_class_by_status_and_code(
@@ -91,8 +91,7 @@ def test_class_by_status_and_code(
     error = fail({"code": code, "message": "no", "traceId": "trace-1"}, status)
     assert type(error) is cls
     assert error.status_code == status
-    is_number = code in (429, "503", 200, 404, 10001)
-    assert error.code == (int(code) if is_number else None)
+    assert error.code == (int(code) if code in CODES else None)
     assert error.trace_id == error.request_id == "trace-1"
     assert "Trace id: trace-1." in str(error)
 
@@ -272,7 +271,7 @@ def test_exception_of_another_class_propagates(way: Way) -> None:
 def test_exceptions_of_aiohttp_are_of_the_transport() -> None:
     aiohttp = pytest.importorskip("aiohttp")
     error = aiohttp.ClientPayloadError("cut")
-    with pytest.raises(PmockConnectionError, match="cut .ClientPayloadError") as caught:
+    with pytest.raises(PmockConnectionError, match=r"cut \(Cl") as caught:
         Way("apost")(Service(error))
     assert type(caught.value.__cause__) is httpx2.TransportError
 
@@ -319,7 +318,7 @@ def test_exception_and_frames_of_the_caller_are_not_changed(way: Way) -> None:
     def hook(_: object) -> None:
         of_the_user = "still here"
         try:
-            raise ValueError(of_the_user)
+            int(of_the_user)
         except ValueError as error:
             frames.append(error.__traceback__)
             failure: Any = way.library.ConnectError(ACCESS_KEY)
@@ -390,8 +389,8 @@ def test_traceback_begins_in_the_client(way: Way, case: str) -> None:
         echo.ask(way)
     names = [entry.name for entry in caught.traceback]
     assert names[-1] == ("_aitems" if way.is_async else "_items")
-    below = [entry.path.name for entry in caught.traceback]
-    assert {*below} <= {
+    files = {str(entry.path).rpartition("/")[2] for entry in caught.traceback}
+    assert files <= {
         *("test_attempt.py", "service.py", "client.py"),
         *("runners.py", "base_events.py", "futures.py"),
     }
@@ -428,7 +427,9 @@ FORMS: dict[str, Callable[[str], str]] = {
     "JSON, capitals": upper_units,
     "JSON, slashes": lambda s: in_json(s).replace("/", "\\/"),
     "JSON, slashes in JSON": lambda s: in_json(in_json(s).replace("/", "\\/")),
-    "JSON, equals": lambda s: in_json(s).replace("=", "\\u003d").replace("&", "\\u0026"),
+    "JSON, equals": lambda s: (
+        in_json(s).replace("=", "\\u003d").replace("&", "\\u0026")
+    ),
     "percent": lambda s: quote(s, safe=""),
     "percent, lower": lambda s: quote(s, safe="").lower(),
     "percent, twice": lambda s: quote(quote(s, safe=""), safe=""),

@@ -177,7 +177,8 @@ def test_cookies_are_not_kept() -> None:
     client = shared_pools().acquire().client
     request = httpx2.Request("GET", "https://gateway.invalid")
     headers = {"set-cookie": "a=b"}
-    client.cookies.extract_cookies(httpx2.Response(200, headers=headers, request=request))
+    response = httpx2.Response(200, headers=headers, request=request)
+    client.cookies.extract_cookies(response)
     assert len(client.cookies.jar) == 0
 
 
@@ -280,7 +281,7 @@ def test_loop_that_is_run_by_hand() -> None:
     loop = asyncio.new_event_loop()
     loop.run_until_complete(use())
     loop.set_exception_handler(lambda *_: None)
-    loop._asyncgens.clear()  # type: ignore[attr-defined]
+    loop._asyncgens.clear()
     loop.close()
     assert [*module._process.by_loop] == [loop]
     asyncio.run(use())

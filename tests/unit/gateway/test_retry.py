@@ -37,7 +37,9 @@ IN_20_S = formatdate(NOW + 20, usegmt=True)
 
 
 def error_with(**headers: str) -> PmockError:
-    pairs = [(name.replace("_", "-"), value.encode()) for name, value in headers.items()]
+    pairs = [
+        (name.replace("_", "-"), value.encode()) for name, value in headers.items()
+    ]
     response: Any = httpx2.Response(
         429, headers=[(name.encode(), value) for name, value in pairs]
     )
@@ -59,7 +61,7 @@ WAITS: dict[str, float | None] = {
     "-5": 0,
     " 7 ": 7,
     "9" * 400: float("inf"),
-    **dict.fromkeys(["nan", "soon", "7 s", "x7", "1_000", "1e3", "infinity", "٧"]),
+    **dict.fromkeys(["nan", "soon", "7 s", "x7", "1_000", "1e3", "infinity", "\u0667"]),
     IN_20_S: 20,
     formatdate(NOW - 20, usegmt=True): 0,
     "Thu, 99 Foo 2026 25:61:61 GMT": None,
@@ -178,17 +180,11 @@ def test_each_retry_is_logged(way: Way, caplog: pytest.LogCaptureFixture) -> Non
         for record in caplog.records
         if record.name == "langchain_pmock"
     ]
+    shown = "PmockAPIError: pmock failed to answer (503): first"
+    slower = "PmockRateLimitError: pmock's rate limit was reached (429): slow"
     assert records == [
-        (
-            "INFO",
-            "Attempt 1 failed, next in 0.00 s: PmockAPIError: pmock failed to answer "
-            "(503): first",
-        ),
-        (
-            "INFO",
-            "Attempt 2 failed, next in 0.00 s: PmockRateLimitError: pmock's rate limit "
-            "was reached (429): slow",
-        ),
+        ("INFO", f"Attempt 1 failed, next in 0.00 s: {shown}"),
+        ("INFO", f"Attempt 2 failed, next in 0.00 s: {slower}"),
     ]
 
 
@@ -206,7 +202,7 @@ def refusals(way: Way, date: str = "") -> dict[str, Answer]:
         "code": fails(401, headers=headers),
     }
     if way.is_stream:
-        forms["event"] = streams(event(REFUSED), **headers)
+        forms["event"] = streams(event(REFUSED), date=date)
     return forms
 
 
@@ -234,7 +230,12 @@ def test_each_refused_attempt_is_signed_once_more(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     waits: list[float] = []
-    monkeypatch.setattr("random.uniform", lambda *_: waits.append(1) or 0.0)
+
+    def uniform(*_: float) -> float:
+        waits.append(0.0)
+        return 0.0
+
+    monkeypatch.setattr("random.uniform", uniform)
     for refusal in refusals(way).values():
         answers = [refusal if failure == "r" else OTHER for failure in failures]
         service = Service(*answers, way.hello)
