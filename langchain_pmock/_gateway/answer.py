@@ -397,8 +397,8 @@ class Answer(Generic[ItemT]):
             self._is_whole = True
         if self._is_refusal:
             self._max_bytes = _LARGEST_ERROR_BODY
-        encoding = response.headers.get("content-encoding", "").lower()
-        if encoding not in _DECODED:
+        encoding = response.headers.get("content-encoding", "")
+        if encoding.lower() not in _DECODED:
             if self._is_refusal:
                 self._max_bytes = 0
                 return "raw"

@@ -302,9 +302,9 @@ class Echo(Service):
     """
 
     # Each is the beginning of the next.
-    access_key = "ak-example"
-    secret_key = "ak-example-secret"
-    mine = "ak-example-secret-of-my-proxy"
+    access_key = "AK-example"
+    secret_key = "AK-example-Secret"
+    mine = "AK-example-Secret-of-my-proxy"
 
     def __call__(self, request: Any) -> Any:
         marks = {
@@ -356,9 +356,9 @@ class Echo(Service):
         """List the credentials, whole or not, in what an error tracker records."""
         secrets = [self.mine, self.secret_key, self.access_key, *self.tokens]
         # What a shorter secret leaves of a longer one, or a cut of one.
-        parts = ["-secret", self.access_key[:5], *(token[:8] for token in self.tokens)]
-        text = all_about(error).replace("'-secret'", "")
-        return [secret for secret in (*secrets, *parts) if secret in text]
+        parts = ["-Secret", self.access_key[:5], *(token[:8] for token in self.tokens)]
+        text = all_about(error).lower()
+        return [secret for secret in (*secrets, *parts) if secret.lower() in text]
 
 
 def all_about(error: BaseException) -> str:
