@@ -216,23 +216,18 @@ def test_no_success_with_another_status(way: Way, status: int) -> None:
 
 
 def test_whole_answer_in_place_of_a_stream(streaming: Way) -> None:
-    answer = whole(envelope(chunk_of({"content": "a"})))
-    assert streaming(Service(answer)) == ["a", "end"]
+    for content_type in ("application/json", "application/problem+JSON", "text/html"):
+        headers = {"content-type": content_type}
+        answer = whole(envelope(chunk_of({"content": "a"})), headers=headers)
+        assert streaming(Service(answer)) == ["a", "end"]
     assert streaming(Service(whole(envelope({"choices": []})))) == ["end"]
     with pytest.raises(PmockResponseError):
         streaming(Service(whole(b"<html>")))
 
 
-@pytest.mark.parametrize("content_type", ["", "text/plain", "application/JSON"])
-def test_content_type_is_a_hint(way: Way, content_type: str) -> None:
-    assert not isinstance(way.hello, Exception)
-    if way.is_stream and "JSON" in content_type:
-        answer: Any = whole(envelope(chunk_of({"content": "a"})), 200)
-        made = answer()
-        made.headers["content-type"] = content_type
-        assert way(Service(lambda: made)) == ["a", "end"]
-        return
-    made = way.hello()
+@pytest.mark.parametrize("content_type", ["", "text/plain", "x"])
+def test_other_content_type(way: Way, content_type: str) -> None:
+    made: Any = way.hello() if callable(way.hello) else None
     made.headers["content-type"] = content_type
     assert way(Service(lambda: made)) == way.texts
 
@@ -356,8 +351,8 @@ def test_break_after_the_end_is_no_error(streaming: Way, end: bytes) -> None:
 
 
 def test_compressed_answer(way: Way) -> None:
-    assert not isinstance(way.hello, Exception)
-    zipped = gzip.compress(b"".join(way.hello().stream.pieces))  # type: ignore[union-attr]
+    made: Any = way.hello() if callable(way.hello) else None
+    zipped = gzip.compress(b"".join(made.stream.pieces))
     for content_type in ("", "text/event-stream"):
         headers: Any = {"content_encoding": "gzip", "content_type": content_type}
         assert way(Service(streams(zipped, **headers))) == way.texts
@@ -740,20 +735,6 @@ def test_connection_that_cannot_be_aborted(
     rest.ask(STREAM)
     assert not rest.is_aborted
     assert rest.read == len([LAST, *pieces]) - 1
-
-
-@pytest.mark.parametrize("pieces", [(DONE, None), (None,)])
-def test_answer_is_complete_though_no_thread_can_start(
-    pieces: tuple[bytes | None, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def start(_: threading.Thread) -> None:
-        msg = "can't start new thread"
-        raise RuntimeError(msg)
-
-    monkeypatch.setattr(threading.Thread, "start", start)
-    rest = Rest(*pieces)
-    rest.ask(STREAM)
-    assert rest.is_aborted
 
 
 # --- Any bytes -----------------------------------------------------------------------

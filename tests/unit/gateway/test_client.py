@@ -13,14 +13,10 @@ import pytest
 from pydantic import SecretStr
 
 from langchain_pmock import (
-    PmockAPIError,
-    PmockConnectionError,
     PmockError,
     PmockInvalidRequestError,
-    PmockNotFoundError,
     PmockRateLimitError,
     PmockResponseError,
-    PmockTimeoutError,
     __version__,
 )
 from langchain_pmock._gateway import client as module
@@ -93,28 +89,6 @@ def test_body_that_is_no_json_is_refused_at_once(way: Way, value: object) -> Non
         with pytest.raises(PmockInvalidRequestError):
             method({**BODY, "user": value}, Texts)
     assert not service.requests
-
-
-PAGE = {"content-type": "text/html"}
-FAULTS: dict[str, tuple[Answer, type[PmockError]]] = {
-    "code": (fails(429), PmockRateLimitError),
-    "status and code": (fails(404, status=404), PmockNotFoundError),
-    "HTML and status": (whole(b"<h1>Bad Gateway</h1>", 502), PmockAPIError),
-    "HTML": (whole(b"<h1>Hi</h1>", headers=PAGE), PmockResponseError),
-    "no JSON": (whole(b"{"), PmockResponseError),
-    "slow": (httpx2.ReadTimeout("slow"), PmockTimeoutError),
-    "slow body": (streams(httpx2.ReadTimeout("slow")), PmockTimeoutError),
-    "reset": (streams(httpx2.ReadError("reset")), PmockConnectionError),
-}
-
-
-@pytest.mark.parametrize("case", FAULTS)
-def test_errors_are_the_same_in_every_way(way: Way, case: str) -> None:
-    answer, cls = FAULTS[case]
-    service = Service(answer)
-    with pytest.raises(cls):
-        way(service)
-    assert len(service.requests) == 1
 
 
 FAILURES: list[Answer] = [
