@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import io
+import subprocess
+import sys
+import tarfile
+import tempfile
 from pathlib import Path
 
 from benchmarks import _jobs, _plot, _report, _results
@@ -10,8 +15,8 @@ from benchmarks import _jobs, _plot, _report, _results
 _ROOT = Path(__file__).parents[1]
 
 
-def main() -> None:
-    """Run the command line."""
+def main() -> int:
+    """Run the command line; the exit status is 1 if a budget is exceeded."""
     jobs = "\n".join(f"  {name:15} {job.title}" for name, job in _jobs.JOBS.items())
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
@@ -19,51 +24,50 @@ def main() -> None:
         epilog=f"jobs:\n{jobs}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "jobs",
-        metavar="JOB",
-        nargs="*",
-        help="what to measure; without, everything, and the results are written down",
-    )
-    parser.add_argument(
-        "--quick", action="store_true", help="a look at each: figures to ignore"
-    )
-    parser.add_argument("--rounds", type=int, help="at most so many rounds")
-    parser.add_argument(
-        "--before",
-        metavar="TREE",
-        type=Path,
-        help="another source tree, whose package is measured side by side",
-    )
-    parser.add_argument(
-        "--output",
-        metavar="TREE",
-        type=Path,
-        default=_ROOT,
-        help="the tree whose README.md and benchmarks/ get the results",
-    )
+    add = parser.add_argument
+    add("jobs", metavar="JOB", nargs="*", help="what to measure instead of everything")
+    add("--quick", action="store_true", help="a look at each: figures to ignore")
+    add("--rounds", type=int, help="at most so many rounds")
+    add("--before", metavar="REV", help="also measure the package of a git revision")
+    add("--output", type=Path, default=_ROOT, help="the tree that gets the results")
     options = parser.parse_args()
     if unknown := set(options.jobs) - set(_jobs.JOBS):
         parser.error(f"there is no job {', '.join(sorted(unknown))}")
-    results = _results.measure(
-        options.jobs or list(_jobs.JOBS),
-        is_quick=options.quick,
-        rounds=options.rounds,
-        before=options.before and options.before.resolve(),
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        before = _check_out(options.before, Path(folder)) if options.before else None
+        results = _results.measure(
+            options.jobs or list(_jobs.JOBS),
+            is_quick=options.quick,
+            rounds=options.rounds,
+            before=before,
+        )
     if options.jobs:
         for name, costs in results.items():
             print(_report.by_size(name, costs), end="\n\n")
-        return
-    text = _report.markdown(results)
-    folder = options.output / "benchmarks"
-    folder.joinpath("results.md").write_text(text, encoding="utf-8")
-    folder.joinpath("results.svg").write_text(_plot.svg(results), encoding="utf-8")
-    readme = options.output / "README.md"
-    old = readme.read_text(encoding="utf-8")
-    readme.write_text(_report.with_tables(old, results), encoding="utf-8")
-    print(text)
+    else:
+        text = _report.markdown(results)
+        folder = options.output / "benchmarks"
+        folder.joinpath("results.md").write_text(text, encoding="utf-8")
+        folder.joinpath("results.svg").write_text(_plot.svg(results), encoding="utf-8")
+        for name, tables in _report.tables(results).items():
+            page = options.output / name
+            old = page.read_text(encoding="utf-8")
+            page.write_text(_report.with_tables(old, tables), encoding="utf-8")
+        print(text)
+    exceeded = [] if options.quick else _report.exceeded(results)
+    if exceeded:
+        print(f"Over budget: {', '.join(exceeded)}", file=sys.stderr)
+    return int(bool(exceeded))
+
+
+def _check_out(revision: str, folder: Path) -> Path:
+    """Write the package as it was in a revision into a folder."""
+    archive = ["git", "archive", revision, "langchain_pmock"]
+    done = subprocess.run(archive, cwd=_ROOT, stdout=subprocess.PIPE, check=True)  # noqa: S603 - our own command
+    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as tar:
+        tar.extractall(folder, filter="data")
+    return folder
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -6,7 +6,7 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import httpx
+import httpx2
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.tool import tool_call_chunk
@@ -28,21 +28,11 @@ if TYPE_CHECKING:
 
 _ROLES = {"human": "user", "ai": "assistant"}
 _DATA = len(b"data: ")
-_AT_ONCE = 6  # requests in one of httpx's pools: it is slow with many
+_AT_ONCE = 6  # requests in one of httpx2's pools: it is slow with many
 
 
-def make(name: str, url: str, path: str, pmock: type | None = None) -> Any:
-    """Make a contestant's model.
-
-    Args:
-        name: The contestant.
-        url: The server's URL.
-        path: The answer to get: a kind and a number of pieces.
-        pmock: A subclass of `ChatPmock` to make instead of it.
-
-    Returns:
-        The model.
-    """
+def make(name: str, url: str, path: str) -> Any:
+    """Make a contestant's model; the path is a kind of answer and its pieces."""
     if name == _names.FLOOR:
         return Floor(http=_Http(url, path))
     module = import_module(_names.MODULES[name][-1])
@@ -56,12 +46,20 @@ def make(name: str, url: str, path: str, pmock: type | None = None) -> Any:
     options["base_url"] = f"{url}/pmock/{path}"
     options["api_secret"] = "bench"  # noqa: S105 - made up
     if name == _names.AIOHTTP:
-        options["async_transport"] = "aiohttp"
-    return (pmock or module.ChatPmock)(**options)
+        options["http_async_client"] = _aiohttp_client()
+    return module.ChatPmock(**options)
+
+
+@cache
+def _aiohttp_client() -> Any:
+    httpx, httpx_aiohttp = map(import_module, ("httpx", "httpx_aiohttp"))
+    # 0 is aiohttp's number for no limit.
+    limits, timeout = httpx.Limits(max_connections=0), httpx.Timeout(60)
+    return httpx_aiohttp.HttpxAiohttpClient(limits=limits, timeout=timeout)
 
 
 class Floor(BaseChatModel):
-    """LangChain and httpx joined, with nothing of ours: no checks, no retries."""
+    """LangChain and httpx2 joined, with nothing of ours: no checks, no retries."""
 
     http: Any = Field(repr=False)
 
@@ -135,18 +133,18 @@ def _chunk(event: Any) -> ChatGenerationChunk:
 
 @cache
 def _ssl_context() -> ssl.SSLContext:
-    return httpx.create_ssl_context()
+    return httpx2.create_ssl_context()
 
 
 class _Http:
-    """The floor's half that is httpx: bytes, cut at blank lines, parsed."""
+    """The floor's half that is httpx2: bytes, cut at blank lines, parsed."""
 
-    _free: ClassVar[list[httpx.AsyncClient]] = []
+    _free: ClassVar[list[httpx2.AsyncClient]] = []
     """Clients with room for a request, each as often as it has room."""
 
     def __init__(self, url: str, path: str) -> None:
         self._url = f"{url}/pmock/{path}/ai/chat/completions"
-        self._client = httpx.Client(timeout=60)
+        self._client = httpx2.Client(timeout=60)
 
     def post(self, body: Any) -> object:
         return self._client.post(self._url, json=body).json()
@@ -176,8 +174,8 @@ class _Http:
                         yield from_json(event[_DATA:])
         self._free.append(client)
 
-    def _acquire(self) -> httpx.AsyncClient:
+    def _acquire(self) -> httpx2.AsyncClient:
         if not self._free:
-            client = httpx.AsyncClient(verify=_ssl_context(), timeout=60)
+            client = httpx2.AsyncClient(verify=_ssl_context(), timeout=60)
             self._free.extend([client] * _AT_ONCE)
         return self._free.pop()

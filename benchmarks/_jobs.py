@@ -4,34 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import gc
 import itertools
 import json
 import random
 import time
-import tracemalloc
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import httpx
+import httpx2
 from langchain_core.messages import AIMessage, HumanMessage
-from typing_extensions import override
 
 from benchmarks import _contestants, _wire
-from benchmarks._names import ASYNC, FLOOR, MODELS, PMOCK, SYNC
+from benchmarks._names import ASYNC, MODELS, SYNC
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
 
     Case = Callable[[], float]
-    """Does the work, and gives CPU seconds."""
+    """Does the work, and returns CPU seconds."""
 
 MANY_TOKENS = 20
 """How many tokens each of many streams at once has."""
 
 _PROMPT = "Tell me a story."
-_SETTLED = 100  # tokens after which a stream needs no more memory
-_US, _KB = 1e6, 1e-3
+_US = 1e6
 _GROWING = (415, 4_150)  # pieces
 _PIECES = "{kb:.3g} KB in {size:,} pieces"
 
@@ -49,15 +45,9 @@ class Job:
     scale: float = 1e3
     """What makes the title's unit of the seconds, or bytes, that are measured."""
 
-    label: str = "{size:,}"
-    """A size in words."""
-
-    is_each: bool = False
-    """Whether the unit is for each of a size's tokens, streams and the like."""
-
-    is_fresh: bool = False
-    """Whether it needs a new process each time."""
-
+    label: str = "{size:,}"  # a size in words
+    is_each: bool = False  # whether the unit is for each token, stream and the like
+    is_fresh: bool = False  # whether it needs a new process each time
     rounds: int = 5
 
     def __call__(self, prepare: Callable[[Bench, int], Case]) -> None:
@@ -66,7 +56,7 @@ class Job:
         JOBS[prepare.__name__] = self
 
     def figure(self, measured: float, size: int) -> float:
-        """Give what was measured in the title's unit."""
+        """Return what was measured in the title's unit."""
         return measured * self.scale / (size if self.is_each else 1)
 
 
@@ -80,15 +70,9 @@ class Bench:
 
     name: str
     url: str
-    enough: float
-    """CPU seconds that make a measurement; the work is repeated for so long."""
-
-    imported: float
-    """CPU seconds that the import of its package took."""
-
-    limit: float
-    """Seconds after which a stream is stopped."""
-
+    enough: float  # CPU seconds that make a measurement
+    imported: float  # CPU seconds that the import of its package took
+    limit: float  # seconds after which a stream is stopped
     loop: asyncio.AbstractEventLoop
 
     def model(self, path: str) -> Any:
@@ -125,9 +109,9 @@ class Bench:
                 raise StoppedError
         return value
 
-    def seen(self) -> Any:
-        """Ask the server what it has seen since it was asked before."""
-        return httpx.get(f"{self.url}/seen").json()
+    def sent(self) -> int:
+        """Ask the server for the number of bytes of the last request's body."""
+        return int(httpx2.get(f"{self.url}/sent").text)
 
 
 # --- Streams -------------------------------------------------------------------------
@@ -181,24 +165,19 @@ def tools(bench: Bench, pieces: int) -> Case:
     return lambda: bench.cpu(lambda: bench.last(model.stream(_PROMPT)))
 
 
-@Job("tool call and `whole += chunk`, ms", sizes=_GROWING, label=_PIECES, rounds=2)
+_MERGING = "tool call and `%s`, ms"
+
+
+@Job(_MERGING % "whole += chunk", sizes=_GROWING, label=_PIECES, rounds=2)
 def merged(bench: Bench, pieces: int) -> Case:
-    def add_up(chunks: Iterator[Any]) -> Any:
-        return bench.last(itertools.accumulate(chunks))
-
-    return _merging(bench, pieces, add_up)
+    return _merging(bench, pieces, lambda s: bench.last(itertools.accumulate(s)))
 
 
-@Job(
-    "tool call and `chunks[0] + chunks[1:]`, ms",
-    sizes=_GROWING,
-    label=_PIECES,
-    rounds=2,
-)
+@Job(_MERGING % "chunks[0] + chunks[1:]", sizes=_GROWING, label=_PIECES, rounds=2)
 def merged_at_once(bench: Bench, pieces: int) -> Case:
     def add_up(stream: Iterator[Any]) -> Any:
-        chunks = list(stream)
-        return chunks[0] + chunks[1:]
+        first, *others = stream
+        return first + others
 
     return _merging(bench, pieces, add_up)
 
@@ -258,7 +237,7 @@ def bound(bench: Bench, tools: int) -> Case:
 
 def _sending(bench: Bench, model: Any, messages: Any, at_least: int) -> Case:
     model.invoke(messages)
-    _check(bench.seen()["bytes"] >= at_least, "request")
+    _check(bench.sent() >= at_least, "request")
     return lambda: bench.cpu(lambda: model.invoke(messages))
 
 
@@ -272,16 +251,6 @@ def many(bench: Bench, streams: int) -> Case:
     work = _together(bench, streams)
     bench.loop.run_until_complete(work())  # opens what is kept open
     return lambda: bench.acpu(work)
-
-
-@Job("most streams that the server saw at once", ASYNC, (10, 1_000), 1, rounds=0)
-def seen(bench: Bench, streams: int) -> Case:
-    def work() -> float:
-        bench.seen()
-        bench.loop.run_until_complete(_together(bench, streams)())
-        return float(bench.seen()["at_once"])
-
-    return work
 
 
 def _together(bench: Bench, streams: int) -> Callable[[], Coroutine[Any, Any, None]]:
@@ -313,90 +282,6 @@ def first(bench: Bench, _: int) -> Case:
 @Job("each further init, ms", MODELS)
 def init(bench: Bench, _: int) -> Case:
     return lambda: bench.cpu(lambda: bench.model("same/0"))
-
-
-@Job("init with a new base URL, ms", MODELS)
-def new_url(bench: Bench, _: int) -> Case:
-    numbers = itertools.count()
-    return lambda: bench.cpu(lambda: bench.model(f"new/{next(numbers)}"))
-
-
-# --- Memory: bytes in place of seconds -----------------------------------------------
-
-
-@Job("memory of one more model, KB", (PMOCK,), (20,), _KB, is_each=True, rounds=0)
-def model_memory(bench: Bench, models: int) -> Case:
-    kept = []
-
-    def use(times: int = 1) -> None:
-        for _ in range(times):
-            kept.append(bench.model("whole/0"))
-            kept[-1].invoke(_PROMPT)
-
-    return lambda: _growth(use, lambda: use(models))
-
-
-_LONG = (1_000, 1_000_000)
-
-
-@Job("growth of a long stream's memory, KB", (PMOCK,), _LONG, _KB, rounds=0)
-def long_memory(bench: Bench, tokens: int) -> Case:
-    from langchain_pmock import ChatPmock  # noqa: PLC0415 - others do not load it
-
-    grown = 0.0
-
-    class Watched(ChatPmock):
-        """Hands nearly nothing on, since langchain-core would keep it."""
-
-        @override
-        def _stream(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
-            nonlocal grown
-            chunks = super()._stream(*args, **kwargs)
-            grown = _growth(
-                lambda: _skip(chunks, _SETTLED),
-                lambda: _skip(chunks, tokens - 2 * _SETTLED),
-            )
-            yield from chunks
-
-    def work() -> float:
-        path = f"text/{tokens}"
-        model = _contestants.make(PMOCK, bench.url, path, Watched)
-        _skip(model.stream(_PROMPT), tokens)
-        return grown
-
-    return work
-
-
-_KEPT = "memory that langchain-core keeps, bytes a token"
-
-
-@Job(_KEPT, (FLOOR, PMOCK), (2_000,), 1, is_each=True, rounds=0)
-def kept_memory(bench: Bench, tokens: int) -> Case:
-    def work() -> float:
-        chunks = bench.model(f"text/{tokens}").stream(_PROMPT)
-        return _growth(lambda: next(chunks), lambda: _skip(chunks, tokens - 1))
-
-    return work
-
-
-def _growth(prepare: Callable[[], object], work: Callable[[], object]) -> float:
-    def traced() -> int:
-        gc.collect()
-        return tracemalloc.get_traced_memory()[0]
-
-    tracemalloc.start()
-    try:
-        prepare()  # what is only made once does not count
-        before = traced()
-        work()
-        return float(traced() - before)
-    finally:
-        tracemalloc.stop()
-
-
-def _skip(values: Iterator[Any], count: int) -> None:
-    for _ in itertools.islice(values, count):
-        pass
 
 
 def _check(is_whole: bool, what: str) -> None:  # noqa: FBT001 - as assert

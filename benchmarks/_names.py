@@ -2,7 +2,7 @@
 
 FLOOR = "floor"
 PMOCK = "ChatPmock"
-AIOHTTP = "ChatPmock, extra aiohttp"
+AIOHTTP = "ChatPmock, HttpxAiohttpClient"
 BEFORE = "ChatPmock before"
 MISTRAL = "langchain-mistralai"
 OPENAI = "langchain-openai"
@@ -18,11 +18,12 @@ _NEEDED = (
     "langchain_core.output_parsers.openai_tools",
     "langchain_core.output_parsers.pydantic",
     "langchain_core.tools.base",
-    "httpx",
+    "httpx2",
 )
 MODULES = {
     FLOOR: _NEEDED,
-    **dict.fromkeys((PMOCK, AIOHTTP, BEFORE), (*_NEEDED, "langchain_pmock")),
+    **dict.fromkeys((PMOCK, AIOHTTP), (*_NEEDED, "langchain_pmock")),
+    BEFORE: (*_NEEDED[:-1], "langchain_pmock"),  # whichever HTTP library it needs
     MISTRAL: ("langchain_mistralai",),
     OPENAI: ("langchain_openai",),
 }

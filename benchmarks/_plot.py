@@ -31,14 +31,7 @@ _INK = "#333333"
 
 
 def svg(results: Results) -> str:
-    """Draw how cost grows: along a stream, with its value, and with streams at once.
-
-    Args:
-        results: The results.
-
-    Returns:
-        An SVG picture.
-    """
+    """Draw how cost grows: along a stream, with its value, and with streams at once."""
     # The same results give the same file.
     with mpl.rc_context(
         {"svg.hashsalt": "benchmarks", "font.size": 9, "text.color": _INK}
@@ -71,14 +64,14 @@ def svg(results: Results) -> str:
 def _panel(axes: Axes, name: str, costs: Costs, sizes: str) -> None:
     job = _jobs.JOBS[name]
     for who, style in _STYLE.items():
-        known = {
+        measured = {
             size: job.figure(cost.least, size)
             for size, cost in costs.get(who, {}).items()
             if cost
         }
-        if known:
+        if measured:
             line = {"label": who, "marker": "o", "markersize": 3.5, **style}
-            axes.plot(list(known), list(known.values()), **line)
+            axes.plot(list(measured), list(measured.values()), **line)
     axes.set_title(f"CPU: {job.title}", loc="left", fontweight="bold")
     axes.set_xlabel(sizes)
     axes.set_xscale("log")

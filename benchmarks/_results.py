@@ -19,6 +19,8 @@ from benchmarks._worker import Worker
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from benchmarks._jobs import Job
+
     Case = Callable[[], float | None]
 
 _SLOW = 4  # seconds; what takes longer is measured once
@@ -41,17 +43,7 @@ Results = dict[str, dict[str, dict[int, Cost | None]]]
 def measure(
     names: Sequence[str], *, is_quick: bool, rounds: int | None, before: Path | None
 ) -> Results:
-    """Measure jobs.
-
-    Args:
-        names: The jobs.
-        is_quick: Whether a look at each is enough; the figures mean nothing.
-        rounds: How many rounds to count at most.
-        before: A source tree whose package is measured too, as `BEFORE`.
-
-    Returns:
-        The results.
-    """
+    """Measure jobs; the package of the tree `before` in the same rounds."""
     results: Results = {}
     who = {name: [*JOBS[name].contestants] for name in names}
     for contestants in who.values():
@@ -75,25 +67,20 @@ def measure(
 
         for name in names:
             print(f"Measuring {name} ...", file=sys.stderr)
-            sizes, counted = _extent(name, is_quick=is_quick)
+            sizes, counted = _extent(JOBS[name], is_quick=is_quick)
+            counted = counted if rounds is None else min(rounds, counted)
             results[name] = {n: {} for n in who[name]}
             for size in sizes:
                 cases = {n: case(name, n, size) for n in who[name]}
-                costs = _in_turn(
-                    cases, counted if rounds is None else min(rounds, counted)
-                )
-                for n, cost in costs.items():
+                for n, cost in _in_turn(cases, counted).items():
                     results[name][n][size] = cost
     return results
 
 
-def _extent(name: str, *, is_quick: bool) -> tuple[tuple[int, ...], int]:
-    """Give the sizes and the number of rounds."""
-    sizes = JOBS[name].sizes
-    if not is_quick:
-        return sizes, JOBS[name].rounds
-    # The largest of several sizes takes too long for a look.
-    return sizes[: max(1, min(2, len(sizes) - 1))], 0
+def _extent(job: Job, *, is_quick: bool) -> tuple[tuple[int, ...], int]:
+    """Return the sizes and the number of rounds; the largest takes long for a look."""
+    short = job.sizes[: max(1, min(2, len(job.sizes) - 1))]
+    return (short, 0) if is_quick else (job.sizes, job.rounds)
 
 
 def _measure_once(start: Callable[[], Worker], name: str) -> float | None:

@@ -9,97 +9,73 @@ import asyncio
 import contextlib
 import re
 import threading
-from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from benchmarks import _wire
 from benchmarks._worker import allow_many_connections
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 _LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
+_GONE = (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError)
 
 
 @contextlib.contextmanager
 def serving(quiet: float) -> Iterator[str]:
-    """Run the server; gives its URL.
+    """Run the server, and yield its URL.
 
-    Args:
-        quiet: Seconds without a request after which no other is waited for.
+    Those who ask for streams at once wait for others, until none comes for `quiet`
+    seconds.
     """
     allow_many_connections()
-    started: SimpleQueue[tuple[str, Callable[[], object]]] = SimpleQueue()
-    thread = threading.Thread(
-        target=lambda: asyncio.run(_serve(_Gate(quiet), started)), daemon=True
-    )
+    loop = asyncio.new_event_loop()
+    starting = asyncio.start_server(_Server(quiet).answer, "127.0.0.1", 0, backlog=4096)
+    server = loop.run_until_complete(starting)
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
-    url, stop = started.get()
-    yield url
-    stop()
+    yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    loop.call_soon_threadsafe(loop.stop)
     thread.join()
 
 
-class _Gate:
-    """Holds answers back until no more requests come: then all are under way."""
-
+class _Server:
     def __init__(self, quiet: float) -> None:
         self._quiet = quiet
-        self.most_at_once = 0
-        self._opened = asyncio.Event()
-        self._waiting = 0
+        self._all_are_here = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
-
-    async def passed(self) -> None:
-        self._waiting += 1
-        self.most_at_once = max(self.most_at_once, self._waiting)
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(self._quiet, self._open)
-        await self._opened.wait()
-
-    def _open(self) -> None:
-        self._opened.set()
-        self._opened = asyncio.Event()
-        self._waiting = 0
-
-
-async def _serve(
-    gate: _Gate, started: SimpleQueue[tuple[str, Callable[[], object]]]
-) -> None:
-    last = 0
+        self._last = 0  # bytes of the last request's body
 
     async def answer(
-        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        nonlocal last
-        with contextlib.suppress(
-            asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError
-        ):
+        with contextlib.suppress(*_GONE):
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
                 if head.startswith(b"GET"):
-                    seen = {"at_once": gate.most_at_once, "bytes": last}
-                    writer.write(_wire.json_response(seen))
-                    gate.most_at_once = 0
+                    writer.write(_wire.json_response(self._last))
                     continue
                 if length := _LENGTH.search(head):
-                    last = int(length[1])
-                    await reader.readexactly(last)
+                    self._last = int(length[1])
+                    await reader.readexactly(self._last)
                 _, dialect, kind, pieces, _ = head.decode("latin-1").split("/", 4)
                 if kind == "whole":
                     writer.write(_wire.whole(dialect))
                     continue
                 if kind == "together":
-                    await gate.passed()
+                    await self._wait_for_others()
                     kind = "text"
                 for data in _wire.stream(dialect, kind, int(pieces)):
                     writer.write(data)
                     await writer.drain()
         writer.close()
 
-    server = await asyncio.start_server(answer, "127.0.0.1", 0, backlog=4096)
-    loop, stopped = asyncio.get_running_loop(), asyncio.Event()
-    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    started.put((url, lambda: loop.call_soon_threadsafe(stopped.set)))
-    await stopped.wait()
+    async def _wait_for_others(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(self._quiet, self._go_on)
+        await self._all_are_here.wait()
+
+    def _go_on(self) -> None:
+        self._all_are_here.set()
+        self._all_are_here = asyncio.Event()

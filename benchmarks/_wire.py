@@ -7,8 +7,11 @@ send them.
 from __future__ import annotations
 
 import json
+import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
+
+from pydantic.alias_generators import to_camel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,17 +32,10 @@ _STREAM = (
     b"Transfer-Encoding: chunked\r\n\r\n"
 )
 _HEAD = {"id": "chatcmpl-1", "created": 1768809934, "model": "gpt-5.1"}
-_CAMEL = {
-    "tool_calls": "toolCalls",
-    "finish_reason": "finishReason",
-    "prompt_tokens": "promptTokens",
-    "completion_tokens": "completionTokens",
-    "total_tokens": "totalTokens",
-}
 
 
 def pieces(kind: str, count: int) -> list[str]:
-    """Give the pieces of an answer: tokens for `"text"`, else those of `document`."""
+    """Return the pieces of an answer: tokens for `"text"`, else those of `document`."""
     if kind == "text":
         return [_TOKENS[number % len(_TOKENS)] for number in range(count)]
     text = document(count)
@@ -48,14 +44,7 @@ def pieces(kind: str, count: int) -> list[str]:
 
 @lru_cache
 def document(count: int) -> str:
-    """Give a JSON object, like those that structured output brings.
-
-    Args:
-        count: The number of its pieces, at least 20.
-
-    Returns:
-        The JSON text, ASCII only.
-    """
+    """Return a JSON object of so many pieces, at least 20, like structured output."""
     length = count * PIECE
     items: list[object] = []
     text = '{"items":['
@@ -70,7 +59,7 @@ def document(count: int) -> str:
 
 
 def stream(dialect: str, kind: str, count: int) -> Iterator[bytes]:
-    """Give the response of a streamed answer, in large parts."""
+    """Yield the response of a streamed answer, in large parts."""
     batch = [_STREAM, _chunk(_event(dialect, {"role": "assistant", "content": ""}))]
     for number, piece in enumerate(pieces(kind, count)):
         batch.append(_delta(dialect, kind, piece, is_first=not number))
@@ -84,7 +73,7 @@ def stream(dialect: str, kind: str, count: int) -> Iterator[bytes]:
 
 @lru_cache
 def whole(dialect: str) -> bytes:
-    """Give the response of an answer that is not streamed."""
+    """Return the response of an answer that is not streamed."""
     message = {"role": "assistant", "content": "Hello! How can I help you today?"}
     choice = {"index": 0, "message": message, "finish_reason": "stop"}
     answer = _envelope(dialect, "chat.completion", choice, usage=_usage(9))
@@ -92,7 +81,7 @@ def whole(dialect: str) -> bytes:
 
 
 def json_response(value: object) -> bytes:
-    """Give a response with a JSON value as its body."""
+    """Return a response with a JSON value as its body."""
     body = _json(value).encode()
     head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: "
     return f"{head}{len(body)}\r\n\r\n".encode() + body
@@ -135,15 +124,8 @@ def _envelope(
     data = {**_HEAD, "object": kind, "choices": [choice], **more}
     if dialect != "pmock":
         return data
-    return {"code": 200, "data": _in_camel_case(data), "message": "success"}
-
-
-def _in_camel_case(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_in_camel_case(item) for item in value]
-    if isinstance(value, dict):
-        return {_CAMEL.get(k, k): _in_camel_case(v) for k, v in value.items()}
-    return value
+    text = re.sub(r'(?<=")\w+_\w+(?=":)', lambda name: to_camel(name[0]), _json(data))
+    return {"code": 200, "data": json.loads(text), "message": "success"}
 
 
 def _chunk(data: object) -> bytes:

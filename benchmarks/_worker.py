@@ -27,14 +27,7 @@ class Worker:
     """Measures one contestant in a process of its own."""
 
     def __init__(self, name: str, url: str, tree: Path, *, is_quick: bool) -> None:
-        """Start the process.
-
-        Args:
-            name: The contestant.
-            url: The server's URL.
-            tree: Where to find the package.
-            is_quick: Whether to do everything just once.
-        """
+        """Start the process; the tree is where to find the package."""
         self._name = name
         module = ["-m", "benchmarks._worker", name, url, str(tree)]
         self._process = subprocess.Popen(  # noqa: S603 - our own module
@@ -70,9 +63,6 @@ def _import(name: str, tree: str) -> float:
     sys.path.insert(0, tree)
     # As pip does; a Python that may not write bytecode would compile at each import.
     compileall.compile_dir(Path(tree, "langchain_pmock"), quiet=2)
-    if name != _names.AIOHTTP:
-        # Older versions use the extra wherever it is installed.
-        cast("Any", sys.modules)["httpx_aiohttp"] = None
     start = time.process_time()
     for module in _names.MODULES[name]:
         importlib.import_module(module)

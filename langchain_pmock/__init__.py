@@ -1,9 +1,11 @@
 """LangChain's chat model for the pmock AI gateway: GPT, Gemini and Claude."""
 
-from langchain_pmock._request.params import ModelName
+from typing import TYPE_CHECKING
+
+from langchain_pmock._request.params import ModelName, Param
+from langchain_pmock._signature import sign
 from langchain_pmock._version import __version__
 from langchain_pmock._wire import Wire
-from langchain_pmock._signature import sign
 from langchain_pmock.chat_models import ChatPmock
 from langchain_pmock.errors import (
     PmockAPIError,
@@ -22,9 +24,13 @@ from langchain_pmock.errors import (
     PmockTimeoutError,
 )
 
+if TYPE_CHECKING:
+    from langchain_pmock.auth import PmockAuth
+
 __all__ = [
     "ChatPmock",
     "ModelName",
+    "Param",
     "PmockAPIError",
     "PmockAuth",
     "PmockAuthenticationError",

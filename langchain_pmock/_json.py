@@ -5,102 +5,73 @@ from __future__ import annotations
 import json
 import math
 import reprlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json, to_json
 
 from langchain_pmock.errors import PmockInvalidRequestError
 
-UNREADABLE = (
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    RecursionError,
-    TypeError,
-    ValueError,
-)
-"""Exceptions that reading an answer without the documented structure can raise."""
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class UnreadableError(ValueError):
-    """An answer does not have the documented structure; the text has the reason."""
+    """An answer does not have the documented structure; the text has the reason.
+
+    It is raised by checks of `_response` alone: any other exception is a defect.
+    """
 
 
-def encode(value: object, place: str = "body") -> bytes:
-    """Serialize a value as JSON in UTF-8.
+def encode(value: object, place: str = "body", *, allow_nan: bool = False) -> bytes:
+    """Serialize a value as JSON in UTF-8; lone surrogates become U+FFFD.
 
     Raises:
-        PmockInvalidRequestError: If a part of it cannot be serialized. The text has the
+        PmockInvalidRequestError: If JSON has no form for a part of it. The text has the
             path, such as `body.tools[0].function.name`, and the value.
     """
+    if problem := _problem(value, _DEEPEST, allow_nan=allow_nan):
+        path, what = problem
+        msg = f"{f'{place}{path}'[:_LONGEST_PATH]}{what}"
+        raise PmockInvalidRequestError(msg)
     try:
-        written = to_json(value)
-        if _is_plain(value):
-            return written
-    except (TypeError, ValueError):
-        pass  # lone surrogates, more than 255 levels, or not serializable
-    try:
-        text = _dumps(value)
-    except _UNWRITABLE as error:
-        path, found = _find_unwritable(value)
-        is_deep = isinstance(error, RecursionError)
-        why = "it is nested too deeply" if is_deep else str(error)
-        msg = f"{place}{path}={found} cannot be written as JSON: {why}."
-        raise PmockInvalidRequestError(msg) from None
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
+        return to_json(value)
+    except ValueError:  # lone surrogates
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
         return _whole_characters(text).encode()
 
 
-_dumps = json.JSONEncoder(
-    ensure_ascii=False, allow_nan=False, separators=(",", ":")
-).encode
-_UNWRITABLE = (TypeError, ValueError, RecursionError)
-_SCALARS = {str, int, bool, type(None)}
-_LONGEST_PATH = 10  # keys and indexes in an error
+_PLAIN = {str, int, bool, type(None)}
+_DEEPEST = 200  # levels; `to_json` fails from 255
+_LONGEST_PATH = 100  # characters in an error
 
 
-def _is_plain(value: Any) -> bool:
-    """Whether a value has only JSON's own types.
+def _problem(value: Any, levels: int, *, allow_nan: bool) -> tuple[str, str] | None:
+    """Find the first part of a value for which JSON has no form: its path, and why.
 
-    `to_json` also serializes sets, bytes, dates, objects with fields, and NaN.
+    `to_json` would write sets, bytes, dates, objects with fields, and NaN.
     """
-    found = [value]
-    for item in found:
-        if type(item) is dict:
-            "".join(item)  # raises TypeError unless all keys are strings
-            item = item.values()  # noqa: PLW2901 - the keys are checked
-        for inner in item:
-            kind = type(inner)
-            if kind is dict or kind is list:
-                found.append(inner)
-            elif kind not in _SCALARS and (
-                kind is not float or not math.isfinite(inner)
-            ):
-                return False
-    return True
-
-
-def _find_unwritable(value: Any) -> tuple[str, str]:
-    """Find the first value that cannot be serialized: its path and its repr."""
-    path = ""
-    for _ in range(_LONGEST_PATH):
-        if isinstance(value, dict):
-            inner = ((f".{key}", item) for key, item in value.items())
-        elif isinstance(value, (list, tuple)):
-            inner = ((f"[{index}]", item) for index, item in enumerate(value))
-        else:
-            break
-        for step, item in inner:
-            try:
-                _dumps(item)
-            except _UNWRITABLE:
-                path, value = path + step, item
-                break
-        else:
-            break
-    return path, reprlib.repr(value)
+    items: Iterable[tuple[Any, Any]]
+    if isinstance(value, dict):
+        step, items = ".{}".format, value.items()
+    elif isinstance(value, (list, tuple)):
+        step, items = "[{}]".format, enumerate(value)
+    elif isinstance(value, (str, int, type(None))) or (
+        isinstance(value, float) and (allow_nan or math.isfinite(value))
+    ):
+        return None
+    else:
+        why = f"it has no form for this {type(value).__name__}"
+        return "", f"={reprlib.repr(value)} cannot be written as JSON: {why}."
+    if not levels:
+        return "", "... cannot be written: it is nested too deeply."
+    for key, item in items:
+        if not isinstance(key, (str, int)):
+            return "", f" cannot be written as JSON: its key {key!r} is no string."
+        if type(item) not in _PLAIN and (
+            problem := _problem(item, levels - 1, allow_nan=allow_nan)
+        ):
+            return step(key) + problem[0], problem[1]
+    return None
 
 
 def decode(payload: bytes | str) -> object:

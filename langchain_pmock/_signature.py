@@ -142,8 +142,8 @@ class Signer:
         """
         now = time.time()
         offset = self.offset if offset is None else offset
-        access_key = _value(self._access_key, "access_key")
-        secret_key = _value(self._secret_key, "secret_key")
+        access_key = read_key(self._access_key, "access_key")
+        secret_key = read_key(self._secret_key, "secret_key")
         wanted = access_key, secret_key, _minute(now + offset)
         last = self._last
         if last is None or last[:3] != wanted:
@@ -166,7 +166,8 @@ def check_key(value: object, name: str) -> SecretStr:
     return SecretStr(key)
 
 
-def _value(key: Key, name: str) -> str:
+def read_key(key: Key, name: str) -> str:
+    """Return a key as text, which a function may have to be called for."""
     if isinstance(key, SecretStr):
         return key.get_secret_value()
     if isinstance(key, str):

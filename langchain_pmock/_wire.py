@@ -1,4 +1,18 @@
-"""Field names of the API, and those that the service does not document."""
+"""The names of fields on the wire: their spelling, and those that are assumptions.
+
+The other assumptions are where they are applied. They are what the service's page
+leaves open:
+
+- The shapes of requests are in `_request`: what a message, a tool, a choice among tools
+  and a format look like inside of the documented fields.
+- The shapes of answers are in `_response`: which fields a message or an event may have
+  beside the documented ones.
+- How an answer and a stream end, how long to wait, and which errors are temporary, is
+  in `_gateway`.
+- What codes and texts of errors mean is in `errors`.
+
+`python -m langchain_pmock.check` asks the service whether they hold.
+"""
 
 from __future__ import annotations
 

@@ -1,19 +1,29 @@
 """`ChatPmock`, the LangChain chat model for the pmock gateway."""
 
 # Annotations are evaluated: LangChain calls typing.get_type_hints on public methods.
-import importlib.util
-import warnings
+import hmac
+import json
 from collections import UserDict
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import cached_property, partial
 from operator import attrgetter
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar, cast, overload
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    Self,
+    TypeVar,
+    cast,
+    overload,
+)
 
-import httpx2 as httpx
+import httpx2
 from langchain_core.callbacks import (
     AsyncCallbackManagerForLLMRun,
     CallbackManagerForLLMRun,
-    Callbacks,
 )
 from langchain_core.language_models import (
     BaseChatModel,
@@ -22,39 +32,31 @@ from langchain_core.language_models import (
     ModelProfile,
 )
 from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.outputs import ChatGenerationChunk, ChatResult, LLMResult
-from langchain_core.runnables import Runnable, RunnableMap
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_core.runnables import Runnable, RunnableBinding, RunnableMap
 from langchain_core.tools import BaseTool
 from langchain_core.utils import from_env, secret_from_env
 from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
-    FiniteFloat,
+    PlainSerializer,
     PositiveFloat,
     PositiveInt,
-    SecretStr,
     ValidationError,
-    ValidationInfo,
-    field_validator,
     model_validator,
 )
 from pydantic.functional_validators import ModelWrapValidatorHandler
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 from typing_extensions import override
 
+from langchain_pmock._gateway import endpoint as _endpoint
 from langchain_pmock._gateway.client import PmockClient
-from langchain_pmock._gateway.endpoint import (
-    DEFAULT_BASE_URL,
-    check_base_url,
-    check_headers,
-)
 from langchain_pmock._request import params as _params
 from langchain_pmock._request import tools as _tools
 from langchain_pmock._request.messages import to_wire
-from langchain_pmock._request.params import PER_CALL, SENT, ModelName, Param
+from langchain_pmock._request.params import RequestParams
 from langchain_pmock._response import content_blocks as _translator
 from langchain_pmock._response.chunks import ChunkParser
 from langchain_pmock._response.messages import (
@@ -62,18 +64,11 @@ from langchain_pmock._response.messages import (
     chat_result,
     combined_llm_output,
 )
+from langchain_pmock._signature import Key, read_key
 from langchain_pmock._version import __version__
 from langchain_pmock._wire import Wire
 from langchain_pmock.data._profiles import get_profile
 from langchain_pmock.errors import PmockInvalidRequestError
-
-if TYPE_CHECKING:
-    from _typeshed import SupportsItems
-
-    # A dict[int, int] is not a dict[str | int, float], but has items of that type.
-    _LogitBias = dict[str | int, float] | SupportsItems[str | int, float]
-else:
-    _LogitBias = dict[str | int, FiniteFloat]
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -87,50 +82,36 @@ _ALIASES = {
     "api_key": "access_key",  # the names in the service's own sample code
     "api_secret": "secret_key",
 }
-_KEYS = ("access_key", "secret_key")
 _RETRIES = 2
-# Fields whose values may be shown in errors, besides the parameters.
-_SHOWN = {
-    "timeout",
+# What the client is made of.
+_CLIENT = (
+    "access_key",
+    "secret_key",
+    "base_url",
     "max_retries",
-    "streaming",
     "stream_chunk_timeout",
     "max_response_bytes",
-    "async_transport",
-}
+    "http_client",
+    "http_async_client",
+)
+# Names that LangChain itself passes to calls.
+_LANGCHAINS = {"stream", "ls_structured_output_format", "structured_output_format"}
+
+_Timeout = Annotated[_endpoint.Timeout, BeforeValidator(_endpoint.check_timeout)]
+_Masked = PlainSerializer(lambda _: "**********", when_used="json")
 
 
-def _read_timeout(value: object) -> object:
-    """Accept a serialized `httpx.Timeout`, and that of httpx2."""
-    if not isinstance(value, httpx.Timeout) and hasattr(value, "as_dict"):
-        value = value.as_dict()
-    if not isinstance(value, dict):
-        return value
-    try:
-        return httpx.Timeout(**value)
-    except (TypeError, ValueError) as error:
-        raise ValueError(str(error)) from None
+class _Headers(UserDict[str, str]):
+    """Headers whose values are neither in the repr nor serialized.
+
+    Error trackers record the repr of the local variables of each frame.
+    """
+
+    def __repr__(self) -> str:
+        return f"<headers {', '.join(self)}>"
 
 
-_Timeout = Annotated[PositiveFloat | httpx.Timeout, BeforeValidator(_read_timeout)]
-
-
-def _check_model_kwargs(value: dict[str, Any]) -> dict[str, Any]:
-    wire_names = _PARAMS.wire_names
-    taken = {"messages", "stream", *wire_names, *wire_names.values()}
-    if found := sorted(value.keys() & taken):
-        msg = f"model_kwargs must not have {found}: pass them as parameters."
-        raise ValueError(msg)
-    for name, meant in _params.snake_case_names(value).items():
-        msg = (
-            f"model_kwargs has {name!r}: the service's names are in camelCase. Did "
-            f"you mean {meant!r}?"
-        )
-        warnings.warn(msg, stacklevel=5)  # at the call of the constructor
-    return value
-
-
-class ChatPmock(BaseChatModel):
+class ChatPmock(RequestParams, BaseChatModel):
     """Chat models of the pmock gateway: GPT, Gemini and Claude behind one endpoint.
 
     Setup:
@@ -149,173 +130,58 @@ class ChatPmock(BaseChatModel):
         model = ChatPmock(model="gpt-5.1", temperature=0, max_tokens=500)
         ```
 
-    Invoke:
+    Invoke and stream; `ainvoke` and `astream` are their async versions:
         ```python
         message = model.invoke([("system", "You are terse."), ("human", "Hello")])
         print(message.text, message.usage_metadata)
-        ```
 
-    Stream:
-        ```python
         for chunk in model.stream("Tell me a story."):
             print(chunk.text, end="")
         ```
 
-    Async:
-        ```python
-        import asyncio
-
-
-        async def main() -> None:
-            print((await model.ainvoke("Hello")).text)
-            async for chunk in model.astream("Hello"):
-                print(chunk.text, end="")
-
-
-        asyncio.run(main())
-        ```
-
-    Tools:
-        ```python
-        from langchain_core.tools import tool
-
-
-        @tool
-        def get_weather(city: str) -> str:
-            '''Get the weather in a city.'''
-            return f"Sunny in {city}"
-
-
-        with_tools = model.bind_tools([get_weather])
-        print(with_tools.invoke("What is the weather in Paris?").tool_calls)
-        ```
-
-    Structured output:
+    Tools and structured output:
         ```python
         from pydantic import BaseModel
 
 
-        class Joke(BaseModel):
-            setup: str
-            punchline: str
+        class Weather(BaseModel):
+            '''The weather in a city.'''
+
+            city: str
 
 
-        joke = model.with_structured_output(Joke).invoke("Tell me a joke about cats.")
-        assert isinstance(joke, Joke)
+        print(model.bind_tools([Weather]).invoke("And in Paris?").tool_calls)
+        print(model.with_structured_output(Weather).invoke("And in Paris?").city)
         ```
 
-    Key init args - completion params:
-        | Param | Type | Description |
-        | --- | --- | --- |
-        | `model` | `str` | Name of the model; see `ModelName`. |
-        | `temperature` | `float` | Sampling temperature, 0 to 2. |
-        | `max_tokens` | `int` | Maximum number of tokens in the answer. |
-        | `max_completion_tokens` | `int` | The same, including reasoning. |
-        | `top_p` | `float` | Nucleus sampling: probability mass, 0 to 1. |
-        | `frequency_penalty` | `float` | Penalty by number of occurrences, -2 to 2. |
-        | `presence_penalty` | `float` | Penalty on tokens that occurred, -2 to 2. |
-        | `stop` | `str`, `list[str]` | Sequences that end the answer. |
-        | `n` | `int` | Number of answers that `generate` returns. |
-        | `seed` | `int` | Seed for sampling. |
-        | `user` | `str` | Your identifier of the end user. |
-        | `logprobs` | `bool` | Whether to return log probabilities. |
-        | `top_logprobs` | `int` | Number of alternatives per token, 0 to 20. |
-        | `logit_bias` | `dict` | Bias to add to logits, by token id. |
-        | `parallel_tool_calls` | `bool` | Whether to allow parallel tool calls. |
-        | `model_kwargs` | `dict` | Other fields of the request; also `extra_body`. |
-
-    Key init args - client params:
-        | Param | Type | Description |
-        | --- | --- | --- |
-        | `access_key` | `SecretStr`, `str` | Default: `PMOCK_ACCESS_KEY`. |
-        | `secret_key` | `SecretStr`, `str` | Default: `PMOCK_SECRET_KEY`. Never sent. |
-        | `base_url` | `str` | Default: `PMOCK_BASE_URL`, else the service. |
-        | `timeout` | `float`, `httpx.Timeout` | Default: 30 s to connect, else 600. |
-        | `stream_chunk_timeout` | `float` | Maximum time without a chunk: 600 s. |
-        | `max_response_bytes` | `int` | Maximum size of an answer: 64 MiB. |
-        | `max_retries` | `int` | Maximum number of retries: 2. |
-        | `streaming` | `bool` | Whether `invoke` streams internally. |
-        | `async_transport` | `"httpx"`, `"aiohttp"` | HTTP library of async requests. |
-        | `wire` | `Wire` | Names of request fields that are not documented. |
-        | `default_headers` | `Mapping[str, str]` | Additional headers. |
-        | `http_client` | `httpx.Client` | Your own client for sync requests. |
-        | `http_async_client` | `httpx.AsyncClient` | The same for async requests. |
-
-    Calls and `bind` accept the completion params, `timeout` and `extra_headers`. `None`
-    unsets the constructor's value; for `stop`, for which LangChain passes `None` by
-    default, use `[]`. Only parameters that are set are sent.
+    Its parameters are its fields. Calls and `bind` accept those of the request,
+    `timeout` and `extra_headers`. `None` unsets the constructor's value; for `stop`,
+    for which LangChain passes `None` by default, use `[]`. Only parameters that are set
+    are sent. A subclass adds a parameter as a field of type `Param`.
     """
 
-    # --- Fields: parameters of the request -------------------------------------------
-    # The service documents the ranges of temperature and of the penalties. The others
-    # are assumed.
+    # --- Fields: the client. Those of the request are in RequestParams ---------------
 
-    model: Annotated[ModelName | str, SENT] = Field(min_length=1)
-    """Name of the model, such as `"gpt-5.1"`; also `model_name`.
-
-    The service documents the names in `ModelName`. Other names are sent unchanged.
-    """
-
-    temperature: Param[float] = Field(default=None, ge=0, le=2)
-    """Sampling temperature, 0 to 2."""
-
-    max_tokens: Param[int] = Field(default=None, ge=1)
-    """Maximum number of tokens in the answer."""
-
-    max_completion_tokens: Param[int] = Field(default=None, ge=1)
-    """Maximum number of tokens in the answer, including reasoning."""
-
-    top_p: Param[float] = Field(default=None, ge=0, le=1)
-    """Nucleus sampling: the probability mass to sample from, 0 to 1."""
-
-    frequency_penalty: Param[float] = Field(default=None, ge=-2, le=2)
-    """Penalty on tokens in proportion to how often they occurred, -2 to 2."""
-
-    presence_penalty: Param[float] = Field(default=None, ge=-2, le=2)
-    """Penalty on tokens that occurred at least once, -2 to 2."""
-
-    stop: Param[str | list[str]] = None
-    """Sequences that end the answer; also `stop_sequences`."""
-
-    n: Param[int] = Field(default=None, ge=1)
-    """Number of answers. More than one requires `generate` and cannot be streamed."""
-
-    seed: Param[int] = None
-    """Seed for sampling, as far as the model is deterministic."""
-
-    user: Param[str] = None
-    """Your identifier of the end user."""
-
-    logprobs: Param[bool] = None
-    """Whether to return log probabilities, in `response_metadata["logprobs"]`."""
-
-    top_logprobs: Param[int] = Field(default=None, ge=0, le=20)
-    """Number of alternatives to return for each token, 0 to 20."""
-
-    logit_bias: Param[_LogitBias] = None
-    """Bias to add to the logits of tokens, by token id."""
-
-    parallel_tool_calls: Param[bool] = None
-    """Whether the model may call several tools at once."""
-
-    model_kwargs: Annotated[
-        dict[str, Any], SENT, AfterValidator(_check_model_kwargs)
-    ] = Field(default_factory=dict)
-    """Request fields without a parameter of their own; also `extra_body`.
-
-    They are sent unchanged. The service's names are in camelCase.
-    """
-
-    # --- Fields: the client ----------------------------------------------------------
-
-    access_key: SecretStr | str = Field(
+    access_key: Annotated[
+        Key,
+        BeforeValidator(partial(_endpoint.check_key, "access_key", "api_key")),
+        _Masked,
+    ] = Field(
         default_factory=secret_from_env("PMOCK_ACCESS_KEY", default=""),
         repr=False,
         validate_default=True,
     )
-    """Access key; read from `PMOCK_ACCESS_KEY` if not given; also `api_key`."""
+    """Access key; read from `PMOCK_ACCESS_KEY` if not given; also `api_key`.
 
-    secret_key: SecretStr | str = Field(
+    It and the secret key may be functions without arguments that return the key. They
+    are called for each attempt, so that keys can rotate.
+    """
+
+    secret_key: Annotated[
+        Key,
+        BeforeValidator(partial(_endpoint.check_key, "secret_key", "api_secret")),
+        _Masked,
+    ] = Field(
         default_factory=secret_from_env("PMOCK_SECRET_KEY", default=""),
         repr=False,
         validate_default=True,
@@ -325,14 +191,14 @@ class ChatPmock(BaseChatModel):
     It signs requests and is never sent.
     """
 
-    base_url: str = Field(
-        default_factory=from_env("PMOCK_BASE_URL", default=DEFAULT_BASE_URL),
+    base_url: Annotated[str, AfterValidator(_endpoint.check_base_url)] = Field(
+        default_factory=from_env("PMOCK_BASE_URL", default=_endpoint.DEFAULT_BASE_URL),
         validate_default=True,
     )
     """URL of the service; read from `PMOCK_BASE_URL` if not given."""
 
-    timeout: Annotated[_Timeout | None, PER_CALL] = None
-    """Timeout in seconds, or an `httpx.Timeout`; also `request_timeout`.
+    timeout: _Timeout | None = None
+    """Timeout in seconds, or a `Timeout` of httpx2 or httpx; also `request_timeout`.
 
     The default is 30 s to connect and 600 s between two reads.
     """
@@ -359,25 +225,34 @@ class ChatPmock(BaseChatModel):
     streaming: bool | None = None
     """Whether `invoke` streams internally; `False` disables streaming altogether."""
 
-    async_transport: Literal["httpx"] = "httpx"
-    """HTTP library for async requests; `"aiohttp"` needs the extra of that name."""
-
     wire: Wire = Wire()
     """Names of request fields that the service does not document."""
 
-    default_headers: Mapping[str, str] | None = Field(
-        default=None, exclude=True, repr=False
-    )
+    default_headers: (
+        Annotated[
+            Mapping[str, str],
+            AfterValidator(partial(_endpoint.check_headers, "default_headers")),
+        ]
+        | None
+    ) = Field(default=None, exclude=True, repr=False)
     """Additional headers for each request; in no repr, trace or serialized form."""
 
-    http_client: Any = Field(default=None, exclude=True, repr=False)
-    """Your own client for sync calls, which you close yourself.
+    http_client: Annotated[
+        _endpoint.SyncClient | None,
+        BeforeValidator(partial(_endpoint.check_client, "http_client", "Client")),
+    ] = Field(default=None, exclude=True, repr=False)
+    """Your own client of httpx2 or httpx for sync calls, which you close yourself.
 
-    Its timeout applies if `timeout` is not set, unless it is httpx's default of 5 s. By
-    default all models of the process share their connections.
+    Its timeout applies if `timeout` is not set, unless it is the library's default of
+    5 s. By default all models of the process share their connections.
     """
 
-    http_async_client: Any = Field(default=None, exclude=True, repr=False)
+    http_async_client: Annotated[
+        _endpoint.AsyncClient | None,
+        BeforeValidator(
+            partial(_endpoint.check_client, "http_async_client", "AsyncClient")
+        ),
+    ] = Field(default=None, exclude=True, repr=False)
     """Your own client for async calls; it can be used in one event loop.
 
     By default all models in an event loop share their connections.
@@ -386,13 +261,11 @@ class ChatPmock(BaseChatModel):
     # The constructor accepts the aliases too. `model_name` is not declared, because
     # type checkers require `model`.
     if TYPE_CHECKING:
-        api_key: SecretStr | str = ""
-        api_secret: SecretStr | str = ""
-        request_timeout: Annotated[_Timeout | None, PER_CALL] = None
-        stop_sequences: Param[str | list[str]] = None
-        extra_body: Annotated[
-            dict[str, Any], SENT, AfterValidator(_check_model_kwargs)
-        ] = {}
+        api_key: Key = ""
+        api_secret: Key = ""
+        request_timeout: _endpoint.Timeout | None = None
+        stop_sequences: str | list[str] | None = None
+        extra_body: dict[str, Any] = {}
     else:
         api_key = property(attrgetter("access_key"))
         api_secret = property(attrgetter("secret_key"))
@@ -400,11 +273,14 @@ class ChatPmock(BaseChatModel):
         stop_sequences = property(attrgetter("stop"))
         extra_body = property(attrgetter("model_kwargs"))
 
-    model_config = ConfigDict(
-        extra="forbid",
-        hide_input_in_errors=True,
-        protected_namespaces=(),
-    )
+    _call_types: ClassVar[Mapping[str, Any]] = {
+        "timeout": _Timeout,
+        "extra_headers": Annotated[
+            dict[str, str],
+            AfterValidator(partial(_endpoint.check_headers, "extra_headers")),
+            AfterValidator(_Headers),
+        ],
+    }
 
     @property
     def model_name(self) -> str:
@@ -417,7 +293,6 @@ class ChatPmock(BaseChatModel):
     def _rename(cls, values: dict[str, Any]) -> dict[str, Any]:
         """Replace aliases by the names of the fields."""
         named: dict[str, Any] = {}
-        used: dict[str, str] = {}
         for given, value in values.items():
             name = _ALIASES.get(given, given)
             if name == "stream_usage" and value in (None, True):
@@ -425,43 +300,19 @@ class ChatPmock(BaseChatModel):
             if name not in cls.model_fields:
                 raise ValueError(_params.unknown(given, cls.model_fields))
             if name in named:
-                msg = (
-                    f"{used[name]!r} and {given!r} are the same parameter: pass only "
-                    "one of them."
-                )
+                twins = [repr(n) for n in values if _ALIASES.get(n, n) == name]
+                msg = f"{' and '.join(twins)} are the same parameter: pass only one."
                 raise ValueError(msg)
             named[name] = value
-            used[name] = given
         return named
 
-    @field_validator(*_KEYS, mode="before")
-    @classmethod
-    def _validate_key(cls, value: object, info: ValidationInfo) -> SecretStr:
-        return _secret(str(info.field_name), value)
-
-    @field_validator("base_url")
-    @classmethod
-    def _validate_base_url(cls, value: str) -> str:
-        return check_base_url(value)
-
-    @field_validator("default_headers")
-    @classmethod
-    def _validate_headers(
-        cls, value: Mapping[str, str] | None
-    ) -> Mapping[str, str] | None:
-        return None if value is None else check_headers(value)
-
     @model_validator(mode="after")
-    def _check_streaming(self) -> Self:
+    def _complete(self) -> Self:
         if self.streaming and (self.n or 1) > 1:
             msg = (
                 f"n={self.n} is not valid with streaming=True: a stream has one answer"
             )
             raise ValueError(msg)
-        return self
-
-    @model_validator(mode="after")
-    def _set_pmock_version(self) -> Self:
         self._add_version("langchain-pmock", __version__)
         return self
 
@@ -477,11 +328,24 @@ class ChatPmock(BaseChatModel):
             named = cls._rename(values)
             return handler(named)
         except ValidationError as error:
-            problems = [_without_secrets(each, named) for each in error.errors()]
+            problems = [cls._without_secrets(each, named) for each in error.errors()]
         except ValueError as error:
             problems = [_problem("value_error", str(error))]
         # Outside the except block, so that the error's context has no input either.
         raise ValidationError.from_exception_data(cls.__name__, problems)
+
+    @classmethod
+    def _without_secrets(
+        cls, problem: ErrorDetails, values: Mapping[str, Any]
+    ) -> InitErrorDetails:
+        """Remove the input of a validation error unless it cannot be a secret."""
+        loc, value = problem["loc"][:1], None
+        name = "".join(map(str, loc))
+        message = problem["msg"].removeprefix("Value error, ")
+        if name in values and name in cls._types:
+            value = None if name in cls._redacted else values[name]
+            message = cls._describe(name, values[name], problem["msg"])
+        return _problem(problem["type"], message, loc, value)
 
     # --- Copies and serialized forms -------------------------------------------------
 
@@ -494,31 +358,18 @@ class ChatPmock(BaseChatModel):
     def lc_attributes(self) -> dict[str, Any]:
         """Fields with a custom serialized form."""
         attributes: dict[str, Any] = {"wire": asdict(self.wire)}
-        if isinstance(self.timeout, httpx.Timeout):
+        if isinstance(self.timeout, httpx2.Timeout):
             attributes["timeout"] = self.timeout.as_dict()
         return attributes
 
     @classmethod
     def is_lc_serializable(cls) -> bool:
-        """Whether the model can be serialized.
-
-        Returns:
-            `True`.
-        """
+        """Whether the model can be serialized: it can."""
         return True
-
-    @classmethod
-    def get_lc_namespace(cls) -> list[str]:
-        """Get the namespace of the class in serialized forms.
-
-        Returns:
-            The path of this module.
-        """
-        return ["langchain_pmock", "chat_models"]
 
     def __repr_args__(self) -> Any:
         """Leave defaults and fields set by LangChain out of the repr."""
-        default = ("base_url", DEFAULT_BASE_URL)
+        default = ("base_url", _endpoint.DEFAULT_BASE_URL)
         return [
             (name, value)
             for name, value in super().__repr_args__()
@@ -531,44 +382,39 @@ class ChatPmock(BaseChatModel):
     def model_copy(
         self, *, update: Mapping[str, Any] | None = None, deep: bool = False
     ) -> Self:
-        """Copy the model.
-
-        Args:
-            update: Fields to change; they are validated as by assignment.
-            deep: Whether to copy the values too, except your own clients.
-
-        Returns:
-            The copy.
-        """
+        """Copy the model; the fields of `update` are validated as by assignment."""
         twin = super().model_copy(deep=deep)
         for name, value in (update or {}).items():
             setattr(twin, name, value)
         return twin
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
-        """Copy the model and share the user's clients, which cannot be copied."""
+        """Copy the model and share its clients, which cannot be copied."""
         memo = {} if memo is None else memo
-        for client in (self.http_client, self.http_async_client):
+        own = self.__dict__.get("_client")
+        for client in (self.http_client, self.http_async_client, own):
             memo[id(client)] = client
         return super().__deepcopy__(memo)
+
+    def __getstate__(self) -> dict[Any, Any]:
+        """Leave out what is made on first use, such as the client."""
+        state = super().__getstate__()
+        fields = type(self).model_fields
+        kept = {name: v for name, v in state["__dict__"].items() if name in fields}
+        return {**state, "__dict__": kept}
 
     def __setattr__(self, name: str, value: object) -> None:
         """Set a field, by its name or an alias."""
         name = _ALIASES.get(name, name)
-        if name in _KEYS:
-            value = _secret(name, value)
-        elif name == "base_url":
-            value = check_base_url(str(value))
-        elif name == "default_headers" and isinstance(value, Mapping):
-            value = check_headers(value)
-        elif name in _PARAMS.settable:
-            value = _PARAMS.check({name: value}).get(name)
+        if name in self._types:
+            value = self._checked({name: value})[name]
         if name == "model" and self.profile == get_profile(self.model):
             super().__setattr__("profile", get_profile(str(value)))
         super().__setattr__(name, value)
         # Cached properties, such as the serialized form that caches and traces use.
         for cached in self.__dict__.keys() - type(self).model_fields.keys():
-            del self.__dict__[cached]
+            if cached != "_client" or name in _CLIENT:
+                self.__dict__.pop(cached, None)
 
     # --- Requests --------------------------------------------------------------------
 
@@ -576,41 +422,13 @@ class ChatPmock(BaseChatModel):
 
         @override
         def bind(self, **kwargs: Any) -> Any:
-            """Bind parameters of the call, as `Runnable.bind` does."""
-            return super().bind(**_redacted(kwargs))
+            """Bind parameters of calls, after validating them."""
+            return _Binding(bound=self, kwargs=self._bindable(kwargs), config={})
 
-    @override
-    def generate(
-        self,
-        messages: list[list[BaseMessage]],
-        stop: list[str] | None = None,
-        callbacks: Callbacks = None,
-        **kwargs: Any,
-    ) -> LLMResult:
-        """Generate answers to several conversations.
-
-        Args:
-            messages: The conversations.
-            stop: Sequences that end an answer.
-            callbacks: Callbacks to run.
-            **kwargs: Parameters of the call, or of `BaseChatModel.generate`.
-
-        Returns:
-            The answers to each conversation.
-        """
-        # langchain-core includes the parameters in cache keys.
-        return super().generate(messages, stop, callbacks, **_redacted(kwargs))
-
-    @override
-    async def agenerate(
-        self,
-        messages: list[list[BaseMessage]],
-        stop: list[str] | None = None,
-        callbacks: Callbacks = None,
-        **kwargs: Any,
-    ) -> LLMResult:
-        """Async version of `generate`."""
-        return await super().agenerate(messages, stop, callbacks, **_redacted(kwargs))
+        @override
+        def with_config(self, config: Any = None, **kwargs: Any) -> Any:
+            """Bind a config; what is bound to the result is validated too."""
+            return self.bind().with_config(config, **kwargs)
 
     @override
     def _generate(
@@ -620,8 +438,8 @@ class ChatPmock(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        (client, timeout, headers), body = self._prepare(messages, stop, kwargs)
-        return client.post(body, chat_result, timeout=timeout, headers=headers)
+        body, options = self._prepare(messages, stop, kwargs)
+        return self._client.post(body, chat_result, **options)
 
     @override
     async def _agenerate(
@@ -631,8 +449,8 @@ class ChatPmock(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        (client, timeout, headers), body = self._prepare(messages, stop, kwargs)
-        return await client.apost(body, chat_result, timeout=timeout, headers=headers)
+        body, options = self._prepare(messages, stop, kwargs)
+        return await self._client.apost(body, chat_result, **options)
 
     @override
     def _stream(
@@ -642,10 +460,8 @@ class ChatPmock(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        (client, timeout, headers), body = self._prepare(
-            messages, stop, kwargs, streamed=True
-        )
-        return client.stream(body, ChunkParser, timeout=timeout, headers=headers)
+        body, options = self._prepare(messages, stop, kwargs, streamed=True)
+        return self._client.stream(body, ChunkParser, **options)
 
     @override
     def _astream(
@@ -655,97 +471,42 @@ class ChatPmock(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        (client, timeout, headers), body = self._prepare(
-            messages, stop, kwargs, streamed=True
-        )
-        return client.astream(body, ChunkParser, timeout=timeout, headers=headers)
+        body, options = self._prepare(messages, stop, kwargs, streamed=True)
+        return self._client.astream(body, ChunkParser, **options)
 
     def _prepare(
         self,
         messages: list[BaseMessage],
         stop: list[str] | None,
-        kwargs: Mapping[str, Any],
+        kwargs: dict[str, Any],
         *,
         streamed: bool = False,
-    ) -> Any:
-        """Create the client and the body of one request."""
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Create the body of one request, and the client's options for it."""
         params = self._call_params(stop, kwargs)
-        if streamed and params.get("n", 1) > 1:
+        if streamed and (params.get("n") or 1) > 1:
             msg = (
                 f"n={params['n']} cannot be streamed, because a stream has one answer: "
                 "use generate."
             )
             raise PmockInvalidRequestError(msg)
-        body = {**_PARAMS.to_wire(params), "messages": to_wire(messages, self.wire)}
-        return self._client(params.get("timeout"), params.get("extra_headers")), body
-
-    def _client(
-        self,
-        timeout: _Timeout | None = None,
-        extra_headers: Mapping[str, str] | None = None,
-    ) -> Any:
-        """Create a client from the current fields; it holds no connection."""
-        headers = self.default_headers or {}
-        if extra_headers:
-            try:
-                extra_headers = check_headers(extra_headers, "extra_headers")
-            except ValueError as error:
-                raise PmockInvalidRequestError(str(error)) from None
-            replaced = {name.lower() for name in extra_headers}
-            kept = {k: v for k, v in headers.items() if k.lower() not in replaced}
-            headers = {**kept, **extra_headers}
-        key = (
-            self.base_url,
-            self.max_retries,
-            self.stream_chunk_timeout,
-            self.max_response_bytes,
-            id(self.http_client),
-            id(self.http_async_client),
-            self.access_key,
-            self.secret_key,
-        )
-        c = self.__dict__.get("_c")
-        if c is None or c[0] != key:
-            c = (
-                key,
-                PmockClient(
-                    access_key=self.access_key,
-                    secret_key=self.secret_key,
-                    base_url=self.base_url,
-                    max_retries=_RETRIES
-                    if self.max_retries is None
-                    else self.max_retries,
-                    stream_chunk_timeout=self.stream_chunk_timeout,
-                    max_response_bytes=self.max_response_bytes,
-                    http_client=self.http_client,
-                    http_async_client=self.http_async_client,
-                ),
-            )
-            self.__dict__["_c"] = c
-        return c[1], (None if timeout is None else httpx.Timeout(timeout)), headers
-
-    def _default_params(self) -> dict[str, Any]:
-        return {
-            name: value
-            for name in _PARAMS.settable
-            if (value := getattr(self, name)) is not None and value not in ({}, [])
+        if "extra_headers" in kwargs:  # the one of the frame that called
+            kwargs["extra_headers"] = params.get("extra_headers")
+        timeout = params.get("timeout")
+        return self._to_wire(params, to_wire(messages, self.wire)), {
+            "timeout": None if timeout is None else httpx2.Timeout(timeout),
+            "headers": self._headers(params.get("extra_headers")),
         }
 
     def _call_params(
         self, stop: list[str] | None, kwargs: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """Merge the parameters of a call with those of the constructor."""
-        params = self._default_params()
-        if self.timeout is not None:
-            params["timeout"] = self.timeout
-        # LangChain's own switch between invoke and stream is not a parameter.
-        given = {k: v for k, v in kwargs.items() if k != "stream"}
+        """Validate and convert the parameters of a call, and add those of the model."""
+        given = {k: v for k, v in kwargs.items() if k not in _LANGCHAINS}
         if given.get("stream_usage") in (None, True):
             given.pop("stream_usage", None)
         if stop is not None:
             given["stop"] = stop
-        if not given:
-            return params
         if (tools := given.get("tools")) is not None:
             given["tools"] = _tools.tools_to_wire(tools)
         if (choice := given.get("tool_choice")) is not None:
@@ -758,7 +519,35 @@ class ChatPmock(BaseChatModel):
             from langchain_pmock._request import schemas  # noqa: PLC0415 - slow to import
 
             given["response_format"] = schemas.response_format(schema, strict=None)
-        return _PARAMS.merge(params, given)
+        own = {**self._set_params(), "timeout": self.timeout}
+        return self._merged(own, given)
+
+    def _bindable(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Validate what is bound, and redact its headers."""
+        # A choice of a tool may be bound before the tools.
+        omit = "" if kwargs.get("tools") else "tool_choice"
+        self._call_params(None, {k: v for k, v in kwargs.items() if k != omit})
+        if headers := kwargs.get("extra_headers"):
+            kwargs["extra_headers"] = _Headers(headers)
+        return kwargs
+
+    def _headers(self, extra: Mapping[str, str] | None) -> Mapping[str, str] | None:
+        """Merge the headers of the model and of a call."""
+        if not (self.default_headers or extra):
+            return None
+        return _Headers(
+            (name.lower(), value)
+            for headers in (self.default_headers, extra)
+            for name, value in (headers or {}).items()
+        )
+
+    @cached_property
+    def _client(self) -> PmockClient:
+        """The client of this model: it is made on first use, and not copied."""
+        fields = {name: getattr(self, name) for name in _CLIENT}
+        if self.max_retries is None:
+            fields["max_retries"] = _RETRIES
+        return PmockClient(**fields)
 
     # --- Tools and structured output -------------------------------------------------
 
@@ -885,7 +674,6 @@ class ChatPmock(BaseChatModel):
         if schema is not None:
             schema = schemas.named(schema)
         if method == "function_calling" and schema is not None:
-            schema = schemas.tool_schema(schema)
             tool = schemas.answer_tool(schema, strict=strict)
             name = tool["function"]["name"]
             bind["tools"] = [*others, tool]
@@ -933,42 +721,42 @@ class ChatPmock(BaseChatModel):
 
     @property
     def _identifying_params(self) -> dict[str, Any]:
-        return {**self._default_params(), "base_url": self.base_url}
+        return {**self._set_params(), "base_url": self.base_url}
 
     @override
     def _get_invocation_params(
         self, stop: list[str] | None = None, **kwargs: Any
     ) -> dict[str, Any]:
-        # These are for traces, and headers may be secret.
-        kwargs.pop("extra_headers", None)
-        params = super()._get_invocation_params(**kwargs)
-        params["stop"] = self._sent_stop(stop, kwargs)
-        return params
+        # LangChain calls this before callbacks, caches and traces see the parameters.
+        stop = self._call_params(stop, kwargs).get("stop")
+        kwargs.pop("extra_headers", None)  # they may be secret
+        return super()._get_invocation_params(stop, **kwargs)
+
+    @override
+    def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
+        # The cache key. Headers are in it by a digest: they cannot be guessed from it.
+        if headers := self._headers(kwargs.pop("extra_headers", None)):
+            key = read_key(self.secret_key, "secret_key").encode()
+            text = json.dumps(sorted(headers.items())).encode()
+            kwargs["headers"] = hmac.digest(key, text, "sha256").hex()
+        return super()._get_llm_string(stop, **kwargs)
 
     @override
     def _get_ls_params(
         self, stop: list[str] | None = None, **kwargs: Any
     ) -> LangSmithParams:
-        given = {_ALIASES.get(name, name): v for name, v in kwargs.items()}
-        params = {**self._default_params(), **given}
-        stops = self._sent_stop(stop, kwargs)
+        params = self._call_params(stop, kwargs)
+        stops = params.get("stop")
         found = {
-            "ls_model_name": params.get("model") or self.model,
+            "ls_model_name": params["model"],
             "ls_temperature": params.get("temperature"),
             "ls_max_tokens": params.get("max_tokens")
             or params.get("max_completion_tokens"),
             "ls_stop": [stops] if isinstance(stops, str) else stops,
         }
-        known = {name: value for name, value in found.items() if value is not None}
-        ls_params = {"ls_provider": PROVIDER, "ls_model_type": "chat", **known}
+        found = {name: value for name, value in found.items() if value is not None}
+        ls_params = {"ls_provider": PROVIDER, "ls_model_type": "chat", **found}
         return cast("LangSmithParams", ls_params)
-
-    def _sent_stop(
-        self, stop: list[str] | None, kwargs: Mapping[str, Any]
-    ) -> str | list[str] | None:
-        if stop is None:
-            stop = kwargs.get("stop_sequences", self.stop)
-        return stop or None
 
     @override
     def _combine_llm_outputs(
@@ -983,14 +771,7 @@ class ChatPmock(BaseChatModel):
 
     @override
     def get_num_tokens(self, text: str) -> int:
-        """Estimate the number of tokens of a text, without a tokenizer.
-
-        Args:
-            text: The text.
-
-        Returns:
-            An estimate of the number of tokens.
-        """
+        """Estimate the number of tokens of a text, without a tokenizer."""
         if self.custom_get_token_ids is not None:
             return super().get_num_tokens(text)
         from langchain_pmock._request import tokens as _tokens  # noqa: PLC0415 - slow to import
@@ -1001,15 +782,7 @@ class ChatPmock(BaseChatModel):
     def get_num_tokens_from_messages(
         self, messages: Sequence[BaseMessage], tools: Sequence[Any] | None = None
     ) -> int:
-        """Estimate the number of tokens of messages, including images and tool calls.
-
-        Args:
-            messages: The conversation.
-            tools: Tools bound to the model.
-
-        Returns:
-            An estimate of the number of tokens.
-        """
+        """Estimate the tokens of messages, images, tool calls and bound tools."""
         if self.custom_get_token_ids is not None:
             return super().get_num_tokens_from_messages(list(messages), tools)
         from langchain_pmock._request import tokens as _tokens  # noqa: PLC0415 - slow to import
@@ -1017,44 +790,20 @@ class ChatPmock(BaseChatModel):
         return _tokens.count_message_tokens(list(messages), tools, self.wire)
 
 
-def _redacted(kwargs: dict[str, Any]) -> dict[str, Any]:
-    headers = kwargs.get("extra_headers")
-    if not isinstance(headers, Mapping):
-        return kwargs
-    return {**kwargs, "extra_headers": _Headers(headers)}
+class _Binding(RunnableBinding[LanguageModelInput, AIMessage]):
+    """A model with bound parameters; those that are bound to it are validated too."""
 
+    if not TYPE_CHECKING:
 
-class _Headers(UserDict[str, str]):
-    """Headers whose values are neither in the repr nor serialized."""
+        @override
+        def bind(self, **kwargs: Any) -> Any:
+            kwargs = {**self.kwargs, **kwargs}
+            return super().bind(**self.bound._bindable(kwargs))  # noqa: SLF001
 
-    def __repr__(self) -> str:
-        return f"<headers {', '.join(self)}>"
-
-
-def _secret(name: str, value: object) -> SecretStr:
-    """Validate a key, without the key in errors."""
-    key = value.get_secret_value() if isinstance(value, SecretStr) else value
-    key = key.strip() if isinstance(key, str) else key
-    if not key:
-        msg = f"Set the environment variable PMOCK_{name.upper()}, or pass {name}."
-        raise ValueError(msg)
-    if not isinstance(key, str) or not key.isprintable():
-        msg = f"{name} must be a string without control characters or line breaks."
-        raise ValueError(msg)
-    return SecretStr(key)
-
-
-def _without_secrets(
-    problem: ErrorDetails, values: Mapping[str, Any]
-) -> InitErrorDetails:
-    """Remove the input of a validation error unless it cannot be a secret."""
-    kind, loc = problem["type"], problem["loc"]
-    message = problem["msg"].removeprefix("Value error, ")
-    name = str(loc[0]) if loc else ""
-    if name not in values or name not in _SHOWN.union(_PARAMS.wire_names):
-        return _problem(kind, message, loc)
-    value = values[name]
-    return _problem(kind, _params.invalid(name, value, message), (name,), value)
+    @classmethod
+    @override
+    def lc_id(cls) -> list[str]:
+        return RunnableBinding.lc_id()
 
 
 def _problem(
@@ -1062,6 +811,3 @@ def _problem(
 ) -> InitErrorDetails:
     # pydantic's built-in error types have fixed texts.
     return {"type": PydanticCustomError(kind, message), "loc": loc, "input": value}
-
-
-_PARAMS = _params.Params(ChatPmock.model_fields)

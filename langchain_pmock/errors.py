@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     import httpx
+    import httpx2
     from langchain_core.messages import BaseMessage
 
 __all__ = [
@@ -68,13 +69,8 @@ class PmockError(core.ModelError):
         is_retryable: Whether the same request may succeed if it is sent again.
     """
 
-    @property
-    def request_id(self) -> str | None:
-        """The trace id, under the name that langchain-core reads for traces."""
-        return self.trace_id
-
     _what: ClassVar[str] = "pmock reported an error"
-    _advice: ClassVar[str] = "If it persists, give the trace id to pmock's support."
+    _advice: ClassVar[str] = ""
 
     def __init__(
         self,
@@ -83,64 +79,46 @@ class PmockError(core.ModelError):
         code: int | None = None,
         status_code: int | None = None,
         trace_id: str | None = None,
-        response: httpx.Response | None = None,
+        response: httpx.Response | httpx2.Response | None = None,
     ) -> None:
-        """Store the message and the context.
-
-        Args:
-            message: What happened, what the service said, and what to do.
-            code: The envelope's `code`.
-            status_code: The HTTP status.
-            trace_id: The service's id of the request.
-            response: The response.
-        """
+        """Store the text, and the attributes of the class."""
         super().__init__(message)
         self.code = code
         self.status_code = status_code
         self.trace_id = trace_id
         self.response = response
 
+    @property
+    def request_id(self) -> str | None:
+        """The trace id, under the name that langchain-core reads for traces."""
+        return self.trace_id
+
     @classmethod
-    def of(
-        cls,
-        said: str = "",
-        *,
-        code: int | None = None,
-        status_code: int | None = None,
-        trace_id: str | None = None,
-        response: httpx.Response | None = None,
-    ) -> Self:
-        """Create an error with a text composed from its parts.
+    def of(cls, reason: str = "", **attributes: Any) -> Self:
+        """Create an error whose text has the cause, reason, trace id and advice.
 
         Args:
-            said: The message of the service or the transport.
-            code: The envelope's `code`.
-            status_code: The HTTP status.
-            trace_id: The service's id of the request.
-            response: The response.
-
-        Returns:
-            An error whose text has the cause, the message, the trace id and advice.
+            reason: The message of the service or the transport.
+            **attributes: As for the constructor.
         """
-        number = status_code if code in (None, _OK) else code
+        code, trace_id = attributes.get("code"), attributes.get("trace_id")
+        number = attributes.get("status_code") if code in (None, _OK) else code
         what = cls._what + (f" ({number})" if number not in (None, _OK) else "")
-        if said:
-            what += f": {said}"
+        if reason:
+            what += f": {reason}"
         if not what.endswith((".", "!", "?", "。")):
             what += "."
         trace = f"Trace id: {trace_id}." if trace_id else ""
-        text = " ".join(part for part in (what, trace, cls._advice) if part)
-        return cls(
-            text,
-            code=code,
-            status_code=status_code,
-            trace_id=trace_id,
-            response=response,
-        )
+        support = ""
+        if trace_id and issubclass(PmockAPIError, cls):
+            support = "If it persists, give the trace id to pmock's support."
+        texts = (what, trace, cls._advice, support)
+        text = " ".join(part for part in texts if part)
+        return cls(text, **attributes)
 
 
 class PmockAuthenticationError(PmockError, core.ModelAuthenticationError):
-    """The access key is unknown, or the signature is wrong (401)."""
+    """The access key does not exist, or the signature is wrong (401)."""
 
     _what = "pmock refused the access key or its signature"
     _advice = (
@@ -199,7 +177,7 @@ class PmockAPIError(PmockError, core.ModelAPIError):
     """The service failed (5xx), or the request conflicts with another one (409)."""
 
     _what = "pmock failed to answer"
-    _advice = "Try again later; if it persists, give the trace id to pmock's support."
+    _advice = "Try again later."
 
 
 class PmockConnectionError(PmockError, core.ModelConnectionError):
@@ -244,13 +222,7 @@ class PmockRefusalError(PmockError, _ModelRefusalError):  # type: ignore[misc]
     def __init__(
         self, message: str, *, raw_message: BaseMessage | None = None, **kwargs: Any
     ) -> None:
-        """Store the refusal.
-
-        Args:
-            message: The error's text, with that of the refusal.
-            raw_message: The message with the refusal.
-            **kwargs: As for `PmockError`.
-        """
+        """Store the text, the message and the attributes of `PmockError`."""
         super().__init__(message, **kwargs)
         self.raw_message = raw_message
 
@@ -272,9 +244,24 @@ _SERVER_ERRORS = range(500, 600)
 
 # Assumed: the service passes on the vendors' messages about inputs that are too long.
 _CONTEXT_OVERFLOW = (
-    r"(?i)context.?(length|window|limit|size)|maximum (context|model) "
-    r"|prompt is too long|input token count .{0,80}exceeds|too many (input )?tokens"
-    r"|input is too long|inputs.? tokens .{0,80}must be <=|inputs.? must have less than"
+    # OpenAI: langchain-openai, `_handle_openai_bad_request` and `..._api_error`;
+    # github.com/cline/cline/issues/5474, github.com/earendil-works/pi/issues/3641
+    "context_length_exceeded|maximum context length|exceeds? the context window"
+    "|input tokens exceed the configured limit"
+    # Anthropic: langchain-anthropic, `_handle_anthropic_bad_request`;
+    # github.com/anthropics/claude-code/issues/408
+    "|prompt is too long|exceed context limit"
+    # Google: langchain-google-genai, `_handle_client_error`;
+    # github.com/google-gemini/gemini-cli/issues/6678
+    r"|exceeds the maximum number of tokens allowed|(input|exceed\w*|model) token limit"
+    # Bedrock, xAI, Mistral, llama.cpp, TGI, vLLM, LiteLLM: `_is_context_overflow` of
+    # deepagents, packages/ai/src/utils/overflow.ts of github.com/badlogic/pi-mono,
+    # `ExceptionCheckers` of LiteLLM
+    "|input is too long for requested model|maximum (prompt|model) length"
+    "|context.?(length|window|limit) exceeded|exceeds the available context size"
+    "|(greater|longer) than the (model's )?context length|context window exceeds limit"
+    "|token limit exceeded|too many (input )?tokens|ContextWindowExceededError"
+    r"|`inputs` (tokens .{0,80}must be <=|must have less than)"
 )
 
 
@@ -290,8 +277,10 @@ def error_class(code: int, message: str = "") -> type[PmockError]:
     """
     if code in _BY_CODE:
         return _BY_CODE[code]
+    is_error = code in _CLIENT_ERRORS or code in _SERVER_ERRORS
+    # Gateways pass the vendors' messages on with codes of their own.
+    if is_error and re.search(_CONTEXT_OVERFLOW, message, re.IGNORECASE):
+        return PmockContextOverflowError
     if code in _CLIENT_ERRORS:
-        if re.search(_CONTEXT_OVERFLOW, message):
-            return PmockContextOverflowError
         return PmockInvalidRequestError
     return PmockAPIError if code in _SERVER_ERRORS else PmockError

@@ -3,6 +3,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["pytester"]
+
 _UNIT = Path(__file__).parent / "unit"
 
 

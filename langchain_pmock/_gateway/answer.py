@@ -22,9 +22,12 @@ import inspect
 import logging
 import os
 import re
+import sys
 import threading
 import time
+import types
 from enum import Enum, auto
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
@@ -37,7 +40,14 @@ from langchain_pmock._gateway.sse import OtherEvent, SSEDecoder
 from langchain_pmock._json import UnreadableError, decode
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterable, Iterator, Mapping
+    from collections.abc import (
+        Awaitable,
+        Coroutine,
+        Generator,
+        Iterable,
+        Iterator,
+        Mapping,
+    )
     from typing import TypeGuard
 
     from langchain_pmock._gateway.attempt import Attempt
@@ -256,7 +266,7 @@ class Answer(Generic[ItemT]):
         """Async version of `start`."""
         try:
             await self._asend()
-            while not self._starts(self.feed(await self.aread())):
+            while not self._starts(self.feed(await _unhooked(self.aread()))):
                 pass
         except BaseException:
             await self.aclose()
@@ -604,6 +614,37 @@ def _is_empty(envelope: object) -> bool:
         and envelope.get("code") in _OKS
         and envelope.get("data") is None
     )
+
+
+@types.coroutine
+def _unhooked(work: Coroutine[Any, Any, bytes]) -> Generator[Any, Any, bytes]:
+    """Do not register the generators that are started in the first step with the loop.
+
+    At its end, an event loop closes all generators at once, and logs an error for each
+    of a body's nested ones that the one around it is closing already. The answer closes
+    them in order instead.
+    """
+    hooks = sys.get_asyncgen_hooks()
+    sys.set_asyncgen_hooks(firstiter=None)
+    try:
+        waits_for = work.send(None)
+    except StopIteration as result:
+        data: bytes = result.value
+        return data
+    finally:
+        sys.set_asyncgen_hooks(*hooks)
+    while True:
+        try:
+            sent = yield waits_for
+        except BaseException as error:  # noqa: BLE001 - thrown into the coroutine
+            step = partial(work.throw, error)
+        else:
+            step = partial(work.send, sent)
+        try:
+            waits_for = step()
+        except StopIteration as result:
+            data = result.value
+            return data
 
 
 def _is_httpx(client: object) -> bool:

@@ -1,24 +1,36 @@
-"""Validation of the base URL and of the user's headers."""
+"""Validation of what the user sets for the client: keys, URL, headers, timeout."""
 
 from __future__ import annotations
 
 import ipaddress
+import math
 import re
+import sys
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import httpx
+import httpx2
+from pydantic import SecretStr
 
-from langchain_pmock.auth import ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER
+from langchain_pmock import _signature
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    import httpx
+
+    Timeout = float | httpx2.Timeout | httpx.Timeout
+    SyncClient = httpx2.Client | httpx.Client
+    AsyncClient = httpx2.AsyncClient | httpx.AsyncClient
+else:  # httpx is imported only by users who pass its objects
+    Timeout = SyncClient = AsyncClient = Any
 
 DEFAULT_BASE_URL = "https://ai.pmock.com/api"
 
 # Container networks have underscores in host names, unlike DNS.
 _HOST = r"([a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}\.?"
 _PORTS = range(1, 65536)
+_SIGNED = {_signature.ACCESS_KEY_HEADER, _signature.ACCESS_TOKEN_HEADER}
 # Set by this package, or by HTTP itself.
 _RESERVED = {
     "connection",
@@ -28,6 +40,22 @@ _RESERVED = {
     "transfer-encoding",
 }
 _HEADER_NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # RFC 9110's token
+
+
+def check_key(name: str, alias: str, value: object) -> object:
+    """Validate a key, or accept a function that returns it.
+
+    Raises:
+        ValueError: If it is not a key. The text does not have it.
+    """
+    key = value.get_secret_value() if isinstance(value, SecretStr) else value
+    if isinstance(key, str) and not key.strip():
+        msg = (
+            f"Set the environment variable PMOCK_{name.upper()}, or pass {name} "
+            f"(or {alias})."
+        )
+        raise ValueError(msg)
+    return value if callable(value) else _signature.check_key(value, name)
 
 
 def check_base_url(value: str) -> str:
@@ -40,9 +68,9 @@ def check_base_url(value: str) -> str:
     # User info may have a password, and a query may have a key.
     can_be_shown = not set("@?#") & set(value)
     try:
-        url = httpx.URL(value)
+        url = httpx2.URL(value)
         host, raw_host = url.host, url.raw_host.decode("ascii")
-    except (httpx.InvalidURL, UnicodeError) as error:
+    except (httpx2.InvalidURL, UnicodeError) as error:
         msg = "base_url is not a URL" + (f": {error}" if can_be_shown else "")
         raise ValueError(msg) from None
     is_web = url.scheme in {"http", "https"} and host
@@ -56,7 +84,7 @@ def check_base_url(value: str) -> str:
     if not is_web:
         msg = f"{shown} must start with https:// (or http://) and a host"
         raise ValueError(msg)
-    # A host with a colon is an IPv6 address, which httpx has validated.
+    # A host with a colon is an IPv6 address, which httpx2 has validated.
     if not (":" in raw_host or re.fullmatch(_HOST, raw_host)):
         msg = f"{shown} has an invalid host"
         raise ValueError(msg)
@@ -68,13 +96,11 @@ def check_base_url(value: str) -> str:
             f"{shown} is not encrypted: prompts, answers and the access key can be "
             "read by others on the network. Use https://."
         )
-        warnings.warn(msg, stacklevel=6)  # at the call of the constructor
+        warnings.warn(msg, stacklevel=5)  # at the call of the constructor
     return value
 
 
-def check_headers(
-    headers: Mapping[str, str], field: str = "default_headers"
-) -> dict[str, str]:
+def check_headers(field: str, headers: Mapping[str, str]) -> dict[str, str]:
     """Validate the user's headers, and strip their values.
 
     Raises:
@@ -89,7 +115,7 @@ def check_headers(
                 "use letters, digits and hyphens"
             )
             raise ValueError(msg)
-        if name.lower() in {ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER}:
+        if name.lower() in _SIGNED:
             msg = f"{field} must not have {name!r}: each request is signed"
             raise ValueError(msg)
         if name.lower() in _RESERVED:
@@ -102,6 +128,43 @@ def check_headers(
             )
             raise ValueError(msg)
     return {name: value.strip() for name, value in headers.items()}
+
+
+def check_timeout(value: object) -> float | httpx2.Timeout:
+    """Validate a timeout: seconds, or a `Timeout` of httpx2 or httpx, or its dict.
+
+    Raises:
+        ValueError: If it is none of these, or a limit is not a positive number.
+    """
+    given: Any = value.as_dict() if hasattr(value, "as_dict") else value
+    is_dict = isinstance(given, dict)
+    try:
+        timeout = httpx2.Timeout(**given) if is_dict else httpx2.Timeout(float(given))
+        limits = [limit for limit in timeout.as_dict().values() if limit is not None]
+        if all(0 < limit < math.inf for limit in limits):
+            return timeout if is_dict else float(given)
+    except (OverflowError, TypeError, ValueError):
+        pass
+    msg = "it must be a positive number of seconds, or an httpx2.Timeout of such limits"
+    raise ValueError(msg)
+
+
+def check_client(field: str, name: str, value: object) -> object:
+    """Validate the user's own client, which is one of httpx2 or of httpx.
+
+    Raises:
+        ValueError: If it is another object.
+    """
+    # Who has a client of httpx has imported it.
+    libraries = [httpx2, *filter(None, [sys.modules.get("httpx")])]
+    if value is None or any(isinstance(value, getattr(m, name)) for m in libraries):
+        return value
+    package = type(value).__module__.partition(".")[0]
+    msg = (
+        f"{field} must be an httpx2.{name} or an httpx.{name}, not a {package}."
+        f"{type(value).__qualname__}."
+    )
+    raise ValueError(msg)
 
 
 def _is_loopback(host: str) -> bool:

@@ -85,34 +85,36 @@ class Pools(Generic[Client]):
         self._busy: list[int] = []  # number of requests, by index
         self._free: list[int] = []  # heap of the indexes of clients with capacity
 
+    # An interruption (Ctrl-C) may end each of these methods after any statement.
+
     def acquire(self) -> Lease[Client]:
         """Acquire a client for one request."""
         with self._lock:
             if not self._free:
-                keeps = len(self._clients) < _KEEP_ALIVE_CLIENTS
-                self._clients[len(self._busy)] = self._make(_AT_ONCE if keeps else 0)
-                heapq.heappush(self._free, len(self._busy))
+                index = len(self._busy)
                 self._busy.append(0)
+                keeps_idle = len(self._clients) < _KEEP_ALIVE_CLIENTS
+                self._clients[index] = self._make(_AT_ONCE if keeps_idle else 0)
+                heapq.heappush(self._free, index)
             index = self._free[0]
             self._busy[index] += 1
-            if self._busy[index] == _AT_ONCE:
+            if self._busy[index] >= _AT_ONCE:
                 heapq.heappop(self._free)
             return Lease(self._clients[index], self, index)
 
     def release(self, index: int) -> None:
         """Release a client."""
         with self._lock:
-            if self._busy[index] == _AT_ONCE and index in self._clients:
-                heapq.heappush(self._free, index)
+            is_full = self._busy[index] >= _AT_ONCE
             self._busy[index] -= 1
+            if is_full and index in self._clients and index not in self._free:
+                heapq.heappush(self._free, index)
 
     def retire(self, index: int) -> None:
         """Remove a client; its other requests finish."""
         with self._lock:
+            self._free = sorted(free for free in self._free if free != index)
             self._clients.pop(index, None)
-            if index in self._free:
-                self._free.remove(index)
-                heapq.heapify(self._free)
 
     @property
     def clients(self) -> list[Client]:
@@ -129,13 +131,6 @@ class _Process:
         self.pools: dict[Environment, Pools[httpx2.Client]] = {}
         self.by_loop: dict[asyncio.AbstractEventLoop, _OfLoop] = {}
         self.of_parent: list[object] = []
-
-    def close(self) -> None:
-        """Close the connections at the exit; another exit handler may open others."""
-        pools, self.pools = self.pools, {}
-        for each in pools.values():
-            for client in each.clients:
-                client.close()
 
     def forget_parent(self) -> None:
         """Start without connections in a forked child; they belong to the parent.
@@ -174,7 +169,6 @@ class _OfLoop:
 
 _process = _Process()
 
-atexit.register(_process.close)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_process.forget_parent)
 
@@ -187,6 +181,15 @@ def shared_pools() -> Pools[httpx2.Client]:
             pools = _pools(httpx2.Client, environment)
             _process.pools[environment] = pools
         return pools
+
+
+@atexit.register
+def close_shared_pools() -> None:
+    """Close the connections of sync calls at the exit; a later call opens others."""
+    pools, _process.pools = _process.pools, {}
+    for each in pools.values():
+        for client in each.clients:
+            client.close()
 
 
 async def shared_async_pools() -> Pools[httpx2.AsyncClient]:

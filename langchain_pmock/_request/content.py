@@ -2,12 +2,13 @@
 
 The parts are OpenAI's: `text`, `image_url`, `input_audio`, `file`. The blocks are
 LangChain's standard ones (v0 and v1), OpenAI's, Anthropic's, Google's and Bedrock's,
-because histories can move between providers. Unsupported blocks are errors.
+because histories can move between providers. Blocks without a form are errors.
 """
 
 from __future__ import annotations
 
 import base64
+import re
 import reprlib
 from typing import TYPE_CHECKING, Any
 
@@ -17,233 +18,227 @@ from langchain_pmock.errors import PmockInvalidRequestError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    Block = Mapping[str, Any]
+
 Part = dict[str, Any]
-Content = str | list[str | dict[str, Any]]
 
 _AUDIO_FORMATS = {"mpeg": "mp3", "x-wav": "wav", "wave": "wav", "vnd.wave": "wav"}
+_URL = re.compile(r"(?!file:)[a-z][a-z0-9+.-]+:", re.IGNORECASE)  # not C:\cat.png
 
 
-def content_part(block: str | Mapping[str, Any]) -> Part:
+def content_part(block: str | Block) -> Part:
     """Convert a content block of any supported format to a part."""
     block = unwrap(block)
     if isinstance(block, str):
-        return {"type": "text", "text": block}
-    write = _WRITERS.get(str(block.get("type")))
-    if write is None:
-        msg = f"supported types are {', '.join(sorted(_WRITERS))}"
-        raise _cannot_send(block, msg)
-    try:
+        return text_part(block)
+    kind = block_type(block)
+    write, inner = _WRITERS.get(kind), block.get(kind)
+    if isinstance(inner, dict) and (write is None or kind in ("file", "image_url")):
+        if kind == "image_url":
+            _check_url(block, required(inner, "url", block))
+        part = {"type": kind, kind: dict(inner)}  # OpenAI's
+    elif write:
         part = write(block)
-    except (AttributeError, LookupError, TypeError) as error:
-        raise _cannot_send(block, f"a field is of the wrong type ({error})") from error
+    else:
+        types = ", ".join(sorted(_WRITERS))
+        own = "OpenAI's, such as {'type': 'video_url', 'video_url': {...}}"
+        raise _cannot_send(block, f"supported types are {types}, and {own}")
     # Claude accepts a cache breakpoint on any part.
     mark = block.get("cache_control") or _extras(block).get("cache_control")
     return {**part, "cache_control": mark} if mark else part
 
 
-def unwrap(block: str | Mapping[str, Any]) -> str | Mapping[str, Any]:
-    """Unwrap a block of type `non_standard`."""
-    if isinstance(block, str) or block.get("type") != "non_standard":
-        return block
-    value = block.get("value")
-    return value if isinstance(value, dict) else block
+def text_part(text: str) -> Part:
+    """Create a part with a text."""
+    return {"type": "text", "text": text}
 
 
-def required(block: Mapping[str, Any], name: str) -> str:
-    """Return a field of a block that must be a string."""
-    value = block.get(name)
-    if not isinstance(value, str):
-        raise _cannot_send(block, f"{name}={reprlib.repr(value)} must be a string")
-    return value
+def unwrap(block: object) -> str | Block:
+    """Check that a block is a string or a dict, and unwrap type `non_standard`."""
+    if isinstance(block, dict) and block.get("type") == "non_standard":
+        block = block["value"] if isinstance(block.get("value"), dict) else block
+    if not isinstance(block, (str, dict)):
+        msg = f"A content block must be a string or a dict, not {reprlib.repr(block)}."
+        raise PmockInvalidRequestError(msg)
+    return block
 
 
-def _text(block: Mapping[str, Any]) -> Part:
-    return {"type": "text", "text": required(block, "text")}
+def block_type(block: Block) -> str:
+    """Return a block's type; Google's and Bedrock's blocks of text have none."""
+    kind = block.get("type", "text" if "text" in block else "")
+    return kind if isinstance(kind, str) else ""
 
 
-def _plain_text(block: Mapping[str, Any]) -> Part:
+def optional(fields: Block, name: str, block: Block | None = None) -> str:
+    """Return a field that must be a string if it is set, else `""`."""
+    value = fields.get(name)
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    why = f"{name}={reprlib.repr(value)} must be a string"
+    if isinstance(value, (bytes, bytearray)) and name != "text":
+        why += ", such as base64.b64encode(data).decode()"
+    raise _cannot_send(block or fields, why)
+
+
+def required(fields: Block, name: str, block: Block | None = None) -> str:
+    """Return a field that must be a string."""
+    if fields.get(name) is None:
+        raise _cannot_send(block or fields, f"{name}=None must be a string")
+    return optional(fields, name, block)
+
+
+def _text(block: Block, *fields: str) -> Part:
+    texts = [optional(block, field) for field in fields or ("text",)]
+    return text_part("\n\n".join(filter(None, texts)))
+
+
+def _plain_text(block: Block) -> Part:
     """Convert a text document, preceded by its title and context."""
-    text = block.get("text")
-    if text is None and block.get("base64"):
-        text = _decode(block, block["base64"])
-    if text is None:
-        return _file(block)
-    head = [block[name] for name in ("title", "context") if block.get(name)]
-    return {"type": "text", "text": "\n\n".join([*head, text])}
+    if block.get("text") is None and (data := optional(block, "base64")):
+        try:
+            text = base64.b64decode(data, validate=True).decode()
+        except ValueError as error:
+            raise _cannot_send(block, "its base64 data is not UTF-8 text") from error
+        block = {**block, "text": text}
+    if block.get("text") is None:
+        return _data(block)
+    return _text(block, "title", "context", "text")
 
 
-def _image_url(block: Mapping[str, Any]) -> Part:
-    image: Any = block.get("image_url")
-    if isinstance(image, str):
-        image = {"url": image}
-    if not _has(image, "url"):
-        raise _cannot_send(block, "'image_url' must be a URL or have a 'url'")
-    return {"type": "image_url", "image_url": dict(image)}
-
-
-def _image(block: Mapping[str, Any]) -> Part:
-    source = _source(block)
-    if "file_id" in source:
-        return {"type": "file", "file": {"file_id": source["file_id"]}}
-    image = {"url": source["url"] if "url" in source else _data_url(block, source)}
-    detail = block.get("detail") or _extras(block).get("detail")
-    return {
-        "type": "image_url",
-        "image_url": {**image, **({"detail": detail} if detail else {})},
-    }
-
-
-def _input_image(block: Mapping[str, Any]) -> Part:
-    return _image({**block, "url": block.get("image_url")})
-
-
-def _input_audio(block: Mapping[str, Any]) -> Part:
-    audio: Any = block.get("input_audio")
-    if not _has(audio, "data") or not _has(audio, "format"):
-        raise _cannot_send(block, "'input_audio' must have 'data' and 'format'")
-    return {"type": "input_audio", "input_audio": dict(audio)}
-
-
-def _audio(block: Mapping[str, Any]) -> Part:
-    source = _source(block)
-    if "data" not in source:
-        raise _cannot_send(block, "audio can only be sent as base64")
-    subtype = _mime_type(block, source).partition("/")[2].partition(";")[0]
-    format_ = _AUDIO_FORMATS.get(subtype, subtype)
-    return {
-        "type": "input_audio",
-        "input_audio": {"data": source["data"], "format": format_},
-    }
-
-
-def _file(block: Mapping[str, Any]) -> Part:
-    file: Any = block.get("file")  # OpenAI's
-    if _has(file, "file_data") or _has(file, "file_id"):
-        return {"type": "file", "file": dict(file)}
-    if block.get("source_type") == "text":  # v0 may have the text in `url`
+def _document(block: Block) -> Part:
+    """Convert a document, which may be a text; in v0 also in the field `url`."""
+    source = block.get("source")
+    source = source if isinstance(source, dict) else {}
+    if block.get("source_type") == "text":
         return _plain_text({**block, "text": block.get("text", block.get("url", ""))})
-    source = _source(block)
-    if "file_id" in source:
-        return {"type": "file", "file": {"file_id": source["file_id"]}}
-    if "url" in source:
-        msg = "a file can only be sent as base64 or by id, not by URL"
-        raise _cannot_send(block, msg)
-    extras = _extras(block)
-    name = block.get("filename") or extras.get("filename") or block.get("title")
-    mime_type = _mime_type(block, source)
-    # OpenAI requires a file name, of which only the extension matters.
-    name = name or f"document.{mime_type.rpartition('/')[2]}"
-    data = _data_url(block, source)
-    return {"type": "file", "file": {"filename": name, "file_data": data}}
-
-
-def _input_file(block: Mapping[str, Any]) -> Part:
-    fields = ("filename", "file_data", "file_id")
-    file = {field: block[field] for field in fields if block.get(field)}
-    return _file({"type": "input_file", "file": file, "url": block.get("file_url")})
-
-
-def _document(block: Mapping[str, Any]) -> Part:
-    """Convert Anthropic's document, whose source may be text."""
-    source = block.get("source") or {}
     if source.get("type") == "text":
         return _plain_text({**block, "text": source.get("data")})
-    if isinstance(source.get("content"), str):
-        return _plain_text({**block, "text": source["content"]})
-    return _file(block)
+    if "content" in source:
+        return _plain_text({**block, "text": _joined(block, source["content"])})
+    return _data(block)
 
 
-def _media(block: Mapping[str, Any]) -> Part:
-    """Convert Google's block for data of any type."""
-    kind = str(block.get("mime_type")).partition("/")[0]
-    return {"image": _image, "audio": _audio}.get(kind, _file)(block)
+def _data(block: Block) -> Part:
+    """Convert a block with an image, audio or a file, of LangChain or Anthropic."""
+    source, extras = _source(block), _extras(block)
+    if id_ := source.get("file_id"):
+        return {"type": "file", "file": {"file_id": id_}}
+    mime_type, kind = source.get("mime_type", ""), block_type(block)
+    if kind == "media":  # Google's, for any type
+        kind = mime_type.partition("/")[0]
+    is_image = kind in ("image", "image_url", "input_image")
+    by_url = is_image and "url" in source
+    if not (by_url or "data" in source):
+        why = "audio and files can only be sent as base64, files also by id"
+        raise _cannot_send(block, why)
+    if not (by_url or mime_type):
+        raise _cannot_send(block, "base64 data needs a mime_type")
+    subtype = mime_type.partition("/")[2].partition(";")[0]
+    if kind == "audio":
+        format_ = _AUDIO_FORMATS.get(subtype, subtype)
+        audio = {"data": source["data"], "format": format_}
+        return {"type": "input_audio", "input_audio": audio}
+    data = source["url"] if by_url else f"data:{mime_type};base64,{source['data']}"
+    if is_image:
+        _check_url(block, data)
+        detail = block.get("detail") or extras.get("detail")
+        image = {"url": data, **({"detail": detail} if detail else {})}
+        return {"type": "image_url", "image_url": image}
+    # OpenAI requires a file name, of which only the extension matters.
+    name = block.get("filename") or extras.get("filename") or block.get("title")
+    file = {"filename": name or f"document.{subtype}", "file_data": data}
+    return {"type": "file", "file": file}
 
 
-def _json(block: Mapping[str, Any]) -> Part:
-    return {"type": "text", "text": encode(block.get("json"), "json").decode()}
-
-
-def _search_result(block: Mapping[str, Any]) -> Part:
-    """Convert a search result: title, source and texts."""
-    texts = [required(part, "text") for part in block.get("content") or ()]
-    head = [block[name] for name in ("title", "source") if block.get(name)]
-    return {"type": "text", "text": "\n\n".join(["\n".join(head), *texts])}
-
-
-def _custom_output(block: Mapping[str, Any]) -> Part:
-    return {"type": "text", "text": required(block, "output")}
-
-
-_WRITERS: dict[str, Callable[[Mapping[str, Any]], Part]] = {
-    "text": _text,
-    "text-plain": _plain_text,
-    "image_url": _image_url,
-    "image": _image,
-    "input_audio": _input_audio,
-    "audio": _audio,
-    "file": _file,
-    "document": _document,
-    "search_result": _search_result,  # Anthropic's
-    "json": _json,  # Bedrock's
-    "media": _media,  # Google's
-    "input_text": _text,  # OpenAI's Responses API, like the following
-    "output_text": _text,
-    "input_image": _input_image,
-    "input_file": _input_file,
-    "custom_tool_call_output": _custom_output,
-}
-
-
-def _source(block: Mapping[str, Any]) -> dict[str, str]:
+def _source(block: Block) -> dict[str, str]:
     """Return a block's source: `url`, `file_id`, or `data` with its `mime_type`."""
     place = block
     if isinstance(block.get("source"), dict):  # Anthropic's
         place = {**block["source"], "mime_type": block["source"].get("media_type")}
     is_id = place.get("source_type") == "id"
-    found = {
-        "url": place.get("url"),
-        "file_id": place.get("file_id") or (place.get("id") if is_id else None),
-        "data": place.get("base64") or place.get("data"),
-        "mime_type": place.get("mime_type"),
+    fields = {
+        "url": ("url", "image_url", "file_uri"),
+        "file_id": ("file_id", "id") if is_id else ("file_id",),
+        "data": ("base64", "data"),
+        "mime_type": ("mime_type",),
     }
-    source = {name: value for name, value in found.items() if isinstance(value, str)}
+    source = {
+        field: value
+        for field, names in fields.items()
+        for name in names
+        if (value := optional(place, name, block))
+    }
     if not source.keys() & {"url", "file_id", "data"}:
         raise _cannot_send(block, "it needs a URL, base64 data or a file id")
     return source
 
 
-def _mime_type(block: Mapping[str, Any], source: Mapping[str, str]) -> str:
-    if "mime_type" not in source:
-        raise _cannot_send(block, "base64 data needs a mime_type")
-    return source["mime_type"]
+def _input_file(block: Block) -> Part:
+    fields = ("filename", "file_data", "file_id")
+    file = {field: block[field] for field in fields if block.get(field)}
+    if not file.keys() & {"file_data", "file_id"}:
+        raise _cannot_send(block, "it needs 'file_data' or 'file_id'")
+    return {"type": "file", "file": file}
 
 
-def _data_url(block: Mapping[str, Any], source: Mapping[str, str]) -> str:
-    return f"data:{_mime_type(block, source)};base64,{source['data']}"
+def _search_result(block: Block) -> Part:
+    """Convert a search result: title, source and texts."""
+    head = "\n".join(filter(None, (optional(block, n) for n in ("title", "source"))))
+    return text_part(f"{head}\n\n{_joined(block, block.get('content') or [])}")
 
 
-def _decode(block: Mapping[str, Any], data: str) -> str:
-    try:
-        return base64.b64decode(data, validate=True).decode()
-    except ValueError as error:
-        raise _cannot_send(block, "its base64 data is not UTF-8 text") from error
+def _joined(block: Block, content: object) -> str:
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list) or not all(isinstance(p, dict) for p in content):
+        raise _cannot_send(block, "content must be a list of blocks")
+    return "\n\n".join(required(part, "text") for part in content)
 
 
-def _has(fields: Any, name: str) -> bool:
-    """Whether a field is a non-empty string."""
-    value = fields.get(name) if isinstance(fields, dict) else None
-    return isinstance(value, str) and value != ""
+_WRITERS: dict[str, Callable[[Block], Part]] = {
+    "text": _text,
+    "text-plain": _plain_text,
+    "refusal": lambda block: text_part(required(block, "refusal")),
+    "image": _data,
+    "audio": _data,
+    "file": _document,
+    # OpenAI's, and those of its Responses API.
+    "image_url": _data,
+    "input_text": _text,
+    "output_text": _text,
+    "input_image": _data,
+    "input_file": _input_file,
+    "custom_tool_call_output": lambda block: text_part(required(block, "output")),
+    # Anthropic's, Bedrock's and Google's.
+    "document": _document,
+    "search_result": _search_result,
+    "guard_content": _text,
+    "json": lambda block: text_part(encode(block.get("json"), "json").decode()),
+    "media": _data,
+}
 
 
-def _extras(block: Mapping[str, Any]) -> Mapping[str, Any]:
+def _check_url(block: Block, url: str) -> None:
+    if not _URL.match(url):
+        why = (
+            f"{reprlib.repr(url)} is no URL, and the service cannot read files of this "
+            "machine. Send the file's bytes: {'type': 'image', 'mime_type': 'image/png'"
+            ", 'base64': base64.b64encode(path.read_bytes()).decode()}"
+        )
+        raise _cannot_send(block, why)
+
+
+def _extras(block: Block) -> Block:
     """Return the provider-specific fields of a standard block (v1, then v0)."""
     extras = block.get("extras") or block.get("metadata")
     return extras if isinstance(extras, dict) else {}
 
 
-def _cannot_send(block: Mapping[str, Any], why: str) -> PmockInvalidRequestError:
+def _cannot_send(block: Block, why: str) -> PmockInvalidRequestError:
     kind = block.get("type")
-    named = f"type {kind!r}" if kind else f"no type and the keys {sorted(block)}"
+    named = f"type {kind!r}" if kind else f"no type and the keys {[*block]}"
     return PmockInvalidRequestError(
         f"A content block of {named} cannot be sent: {why}."
     )

@@ -1,26 +1,42 @@
-"""Parameters of a request: validation and names on the wire.
+"""Parameters of a request: each is declared once, as a field of `RequestParams`.
 
-Each is declared once, as a field of `ChatPmock` with the type `Param[...]`. Its name on
-the wire and the validation of the parameters of calls are derived from these fields.
+Its name on the wire, and the validation of what is assigned or given to a call, are
+derived from the fields of each class.
 """
 
 from __future__ import annotations
 
 import difflib
-from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+import warnings
+from collections.abc import (  # noqa: TC003 - pydantic evaluates the types
+    Iterable,
+    Mapping,
+    Sequence,
+)
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
-from typing_extensions import TypedDict
+from langchain_core.language_models import BaseChatModel
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    TypeAdapter,
+    ValidationError,
+)
+from typing_extensions import TypedDict, override
 
 from langchain_pmock._wire import camel_case, snake_case
 from langchain_pmock.errors import PmockInvalidRequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from _typeshed import SupportsItems
 
-    from pydantic.fields import FieldInfo
-    from pydantic_core import ErrorDetails
+    # A dict[int, int] is not a dict[str | int, float], but has items of that type.
+    _LogitBias = dict[str | int, float] | SupportsItems[str | int, float]
+else:
+    _LogitBias = dict[str | int, FiniteFloat]
 
 ModelName = Literal[
     "gpt-5.1",
@@ -41,17 +57,17 @@ T = TypeVar("T")
 SENT = "sent in the request"
 """Marks a field as a parameter of the request. Its name on the wire is in camelCase."""
 
-PER_CALL = "may be given to a call"
-"""Marks a field that calls accept too, but that is not sent."""
-
 Param = Annotated[T | None, SENT]
-"""Type of a parameter of the request; `None`, the default, sends nothing."""
+"""Type of a parameter of the request; `None`, the default, sends nothing.
 
-_CALL_ONLY: dict[str, Any] = {
-    "tools": list[dict[str, Any]],
-    "tool_choice": Literal["none", "auto", "required"] | dict[str, Any],
-    "response_format": dict[str, Any],
-}
+A field of this type in a subclass of `ChatPmock` is sent, validated, and accepted by
+calls and `bind`:
+
+```python
+class MyModel(ChatPmock):
+    top_k: Param[int] = None  # sent as topK
+```
+"""
 
 ALIASES = {
     "model_name": "model",
@@ -63,194 +79,233 @@ ALIASES = {
 
 # Advice for names of other packages, and for parameters of other methods.
 _HINTS = {
-    **dict.fromkeys(
-        ("tools", "tool_choice", "response_format"), "use bind_tools, bind or the call."
-    ),
-    "strict": "use bind_tools or with_structured_output.",
-    **dict.fromkeys(("functions", "function_call"), "use bind_tools."),
-    **dict.fromkeys(
-        ("response_mime_type", "response_schema", "response_json_schema"),
-        "use with_structured_output.",
-    ),
-    **dict.fromkeys(
-        ("openai_api_key", "anthropic_api_key", "google_api_key", "mistral_api_key"),
-        "use access_key and secret_key.",
-    ),
-    **dict.fromkeys(
-        ("openai_api_base", "anthropic_api_url", "api_base", "endpoint"),
-        "use base_url.",
-    ),
-    **dict.fromkeys(
-        ("openai_organization", "organization", "project"), "pmock has no such field."
-    ),
-    "openai_proxy": "set the environment variable HTTPS_PROXY, or use http_client.",
-    "headers": "use default_headers, or extra_headers at the call.",
-    "extra_headers": "use default_headers.",
-    "default_headers": "For one call use extra_headers.",
-    **dict.fromkeys(("max_output_tokens", "max_tokens_to_sample"), "use max_tokens."),
-    **dict.fromkeys(
-        ("stream_options", "stream_usage"),
-        "the service always reports the usage of a stream.",
-    ),
-    "stream": "use streaming.",
-    **dict.fromkeys(
-        ("use_responses_api", "use_previous_response_id", "previous_response_id"),
-        "this package uses the service's chat endpoint only.",
-    ),
-    **dict.fromkeys(
-        (
-            "effort",
-            "include_thoughts",
-            "reasoning",
-            "reasoning_effort",
-            "thinking",
-            "thinking_budget",
-            "thinking_level",
-            "verbosity",
-        ),
-        "the service documents no such field. Choose a model that reasons, such as "
-        "'gpt-5.1-thinking', or try a field of model_kwargs.",
-    ),
-    "top_k": "the service documents no such field. Try model_kwargs={'topK': ...}.",
-    "cache_control": "put it on a content block or a tool.",
-    "max_concurrency": "use the config: batch(inputs, {'max_concurrency': 5}).",
+    name: hint
+    for names, hint in {
+        "tools tool_choice response_format": "use bind_tools, bind or the call.",
+        "strict": "use bind_tools or with_structured_output.",
+        "functions function_call": "use bind_tools.",
+        "openai_api_key anthropic_api_key": "use access_key and secret_key.",
+        "openai_api_base anthropic_api_url": "use base_url.",
+        "openai_proxy": "set the environment variable HTTPS_PROXY, or use http_client.",
+        "headers": "use default_headers, or extra_headers at the call.",
+        "extra_headers": "use default_headers.",
+        "default_headers": "For one call use extra_headers.",
+        "stream_options stream_usage": "the service always reports the usage of a "
+        "stream.",
+        "stream": "use streaming.",
+        "use_responses_api": "this package uses the service's chat endpoint only.",
+        "effort reasoning reasoning_effort thinking verbosity": "the service documents "
+        "no such field. Choose a model that reasons, such as 'gpt-5.1-thinking', or "
+        "try a field of model_kwargs.",
+        "top_k": "the service documents no such field. Try model_kwargs={'topK': ...}.",
+        "cache_control": "put it on a content block or a tool.",
+    }.items()
+    for name in names.split()
 }
-_CLOSE = 0.75  # minimum similarity of a suggested name; typos have about 0.9
-_HIDDEN = {"extra_headers", "model_kwargs"}  # they may contain secrets
-_SHOWN = 80  # characters of a bad value in an error
+# Parameters of calls alone, which are validated by their conversion.
+_CONVERTED = ("tools", "tool_choice", "response_format")
 
+_CLOSE = 0.75  # minimum similarity of a suggested name; typos have about 0.9
+_SHOWN = 80  # characters of a bad value in an error
 # Type checkers accept them only with literal arguments.
 _Annotated: Any = Annotated
 _TypedDict: Any = TypedDict
 
 
-class Params:
-    """The parameters of a request, derived from the fields of a model class.
+def _check_model_kwargs(value: dict[str, Any]) -> dict[str, Any]:
+    if "stream" in value:
+        msg = "model_kwargs must not have 'stream': use stream, or streaming=True."
+        raise ValueError(msg)
+    for name in value:
+        if "_" in name.strip("_") and name.islower():
+            msg = (
+                f"model_kwargs has {name!r}: the service's names are in camelCase. Did "
+                f"you mean {camel_case(name)!r}?"
+            )
+            warnings.warn(msg, stacklevel=5)  # at the call of the constructor
+    return value
 
-    Attributes:
-        settable: Names of the parameters that the constructor accepts.
-        wire_names: Names on the wire by names in Python, without `model_kwargs`, whose
-            items are sent under their own names.
+
+class RequestParams(BaseModel):
+    """The parameters of a request, as fields of a chat model."""
+
+    # Only the ranges that the service documents are enforced.
+
+    model: Annotated[ModelName | str, SENT] = Field(min_length=1)
+    """Name of the model, such as `"gpt-5.1"`; also `model_name`.
+
+    The service documents the names in `ModelName`. Other names are sent unchanged.
     """
 
-    def __init__(self, fields: Mapping[str, FieldInfo]) -> None:
-        """Collect the parameters among the fields."""
-        sent = {name: field for name, field in fields.items() if SENT in field.metadata}
-        self.settable = tuple(sent)
-        self.wire_names = {
-            name: camel_case(name)
-            for name in (*sent, *_CALL_ONLY)
-            if name != "model_kwargs"
+    temperature: Param[float] = Field(default=None, ge=0, le=2)
+    """Sampling temperature, 0 to 2."""
+
+    max_tokens: Param[int] = None
+    """Maximum number of tokens in the answer."""
+
+    max_completion_tokens: Param[int] = None
+    """Maximum number of tokens in the answer, including reasoning."""
+
+    top_p: Param[FiniteFloat] = None
+    """Nucleus sampling: the probability mass to sample from."""
+
+    frequency_penalty: Param[float] = Field(default=None, ge=-2, le=2)
+    """Penalty on tokens in proportion to how often they occurred, -2 to 2."""
+
+    presence_penalty: Param[float] = Field(default=None, ge=-2, le=2)
+    """Penalty on tokens that occurred at least once, -2 to 2."""
+
+    stop: Param[str | list[str]] = None
+    """Sequences that end the answer; also `stop_sequences`."""
+
+    n: Param[int] = None
+    """Number of answers. More than one requires `generate` and cannot be streamed."""
+
+    seed: Param[int] = None
+    """Seed for sampling, as far as the model is deterministic."""
+
+    user: Param[str] = None
+    """Your identifier of the end user."""
+
+    logprobs: Param[bool] = None
+    """Whether to return log probabilities, in `response_metadata["logprobs"]`."""
+
+    top_logprobs: Param[int] = None
+    """Number of alternatives to return for each token."""
+
+    logit_bias: Param[_LogitBias] = None
+    """Bias to add to the logits of tokens, by token id."""
+
+    parallel_tool_calls: Param[bool] = None
+    """Whether the model may call several tools at once."""
+
+    model_kwargs: Annotated[dict[str, Any], AfterValidator(_check_model_kwargs)] = (
+        Field(default_factory=dict)
+    )
+    """Other fields of the request, and other values of its fields; also `extra_body`.
+
+    They are sent unchanged. The service's names are in camelCase.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", hide_input_in_errors=True, protected_namespaces=()
+    )
+
+    # What calls accept besides the fields that are sent, and the type of each.
+    _call_types: ClassVar[Mapping[str, Any]] = {}
+    # Derived from the fields of each class.
+    _types: ClassVar[Mapping[str, Any]] = {}
+    _wire_names: ClassVar[Mapping[str, str]] = {}
+    _callable: ClassVar[Sequence[str]] = ()
+    _redacted: ClassVar[frozenset[str]] = frozenset()  # their values may be secret
+    _adapter: ClassVar[TypeAdapter[dict[str, Any]]]
+
+    @classmethod
+    @override
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        own = {
+            name: field
+            for name, field in cls.model_fields.items()
+            if name not in BaseChatModel.model_fields  # LangChain validates its fields
         }
-        self._types = {**_CALL_ONLY, "extra_headers": dict[str, str]}
-        for name, field in fields.items():
-            if name in sent or PER_CALL in field.metadata:
-                hint = (field.annotation, *field.metadata)
-                self._types[name] = _Annotated[hint]
-        self._constructor_only = fields.keys() - self._types.keys()
-
-    @cached_property
-    def _adapter(self) -> TypeAdapter[dict[str, Any]]:
-        call = _TypedDict("Call", self._types, total=False)
-        call.__pydantic_config__ = ConfigDict(
-            extra="forbid", arbitrary_types_allowed=True
-        )
-        return TypeAdapter(call)
-
-    def merge(
-        self, set_: Mapping[str, Any], given: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        """Merge the parameters of a call with those of the constructor.
-
-        Raises:
-            PmockInvalidRequestError: As for `check`.
-        """
-        merged = dict(set_)
-        for name, value in given.items():
-            name = ALIASES.get(name, name)  # noqa: PLW2901 - replaces an alias
-            if value is None and name != "model":  # required in each request
-                merged.pop(name, None)
-        checked = self.check(given)
-        if "model_kwargs" in checked and "model_kwargs" in merged:
-            kwargs = {**merged["model_kwargs"], **checked["model_kwargs"]}
-            checked["model_kwargs"] = kwargs
-        return {**merged, **checked}
-
-    def check(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Validate parameters.
-
-        Raises:
-            PmockInvalidRequestError: If a name is unknown, or a value has the wrong
-                type or is out of range. The text has the parameter, the value and what
-                is allowed.
-        """
-        named = {ALIASES.get(name, name): value for name, value in given.items()}
-        # An unknown name is an error even if its value is None.
-        named = {
-            k: v for k, v in named.items() if v is not None or k not in self._types
+        fields = {
+            name: _Annotated[(field.annotation, name, *field.metadata)]
+            for name, field in own.items()
         }
+        sent = [name for name, field in own.items() if SENT in field.metadata]
+        shown = {name for name, field in own.items() if field.repr}
+        cls._types = {**dict.fromkeys(_CONVERTED, Any), **cls._call_types, **fields}
+        cls._wire_names = {name: camel_case(name) for name in (*sent, *_CONVERTED)}
+        cls._callable = (*cls._wire_names, "model_kwargs", *cls._call_types)
+        cls._redacted = frozenset(cls._types) - shown | {"base_url", "model_kwargs"}
+        values = _TypedDict("Values", cls._types, total=False)
+        config = ConfigDict(defer_build=True, arbitrary_types_allowed=True)
+        values.__pydantic_config__ = config
+        cls._adapter = TypeAdapter(values)
+
+    @classmethod
+    def _checked(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Validate values of fields, or of a call: one error describes all problems."""
         try:
-            checked: dict[str, Any] = self._adapter.validate_python(named)
+            return cls._adapter.validate_python(given)
         except ValidationError as error:
-            problems = error.errors()
-        else:
-            return checked
-        raise PmockInvalidRequestError(self._explain(problems, named))
+            found = [(str(each["loc"][0]), each["msg"]) for each in error.errors()]
+        problems = [cls._describe(name, given[name], msg) for name, msg in found]
+        raise PmockInvalidRequestError("; ".join(dict.fromkeys(problems)))
 
-    def to_wire(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Convert parameters to the fields of a request."""
-        body = {
-            self.wire_names[name]: value
-            for name, value in params.items()
-            if name in self.wire_names and value is not None and value not in ([], {})
+    @classmethod
+    def _describe(cls, name: str, value: object, message: str) -> str:
+        """Describe an invalid value, without the value if it may be secret."""
+        reason = message.removeprefix("Value error, ")
+        if name in cls._redacted:
+            # Messages of our own have the name.
+            return reason if reason != message else f"{name} is not valid: {reason}"
+        shown = repr(value)
+        if len(shown) > _SHOWN:
+            shown = shown[:_SHOWN] + "..."
+        return f"{name}={shown} is not valid: {reason}"
+
+    def _set_params(self) -> dict[str, Any]:
+        """Collect the parameters that are set."""
+        fields = self.__dict__
+        return {
+            name: value
+            for name in (*self._wire_names, "model_kwargs")
+            if (value := fields.get(name)) is not None and value not in ({}, [])
         }
-        return {**body, **(params.get("model_kwargs") or {})}
 
-    def _explain(
-        self, problems: Iterable[ErrorDetails], given: Mapping[str, Any]
-    ) -> str:
-        texts = []
-        for problem in problems:
-            name = str(problem["loc"][0])
-            if name in _HIDDEN:
-                texts.append(f"{name} is not valid: {problem['msg']}")
-            elif problem["type"] != "extra_forbidden":
-                texts.append(invalid(name, given[name], problem["msg"]))
-            elif name in self._constructor_only:
-                hint = f" {_HINTS[name]}" if name in _HINTS else ""
-                texts.append(
-                    f"{name!r} cannot be given to a call: set it in the constructor."
-                    f"{hint}"
-                )
-            else:
-                texts.append(unknown(name, self._types))
-        return "; ".join(dict.fromkeys(texts))
+    def _merged(
+        self, own: Mapping[str, Any], given: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Validate the parameters of a call, and merge them with the model's own.
+
+        `None` unsets the model's value, except that of `model`, which is required.
+        """
+        if not given:
+            return {**own}
+        named = {ALIASES.get(name, name): value for name, value in given.items()}
+        if refused := [self._refusal(n) for n in named if n not in self._callable]:
+            raise PmockInvalidRequestError("; ".join(refused))
+        unset = {n for n, v in named.items() if v is None}
+        checked = self._checked({n: v for n, v in named.items() if n not in unset})
+        kept = {n: v for n, v in own.items() if n not in unset or n == "model"}
+        if "model_kwargs" in checked and "model_kwargs" in kept:
+            checked["model_kwargs"] = kept["model_kwargs"] | checked["model_kwargs"]
+        merged = {**kept, **checked}
+        return {n: v for n, v in merged.items() if v not in ([], {})}
+
+    @classmethod
+    def _refusal(cls, name: str) -> str:
+        """Describe a name that a call does not accept."""
+        if name not in cls._types:
+            return unknown(name, cls._callable)
+        hint = f" {_HINTS[name]}" if name in _HINTS else ""
+        return f"{name!r} cannot be given to a call: set it in the constructor.{hint}"
+
+    def _to_wire(
+        self, params: Mapping[str, Any], messages: list[dict[str, Any]]
+    ) -> dict[str, Any]:
+        """Convert parameters and messages to the body of a request."""
+        body = {
+            self._wire_names[name]: value
+            for name, value in params.items()
+            if name in self._wire_names
+        }
+        return {**body, "messages": messages, **params.get("model_kwargs", {})}
 
 
-def invalid(name: str, value: object, problem: str) -> str:
-    """Describe an invalid parameter."""
-    shown = repr(value)
-    if len(shown) > _SHOWN:
-        shown = shown[:_SHOWN] + "..."
-    return f"{name}={shown} is not valid: {problem}"
-
-
-def unknown(name: str, known: Iterable[str]) -> str:
+def unknown(name: str, names: Iterable[str]) -> str:
     """Describe an unknown parameter, with a suggestion."""
     if name in _HINTS:
         return f"Unknown parameter {name!r}: {_HINTS[name]}"
     close = difflib.get_close_matches(
-        snake_case(name), [*known, *ALIASES], n=1, cutoff=_CLOSE
+        snake_case(name), [*names, *ALIASES], n=1, cutoff=_CLOSE
     )
     hint = "ChatPmock has no such parameter."
     if close:
         hint = f"did you mean {close[0]!r}?"
     return (
         f"Unknown parameter {name!r}: {hint} A field of the service that this version "
-        "does not know can be sent with model_kwargs."
+        "does not have can be sent with model_kwargs."
     )
-
-
-def snake_case_names(names: Iterable[str]) -> dict[str, str]:
-    """Find names in snake_case, which the service does not use."""
-    return {n: camel_case(n) for n in names if "_" in n.strip("_") and n.islower()}

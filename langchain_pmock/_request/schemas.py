@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
-import reprlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_origin
 
-from langchain_core.utils.function_calling import convert_to_openai_function
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
-from langchain_pmock._request.tools import tool_to_wire
+from langchain_pmock._request.tools import convert, tool_to_wire
 from langchain_pmock.errors import PmockInvalidRequestError
 
 if TYPE_CHECKING:
@@ -27,21 +26,42 @@ def response_format(schema: Schema, *, strict: bool | None) -> dict[str, Any]:
     """Convert a schema to the request's response format.
 
     Raises:
-        PmockInvalidRequestError: If it is none of these, or contradicts `strict`.
+        PmockInvalidRequestError: If it is not a schema, or contradicts `strict`.
     """
     if isinstance(schema, dict):
-        kind = schema.get("type")
+        kind: Any = schema.get("type")
         if kind in ("text", "json_object") and len(schema) == 1:
             return schema
-        if kind == "json_schema" and isinstance(schema.get("json_schema"), dict):
-            return _format(dict(schema["json_schema"]), strict=strict)
-        if kind == "function" and isinstance(schema.get("function"), dict):
-            schema = schema["function"]
-    return _format(_named_schema(schema), strict=strict)
+        if kind in ("json_schema", "function") and isinstance(schema.get(kind), dict):
+            schema = schema[kind]
+    json_schema = _named_schema(schema)
+    own = json_schema.get("strict")
+    if strict is not None and own not in (None, strict):
+        msg = f"strict={strict} is not valid: the schema itself has strict={own}."
+        raise PmockInvalidRequestError(msg)
+    if strict is not None:
+        json_schema["strict"] = strict
+    if json_schema.get("strict"):
+        json_schema["schema"] = _closed(json_schema.get("schema", {}))
+    return {"type": "json_schema", "json_schema": json_schema}
 
 
 def named(schema: Schema) -> Schema:
-    """Add a title to a JSON schema without one, which langchain-core requires."""
+    """Add a title to a JSON schema without one, which langchain-core requires.
+
+    Raises:
+        PmockInvalidRequestError: If it is a type that is no class, such as `list[X]`.
+    """
+    is_builtin = isinstance(schema, type) and schema.__module__ == "builtins"
+    if is_builtin or get_origin(schema) is not None:
+        shown = getattr(schema, "__name__", schema) if is_builtin else schema
+        msg = (
+            f"schema={shown} is not valid: the answer must be an object. Wrap it in a "
+            f"class: class Answer(BaseModel): value: {shown}"
+        )
+        raise PmockInvalidRequestError(msg)
+    if isinstance(schema, type) and dataclasses.is_dataclass(schema):
+        schema = TypeAdapter(schema).json_schema()
     if not isinstance(schema, dict):
         return schema
     schema = _rooted(schema)
@@ -60,42 +80,24 @@ def _rooted(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _named_schema(schema: Schema) -> dict[str, Any]:
+    """Convert a schema to OpenAI's `json_schema`."""
     if isinstance(schema, dict) and isinstance(schema.get("schema"), dict):
         return dict(schema)
     if isinstance(schema, type) and issubclass(schema, BaseModel):
         # langchain-core would inline references, which is impossible for a recursive
         # schema. The API accepts $defs.
-        json_schema = _rooted(schema.model_json_schema())
-        description = json_schema.get("description")
-        return {
-            "name": _name(json_schema.pop("title", schema.__name__)),
-            **({"description": description} if description else {}),
-            "schema": json_schema,
-        }
-    try:
-        function = convert_to_openai_function(named(schema))
-    except Exception as error:
-        msg = f"schema={reprlib.repr(schema)} is not valid: {error}"
-        raise PmockInvalidRequestError(msg) from error
-    function["schema"] = function.pop("parameters", {"type": "object"})
-    return {**function, "name": _name(function["name"])}
+        body = _rooted(schema.model_json_schema())
+        title, text = body.pop("title", schema.__name__), body.get("description")
+        function = {"name": title, **({"description": text} if text else {})}
+    else:
+        function = convert(named(schema), "schema", strict=None)
+        body = function.pop("parameters", {"type": "object"})
+    return {**function, "name": _name(function["name"]), "schema": body}
 
 
 def _name(title: str) -> str:
     """Replace characters that OpenAI does not allow in a name."""
     return re.sub(r"[^a-zA-Z0-9_-]", "_", title)[:_LONGEST_NAME]
-
-
-def _format(json_schema: dict[str, Any], *, strict: bool | None) -> dict[str, Any]:
-    own = json_schema.get("strict")
-    if strict is not None and own is not None and own is not strict:
-        msg = f"strict={strict} is not valid: the schema itself has strict={own}."
-        raise PmockInvalidRequestError(msg)
-    if strict is not None:
-        json_schema["strict"] = strict
-    if json_schema.get("strict"):
-        json_schema["schema"] = _closed(json_schema.get("schema", {}))
-    return {"type": "json_schema", "json_schema": json_schema}
 
 
 def _closed(schema: Any) -> Any:
@@ -128,37 +130,22 @@ def check_arguments(
     tools: Iterable[ToolLike] | None,
 ) -> None:
     """Check the combination of arguments of `with_structured_output`."""
+    is_json_mode = method == "json_mode"
+    msg = None
     if method not in _METHODS:
-        msg = (
-            f"method={method!r} is not valid: it must be one of {', '.join(_METHODS)}."
-        )
-        raise PmockInvalidRequestError(msg)
-    if strict is not None and method == "json_mode":
-        msg = f"strict={strict} is not valid with method='json_mode': it has no schema."
-        raise PmockInvalidRequestError(msg)
-    if tools and method == "json_mode":
-        msg = f"tools are not valid with method={method!r}."
-        raise PmockInvalidRequestError(msg)
-    if schema is None and method != "json_mode":
-        msg = f"schema=None is not valid with method={method!r}: it needs a schema."
-        raise PmockInvalidRequestError(msg)
+        msg = f"method={method!r} is not valid: it must be one of {', '.join(_METHODS)}"
+    elif strict is not None and is_json_mode:
+        msg = f"strict={strict} is not valid with method='json_mode': it has no schema"
+    elif tools and is_json_mode:
+        msg = "tools are not valid with method='json_mode'"
+    elif schema is None and not is_json_mode:
+        msg = f"schema=None is not valid with method={method!r}: it needs a schema"
+    if msg:
+        raise PmockInvalidRequestError(msg + ".")
 
 
 def answer_tool(schema: Schema, *, strict: bool | None) -> dict[str, Any]:
-    """Convert a schema from `tool_schema` to the tool to be called."""
+    """Convert a schema to the tool to be called; `A[B]` gets a valid name."""
     tool = tool_to_wire(schema, "schema", strict=strict)
     name = _name(tool["function"]["name"])
     return {**tool, "function": {**tool["function"], "name": name}}
-
-
-def tool_schema(schema: Schema) -> Schema:
-    """Rename a class such as `Answer[int]`, whose name is not valid for a tool."""
-    if not (isinstance(schema, type) and issubclass(schema, BaseModel)):
-        return schema
-    title = schema.model_config.get("title") or schema.__name__
-    if (name := _name(title)) == title:
-        return schema
-    fields = {"__doc__": schema.__doc__, "__module__": schema.__module__}
-    make: Any = type(schema)
-    renamed: type = make(name, (schema,), {**fields, "model_config": {"title": name}})
-    return renamed

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import reprlib
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from langchain_core.utils.function_calling import convert_to_openai_tool
+from langchain_core.utils.function_calling import convert_to_openai_function
 
 from langchain_pmock.errors import PmockInvalidRequestError
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 _WORDS = {"auto": "auto", "none": "none", "any": "required", "required": "required"}
 _FORCED = ("function", "tool")  # types of OpenAI and Anthropic
+# Such as web_search_20250305: they are run by Anthropic, or have no schema.
+_ANTHROPIC_TOOL = re.compile(r"\w+_20\d{6}")
 
 
 def tools_to_wire(
@@ -40,9 +43,35 @@ def tools_to_wire(
 
 def tool_to_wire(tool: ToolLike, place: str, *, strict: bool | None) -> dict[str, Any]:
     """Convert one tool; errors mention its place."""
+    marked: Any = getattr(tool, "extras", None)  # LangChain's place for cache_control
+    if isinstance(tool, Mapping):
+        marked, kind = tool, tool.get("type")
+        if isinstance(kind, str) and _ANTHROPIC_TOOL.fullmatch(kind):
+            msg = (
+                f"{place}={reprlib.repr(tool)} is not valid: pmock takes tools in "
+                "OpenAI's format, which has no form for Anthropic's own tools."
+            )
+            raise PmockInvalidRequestError(msg)
+        is_foreign = isinstance(kind, str) and kind not in ("function", "object")
+        if is_foreign and "input_schema" not in tool:
+            return dict(tool)  # OpenAI's own, such as web_search
+        if isinstance(function := tool.get("function"), Mapping):
+            if strict is not None:
+                function = convert(function, place, strict=strict)
+            # langchain-core would drop other fields.
+            return _without_nulls({**tool, "function": _without_nulls(function)})
+    written = {"type": "function", "function": convert(tool, place, strict=strict)}
+    if isinstance(marked, Mapping) and (mark := marked.get("cache_control")):
+        written["cache_control"] = mark  # for the Claude models
+    return written
+
+
+def convert(tool: Any, place: str, *, strict: bool | None) -> dict[str, Any]:
+    """Convert a tool or schema to OpenAI's function, as langchain-core does."""
+    plain = _without_nulls(tool) if isinstance(tool, Mapping) else tool
     try:
-        return _tool(tool, strict=strict)
-    except Exception as error:
+        return _without_nulls(convert_to_openai_function(plain, strict=strict))
+    except Exception as error:  # of any type, since it runs code of the user's classes
         msg = f"{place}={reprlib.repr(tool)} is not valid: {error}"
         raise PmockInvalidRequestError(msg) from error
 
@@ -76,7 +105,9 @@ def choice_to_wire(
             msg = f"tool_choice={choice!r} is not valid without tools."
             raise PmockInvalidRequestError(msg)
         return _WORDS[name]
-    names = [known for tool in tools if (known := _name(tool)) is not None]
+    if name in [tool.get("type") for tool in tools if "function" not in tool]:
+        return {"type": name}  # one of OpenAI's own tools
+    names = [found for tool in tools if (found := _name(tool)) is not None]
     if name not in names:
         msg = (
             f"tool_choice={choice!r} is not valid: the tools are {names}; also allowed "
@@ -93,18 +124,9 @@ def parallel_tool_calls(choice: object) -> bool | None:
     return None
 
 
-def _tool(tool: ToolLike, *, strict: bool | None) -> dict[str, Any]:
-    if isinstance(tool, dict) and tool.get("type") == "function":
-        # Already in OpenAI's format; langchain-core would drop `strict`.
-        if strict is None or "function" not in tool:
-            return tool
-        return {**tool, **convert_to_openai_tool(tool["function"], strict=strict)}
-    written = convert_to_openai_tool(tool, strict=strict)
-    # For the Claude models; LangChain has it in a tool's extras.
-    marked = tool if isinstance(tool, dict) else getattr(tool, "extras", None)
-    if isinstance(marked, dict) and "cache_control" in marked:
-        written = {**written, "cache_control": marked["cache_control"]}
-    return written
+def _without_nulls(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Drop nulls, and the empty description of a class without a docstring."""
+    return {name: value for name, value in fields.items() if value not in (None, "")}
 
 
 def _name(tool: Mapping[str, Any]) -> str | None:

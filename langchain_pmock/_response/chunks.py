@@ -9,17 +9,18 @@ from functools import cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any, cast
 
-from langchain_core.messages import AIMessageChunk
+from langchain_core.messages import AIMessageChunk, merge_content
 from langchain_core.outputs import ChatGenerationChunk
 
 from langchain_pmock._json import UnreadableError, decode
+from langchain_pmock._response.fields import checked, content_of, object_of, objects_of
 from langchain_pmock._response.messages import (
     NO_CHOICES,
     PROVIDER,
     answer_metadata,
     choice_metadata,
-    get,
     message_extras,
+    unknown_fields,
     usage_metadata,
 )
 from langchain_pmock._response.tool_calls import StreamedCalls
@@ -37,9 +38,9 @@ _LONG = 1_000  # characters of arguments
 class ChunkParser:
     """Converts the events of one attempt at a stream to chunks.
 
-    LangChain merges the chunks by adding up their fields. Therefore only the first
-    chunk has the metadata of the answer, and only the last one the finish reason and
-    the usage.
+    LangChain merges the chunks by adding up their fields, which must not change their
+    type. Therefore only the first chunk has the metadata of the answer, and only the
+    last one the finish reason, the usage and all unknown fields.
 
     Attributes:
         finished: Whether an event had the finish reason.
@@ -57,6 +58,7 @@ class ChunkParser:
         self._late_metadata: dict[str, Any] = {}
         self._late_extras: dict[str, list[Any]] = {}
         self._usage: object = None
+        self._blocks: list[Any] = []
         self._tool_calls = StreamedCalls()
         self._make_text = text_chunks()
         self._make_piece = text_chunks()
@@ -65,22 +67,24 @@ class ChunkParser:
         """Convert an event.
 
         Raises:
-            UnreadableError: If the event has more than one choice.
+            UnreadableError: If it does not have the documented structure, or has more
+                than one choice.
         """
         data = envelope["data"]
         choices = data.get("choices")
         is_short = len(data) <= _EVENT_FIELDS and "usage" not in data
-        if self._emitted and is_short and choices and len(choices) == 1:
+        if self._emitted and is_short and type(choices) is list and len(choices) == 1:
             choice = choices[0]
-            delta = choice.get("delta")
-            is_plain = len(choice) == _CHOICE_FIELDS and choice.get("index") == 0
-            if delta and len(delta) == 1 and is_plain:
-                text = delta.get("content")
-                if text and type(text) is str:
-                    return self._make_text(text, self._id)
-                if calls := delta.get("toolCalls"):
-                    return self._tool_call_chunk(calls)
-        return self._any_event(envelope, data, choices or ())
+            is_plain = type(choice) is dict and len(choice) == _CHOICE_FIELDS
+            if is_plain and choice.get("index") == 0:
+                delta = choice.get("delta")
+                if type(delta) is dict and len(delta) == 1:
+                    text = delta.get("content")
+                    if text and type(text) is str:
+                        return self._make_text(text, self._id)
+                    if calls := objects_of(delta, "tool_calls"):
+                        return self._tool_call_chunk(calls)
+        return self._any_event(envelope)
 
     def end(self) -> ChatGenerationChunk:
         """Create the last chunk, with finish reason, usage and unknown fields.
@@ -100,9 +104,9 @@ class ChunkParser:
                 additional_kwargs=extras,
                 id=self._id,
                 response_metadata={
-                    "model_provider": PROVIDER,
-                    **self._new(self._metadata),
                     **self._late_metadata,
+                    **self._new(self._metadata),
+                    "model_provider": PROVIDER,
                 },
                 usage_metadata=usage_metadata(self._usage),
                 tool_call_chunks=calls,
@@ -110,37 +114,37 @@ class ChunkParser:
             )
         )
 
-    def _any_event(
-        self,
-        envelope: Mapping[str, Any],
-        data: Mapping[str, Any],
-        choices: list[Mapping[str, Any]] | tuple[()],
-    ) -> ChatGenerationChunk | None:
-        self.trace_id = self.trace_id or get(envelope, "trace_id")
-        metadata = answer_metadata(data, self.trace_id)
+    def _any_event(self, envelope: Mapping[str, Any]) -> ChatGenerationChunk | None:
+        data = envelope["data"]
+        metadata = answer_metadata(envelope)
+        self.trace_id = self.trace_id or metadata.get("trace_id")
         self._id = self._id or metadata.get("id")
         self._metadata.update(metadata)
+        self._late_metadata.update(unknown_fields(data))
         # Some services send cumulative usage in each event: the last one counts.
         self._usage = data.get("usage") or self._usage
+        choices = objects_of(data, "choices")
         if not choices:
             return None
-        if len(choices) > 1 or choices[0].get("index"):
+        choice = choices[0]
+        if len(choices) > 1 or choice.get("index"):
             msg = "the stream has several choices, but one was requested"
             raise UnreadableError(msg)
-        choice = choices[0]
-        delta = choice.get("delta") or choice.get("message") or {}
+        delta = object_of(choice, "delta") or object_of(choice, "message")
         metadata = choice_metadata(choice)
         self.finished = self.finished or "finish_reason" in metadata
         logprobs = _take(metadata, "logprobs")
         self._late_metadata.update(metadata)
-        content = delta.get("content") or ""
+        content = self._content(delta)
         extras = message_extras(delta)
         reasoning = _take(extras, "reasoning_content")
         for name, value in extras.items():
             self._late_extras.setdefault(name, []).append(value)
-        calls = self._tool_calls.deltas(get(delta, "tool_calls") or ())
+        calls = self._tool_calls.deltas(objects_of(delta, "tool_calls"))
         if not (content or reasoning or calls or logprobs):
             return None
+        for tokens in object_of(logprobs, "logprobs").values():
+            _check_tokens(tokens)
         return _calls_chunk(
             calls,
             content=content,
@@ -153,9 +157,10 @@ class ChunkParser:
             },
         )
 
-    def _tool_call_chunk(self, calls: list[Mapping[str, Any]]) -> ChatGenerationChunk:
+    def _tool_call_chunk(self, calls: list[dict[str, Any]]) -> ChatGenerationChunk:
         deltas = self._tool_calls.deltas(calls)
-        if any(delta["name"] for delta in deltas):
+        names = [delta["name"] for delta in deltas]
+        if any(names):
             metadata = {"model_provider": PROVIDER}
             return _calls_chunk(
                 deltas, content="", id=self._id, response_metadata=metadata
@@ -163,6 +168,21 @@ class ChunkParser:
         chunk = self._make_piece("", self._id)
         cast("AIMessageChunk", chunk.message).tool_call_chunks = deltas
         return chunk
+
+    def _content(self, delta: Mapping[str, Any]) -> str | list[str | dict[str, Any]]:
+        """Return the content of a delta, once LangChain can merge its blocks."""
+        content = content_of(delta)
+        if isinstance(content, list):
+            # Blocks with the same index are merged, field by field.
+            indexed: list[Any] = [
+                b for b in content if isinstance(b, dict) and "index" in b
+            ]
+            try:
+                self._blocks = cast("list[Any]", merge_content(self._blocks, indexed))
+            except (AttributeError, TypeError) as error:
+                msg = f"content has blocks that cannot be merged: {error}"
+                raise UnreadableError(msg) from error
+        return content
 
     def _new(self, metadata: Mapping[str, Any]) -> dict[str, Any]:
         """Return the metadata that no chunk had yet."""
@@ -187,26 +207,36 @@ def _joined(name: str, parts: list[Any]) -> Any:
     return parts[-1]
 
 
+def _check_tokens(tokens: object) -> None:
+    """Check that LangChain can merge the `logprobs` of tokens."""
+    for token in checked([] if tokens is None else tokens, "logprobs", list):
+        if "index" in checked(token, "logprobs", dict):
+            msg = "logprobs has tokens with an index"
+            raise UnreadableError(msg)
+
+
 def text_chunks() -> Callable[[str, str | None], ChatGenerationChunk]:
     """Return a function that creates the text chunks of one stream."""
-    fields_set = _fields_set()
-    return _TextChunks(*map(set, fields_set)).make if fields_set else _construct
+    return _TextChunks().make if _can_restore() else _construct
 
 
 @cache
-def _fields_set() -> tuple[set[str], set[str]] | None:
-    """Return the fields set in a chunk and its message; `None` if restoring fails."""
-    made = _construct("a", "1")
-    fields_set = made.model_fields_set, made.message.model_fields_set
+def _can_restore() -> bool:
+    """Whether restored chunks equal constructed ones, and share no containers."""
+    expected = _construct("a", "1")
     try:
-        restored = _TextChunks(*fields_set).make("a", "1")
+        template = _TextChunks()
+        made, other = template.make("a", "1"), template.make("a", "1")
+        is_equal = made.__getstate__() == expected.__getstate__() and (
+            made.message.__getstate__() == expected.message.__getstate__()
+        )
     except (AttributeError, LookupError, TypeError):
-        return None
-    is_equal = (
-        restored.__getstate__() == made.__getstate__()
-        and restored.message.__getstate__() == made.message.__getstate__()
+        return False
+    return is_equal and not any(
+        isinstance(value, (dict, list, set)) and value is vars(theirs)[name]
+        for ours, theirs in ((made, other), (made.message, other.message))
+        for name, value in vars(ours).items()
     )
-    return fields_set if is_equal else None
 
 
 def _construct(text: str, id_: str | None) -> ChatGenerationChunk:
@@ -218,55 +248,39 @@ def _construct(text: str, id_: str | None) -> ChatGenerationChunk:
 
 
 class _TextChunks:
-    """Creates the text chunks of a stream by restoring their state, as unpickling does.
+    """Creates the text chunks of a stream by restoring the state of a template.
 
     Constructing and validating each one would take a tenth of the time of a token. The
-    chunks of a stream share pydantic's set of the fields that were set, a quarter of
-    their memory. Written for langchain-core 1.6 to 1.8; `_fields_set` checks it.
+    chunks of a stream share pydantic's sets of the fields that were set, a quarter of
+    their memory. Written for langchain-core 1.6 to 1.8; `_can_restore` checks it.
     """
 
-    def __init__(self, set_in_chunk: set[str], set_in_message: set[str]) -> None:
-        self._set_in_chunk = set_in_chunk
-        self._set_in_message = set_in_message
+    def __init__(self) -> None:
+        template = _construct("", "")
+        self._chunk = cast("dict[str, Any]", template.__getstate__())
+        self._message = cast("dict[str, Any]", template.message.__getstate__())
 
     def make(self, text: str, id_: str | None) -> ChatGenerationChunk:
+        state = self._message.copy()
+        state["__dict__"] = fields = state["__dict__"].copy()
+        state["__pydantic_extra__"] = {}
+        fields["content"] = text
+        fields["id"] = id_
+        fields["additional_kwargs"] = {}
+        fields["response_metadata"] = {"model_provider": PROVIDER}
+        fields["tool_calls"] = []
+        fields["invalid_tool_calls"] = []
+        fields["tool_call_chunks"] = []
         message = AIMessageChunk.__new__(AIMessageChunk)
-        message.__setstate__(
-            {
-                "__dict__": {
-                    "content": text,
-                    "additional_kwargs": {},
-                    "response_metadata": {"model_provider": PROVIDER},
-                    "type": "AIMessageChunk",
-                    "name": None,
-                    "id": id_,
-                    "tool_calls": [],
-                    "invalid_tool_calls": [],
-                    "usage_metadata": None,
-                    "tool_call_chunks": [],
-                    "chunk_position": None,
-                },
-                "__pydantic_extra__": {},
-                "__pydantic_fields_set__": self._set_in_message,
-                "__pydantic_private__": None,
-            }
-        )
+        message.__setstate__(state)
+        state = self._chunk.copy()
+        state["__dict__"] = fields = state["__dict__"].copy()
+        # LangChain keeps the chunks until the stream ends. A plain `str` is not tracked
+        # by the garbage collector, unlike the constructor's text.
+        fields["text"] = text
+        fields["message"] = message
         chunk = ChatGenerationChunk.__new__(ChatGenerationChunk)
-        chunk.__setstate__(
-            {
-                # LangChain keeps the chunks until the stream ends. A plain `str` is not
-                # tracked by the garbage collector, unlike the constructor's text.
-                "__dict__": {
-                    "text": text,
-                    "generation_info": None,
-                    "type": "ChatGenerationChunk",
-                    "message": message,
-                },
-                "__pydantic_extra__": None,
-                "__pydantic_fields_set__": self._set_in_chunk,
-                "__pydantic_private__": None,
-            }
-        )
+        chunk.__setstate__(state)
         return chunk
 
 

@@ -5,7 +5,7 @@ langchain-core calls it for `content_blocks` of messages with `model_provider` "
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import BaseMessage
 from langchain_core.messages import content as types
@@ -21,12 +21,12 @@ _HAS_REFUSAL = "refusal" in types.KNOWN_BLOCK_TYPES
 
 
 def translate_content(message: AIMessage) -> list[types.ContentBlock]:
-    """Return the blocks of a message: reasoning, content, refusal, tool calls.
+    """Return the blocks of a message: reasoning, content, tool calls, refusal.
 
     langchain-core adds those of `invalid_tool_calls`.
     """
-    blocks = [*_content(message), *(_call(call) for call in message.tool_calls)]
-    return cast("list[types.ContentBlock]", blocks)
+    calls = [{**call, "type": "tool_call"} for call in message.tool_calls]
+    return _blocks(message, calls)
 
 
 def translate_content_chunk(chunk: AIMessageChunk) -> list[types.ContentBlock]:
@@ -34,25 +34,26 @@ def translate_content_chunk(chunk: AIMessageChunk) -> list[types.ContentBlock]:
 
     The index of each identifies its block in the merged message.
     """
-    blocks = _content(chunk)
-    for block in blocks:
-        block.setdefault("index", f"lc_{block['type']}_0")
-    calls = chunk.tool_call_chunks
+    calls: list[dict[str, Any]]
     # The last chunk may have only the id of a call, which is not a complete call.
-    if chunk.chunk_position == "last" and all(call["name"] for call in calls):
-        blocks.extend(_call(call) for call in chunk.tool_calls)
+    if chunk.chunk_position == "last" and all(
+        call["name"] for call in chunk.tool_call_chunks
+    ):
+        calls = [{**call, "type": "tool_call"} for call in chunk.tool_calls]
     else:
-        blocks.extend(
+        calls = [
             {
+                **call,
                 "type": "tool_call_chunk",
-                "id": call["id"],
-                "name": call["name"],
-                "args": call["args"],
                 "index": f"lc_tool_call_{call['index']}",
             }
-            for call in calls
-        )
-    return cast("list[types.ContentBlock]", blocks)
+            for call in chunk.tool_call_chunks
+        ]
+    blocks: list[Any] = _blocks(chunk, calls)
+    for block in blocks:
+        if block["type"] != "tool_call":
+            block.setdefault("index", f"lc_{block['type']}_0")
+    return blocks
 
 
 def register() -> None:
@@ -60,31 +61,20 @@ def register() -> None:
     register_translator(PROVIDER, translate_content, translate_content_chunk)
 
 
-def _content(message: AIMessage) -> list[dict[str, Any]]:
-    blocks: list[dict[str, Any]] = []
-    reasoning = message.additional_kwargs.get("reasoning_content")
-    if reasoning:
+def _blocks(message: AIMessage, calls: list[dict[str, Any]]) -> list[Any]:
+    blocks: list[Any] = []
+    if reasoning := message.additional_kwargs.get("reasoning_content"):
         blocks.append({"type": "reasoning", "reasoning": reasoning})
-    if isinstance(message.content, str):
-        if message.content:
-            blocks.append({"type": "text", "text": message.content})
-    else:
+    if isinstance(message.content, list):
         # Blocks sent by the service; langchain-core converts the common ones.
         standard = BaseMessage.content_blocks.fget(message)  # type: ignore[attr-defined]
         blocks.extend(dict(block) for block in standard)
-    refusal = message.additional_kwargs.get("refusal")
-    if refusal:
+    elif message.content:
+        blocks.append({"type": "text", "text": message.content})
+    blocks.extend(calls)
+    if refusal := message.additional_kwargs.get("refusal"):
         block = {"type": "refusal", "refusal": refusal}
         blocks.append(
             block if _HAS_REFUSAL else {"type": "non_standard", "value": block}
         )
     return blocks
-
-
-def _call(call: Any) -> dict[str, Any]:
-    return {
-        "type": "tool_call",
-        "name": call["name"],
-        "args": call["args"],
-        "id": call["id"],
-    }

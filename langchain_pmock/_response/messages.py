@@ -6,7 +6,6 @@ or null. Unknown fields are kept under their names in snake_case.
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections import Counter
 from typing import TYPE_CHECKING, Any, cast
@@ -16,7 +15,17 @@ from langchain_core.messages.tool import invalid_tool_call, tool_call
 from langchain_core.outputs import ChatGeneration, ChatResult
 
 from langchain_pmock._json import UnreadableError, decode
-from langchain_pmock._wire import camel_case, snake_case
+from langchain_pmock._response.fields import (
+    as_text,
+    checked,
+    content_of,
+    get,
+    id_of,
+    object_of,
+    objects_of,
+    string_of,
+)
+from langchain_pmock._wire import snake_case
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -28,26 +37,26 @@ PROVIDER = "pmock"
 
 NO_CHOICES = "the answer has no choices"
 
-
-def _spellings(*names: str) -> set[str]:
-    return {*names, *map(camel_case, names)}
-
-
-# Fields that are converted; all others are kept.
-_ANSWER_FIELDS = _spellings("id", "model", "created", "object", "usage", "choices")
-_CHOICE_FIELDS = _spellings("index", "message", "delta", "finish_reason")
-_MESSAGE_FIELDS = _spellings(
-    "role", "content", "tool_calls", "reasoning", "reasoning_content"
-)
+# Names in Python of fields that are not kept as unknown ones.
+_METADATA = {
+    *("id", "model_name", "created", "trace_id", "finish_reason", "logprobs"),
+    *("model_provider", "output_version"),  # read by LangChain
+}
+_ANSWER_FIELDS = {"model", "object", "usage", "choices", *_METADATA}
+_CHOICE_FIELDS = {"index", "message", "delta", *_METADATA}
+_MESSAGE_FIELDS = {
+    *("role", "content", "refusal", "reasoning", "reasoning_content"),
+    *("tool_calls", "tool_call_extras"),
+}
 _CALL_FIELDS = {"id", "index", "type", "function"}
-_NO_IDS = (None, "", "null")
 
-# Anthropic's counts, which some services send beside the other counts.
+# Counts of Anthropic and others, which services send beside the other counts.
 _CACHE_DETAILS = {
     "cache_read_input_tokens": "cache_read",
     "cache_creation_input_tokens": "cache_creation",
     "cache_creation_tokens": "cache_creation",
     "cache_write_tokens": "cache_creation",
+    "prompt_cache_hit_tokens": "cache_read",  # DeepSeek
 }
 _INPUT_DETAILS = {
     **_CACHE_DETAILS,
@@ -66,31 +75,31 @@ def chat_result(envelope: Mapping[str, Any]) -> ChatResult:
     """Convert the envelope of a whole answer to LangChain's result.
 
     Raises:
-        UnreadableError: If there are no choices.
-        AttributeError: Or another exception of `_json.UNREADABLE`, if a field has the
-            wrong type.
+        UnreadableError: If it does not have the documented structure.
     """
-    data, trace_id = envelope["data"], get(envelope, "trace_id")
-    metadata = answer_metadata(data, trace_id)
+    data = envelope["data"]
+    metadata = {**answer_metadata(envelope), **unknown_fields(data)}
     usage = usage_metadata(data.get("usage"))
     generations: list[ChatGeneration] = []
-    for choice in data.get("choices") or ():
-        message = choice["message"]
-        wire_calls = get(message, "tool_calls") or ()
+    for choice in objects_of(data, "choices"):
+        message = checked(choice.get("message"), "message", dict)
+        wire_calls = objects_of(message, "tool_calls")
         calls = [parse_tool_call(call) for call in wire_calls]
+        kept = message_extras(message)
+        name = as_text(kept.pop("name", None)) or None
         extras = {
             call["id"]: extra
             for call, wire_call in zip(calls, wire_calls, strict=True)
             if (extra := call_extras(wire_call))
         }
+        if extras:
+            kept["tool_call_extras"] = extras
         generations.append(
             ChatGeneration(
                 message=AIMessage(
-                    content=message.get("content") or "",
-                    additional_kwargs={
-                        **message_extras(message),
-                        **({"tool_call_extras": extras} if extras else {}),
-                    },
+                    content=content_of(message),
+                    name=name,
+                    additional_kwargs=kept,
                     tool_calls=[c for c in calls if c["type"] == "tool_call"],
                     invalid_tool_calls=[c for c in calls if c["type"] != "tool_call"],
                     # Once, because callbacks add up the usage of all messages.
@@ -134,38 +143,30 @@ def combined_llm_output(outputs: Iterable[Mapping[str, Any] | None]) -> dict[str
     return {**combined, "token_usage": dict(usage)} if usage else combined
 
 
-def answer_metadata(data: Mapping[str, Any], trace_id: str | None) -> dict[str, Any]:
-    """Collect the response metadata of an answer or an event.
-
-    It has `model_provider`, `id`, `model_name`, `created` and `trace_id`, if present,
-    and unknown fields.
-    """
-    known = {
-        "id": _id_text(data.get("id")),
-        "model_name": data.get("model"),
+def answer_metadata(envelope: Mapping[str, Any]) -> dict[str, Any]:
+    """Collect the documented metadata of an answer or an event."""
+    data = envelope["data"]
+    found = {
+        "id": id_of(data, "id"),
+        "model_name": string_of(data, "model"),
         "created": data.get("created"),
-        "trace_id": trace_id,
+        "trace_id": id_of(envelope, "trace_id"),
     }
-    return {
-        "model_provider": PROVIDER,
-        **_present(known),
-        **_rest(data, _ANSWER_FIELDS),
-    }
+    return {"model_provider": PROVIDER, **_present(found)}
 
 
-def _id_text(id_: object) -> str | None:
-    if id_ is None or isinstance(id_, str):
-        return id_ or None
-    if type(id_) not in (int, float):
-        msg = "its id is not a string"
-        raise UnreadableError(msg)
-    return str(id_)
+def unknown_fields(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Collect the unknown fields of an answer or an event."""
+    return _rest(data, _ANSWER_FIELDS)
 
 
 def choice_metadata(choice: Mapping[str, Any]) -> dict[str, Any]:
-    """Collect the response metadata of a choice: `finish_reason` and unknown fields."""
-    known = {"finish_reason": get(choice, "finish_reason")}
-    return {**_present(known), **_rest(choice, _CHOICE_FIELDS)}
+    """Collect the response metadata of a choice, with its unknown fields."""
+    found = {
+        "finish_reason": as_text(get(choice, "finish_reason")) or None,
+        "logprobs": _snake_keys(choice.get("logprobs")),
+    }
+    return {**_present(found), **_rest(choice, _CHOICE_FIELDS)}
 
 
 def message_extras(message: Mapping[str, Any]) -> dict[str, Any]:
@@ -174,14 +175,11 @@ def message_extras(message: Mapping[str, Any]) -> dict[str, Any]:
     vLLM, Ollama and OpenRouter send `reasoning_content` as `reasoning`.
     """
     reasoning = get(message, "reasoning_content") or message.get("reasoning")
-    known = {"reasoning_content": reasoning or None}
-    return {**_present(known), **_rest(message, _MESSAGE_FIELDS)}
-
-
-def call_id(call: Mapping[str, Any]) -> str | None:
-    """Return the id of a tool call; some services send `""` or `"null"` for none."""
-    id_: str | None = call.get("id")
-    return None if id_ in _NO_IDS else id_
+    found = {
+        "reasoning_content": as_text(reasoning) or None,
+        "refusal": as_text(message.get("refusal")) or None,
+    }
+    return {**_present(found), **_rest(message, _MESSAGE_FIELDS)}
 
 
 def call_extras(call: Mapping[str, Any]) -> dict[str, Any]:
@@ -197,17 +195,14 @@ def usage_metadata(usage: object) -> UsageMetadata | None:
     """Convert the usage to LangChain's; invalid counts are left out."""
     if not usage or not isinstance(usage, dict):
         return None
-    input_tokens = _count(get(usage, "prompt_tokens")) or 0
-    output_tokens = _count(get(usage, "completion_tokens")) or 0
+    input_tokens, inputs = _side(usage, "prompt", "input")
+    output_tokens, outputs = _side(usage, "completion", "output")
+    total = _count(get(usage, "total_tokens"))
     metadata: dict[str, Any] = {
         "input_tokens": input_tokens,
         "output_tokens": output_tokens,
-        "total_tokens": _count(get(usage, "total_tokens"))
-        or input_tokens + output_tokens,
+        "total_tokens": input_tokens + output_tokens if total is None else total,
     }
-    cache = {k: v for k, v in usage.items() if snake_case(k) in _CACHE_DETAILS}
-    inputs = _details(get(usage, "prompt_tokens_details"), _INPUT_DETAILS, cache)
-    outputs = _details(get(usage, "completion_tokens_details"), _OUTPUT_DETAILS)
     if inputs:
         metadata["input_token_details"] = inputs
     if outputs:
@@ -215,18 +210,28 @@ def usage_metadata(usage: object) -> UsageMetadata | None:
     return cast("UsageMetadata", metadata)
 
 
-def _details(
-    details: object, names: Mapping[str, str], more: Mapping[str, object] | None = None
-) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    given = details if isinstance(details, dict) else {}
-    for field, value in (*given.items(), *(more or {}).items()):
+def _side(usage: dict[str, Any], *names: str) -> tuple[int, dict[str, int]]:
+    """Return the tokens and details of one side, under the first name it has."""
+    counts = (_count(get(usage, f"{name}_tokens")) for name in names)
+    tokens = next((count for count in counts if count is not None), 0)
+    is_input = "input" in names
+    aliases = _INPUT_DETAILS if is_input else _OUTPUT_DETAILS
+    fields = [
+        (field, value)
+        for name in names
+        if isinstance(details := get(usage, f"{name}_tokens_details"), dict)
+        for field, value in details.items()
+    ]
+    if is_input:
+        fields += [(k, v) for k, v in usage.items() if snake_case(k) in _CACHE_DETAILS]
+    found: dict[str, int] = {}
+    for field, value in fields:
         name, count = snake_case(field), _count(value)
         if count is not None and name not in _NO_DETAILS:
-            name = names.get(name, name)
+            name = aliases.get(name, name)
             # The same count may be sent under two names.
-            counts[name] = max(count, counts.get(name, 0))
-    return counts
+            found[name] = max(count, found.get(name, 0))
+    return tokens, found
 
 
 def _count(value: object) -> int | None:
@@ -245,9 +250,9 @@ def parse_tool_call(call: Mapping[str, Any]) -> ToolCall | InvalidToolCall:
     If its arguments are not a JSON object, the result is an invalid call with the text
     and the reason. A call without an id gets one.
     """
-    function = call.get("function") or {}
-    name, text = function.get("name"), arguments_text(function)
-    id_ = call_id(call) or new_tool_call_id()
+    function = object_of(call, "function")
+    name, text = string_of(function, "name"), as_text(function.get("arguments"))
+    id_ = id_of(call, "id") or new_tool_call_id()
     if not name:
         return invalid_tool_call(
             name=name, args=text, id=id_, error="The call names no function."
@@ -265,35 +270,21 @@ def parse_tool_call(call: Mapping[str, Any]) -> ToolCall | InvalidToolCall:
     return tool_call(name=name, args=args, id=id_)
 
 
-def arguments_text(function: Mapping[str, Any]) -> str:
-    """Return a call's arguments as JSON text; some services send an object."""
-    arguments = function.get("arguments")
-    if arguments is None or isinstance(arguments, str):
-        return arguments or ""
-    return json.dumps(arguments, ensure_ascii=False)
-
-
 def new_tool_call_id() -> str:
     """Create a unique id for a tool call without one."""
     return f"call_{uuid.uuid4().hex}"
-
-
-def get(mapping: Mapping[str, Any], name: str) -> Any:
-    """Return a field by its snake_case name, or under its camelCase name."""
-    value = mapping.get(camel_case(name))
-    return mapping.get(name) if value is None else value
 
 
 def _present(mapping: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in mapping.items() if value is not None}
 
 
-def _rest(mapping: Mapping[str, Any], known: set[str]) -> dict[str, Any]:
-    """Collect the unknown fields, under their snake_case names."""
+def _rest(mapping: Mapping[str, Any], read: set[str]) -> dict[str, Any]:
+    """Collect the fields that are not read, under their snake_case names."""
     return {
-        snake_case(key): _snake_keys(value)
+        name: _snake_keys(value)
         for key, value in mapping.items()
-        if value is not None and key not in known
+        if value is not None and (name := snake_case(key)) not in read
     }
 
 

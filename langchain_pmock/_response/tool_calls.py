@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.messages.tool import tool_call_chunk
 
 from langchain_pmock._json import decode
-from langchain_pmock._response.messages import (
-    arguments_text,
-    call_extras,
-    call_id,
-    new_tool_call_id,
+from langchain_pmock._response.fields import (
+    as_text,
+    checked,
+    id_of,
+    object_of,
+    string_of,
 )
+from langchain_pmock._response.messages import call_extras, new_tool_call_id
 from langchain_pmock._response.partial_json import WholeEscapes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from langchain_core.messages import ToolCallChunk
 
 # A bracket, or a string up to its end or that of the text.
@@ -29,89 +29,139 @@ _LONG = 1_000  # characters
 class _Call:
     """The received part of a streamed tool call."""
 
-    __slots__ = ("arguments", "escapes", "extras", "id", "is_named")
+    __slots__ = ("arguments", "escapes", "extras", "id", "name", "number")
 
-    def __init__(self) -> None:
+    def __init__(self, number: int) -> None:
+        self.number = number
         self.id: str | None = None
-        self.is_named = False
+        self.name = ""
         self.arguments: list[str] = []
         self.escapes = WholeEscapes()
         self.extras: dict[str, Any] = {}
 
+    def is_complete(self) -> bool:
+        try:
+            return isinstance(decode("".join(self.arguments)), dict)
+        except ValueError:
+            return False
+
 
 class StreamedCalls:
-    """Assigns the deltas of a stream to tool calls.
+    """Assigns the fragments of a stream to tool calls.
 
-    The deltas of a call share an index, and its id and name are sent once. Services
-    differ: some repeat id and name, leave out the index, or use index 0 for every call.
+    The fragments of a call share an index, and its id and name are sent once. Services
+    differ: some repeat id and name, send a name in pieces, make up an id for each
+    fragment, leave out the index, or use index 0 for every call.
     """
 
     def __init__(self) -> None:
-        """Initialize the state before the first delta."""
+        """Initialize the state before the first fragment."""
         self._calls: list[_Call] = []
-        self._by_wire_index: dict[Any, int] = {}
-        self._by_id: dict[str, int] = {}
+        self._by_index: dict[int | str, _Call] = {}
+        self._by_id: dict[str, _Call] = {}
+        self._last: _Call | None = None
 
-    def deltas(self, calls: list[Mapping[str, Any]] | tuple[()]) -> list[ToolCallChunk]:
-        """Convert an event's tool calls to LangChain's deltas.
+    def deltas(self, fragments: list[dict[str, Any]]) -> list[ToolCallChunk]:
+        """Convert the fragments of an event to LangChain's deltas, one for each call.
 
-        Their index is the number of the call, and only the first delta of a call has
-        its id and name.
+        LangChain merges deltas by index, across chunks only, and concatenates names: so
+        the index is the number of the call, and each delta has what is new.
+
+        Raises:
+            UnreadableError: If a fragment does not have the documented structure.
         """
-        return [self._delta(call) for call in calls]
+        if len(fragments) == 1:
+            return [self._delta(fragments[0])]
+        deltas: dict[int | None, Any] = {}
+        for fragment in fragments:
+            delta = self._delta(fragment)
+            first = deltas.setdefault(delta["index"], delta)
+            if first is not delta:
+                first["id"] = first["id"] or delta["id"]
+                first["name"] = (first["name"] or "") + (delta["name"] or "") or None
+                first["args"] += delta["args"]
+        return [*deltas.values()]
 
     def last_deltas(self) -> list[ToolCallChunk]:
         """Return deltas for the last chunk: missing ids, and endings of cut calls."""
         deltas = []
-        for index, call in enumerate(self._calls):
+        for call in self._calls:
             new_id = None if call.id else new_tool_call_id()
             call.id = call.id or new_id
             rest = call.escapes.end()
             rest += _seal("".join(call.arguments) + rest)
             if new_id or rest:
-                deltas.append(
-                    tool_call_chunk(
-                        index=index, id=new_id, name=None, args=rest or None
-                    )
+                delta = tool_call_chunk(
+                    index=call.number, id=new_id, name=None, args=rest or None
                 )
+                deltas.append(delta)
         return deltas
 
     def extras(self) -> dict[str, dict[str, Any]]:
         """Return the unknown fields of the calls by call id, after `last_deltas`."""
         return {call.id: call.extras for call in self._calls if call.id and call.extras}
 
-    def _delta(self, delta: Mapping[str, Any]) -> ToolCallChunk:
-        function = delta.get("function") or {}
-        id_, name = call_id(delta), function.get("name") or None
-        index = self._index(delta.get("index"), id_, name)
-        call = self._calls[index]
-        new_id = id_ if call.id is None else None
-        new_name = None if call.is_named else name
-        call.id = call.id or id_
-        if call.id is not None:
-            self._by_id.setdefault(call.id, index)
-        call.is_named = call.is_named or name is not None
-        call.extras.update(call_extras(delta))
-        args = call.escapes.feed(arguments_text(function))
+    def _delta(self, fragment: dict[str, Any]) -> ToolCallChunk:
+        function = fragment.get("function")
+        if type(function) is not dict:
+            function = object_of(fragment, "function")
+        text = function.get("arguments")
+        if type(text) is not str:
+            text = as_text(text)
+        id_ = id_of(fragment, "id") if "id" in fragment else None
+        name = string_of(function, "name") if "name" in function else None
+        call = self._call(fragment.get("index"), id_, name, text)
+        new_id = new_name = None
+        if id_ and call.id is None:
+            new_id = call.id = id_
+            self._by_id.setdefault(id_, call)
+        # The same name again is a repetition: no service is likely to cut `go_go_` so.
+        if name and name != call.name:
+            new_name = name
+            call.name += name
+        if extras := call_extras(fragment):
+            call.extras.update(extras)
+        args = call.escapes.feed(text)
         if args == "null" and not call.arguments:
             args = ""  # sent by some models for a call without arguments
-        call.arguments.append(args)
-        return tool_call_chunk(index=index, id=new_id, name=new_name, args=args)
+        if args:
+            call.arguments.append(args)
+        return tool_call_chunk(index=call.number, id=new_id, name=new_name, args=args)
 
-    def _index(self, wire_index: Any, id_: str | None, name: str | None) -> int:
-        index = self._by_wire_index.get(wire_index)
+    def _call(
+        self, wire_index: object, id_: str | None, name: str | None, text: str
+    ) -> _Call:
+        """Find the call of a fragment, or begin one."""
+        index = wire_index if type(wire_index) is int else _index_of(wire_index)
+        call = before = self._last if index is None else self._by_index.get(index)
+        if before is None:
+            pass
+        elif id_ and before.id and id_ != before.id:
+            # A fragment of a call with an index may have a made-up id, but no name.
+            is_same = index is not None and not name
+            call = self._by_id.get(id_, before if is_same else None)
+        elif name and before.name and not (id_ and before.id):
+            is_next = index is None and before.id is None and name != before.name
+            starts = text.lstrip().startswith("{")
+            if is_next or (starts and before.is_complete()):
+                call = None
+        if call is None:
+            call = _Call(len(self._calls))
+            self._calls.append(call)
         if index is not None:
-            known = self._calls[index]
-            other_id = id_ is not None and known.id is not None and id_ != known.id
-            unnumbered = wire_index is None and id_ is None and name is not None
-            if not other_id and not (unnumbered and known.is_named):
-                return index
-            if other_id and id_ in self._by_id:  # continues an earlier call
-                index = self._by_wire_index[wire_index] = self._by_id[id_]
-                return index
-        self._calls.append(_Call())
-        self._by_wire_index[wire_index] = len(self._calls) - 1
-        return len(self._calls) - 1
+            self._by_index[index] = call
+        self._last = call
+        return call
+
+
+def _index_of(index: Any) -> int | str | None:
+    """Return the index of a fragment; its type may differ from one to the next."""
+    if index is None:
+        return None
+    if type(index) is float and index.is_integer():
+        return int(index)
+    text: str = checked(index, "toolCalls.index", str)
+    return int(text) if text.isdecimal() else text
 
 
 def _seal(arguments: str) -> str:

@@ -1,238 +1,179 @@
-"""Requests to the service, and tolerant access to the answers."""
+"""Requests to the service, each within limits, and tolerant access to the answers."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from functools import cached_property
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from itertools import chain, islice, pairwise
+from math import inf
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import httpx
+import httpx2
 
-from langchain_pmock.auth import (
-    ACCESS_KEY_HEADER,
-    ACCESS_TOKEN_HEADER,
-    PmockAuth,
-    read_date,
-    sign,
-)
+from langchain_pmock.auth import sign
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator
 
 Json = dict[str, Any]
 
-OK, TIMEOUT, TOO_MANY = 200, 408, 429
-HELLO = "Reply with the word OK."
+OK, UNAUTHORIZED, TOO_MANY = 200, 401, 429
+INVALID = (400, 422)
+BUSY = (408, TOO_MANY, *range(500, 600))  # the same request may soon succeed
+LIMITS = ("maxTokens", "maxCompletionTokens")  # a model may refuse one of them
 
-_SERVER_ERRORS = range(500, 600)
-_REDIRECTS = range(300, 400)
-_BOM = b"\xef\xbb\xbf"
-_LONGEST_ANSWER = 120.0  # seconds
-_LARGEST_ANSWER = 2_000_000  # bytes
+_DAY = 86_400
+_LARGEST_ANSWER = 1_000_000  # bytes
 _LONGEST_WAIT = 30.0  # seconds, if the service is busy
-_LONGEST_QUOTE = 120  # characters
-_DEEPEST = 10  # levels of JSON whose names are recorded
+_LONGEST_QUOTE = 200  # characters
+_MOST_NAMES = 200  # of headers and fields, in the record of an exchange
+_DEEPEST, _MOST_FIELDS = 10, 20_000  # levels and fields that are looked at
 _SHORTEST_SECRET = 4  # characters; shorter ones would match in any text
+
+
+@dataclass(frozen=True)
+class Request:
+    """What differs from the minimal request."""
+
+    fields: Json = field(default_factory=dict)
+    access_key: str = ""
+    secret_key: str = ""
 
 
 @dataclass
 class Answer:
     """The answer to one request. Missing parts are empty; nothing raises."""
 
-    quote: Callable[[object], str]  # formats received values
-    sent_at: float  # Unix time in seconds
-    received_at: float = 0.0  # the same, of the response's head
+    sent_at: float = field(default_factory=time.time)  # Unix time in seconds
+    received_at: float = 0.0  # when the response's head was
     status: int = 0  # 0 without a response
-    headers: httpx.Headers = field(default_factory=httpx.Headers)
+    headers: httpx2.Headers = field(default_factory=httpx2.Headers)
     protocol: str = ""  # the versions of HTTP and TLS
-    content: bytes = b""
-    reads: int = 0  # the number of pieces of the body
+    content: bytearray = field(default_factory=bytearray)
+    reads: int = 0  # the number of pieces of the content
     problem: str = ""  # the transport's error, or the limit that was exceeded
 
-    @cached_property
-    def lines(self) -> tuple[list[bytes], Counter[str]]:
-        """The data of each event, and the number of other lines by field."""
-        data: list[bytes] = []
-        events: list[bytes] = []
-        others: Counter[str] = Counter()
-        content = self.content.removeprefix(_BOM)
-        for line in [*re.split(rb"\r\n|\r|\n", content), b""]:
-            name, _, value = line.partition(b":")
-            if name == b"data":
-                data.append(value.removeprefix(b" "))
-            elif line:
-                others[name.decode(errors="replace") or "comment"] += 1
-            elif data:
-                events.append(b"\n".join(data))
-                data = []
-        return events, others
+    def parse(self) -> None:
+        """Collect the facts: each field as `path` and `path:type`, and some others."""
+        content = bytes(self.content).removeprefix(b"\xef\xbb\xbf")
+        lines = re.split(rb"\r\n|\r|\n", content)
+        # Each line is an event, with blank lines or, as on the service's page, without.
+        data = [line[5:].strip() for line in lines if line.startswith(b"data:")]
+        parsed = [parse(each) for each in data if each not in (b"", b"[DONE]")]
+        self.events = len(parsed)
+        parsed = parsed if data else [parse(content)]
+        envelopes = [value for value in parsed if isinstance(value, dict)]
+        walks = chain.from_iterable(map(_walk, envelopes))
+        fields = list(islice(walks, _MOST_FIELDS))
+        self.paths = {path for path, _ in fields}
+        self._values: defaultdict[str, list[Any]] = defaultdict(list)
+        for path, value in fields:
+            self._values[camel_case(path)].append(value)
+        errors = [e for e in envelopes if "code" in e and number(e["code"]) != OK]
+        errors = [e for e in errors if "choice" not in dict(_walk(e))]
+        self.envelope: Json = next(iter(errors or envelopes), {})
+        # The code of an error's envelope, else the HTTP status.
+        self.number = number(self.envelope["code"]) if errors else self.status
+        choices = self.all("choice")
+        self.ok = self.number == OK and bool(choices) and not self.problem
+        texts = self.all("choice.message.content", "choice.delta.content")
+        self.text = "".join(text for text in texts if isinstance(text, str))
+        self.finish_reason = str(*self.all("choice.finishReason")[:1])
+        is_true = {
+            "events": data,
+            "[DONE]": b"[DONE]" in data,
+            "only-JSON": None not in parsed,
+            "only-envelopes": all("code" in envelope for envelope in envelopes),
+            "blank-lines": not any(line and after for line, after in pairwise(lines)),
+            "camelCase": not any("_" in path for path in self.paths),
+            "code=200": number(self.envelope.get("code")) == OK,
+            f"choices={len(choices)}": True,
+            self.headers.get("content-type", "").partition(";")[0].lower(): True,
+        }
+        self.facts = {fact for fact, value in is_true.items() if value} | self.paths
+        self.facts |= {f"{path}:{type(value).__name__}" for path, value in fields}
 
-    @cached_property
-    def payloads(self) -> list[bytes]:
-        """The data of each event, also without blank lines between the events.
-
-        The service's documentation shows them like this; the standard reads one event.
-        """
-        split: list[bytes] = []
-        for data in self.lines[0]:
-            split += [data] if parse(data) is not None else data.split(b"\n")
-        return [data.strip() for data in split if data.strip()]
-
-    @cached_property
-    def body(self) -> object:
-        return parse(self.content)
-
-    @cached_property
-    def events(self) -> list[object]:
-        """The JSON of each event except [DONE]; `None` for invalid JSON."""
-        return [parse(data) for data in self.payloads if data != b"[DONE]"]
-
-    @cached_property
-    def objects(self) -> list[Json]:
-        """The JSON objects among these, usually envelopes."""
-        return [e for e in (self.body, *self.events) if isinstance(e, dict)]
-
-    @cached_property
-    def errors(self) -> list[Json]:
-        """The envelopes with a code other than 200 and without an answer."""
-        bad = [e for e in self.objects if number(e.get("code")) not in (None, OK)]
-        return [e for e in bad if not _completion(e)]
-
-    @property
-    def envelope(self) -> Json:
-        """The first envelope with an error, or else the first one."""
-        return next(iter(self.errors or self.objects), {})
-
-    @property
-    def number(self) -> int:
-        """The code of an error's envelope, else the HTTP status."""
-        code = number(self.envelope["code"]) if self.errors else None
-        return self.status if code is None else code
-
-    @cached_property
-    def completions(self) -> list[Json]:
-        """The `data` of each envelope, or the object itself without an envelope."""
-        return [data for e in self.objects if (data := _completion(e))]
-
-    @cached_property
-    def choices(self) -> list[Json]:
-        found = [choice for data in self.completions for choice in data["choices"]]
-        return [choice for choice in found if isinstance(choice, dict)]
-
-    @cached_property
-    def messages(self) -> list[Json]:
-        """The message of each choice, or its delta."""
-        found = [c.get("message") or c.get("delta") for c in self.choices]
-        return [message for message in found if isinstance(message, dict)]
-
-    @property
-    def message(self) -> Json:
-        return next(iter(self.messages), {})
-
-    @property
-    def text(self) -> str:
-        texts = (message.get("content") for message in self.messages)
-        return "".join(text for text in texts if isinstance(text, str))
-
-    @property
-    def finish_reason(self) -> str:
-        found = (get(choice, "finishReason")[1] for choice in self.choices)
-        return next((self.quote(reason) for reason in found if reason), "")
-
-    @property
-    def usage(self) -> Json:
-        found = (data.get("usage") for data in reversed(self.completions))
-        return next((usage for usage in found if isinstance(usage, dict)), {})
-
-    @property
-    def ok(self) -> bool:
-        """Whether it is a complete answer of a model."""
-        return self.number == OK and bool(self.choices) and not self.problem
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether the same request may soon succeed."""
-        return self.number in (TIMEOUT, TOO_MANY) or self.number in _SERVER_ERRORS
+    def all(self, *paths: str) -> list[Any]:
+        """Return the values of fields, in either spelling."""
+        return [value for path in paths for value in self._values[path]]
 
     @property
     def clock_offset(self) -> float | None:
         """Seconds to add to this machine's clock, by the `Date` header."""
-        seconds = read_date(self.headers.get("date", ""))
-        if seconds is None:
+        try:
+            date = parsedate_to_datetime(self.headers.get("date", ""))
+            seconds = date.replace(tzinfo=date.tzinfo or UTC).timestamp()
+        except (OverflowError, ValueError):
             return None
         # In whole seconds, written between sending and receiving.
-        least, most = seconds - self.received_at, seconds + 1 - self.sent_at
-        return 0.0 if least <= 0 <= most else (least + most) / 2
+        return min(max(0.0, seconds - self.received_at), seconds + 1 - self.sent_at)
 
     @property
-    def said(self) -> str:
-        """The status, the code and the message of the service or the transport."""
-        if self.problem:
-            return self.problem
-        line = f"HTTP {self.status}"
-        if self.status in _REDIRECTS:
-            line += f" to {self.quote(self.headers.get('location', ''))}"
-        if "code" in self.envelope:
-            line += f", code {self.quote(self.envelope['code'])}"
-        elif not self.envelope:
-            line += f", not JSON but {self.quote(self.headers.get('content-type', ''))}"
-        message = self.envelope.get("message") or self.envelope.get("error")
-        if isinstance(message, dict):
-            message = message.get("message")
-        return f"{line}: {self.quote(message)}" if message else line
+    def outcome(self) -> str:
+        """What the service or the transport answered, in words."""
+        names = "content-type", "location"
+        headers = ", ".join(
+            self.headers[name] for name in names if name in self.headers
+        )
+        message = self.envelope.get("message") or self.envelope.get("error") or headers
+        code = self.envelope.get("code")
+        return self.problem or f"HTTP {self.status}, code {code}: {message}"
 
 
 class Service:
     """Sends requests, records the exchanges, and redacts secrets."""
 
     def __init__(self, url: str, access_key: str, secret_key: str, model: str) -> None:
-        """Create a client for a base URL."""
         self.model = model
-        self.check = ""  # the name of the running check
-        self.tool_call: Json = {}  # a complete tool call of the model, if there was one
+        self.about = ""  # the question that the next requests belong to
+        self.deadline = inf  # when their time is over, by the event loop's clock
+        self.is_accepted = False  # whether a request was answered
         self.exchanges: list[Json] = []  # without texts
         self.usage: Counter[str] = Counter()  # the sums of the service's counts
-        self._auth = PmockAuth(access_key, secret_key)
+        self.client = httpx2.AsyncClient(timeout=httpx2.Timeout(None, connect=30))
+        self.url = url
         self._access_key, self._secret_key = access_key, secret_key
         self._secrets = {access_key, secret_key}
-        self._endpoint = f"{url}/ai/chat/completions"
-        self._client = httpx.Client(
-            timeout=httpx.Timeout(_LONGEST_ANSWER, connect=30),
-            event_hooks={"request": [self._note_token]},
-        )
+        self._clock_offset = 0.0
+        self._limits = [*LIMITS, ""]  # the first one is sent
 
-    def close(self) -> None:
-        """Close the connections."""
-        self._client.close()
+    async def ask(self, request: Request, tokens: int) -> Answer:
+        """Send a request with a limit of tokens, once more where that may help.
 
-    def now(self) -> float:
-        """Return the Unix time in seconds by the service's clock."""
-        return time.time() + (self.first.clock_offset or 0.0)
+        A model may refuse the name of the limit; without one the time is limited.
+        """
+        hello = {"role": "user", "content": "Reply with the word OK."}
+        body = {"model": self.model, "messages": [hello], **request.fields}
+        is_signed_again, is_late = bool(request.secret_key), False
+        while True:
+            name = self._limits[0]
+            limit = {name: tokens} if name and body.keys().isdisjoint(LIMITS) else {}
+            answer = await self._exchange(request, body | limit)
+            self.is_accepted |= answer.ok
+            if answer.number == UNAUTHORIZED and not is_signed_again:
+                is_signed_again = True
+                # No endpoint may obtain tokens for other days.
+                offset = answer.clock_offset or 0.0
+                self._clock_offset = offset if abs(offset) <= _DAY else 0.0
+            elif answer.number in BUSY and not (answer.problem or is_late):
+                is_late = True
+                asked = answer.headers.get("retry-after", "")
+                wait = float(asked) if re.fullmatch(r"\d{1,6}(\.\d+)?", asked) else 2.0
+                left = self.deadline - asyncio.get_running_loop().time()
+                await asyncio.sleep(min(wait, _LONGEST_WAIT, left))
+            elif answer.number in INVALID and name and not self.is_accepted:
+                del self._limits[0]
+            else:
+                return answer
 
-    def ask(self, prompt: str | list[Json] = HELLO, **fields: Any) -> Answer:
-        """Send a user's text or messages, and other fields."""
-        messages = [user(prompt)] if isinstance(prompt, str) else prompt
-        return self._send({"model": self.model, "messages": messages, **fields})
-
-    def ask_signed(
-        self, access_key: str = "", secret_key: str = "", *, at: float | None = None
-    ) -> Answer:
-        """Send with other keys or another time, without signing again on 401."""
-        access_key = access_key or self._access_key
-        moment = self.now() if at is None else at
-        token = sign(access_key, secret_key or self._secret_key, moment)
-        headers = {
-            ACCESS_KEY_HEADER: access_key.encode(),
-            ACCESS_TOKEN_HEADER: token.encode(),
-        }
-        return self._send({"model": self.model, "messages": [user(HELLO)]}, headers)
-
-    def hide(self, text: str) -> str:
+    def redact(self, text: str) -> str:
         """Redact the keys and all sent tokens, also in escaped form."""
         for secret in sorted(self._secrets, key=len, reverse=True):
             if len(secret) >= _SHORTEST_SECRET:
@@ -240,94 +181,81 @@ class Service:
                     text = text.replace(form, "***")
         return text
 
-    def quote(self, value: object) -> str:
-        """Format a received value as one short line, without secrets."""
-        text = self.hide(value if isinstance(value, str) else json.dumps(value))
-        text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    def quote(self, text: str) -> str:
+        """Format what was found as one short line, without secrets."""
+        text = "".join(c if c.isprintable() else " " for c in self.redact(text))
+        text = " ".join(text.split())
         return text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]}..."
 
-    @cached_property
-    def first(self) -> Answer:
-        """The answer to a minimal request, used by several checks."""
-        return self.ask()
-
-    @cached_property
-    def streamed(self) -> Answer:
-        """A minimal stream, used by several checks."""
-        return self.ask("Count from 1 to 20, separated by commas.", stream=True)
-
-    def _note_token(self, request: httpx.Request) -> None:
-        self._secrets.add(request.headers.get(ACCESS_TOKEN_HEADER, ""))
-
-    def _send(self, body: Json, signed: Mapping[str, bytes] | None = None) -> Answer:
-        """Send a request, and retry it once if the service is busy."""
-        answer = self._exchange(body, signed)
-        if answer.is_busy and not answer.problem:
-            asked = answer.headers.get("retry-after", "")
-            seconds = float(asked) if re.fullmatch(r"\d{1,6}(\.\d+)?", asked) else 2.0
-            time.sleep(min(seconds, _LONGEST_WAIT))
-            answer = self._exchange(body, signed)
-        return answer
-
-    def _exchange(self, body: Json, signed: Mapping[str, bytes] | None) -> Answer:
-        headers: dict[Any, Any] = {**(signed or {})}
-        if body.get("stream"):
-            headers["Accept"] = "text/event-stream"
-        answer = Answer(self.quote, sent_at=time.time())
-        auth = None if signed else self._auth
+    async def _exchange(self, request: Request, body: Json) -> Answer:
+        key = request.access_key or self._access_key
+        secret_key = request.secret_key or self._secret_key
+        token = sign(key, secret_key, time.time() + self._clock_offset)
+        self._secrets.add(token)
+        headers = {
+            b"Accept": b"text/event-stream" if body.get("stream") else b"*/*",
+            b"wuinai-access-key": key.encode(),
+            b"wuinai-access-token": token.encode(),
+        }
+        url = f"{self.url}/ai/chat/completions"
+        answer = Answer()
         try:
-            with self._client.stream(
-                "POST", self._endpoint, json=body, headers=headers, auth=auth
-            ) as response:
-                _read(response, answer)
-        except Exception as error:  # noqa: BLE001 - becomes a finding
-            answer.problem = f"{type(error).__name__}: {self.quote(str(error))}"
-        self._record(answer)
+            async with (
+                asyncio.timeout_at(self.deadline),
+                self.client.stream("POST", url, json=body, headers=headers) as response,
+            ):
+                await _read(response, answer)
+        except TimeoutError:
+            answer.problem = f"no end after {time.time() - answer.sent_at:.0f} s"
+        except (httpx2.HTTPError, OSError, ValueError) as error:
+            answer.problem = f"{type(error).__name__}: {error}"
+        answer.parse()
+        for name in ("promptTokens", "completionTokens"):
+            counts = answer.all(f"data.usage.{name}", f"usage.{name}")
+            self.usage[name] += number(counts[-1]) if counts else 0
+        exchange = {
+            "check": self.about,
+            "status": answer.status,
+            "code": number(answer.envelope.get("code")),
+            "seconds": round(time.time() - answer.sent_at, 3),
+            "headers": sorted(set(answer.headers))[:_MOST_NAMES],
+            "fields": sorted(answer.paths)[:_MOST_NAMES],
+        }
+        self.exchanges.append(exchange)
         return answer
 
-    def _record(self, answer: Answer) -> None:
-        for name in ("promptTokens", "completionTokens"):
-            self.usage[name] += number(get(answer.usage, name)[1]) or 0
-        self.exchanges.append(
-            {
-                "check": self.check,
-                "status": answer.status,
-                "code": number(answer.envelope.get("code")),
-                "seconds": round(time.time() - answer.sent_at, 3),
-                "headers": sorted(set(answer.headers)),
-                "fields": sorted({path for e in answer.objects for path in paths(e)}),
-            }
-        )
 
-
-def _completion(envelope: Json) -> Json:
-    data = envelope.get("data")
-    inner = data if isinstance(data, dict) else envelope
-    return inner if isinstance(inner.get("choices"), list) else {}
-
-
-def _read(response: httpx.Response, answer: Answer) -> None:
+async def _read(response: httpx2.Response, answer: Answer) -> None:
     answer.received_at = time.time()
     answer.status, answer.headers = response.status_code, response.headers
     network = response.extensions.get("network_stream")
     tls = network.get_extra_info("ssl_object") if network else None
     answer.protocol = f"{response.http_version}, {tls.version() if tls else 'no TLS'}"
-    pieces, size = [], 0
-    try:
-        for piece in response.iter_bytes():
-            pieces.append(piece)
-            size += len(piece)
-            seconds = time.time() - answer.sent_at
-            if seconds > _LONGEST_ANSWER or size > _LARGEST_ANSWER:
-                answer.problem = f"no end after {seconds:.0f} s and {size:,} bytes"
-                return
-    finally:
-        answer.content, answer.reads = b"".join(pieces), len(pieces)
+    async for piece in response.aiter_bytes():
+        answer.content += piece
+        answer.reads += 1
+        if len(answer.content) > _LARGEST_ANSWER:
+            answer.problem = f"no end after {len(answer.content):,} bytes"
+            return
 
 
-def user(content: str | list[Json]) -> Json:
-    """Return a user's message."""
-    return {"role": "user", "content": content}
+def _walk(value: object, path: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
+    """Yield each field that is not null, with a path such as `choice.delta.content`."""
+    path = "choice" if path in ("choices[]", "data.choices[]") else path
+    if path and value is not None:
+        yield path, value
+    items: list[tuple[str, object]] = []
+    if isinstance(value, list):
+        items = [(f"{path}[]", item) for item in value]
+    elif isinstance(value, dict):
+        names = [n for n in value if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,39}", n)]
+        items = [(f"{path}.{name}".lstrip("."), value[name]) for name in names]
+    for inner, item in items if depth < _DEEPEST else ():
+        yield from _walk(item, inner, depth + 1)
+
+
+def camel_case(text: str) -> str:
+    return re.sub("_([a-z])", lambda match: match[1].upper(), text)
 
 
 def parse(content: bytes | str) -> object:
@@ -339,38 +267,9 @@ def parse(content: bytes | str) -> object:
     return value
 
 
-def number(value: Any) -> int | None:
-    """Convert a number or a string to an `int`; `None` if that is not possible."""
+def number(value: Any) -> int:
+    """Convert a number or a string to an `int`; 0 if that is not possible."""
     try:
         return int(value)
     except (OverflowError, TypeError, ValueError):
-        return None
-
-
-def get(container: object, name: str) -> tuple[str, Any]:
-    """Find a field by its camelCase or snake_case name; return name and value."""
-    if isinstance(container, dict):
-        for spelling in (name, snake_case(name)):
-            if container.get(spelling) is not None:
-                return spelling, container[spelling]
-    return "", None
-
-
-def snake_case(name: str) -> str:
-    """Convert a camelCase name to snake_case."""
-    return re.sub("[A-Z]", lambda match: f"_{match[0].lower()}", name)
-
-
-def paths(value: object, path: str = "") -> Iterator[str]:
-    """Yield the paths of all fields, such as `choices[].index`, except odd names."""
-    if path.count(".") + path.count("[") > _DEEPEST:
-        return
-    if isinstance(value, list):
-        for item in value:
-            yield from paths(item, f"{path}[]")
-    elif isinstance(value, dict):
-        for name, item in value.items():
-            if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,39}", name):
-                inner = f"{path}.{name}" if path else name
-                yield inner
-                yield from paths(item, inner)
+        return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from langchain_pmock.testing._rules import CJK
@@ -80,16 +81,11 @@ class Completion:
         """Yield the chunks of a stream, which has one choice."""
         reply = self.replies[0]
         for delta, logprobs in self._deltas(reply):
-            choice: Json = {"delta": delta}
-            if logprobs:
-                choice["logprobs"] = logprobs
-            yield self._chunk({**choice, "index": 0})
-        last: Json = {"delta": {}, "finishReason": _finish_reason(reply)}
-        if reply.logprobs:
-            last["logprobs"] = reply.logprobs
-        yield self._chunk({**last, "index": 0}, usage=self._usage())
+            yield self._chunk(delta, logprobs)
+        chunk = self._chunk({}, reply.logprobs, _finish_reason(reply))
+        yield {**chunk, "usage": self._usage()}
 
-    @property
+    @cached_property
     def _id(self) -> str:
         return make_id("chatcmpl-", self.seed)
 
@@ -104,21 +100,26 @@ class Completion:
                 self._tool_call(position, call, call.arguments_text)
                 for position, call in enumerate(reply.tool_calls)
             ]
-        choice: Json = {"index": index, "message": message}
-        choice["finishReason"] = _finish_reason(reply)
-        if reply.logprobs:
-            choice["logprobs"] = reply.logprobs
-        elif self.body.logprobs:
-            choice["logprobs"] = self._logprobs(tokens(_text(reply)))
-        return choice
+        logprobs = reply.logprobs
+        if logprobs is None and self.body.logprobs:
+            logprobs = self._logprobs(tokens(_text(reply)))
+        return {
+            "index": index,
+            "message": message,
+            "finishReason": _finish_reason(reply),
+            **({} if logprobs is None else {"logprobs": logprobs}),
+        }
 
-    def _chunk(self, choice: Json, usage: Mapping[str, Any] | None = None) -> Json:
+    def _chunk(
+        self, delta: Json, logprobs: Mapping[str, Any] | None, finish: str | None = None
+    ) -> Json:
+        choice = {"delta": delta, "logprobs": logprobs, "finishReason": finish}
+        given = {name: value for name, value in choice.items() if value is not None}
         return {
             "created": self.created,
-            **({"usage": usage} if usage is not None else {}),
             "model": self.body.model,
             "id": self._id,
-            "choices": [choice],
+            "choices": [{**given, "index": 0}],
             "object": "chat.completion.chunk",
         }
 
@@ -154,25 +155,39 @@ class Completion:
 
     def _logprobs(self, pieces: list[str], start: int = 0) -> Json:
         """Return log probabilities that fall over ten tokens, then start again."""
-        content = []
+        content: list[Json] = []
         for position, token in enumerate(pieces, start):
-            best = -0.01 * (1 + position % 10)
             others = [f" option{rank}" for rank in range(1, self.body.top_logprobs)]
             top = [
-                _logprob(option, best - rank)
+                {
+                    "token": option,
+                    "logprob": round(-0.01 * (1 + position % 10) - rank, 2),
+                    "bytes": list(option.encode()),
+                }
                 for rank, option in enumerate([token, *others])
             ]
-            top = top[: self.body.top_logprobs]
-            content.append({**_logprob(token, best), "topLogprobs": top})
+            content.append({**top[0], "topLogprobs": top[: self.body.top_logprobs]})
         return {"content": content}
 
     def _usage(self) -> Mapping[str, Any]:
-        given = self.replies[0].usage
-        if given is not None:
+        if (given := self.replies[0].usage) is not None:
             return given
-        prompt = _prompt_tokens(self.body)
+        blocks = [b.type for message in self.body.messages for b in message.blocks]
+        prompt = {
+            "textTokens": sum(len(tokens(m.text)) for m in self.body.messages),
+            "imageTokens": blocks.count("image_url") * _IMAGE_TOKENS,
+            "audioTokens": blocks.count("input_audio") * _AUDIO_TOKENS,
+        }
+        prompt["textTokens"] += blocks.count("file") * _FILE_TOKENS
         reasoning = sum(len(tokens(reply.reasoning)) for reply in self.replies)
-        content = sum(_content_tokens(reply) for reply in self.replies)
+        content = sum(
+            len(tokens(text))
+            for reply in self.replies
+            for text in (
+                *(_text(reply), reply.refusal),
+                *(call.name + call.arguments_text for call in reply.tool_calls),
+            )
+        )
         inputs, outputs = sum(prompt.values()), content + reasoning
         return {
             "promptTokens": inputs,
@@ -194,27 +209,3 @@ def _text(reply: Reply) -> str:
 
 def _finish_reason(reply: Reply) -> str:
     return reply.finish_reason or ("tool_calls" if reply.tool_calls else "stop")
-
-
-def _content_tokens(reply: Reply) -> int:
-    calls = (call.name + call.arguments_text for call in reply.tool_calls)
-    return sum(len(tokens(text)) for text in (_text(reply), reply.refusal, *calls))
-
-
-def _logprob(token: str, logprob: float) -> Json:
-    return {
-        "token": token,
-        "logprob": round(logprob, 4),
-        "bytes": list(token.encode()),
-    }
-
-
-def _prompt_tokens(body: Body) -> dict[str, int]:
-    kinds = [block.type for message in body.messages for block in message.blocks]
-    texts = [message.text for message in body.messages]
-    files = kinds.count("file") * _FILE_TOKENS
-    return {
-        "textTokens": sum(len(tokens(text)) for text in texts) + files,
-        "imageTokens": kinds.count("image_url") * _IMAGE_TOKENS,
-        "audioTokens": kinds.count("input_audio") * _AUDIO_TOKENS,
-    }

@@ -1,18 +1,11 @@
-"""Application of faults to responses."""
+"""Injection of faults into responses."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from langchain_pmock.testing._wire import (
-    Abort,
-    Pause,
-    Response,
-    Step,
-    envelope,
-    event,
-)
+from langchain_pmock.testing._http import Abort, Response, Step, envelope, event
 
 if TYPE_CHECKING:
     from langchain_pmock.testing._script import Fault
@@ -26,102 +19,78 @@ _WEB_PAGE = b"""<html>
 _BAD_GATEWAY = 502
 
 
-def spoil(
-    right: Response,
-    fault: Fault,
-    is_stream: bool,  # noqa: FBT001 - clear in the only call
-    newline: str,
-    trace_id: str,
+def inject(
+    right: Response, fault: Fault, newline: str, trace_id: str, *, is_stream: bool
 ) -> Response:
-    """Apply a fault to the regular response."""
+    """Inject a fault into the regular response."""
+    # Clients read nothing after [DONE], so all happens before.
+    most = len(right.steps) - (right.steps[-1:] == [event(b"[DONE]", newline)])
+    after = None if fault.after is None else min(fault.after, most)
     response = _replaced(right, fault, trace_id, is_stream=is_stream)
     if response is right:
-        fault = _before_done(fault, right.steps)
         steps = right.steps
-        if is_stream:
-            steps = _with_bad_event(steps, fault, newline, trace_id)
-        steps = _broken_off(steps, fault, is_stream=is_stream)
-        code = right.code if fault.code is None else fault.code
-        response = replace(right, steps=steps, code=code)
+        if is_stream and (code := fault.code) is not None:
+            bad = envelope(code, fault.message, None, trace_id)
+            steps = [*steps[: after or 0], event(bad, newline)]
+            response = replace(right, code=code)
+        elif is_stream and fault.garbage:
+            steps = [*steps[: after or 0], event(_GARBAGE, newline)]
+        broken = _cut(steps, fault, most) if is_stream else _halved(right, fault)
+        response = replace(response, steps=broken)
     if fault.stall:
-        pause = Pause(fault.stall)
         # Empty bytes send the status and the headers.
-        early = [] if fault.after is None else [b"", *response.steps[: fault.after]]
-        response.steps = [*early, pause, *response.steps[fault.after or 0 :]]
+        early = [] if after is None else [b"", *response.steps[:after]]
+        response.steps = [*early, fault.stall, *response.steps[after or 0 :]]
     if fault.byte_by_byte:
+        response.delay = 0.0
         response.steps = [piece for step in response.steps for piece in _bytes_of(step)]
-    if fault.retry_after is not None:
-        after = fault.retry_after
-        # A number in `Retry-After` cannot have an exponent.
-        text = (
-            after if isinstance(after, str) else f"{after:.6f}".rstrip("0").rstrip(".")
-        )
-        response.headers = {**response.headers, "Retry-After": text}
+    if (wait := fault.retry_after) is not None:
+        if not isinstance(wait, str):  # a number there cannot have an exponent
+            wait = f"{wait:.6f}".rstrip("0").rstrip(".")
+        response.headers = {**response.headers, "Retry-After": wait}
     return response
-
-
-def _bytes_of(step: Step) -> list[Step]:
-    if not isinstance(step, bytes) or not step:
-        return [step]
-    return [step[i : i + 1] for i in range(len(step))]
 
 
 def _replaced(
     right: Response, fault: Fault, trace_id: str, *, is_stream: bool
 ) -> Response:
     """Return a response that replaces the regular one, or else the regular one."""
+    status = fault.status or 200
     if fault.html:
-        headers = {"Content-Type": "text/html"}
-        return Response(
-            [_WEB_PAGE], status=fault.status or _BAD_GATEWAY, headers=headers
-        )
+        status = fault.status or _BAD_GATEWAY
+        return Response([_WEB_PAGE], status=status, type="text/html")
     if fault.body is not None:
-        headers = {"Content-Type": fault.content_type}
-        return Response([fault.body], status=fault.status or 200, headers=headers)
+        return Response([fault.body], status=status, type=fault.content_type)
     code = fault.status if fault.code is None else fault.code
     if code is not None and (fault.status is not None or not is_stream):
         body = envelope(code, fault.message, None, trace_id)
-        return Response([body], status=fault.status or 200, code=code)
+        return Response([body], status=status, code=code)
     if fault.garbage and not is_stream:
         return Response([_GARBAGE])
     return right
 
 
-def _before_done(fault: Fault, steps: list[Step]) -> Fault:
-    """Limit the positions to before [DONE], after which clients read nothing."""
-    last = steps[-1] if steps else b""
-    most = len(steps)
-    if isinstance(last, bytes) and last.rstrip().endswith(b"data: [DONE]"):
-        most -= 1
-    counts = {
-        name: min(count, most)
-        for name in ("after", "cut_after", "reset_after")
-        if (count := getattr(fault, name)) is not None
-    }
-    return replace(fault, **counts)
+def _cut(steps: list[Step], fault: Fault, most: int) -> list[Step]:
+    """Break off a stream."""
+    if fault.cut_after is not None:
+        steps = steps[: min(fault.cut_after, most)]
+    elif fault.reset_after is not None:
+        steps = steps[: min(fault.reset_after, most)]
+    return steps if fault.reset_after is None else [*steps, Abort.RESET]
 
 
-def _with_bad_event(
-    steps: list[Step], fault: Fault, newline: str, trace_id: str
-) -> list[Step]:
-    if fault.code is not None:
-        bad = envelope(fault.code, fault.message, None, trace_id)
-    elif fault.garbage:
-        bad = _GARBAGE
-    else:
-        return steps
-    return [*steps[: fault.after or 0], event(bad, newline)]
-
-
-def _broken_off(steps: list[Step], fault: Fault, *, is_stream: bool) -> list[Step]:
-    events = fault.reset_after if fault.cut_after is None else fault.cut_after
-    if events is None:
-        return steps
-    reset = fault.reset_after is not None
-    if is_stream:
-        return [*steps[:events], *([Abort(reset=True)] if reset else [])]
-    if reset and not events:
-        return [Abort(reset=True)]
-    body = b"".join(step for step in steps if isinstance(step, bytes))
+def _halved(right: Response, fault: Fault) -> list[Step]:
+    """Break off an answer that is not streamed."""
+    if fault.cut_after is None and fault.reset_after is None:
+        return right.steps
+    if fault.reset_after == 0 and fault.cut_after is None:
+        return [Abort.RESET]
+    half = right.content[: len(right.content) // 2]
     # Two steps, so that no Content-Length is sent.
-    return [body[: len(body) // 2], Abort(reset=reset)]
+    return [half, Abort.CLOSE if fault.reset_after is None else Abort.RESET]
+
+
+def _bytes_of(step: Step) -> list[Step]:
+    if not isinstance(step, bytes) or not step:
+        return [step]
+    return [step[i : i + 1] for i in range(len(step))]

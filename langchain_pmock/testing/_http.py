@@ -1,228 +1,212 @@
-"""An HTTP/1.1 server based on asyncio and h11, with one task per connection."""
+"""Responses as steps, and the HTTP server that sends them."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import json
 import socket
 import struct
 import threading
-from http.client import responses
+from concurrent.futures import Future
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, field
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-import h11
-import httpx
-
-from langchain_pmock.testing._wire import Abort, Pause
+from aiohttp import web
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from langchain_pmock.testing._wire import Response
-
-    Respond = Callable[["Request"], Awaitable[Response]]
-    Refuse = Callable[[int, str], Response]
+    Respond = Callable[[web.BaseRequest, bytes], Awaitable["Response"]]
+    Refuse = Callable[[int, str], "Response"]
 
 HOST = "127.0.0.1"
+SUCCESS = 200
+EVENT_STREAM = "text/event-stream"
 _BACKLOG = 2048  # connections
-_LONGEST_HEAD = 65_536  # bytes
 _LONGEST_BODY = 64 * 2**20  # bytes
-_CHUNK = 65_536  # bytes
 _LINGER = 2.0  # seconds for the client to read the refusal of its body
+_RESET = struct.pack("ii", 1, 0)  # closing discards unsent data and sends a reset
 
 
-class Request:
-    """A request, or the part that was read before it was refused."""
+class Abort(Enum):
+    """How a connection is closed early."""
 
-    def __init__(self, head: h11.Request) -> None:
-        self.method = head.method.decode("latin-1")
-        self.path = head.target.decode("latin-1").partition("?")[0]
-        self.headers = httpx.Headers([*head.headers])
-        self.body = bytearray()
+    CLOSE = 0
+    RESET = 1
+
+
+Step = bytes | float | Abort  # a number is a pause in seconds
+
+
+@dataclass
+class Response:
+    """The response to one request.
+
+    `steps` are written one by one. The status is sent with the first bytes, so a pause
+    or abort before these precedes it.
+    """
+
+    steps: list[Step]
+    live: AsyncIterator[bytes] | None = None  # sent after the steps
+    status: int = SUCCESS
+    code: int | None = None  # of the envelope
+    type: str = "application/json"
+    headers: dict[str, str] = field(default_factory=dict)
+    delay: float = 0.0  # seconds between two steps with bytes
+    # Called if the client disconnects before the first bytes.
+    restore: Callable[[], None] = lambda: None
+    # Closed with the response.
+    resources: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     @property
-    def is_too_long(self) -> bool:
-        """Whether the body is larger than the limit."""
-        announced = int(self.headers.get("content-length", 0))
-        return max(announced, len(self.body)) > _LONGEST_BODY
+    def content(self) -> bytes:
+        """The bytes of the steps."""
+        return b"".join(step for step in self.steps if isinstance(step, bytes))
 
 
-class Running(threading.Thread):
-    """The server's thread. Stopping it aborts all connections."""
+def envelope(code: int, message: str, data: Any, trace_id: str) -> bytes:
+    """Serialize an envelope of a whole answer or an error."""
+    return dump({"code": code, "message": message, "data": data, "traceId": trace_id})
+
+
+def chunk_envelope(chunk: Any) -> bytes:
+    """Serialize the envelope of a chunk, which has no trace id."""
+    return dump({"code": SUCCESS, "data": chunk, "message": "success"})
+
+
+def event(data: bytes, newline: str = "\n") -> bytes:
+    """Format a server-sent event."""
+    return b"data: " + data + 2 * newline.encode()
+
+
+def dump(value: Any) -> bytes:
+    """Serialize JSON without spaces."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+class Running:
+    """A server in a thread of its own."""
 
     def __init__(self, port: int, respond: Respond, refuse: Refuse) -> None:
+        self._respond, self._refuse = respond, refuse
+        self._ready: Future[tuple[web.Server, Callable[[], object]]] = Future()
         self._listener = socket.create_server((HOST, port), backlog=_BACKLOG)
         self.port: int = self._listener.getsockname()[1]
-        super().__init__(name=f"PmockServer-{self.port}", daemon=True)
-        self._respond, self._refuse = respond, refuse
-        self._connections: set[asyncio.Task[None]] = set()
-        self._ready = threading.Event()
+        name = f"PmockServer-{self.port}"
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        try:
+            self._thread.start()
+            self._server, self._stop = self._ready.result()
+        except BaseException:
+            self._listener.close()
+            raise
 
     @property
     def open_connections(self) -> int:
-        return len(self._connections)
-
-    def start(self) -> None:
-        super().start()
-        self._ready.wait()
+        return len(self._server.connections)
 
     def stop(self) -> None:
-        self._loop.call_soon_threadsafe(self._stopped.set)
-        self.join()
+        """Stop, and abort all connections."""
+        with suppress(RuntimeError):  # the loop is closed: its thread died
+            self._stop()
+        self._thread.join()
 
-    def run(self) -> None:
-        asyncio.run(self._serve())
+    def _run(self) -> None:
+        try:
+            with asyncio.Runner() as runner:
+                runner.run(self._serve())
+        except BaseException as error:
+            if self._ready.done():
+                raise
+            self._ready.set_exception(error)
 
     async def _serve(self) -> None:
-        self._loop, self._stopped = asyncio.get_running_loop(), asyncio.Event()
-        server = await asyncio.start_server(
-            self._connected, sock=self._listener, backlog=_BACKLOG
+        loop, stopped = asyncio.get_running_loop(), asyncio.Event()
+        server = web.Server(
+            self._handle,
+            handler_cancellation=True,  # when the client disconnects
+            access_log=None,
+            auto_decompress=False,
+            lingering_time=_LINGER,
         )
-        self._ready.set()
-        await self._stopped.wait()
-        server.close()
-        await asyncio.sleep(0)  # connections just accepted start their tasks
-        for task in self._connections:
-            task.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
-
-    async def _connected(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        task: Any = asyncio.current_task()
-        self._connections.add(task)
-        # Otherwise there are delays of 40 ms between small writes.
-        connection = writer.get_extra_info("socket")
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        try:
-            await _Connection(reader, writer).serve(self._respond, self._refuse)
-            writer.close()
-        except asyncio.CancelledError:  # the client disconnected, or the server stops
-            writer.transport.abort()
-        except OSError:
-            if not writer.is_closing():
-                writer.transport.abort()
-        finally:
-            self._connections.discard(task)
-
-
-class _Connection:
-    def __init__(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        self._reader, self._writer = reader, writer
-        self._http = h11.Connection(h11.SERVER, _LONGEST_HEAD)
-
-    async def serve(self, respond: Respond, refuse: Refuse) -> None:
-        """Answer requests until one side closes the connection."""
-        while True:
-            try:
-                request = await self._receive()
-            except h11.RemoteProtocolError as error:
-                await self._send(refuse(error.error_status_hint, str(error)), "")
-                break
-            if request is None:
-                return
-            if request.is_too_long:
-                message = f"the body is longer than {_LONGEST_BODY} bytes"
-                await self._send(refuse(413, message), request.method)
-                break
-            leaving = asyncio.create_task(self._leave(asyncio.current_task()))
-            try:
-                await self._send(await respond(request), request.method)
-            finally:
-                leaving.cancel()
-                await asyncio.wait([leaving])
-            if self._http.our_state is not h11.DONE:
-                return
-            self._http.start_next_cycle()
-        # If the server closed while the client sends, the client would lose the answer.
-        self._writer.write_eof()
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._discard(), _LINGER)
-
-    async def _receive(self) -> Request | None:
-        """Read the next request; None if there is none."""
-        request = None
-        while True:
-            event = self._http.next_event()
-            if event is h11.NEED_DATA:
-                if self._http.they_are_waiting_for_100_continue:
-                    informal = h11.InformationalResponse(status_code=100, headers=[])
-                    self._writer.write(self._http.send(informal) or b"")
-                self._http.receive_data(await self._reader.read(_CHUNK))
-            elif isinstance(event, h11.Request):
-                request = Request(event)
-            elif isinstance(event, h11.Data) and request is not None:
-                request.body += event.data
-            else:  # the end of the request, or of the connection
-                return request
-            if request is not None and request.is_too_long:
-                return request
-
-    async def _leave(self, connection: asyncio.Task[None] | None) -> None:
-        """Cancel the connection's task if the client disconnects."""
-        try:
-            data = await self._reader.read(_CHUNK)
-        except ConnectionError:
-            data = b""
-        if data:  # the next request; h11 keeps it
-            self._http.receive_data(data)
-        elif connection is not None:
-            connection.cancel()
-
-    async def _send(self, response: Response, method: str) -> None:
-        headers = {**response.headers}
-        if self._http.their_state in {h11.SEND_BODY, h11.ERROR}:
-            headers["Connection"] = "close"
-        if len(response.steps) == 1 and isinstance(response.steps[0], bytes):
-            headers["Content-Length"] = str(len(response.steps[0]))
-        head = h11.Response(
-            status_code=response.status,
-            headers=[*headers.items()],
-            reason=responses.get(response.status, ""),
+        listening = await loop.create_server(
+            server, sock=self._listener, backlog=_BACKLOG
         )
-        try:
-            for step in response.steps:
-                if isinstance(step, Pause):
-                    await asyncio.sleep(step.seconds)
-                elif isinstance(step, Abort):
-                    self._abort(step)
-                    raise ConnectionAbortedError
-                else:
-                    await self._write(step, head, method)
-        except asyncio.CancelledError:
-            if self._http.our_state is h11.SEND_RESPONSE:
-                response.give_back()
-            raise
+        self._ready.set_result((server, lambda: loop.call_soon_threadsafe(stopped.set)))
+        await stopped.wait()
+        # asyncio leaks a connection that it accepts just before its server is closed.
+        for _ in range(4):
+            await asyncio.sleep(0)
+        listening.close()
+        for connection in server.connections:
+            if connection.transport is not None:
+                connection.transport.abort()
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        body = await _read(request)
+        if body is None:
+            message = f"the body is longer than {_LONGEST_BODY} bytes"
+            response = self._refuse(413, message)
+        else:
+            response = await self._respond(request, body)
+        async with response.resources:
+            return await _send(request, response)
+
+
+async def _read(request: web.BaseRequest) -> bytes | None:
+    """Read the body; None if it is too long."""
+    if (request.content_length or 0) > _LONGEST_BODY:
+        return None
+    if request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0
+    body = bytearray()
+    async for piece in request.content.iter_any():
+        body += piece
+        if len(body) > _LONGEST_BODY:
+            return None
+    return bytes(body)
+
+
+async def _send(request: web.BaseRequest, response: Response) -> web.StreamResponse:
+    steps, headers = response.steps, {"Content-Type": response.type, **response.headers}
+    if response.live is None and len(steps) == 1 and isinstance(steps[0], bytes):
+        return web.Response(body=steps[0], status=response.status, headers=headers)
+    sent = web.StreamResponse(status=response.status, headers=headers)
+    try:
+        for step in steps:
+            if isinstance(step, Abort):
+                _abort(request, step)
+            elif isinstance(step, bytes):
+                await asyncio.sleep(response.delay if sent.prepared else 0)
+                await _write(request, sent, step)
+            else:
+                await asyncio.sleep(step)
         if response.live is not None:
-            async with contextlib.aclosing(response.live) as live:
-                async for data in live:
-                    await self._write(data, head, method)
-        await self._write(b"", head, method)
-        self._writer.write(self._http.send(h11.EndOfMessage()) or b"")
-        await self._writer.drain()
+            async for data in response.live:
+                await _write(request, sent, data)
+    except asyncio.CancelledError:
+        if not sent.prepared:
+            response.restore()
+        raise
+    except ConnectionError:
+        pass  # The client disconnected.
+    return sent
 
-    async def _write(self, data: bytes, head: h11.Response, method: str) -> None:
-        sent = b""
-        if self._http.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
-            sent = self._http.send(head) or b""
-        if data and method != "HEAD":
-            sent += self._http.send(h11.Data(data=data)) or b""
-        self._writer.write(sent)
-        await self._writer.drain()
-        await asyncio.sleep(0)  # let other connections run
 
-    def _abort(self, how: Abort) -> None:
-        if not how.reset:
-            self._writer.close()
-            return
-        # With a linger time of 0, closing discards unsent data and sends a reset.
-        connection = self._writer.get_extra_info("socket")
-        linger = struct.pack("ii", 1, 0)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-        self._writer.transport.abort()
+async def _write(
+    request: web.BaseRequest, sent: web.StreamResponse, data: bytes
+) -> None:
+    await sent.prepare(request)
+    await sent.write(data)
 
-    async def _discard(self) -> None:
-        while await self._reader.read(_CHUNK):
-            pass
+
+def _abort(request: web.BaseRequest, how: Abort) -> None:
+    if how is Abort.RESET and request.transport is not None:
+        connection = request.transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        request.transport.abort()
+    elif request.transport is not None:
+        request.transport.close()

@@ -13,8 +13,11 @@ from pydantic.dataclasses import dataclass
 _STRICT = ConfigDict(strict=True, extra="forbid")
 
 
+WITHOUT_BODY = {204, 205, 304}  # HTTP statuses
+
+
 def _has_body(status: int) -> int:
-    if status in {204, 205, 304}:
+    if status in WITHOUT_BODY:
         message = "a response with this status has no body"
         raise ValueError(message)
     return status
@@ -152,12 +155,11 @@ class Fault:
 
     def __post_init__(self) -> None:
         """Refuse a fault without an effect."""
-        if not (self.spoils or self.stall or self.byte_by_byte):
+        if not (self.prevents_answer or self.stall or self.byte_by_byte):
             message = (
                 "a fault needs one of status, code, stall, cut_after, reset_after, "
-                "garbage, html, body or byte_by_byte"
             )
-            raise ValueError(message)
+            raise ValueError(message + "garbage, html, body or byte_by_byte")
         if self.after is not None and not (
             self.stall or self.garbage or self.code is not None
         ):
@@ -165,7 +167,7 @@ class Fault:
             raise ValueError(message)
 
     @property
-    def spoils(self) -> bool:
+    def prevents_answer(self) -> bool:
         """Whether the client does not receive the complete regular answer."""
         given = (self.status, self.code, self.cut_after, self.reset_after, self.body)
         return self.garbage or self.html or any(g is not None for g in given)
@@ -173,6 +175,8 @@ class Fault:
 
 Answer = str | Reply | Fault
 Scriptable = Answer | Callable[[RecordedRequest], Answer]
+
+_ALLOWED = "a str, a Reply or a Fault"
 
 
 @plain_dataclass(frozen=True)
@@ -183,11 +187,22 @@ class Line:
     model: str | None
     message: str | None
 
-    def suits(self, body: Mapping[str, Any]) -> bool:
+    def __post_init__(self) -> None:
+        """Refuse an entry that is not an answer; an unused class is a mistake."""
+        given = self.answer
+        if isinstance(given, type) or not (
+            isinstance(given, (str, Reply, Fault)) or callable(given)
+        ):
+            problem = f"a script has no use for {given!r}: it takes {_ALLOWED}, or a "
+            raise ValueError(problem + "function")  # noqa: TRY004 - as pydantic's
+
+    def matches(self, body: Mapping[str, Any]) -> bool:
         """Whether the entry is for a request with this body."""
         return self.model in {None, body["model"]} and (
             self.message is None
-            or any(self.message in _texts(m) for m in body["messages"])
+            or any(
+                self.message in _text(m.get("content", "")) for m in body["messages"]
+            )
         )
 
     def resolve(self, request: RecordedRequest) -> Reply | Fault:
@@ -201,25 +216,7 @@ class Line:
         raise ValueError(problem)
 
 
-_ALLOWED = "a str, a Reply or a Fault"
-
-
-def check(answer: object) -> Scriptable:
-    """Return an entry of a script, if it is valid.
-
-    Raises:
-        ValueError: If it is not a text, a reply, a fault or a function.
-    """
-    if isinstance(answer, (str, Reply, Fault)) or (
-        callable(answer) and not isinstance(answer, type)
-    ):
-        return answer
-    problem = f"a script has no use for {answer!r}: give it {_ALLOWED}, or a function"
-    raise ValueError(problem)
-
-
-def _texts(message: Mapping[str, Any]) -> str:
-    content = message.get("content", "")
+def _text(content: str | Sequence[Mapping[str, Any]]) -> str:
     if isinstance(content, str):
         return content
     return "\n".join(block.get("text", "") for block in content)

@@ -7,6 +7,7 @@ import hmac
 import secrets
 import time
 from collections import Counter
+from dataclasses import replace
 from email.utils import formatdate
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -14,28 +15,22 @@ from typing import TYPE_CHECKING, Any
 from langchain_pmock.auth import ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER, sign
 from langchain_pmock.testing._body import Body, RefusedError, parse, validate
 from langchain_pmock.testing._completion import Completion, choices, make_id
-from langchain_pmock.testing._faults import spoil
-from langchain_pmock.testing._http import HOST, Running
-from langchain_pmock.testing._rules import reply_to
-from langchain_pmock.testing._script import (
-    Fault,
-    Line,
-    RecordedRequest,
-    Reply,
-    check,
-)
-from langchain_pmock.testing._tapes import Recorder, Tape
-from langchain_pmock.testing._upstream import Upstream
-from langchain_pmock.testing._wire import (
+from langchain_pmock.testing._faults import inject
+from langchain_pmock.testing._http import (
     EVENT_STREAM,
+    HOST,
     SUCCESS,
-    Pause,
     Response,
+    Running,
     Step,
     chunk_envelope,
     envelope,
     event,
 )
+from langchain_pmock.testing._rules import reply_to
+from langchain_pmock.testing._script import Fault, Line, RecordedRequest, Reply
+from langchain_pmock.testing._tapes import Recorder, Tape
+from langchain_pmock.testing._upstream import Upstream
 
 if TYPE_CHECKING:
     import os
@@ -43,7 +38,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from langchain_pmock.testing._http import Request
+    from aiohttp import web
+
     from langchain_pmock.testing._script import Scriptable
 
 _BASE_PATH = "/api"
@@ -104,17 +100,6 @@ class PmockServer:
             assert server.requests[0].body["messages"][0]["content"] == "Hello"
         ```
 
-        As a pytest fixture:
-
-        ```python
-        import pytest
-
-
-        @pytest.fixture
-        def pmock():
-            with PmockServer() as server:
-                yield server
-        ```
     """
 
     def __init__(  # noqa: PLR0913 - independent settings, by keyword
@@ -147,9 +132,10 @@ class PmockServer:
             upstream_model: The model of the upstream; by default that of the request.
             upstream_key: The bearer key for the upstream. A pair of access key and
                 secret key means that the upstream is pmock: requests are signed with
-                them, and requests and answers are passed on unchanged.
-            record: A file for the upstream's answers. It is replaced, unless it is also
-                `replay`; then answers are appended.
+                them, and requests and answers are passed on unchanged. Space around a
+                key is removed.
+            record: A file for the upstream's answers. It must be new or empty, unless
+                it is also `replay`; then answers are appended.
             replay: A recorded file. A request that it does not have goes to the
                 upstream, or is refused without one.
             documented_models_only: Whether to refuse other models with 404.
@@ -159,8 +145,9 @@ class PmockServer:
                 `None` for no limit.
 
         Raises:
-            ValueError: If settings contradict each other, or `replay` is not a tape.
-            OSError: If `replay` cannot be read.
+            ValueError: If settings contradict each other, a URL or key is not valid,
+                `replay` is not a tape, or `record` has another recording.
+            OSError: If `replay` cannot be read, or the folder of `record` is missing.
         """
         if upstream is None and (upstream_model or upstream_key or record):
             message = "upstream_model, upstream_key and record need an upstream"
@@ -181,7 +168,7 @@ class PmockServer:
             Upstream(upstream, upstream_model, upstream_key) if upstream else None
         )
         self._tape = Tape(replay) if replay is not None else None
-        self._recorder = Recorder(record, replay) if record is not None else None
+        self._recorder = Recorder(record, self._tape) if record is not None else None
         self._script: list[Line] = []
         self._faults: list[Fault] = []
         self._seen: Counter[str] = Counter()
@@ -221,7 +208,7 @@ class PmockServer:
             server.script(lambda request: request.body["model"].upper())
             ```
         """
-        self._script += [Line(check(reply), model, message) for reply in replies]
+        self._script += [Line(reply, model, message) for reply in replies]
 
     def fail(self, *, times: int = 1, **fault: Any) -> None:
         """Let the next requests fail.
@@ -291,13 +278,12 @@ class PmockServer:
         """
         if self._running is None:
             self._running = Running(self._port, self._serve, self._refuse)
-            self._running.start()
 
     def stop(self) -> None:
         """Stop the server at once, and abort its connections."""
-        if self._running is not None:
-            self._running.stop()
-            self._running = None
+        running, self._running = self._running, None
+        if running is not None:
+            running.stop()
 
     @property
     def url(self) -> str:
@@ -331,12 +317,12 @@ class PmockServer:
 
     # --- Answers ---------------------------------------------------------------------
 
-    async def _serve(self, request: Request) -> Response:
+    async def _serve(self, request: web.BaseRequest, content: bytes) -> Response:
         if request.path != _CHAT_PATH:
             return self._refuse(404, "Not Found")
         if request.method != "POST":
             return self._refuse(405, "Method Not Allowed")
-        return await self._respond(request.headers, bytes(request.body))
+        return await self._respond(request.headers, content)
 
     async def _respond(self, headers: Mapping[str, str], content: bytes) -> Response:
         request = RecordedRequest(headers, {})
@@ -380,13 +366,14 @@ class PmockServer:
     def _authenticate(self, headers: Mapping[str, str]) -> None:
         token = sign(self.access_key, self.secret_key, self._now())
         for header, right, problem in (
-            (ACCESS_KEY_HEADER, self.access_key, "is not a known access key"),
+            (ACCESS_KEY_HEADER, self.access_key, "is not the access key"),
             (ACCESS_TOKEN_HEADER, token, "is not the signature of this minute"),
         ):
             if header not in headers:
                 message = f"the header {header} is missing"
                 raise RefusedError(message, 401)
-            if not hmac.compare_digest(headers[header].encode(), right.encode()):
+            given = headers[header].encode(errors="surrogateescape")
+            if not hmac.compare_digest(given, right.encode()):
                 message = f"the header {header} {problem}"
                 raise RefusedError(message, 401)
 
@@ -411,10 +398,10 @@ class PmockServer:
     async def _answer(
         self, request: RecordedRequest, content: bytes, body: Body, seed: str
     ) -> Response:
-        fault, reply, give_back = self._take(request)
+        fault, reply, restore = self._take(request)
         if fault is None and reply is None:
             if self._tape is not None and (found := self._tape.take(request.body)):
-                return self._slowed(found)
+                return replace(found, delay=self.delay)
             if self._upstream is not None:
                 response = await self._upstream.ask(request, content)
                 recorder = self._recorder
@@ -425,24 +412,24 @@ class PmockServer:
         completion = Completion(body, replies, seed, int(self._now()))
         trace_id = make_id("", seed)
         if body.stream:
-            headers = {"Content-Type": EVENT_STREAM}
             events = self._events(completion)
-            response = Response(events, code=SUCCESS, headers=headers)
+            response = Response(events, code=SUCCESS, type=EVENT_STREAM)
+            response.delay = self.delay
         else:
             data = envelope(SUCCESS, "success", completion.whole(), trace_id)
             response = Response([data], code=SUCCESS)
-        response.give_back = give_back
+        response.restore = restore
         if fault is not None:
-            response = spoil(response, fault, body.stream, self.newline, trace_id)
-        is_slow = body.stream and not (fault and fault.byte_by_byte)
-        return self._slowed(response) if is_slow else response
+            is_stream = body.stream
+            return inject(response, fault, self.newline, trace_id, is_stream=is_stream)
+        return response
 
     def _take(
         self, request: RecordedRequest
     ) -> tuple[Fault | None, Reply | None, Callable[[], None]]:
         """Return the fault and the reply for a request, and a function to undo it."""
         fault = self._faults.pop(0) if self._faults else None
-        for line in [line for line in self._script if line.suits(request.body)]:
+        for line in [line for line in self._script if line.matches(request.body)]:
             try:
                 answer = line.resolve(request)
             except Exception as error:  # noqa: BLE001 - the user's function
@@ -451,7 +438,7 @@ class PmockServer:
                 message = f"the script's function raised {problem}"
                 raise RefusedError(message) from None
             if isinstance(answer, Reply):
-                if fault is not None and fault.spoils:
+                if fault is not None and fault.prevents_answer:
                     return fault, answer, lambda: None
                 self._script.remove(line)
                 return fault, answer, partial(self._script.insert, 0, line)
@@ -466,14 +453,3 @@ class PmockServer:
             return [*raw]
         chunks = (chunk_envelope(chunk) for chunk in completion.chunks())
         return [event(data, self.newline) for data in (*chunks, b"[DONE]")]
-
-    def _slowed(self, response: Response) -> Response:
-        """Add the delay between two writes."""
-        if self.delay and response.steps:
-            first, *others = response.steps
-            pause = Pause(self.delay)
-            response.steps = [first]
-            for step in others:
-                between = [pause] if isinstance(step, bytes) else []
-                response.steps += [*between, step]
-        return response

@@ -7,96 +7,69 @@ Bytes that are not UTF-8 are preserved. It has no headers, and therefore no keys
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import json
+import os
+import warnings
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from langchain_pmock.testing._wire import Response
+from pydantic import BaseModel, ConfigDict
+
+from langchain_pmock.testing._body import validate
+from langchain_pmock.testing._http import Response
+from langchain_pmock.testing._script import HeaderText, Status  # noqa: TC001 - pydantic
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncIterator
 
     from langchain_pmock.testing._script import RecordedRequest
 
 Json = dict[str, Any]
 
 _LONGEST_VALUE = 60
+_BAD_GATEWAY = 502
 
 
-class Recorder:
-    """Writes a tape. It replaces the file unless the same file is replayed."""
+class _Exchange(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
 
-    def __init__(
-        self, path: str | os.PathLike[str], replayed: str | os.PathLike[str] | None
-    ) -> None:
-        self._path = Path(path)
-        is_replayed = replayed is not None and Path(replayed) == self._path
-        self._mode = "ab" if is_replayed else "wb"
-
-    def keep(self, request: RecordedRequest, response: Response) -> Response:
-        """Record an answer; a stream is recorded once it is complete."""
-        exchange = {
-            "request": request.body,
-            "status": response.status,
-            "code": response.code,
-            "type": response.headers["Content-Type"],
-        }
-        if response.live is not None:
-            response.live = self._listen(request, exchange, response.live)
-        else:
-            self._write({**exchange, "body": _text(response.content)})
-        return response
-
-    async def _listen(
-        self,
-        request: RecordedRequest,
-        exchange: Json,
-        live: AsyncGenerator[bytes, None],
-    ) -> AsyncGenerator[bytes, None]:
-        events: list[str] = []
-        async with contextlib.aclosing(live):
-            async for sent in live:
-                events.append(_text(sent))
-                # Clients disconnect after it.
-                is_done = sent.removeprefix(b"data:").strip() == b"[DONE]"
-                if is_done:
-                    self._write({**exchange, "code": request.code, "events": events})
-                yield sent
-                if is_done:
-                    return
-        self._write({**exchange, "code": request.code, "events": events})
-
-    def _write(self, exchange: Json) -> None:
-        text = json.dumps(exchange, ensure_ascii=False)
-        try:
-            line = text.encode()
-        except UnicodeEncodeError:  # bytes that are not UTF-8
-            line = json.dumps(exchange).encode()
-        with self._path.open(self._mode) as file:
-            file.write(line + b"\n")
-        self._mode = "ab"
+    request: Json
+    status: Status
+    code: int | None
+    type: HeaderText
+    body: str = ""
+    events: list[str] | None = None
 
 
 class Tape:
     """Replays a tape."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._path = path
-        self._exchanges: dict[str, list[Json]] = {}
+        self.path = Path(path)
+        self.end = 0  # of the last line that is not cut off, in bytes
+        self._exchanges: dict[str, list[tuple[int, _Exchange]]] = {}
         self._played: Counter[str] = Counter()
-        with Path(path).open("rb") as file:
+        with self.path.open("rb") as file:
             for number, line in enumerate(file, 1):
-                try:
-                    exchange = {**json.loads(line), "line": number}
-                    key = _key(exchange["request"])
-                    _answer(exchange)
-                except (ValueError, KeyError, TypeError, AttributeError) as error:
-                    message = f"{path}, line {number}: this is not a tape"
-                    raise ValueError(message) from error
-                self._exchanges.setdefault(key, []).append(exchange)
+                if line.strip() and (exchange := self._read(number, line)):
+                    key = _key(exchange.request)
+                    self._exchanges.setdefault(key, []).append((number, exchange))
+                    self.end += len(line)
+
+    def _read(self, number: int, line: bytes) -> _Exchange | None:
+        where = f"{self.path}, line {number}"
+        try:
+            exchange = _Exchange(**json.loads(line))
+            validate(exchange.request, allow_reasoning=True)
+        except (ValueError, TypeError, RecursionError) as error:
+            if not line.endswith(b"\n"):
+                warnings.warn(f"{where} is cut off; it is not replayed", stacklevel=5)
+                return None
+            message = f"{where}: this is not a tape: {error}"
+            raise ValueError(message) from error
+        return exchange
 
     def rewind(self) -> None:
         """Start again from the beginning."""
@@ -105,44 +78,109 @@ class Tape:
     def take(self, body: Json) -> Response | None:
         """Return the next answer to a request; None if there is none left."""
         key = _key(body)
-        number = self._played[key]
-        exchanges = self._exchanges.get(key, [])
+        number, exchanges = self._played[key], self._exchanges.get(key, [])
         if number == len(exchanges):
             return None
         self._played[key] += 1
-        return _answer(exchanges[number])
+        _, found = exchanges[number]
+        texts = [found.body] if found.events is None else found.events
+        return Response(
+            [text.encode("utf-8", "surrogateescape") for text in texts],
+            status=found.status,
+            code=found.code,
+            type=found.type,
+        )
 
     def explain(self, body: Json) -> str:
         """Explain a missing request, with the most similar one on the tape."""
-        if found := self._exchanges.get(_key(body)):
+        key = _key(body)
+        if found := self._exchanges.get(key):
             times = f"{len(found)} time{'s' if len(found) > 1 else ''}"
-            return f"the tape {self._path} has this request {times}, and all are played"
-        mine = _leaves(json.loads(_key(body)))
+            return f"the tape {self.path} has this request {times}, and all are played"
+        asked = _leaves(json.loads(key))
         near: list[tuple[int, int, list[str]]] = []
-        for (exchange, *_), key in zip(
-            self._exchanges.values(), self._exchanges, strict=True
-        ):
-            its = _leaves(json.loads(key))
-            paths = [p for p in {**its, **mine} if its.get(p) != mine.get(p)]
-            changes = [f"{p} is {_show(mine, p)}, not {_show(its, p)}" for p in paths]
-            near.append((len(changes), exchange["line"], changes))
+        for other, [(line, _), *_] in self._exchanges.items():
+            taped = _leaves(json.loads(other))
+            changes = [
+                f"{at} is {_show(asked, at)} in the request, {_show(taped, at)} on the "
+                "tape"
+                for at in {**taped, **asked}
+                if taped.get(at) != asked.get(at)
+            ]
+            near.append((len(changes), line, changes))
         if not near:
-            return f"the tape {self._path} is empty"
+            return f"the tape {self.path} is empty"
         _, line, changes = min(near)
         return (
-            f"the tape {self._path} does not have this request; "
+            f"the tape {self.path} does not have this request; "
             f"nearest is line {line}: {'; '.join(changes[:3])}"
         )
 
 
-def _answer(exchange: Json) -> Response:
-    texts = exchange["events"] if "events" in exchange else [exchange["body"]]
-    return Response(
-        [text.encode("utf-8", "surrogateescape") for text in texts],
-        status=int(exchange["status"]),
-        code=exchange["code"],
-        headers={"Content-Type": str(exchange["type"])},
-    )
+class Recorder:
+    """Adds answers to a new tape, or to the one that is replayed.
+
+    Raises:
+        ValueError: If the file has another recording.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], replayed: Tape | None) -> None:
+        self._path = Path(path)
+        self._path.parent.stat()  # A missing folder is an error now, not later.
+        if not self._path.exists() or not self._path.stat().st_size:
+            return
+        if replayed is None or not self._path.samefile(replayed.path):
+            message = (
+                f"{path} has a recording already. Delete it to record anew, set replay "
+                "to the same file to add to it, or give each test its own tape, as the "
+                "marker pmock_tape of the pytest plugin does"
+            )
+            raise ValueError(message)
+        with self._path.open("r+b") as file:
+            file.seek(-1, os.SEEK_END)
+            if file.read() != b"\n":
+                file.truncate(replayed.end)
+                file.seek(0, os.SEEK_END)
+                file.write(b"\n")
+
+    def keep(self, request: RecordedRequest, response: Response) -> Response:
+        """Record an answer; a stream is recorded once it is complete."""
+        exchange = {
+            "request": request.body,
+            "status": response.status,
+            "code": response.code,
+            "type": response.type,
+        }
+        if response.live is not None:
+            response.live = self._kept(request, exchange, response.live)
+        else:
+            self._write({**exchange, "body": _text(response.content)})
+        return response
+
+    async def _kept(
+        self, request: RecordedRequest, exchange: Json, live: AsyncIterator[bytes]
+    ) -> AsyncIterator[bytes]:
+        events: list[str] = []
+        async for sent in live:
+            events.append(_text(sent))
+            # Clients disconnect after it.
+            if sent.removeprefix(b"data:").strip() == b"[DONE]":
+                self._write({**exchange, "code": request.code, "events": events})
+                yield sent
+                return
+            yield sent
+        self._write({**exchange, "code": request.code, "events": events})
+
+    def _write(self, exchange: Json) -> None:
+        if exchange["code"] == _BAD_GATEWAY:  # the upstream did not answer
+            return
+        try:
+            line = json.dumps(exchange, ensure_ascii=False).encode()
+        except UnicodeEncodeError:  # bytes that are not UTF-8
+            line = json.dumps(exchange).encode()
+        private = functools.partial(os.open, mode=0o600)
+        with open(self._path, "ab", opener=private) as file:
+            file.write(line + b"\n")
 
 
 def _text(content: bytes) -> str:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import time
 from typing import TYPE_CHECKING, Any
 
-import httpx
+import httpx2
 from pydantic import SecretStr
+from pydantic.alias_generators import to_camel, to_snake
 from pydantic_core import from_json
 
 from langchain_pmock.auth import ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER, sign
-from langchain_pmock.testing._wire import (
+from langchain_pmock.testing._http import (
     EVENT_STREAM,
     SUCCESS,
     Response,
@@ -21,23 +23,25 @@ from langchain_pmock.testing._wire import (
     envelope,
     event,
 )
+from langchain_pmock.testing._script import WITHOUT_BODY
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from langchain_pmock.testing._script import RecordedRequest
 
 Json = dict[str, Any]
 
 _BAD_GATEWAY = 502
-_TIMEOUT = httpx.Timeout(600, connect=30)  # models may reason for minutes
+_LARGEST_STATUS = 599
+_LARGEST_PORT = 65535
+_TIMEOUT = httpx2.Timeout(600, connect=30)  # models may reason for minutes
 _LONGEST_MESSAGE = 2000  # characters of an error that is not JSON
+_SHORTEST_SECRET = 8  # characters; a word such as "ollama" is not redacted
+# What a connection raises, and an answer with an unexpected structure.
+_BROKEN = (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError)
 _BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n)){2}")
-# What an answer with an unexpected structure can raise.
-_BROKEN = (httpx.HTTPError, ValueError, TypeError, AttributeError)
 _LINE_END = re.compile(rb"\r\n|\n|\r")
-_CASE_CHANGE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-_UNDERSCORE = re.compile(r"_([a-z])")
 
 
 class Upstream:
@@ -46,43 +50,48 @@ class Upstream:
     def __init__(
         self, url: str, model: str | None, key: str | tuple[str, str] | None
     ) -> None:
-        self._is_pmock = isinstance(key, tuple)
+        self._keys = _checked_keys(key)
+        self._is_pmock = len(self._keys) > 1
         path = "/ai/chat/completions" if self._is_pmock else "/chat/completions"
-        self._url = url.rstrip("/") + path
+        self._url = _checked_url(url) + path
         self._model = model
-        keys = key if isinstance(key, tuple) else (key,) * bool(key)
-        self._keys = [SecretStr(key or "") for key in keys]
-        self._ssl = httpx.create_ssl_context()
+        self._ssl = httpx2.create_ssl_context()
 
     async def ask(self, request: RecordedRequest, content: bytes) -> Response:
         """Forward a request; errors of the connection become a 502."""
-        async with contextlib.AsyncExitStack() as stack:
+        async with contextlib.AsyncExitStack() as resources:
             try:
                 # One client per request, so that nothing has to be closed later.
-                client = await stack.enter_async_context(
-                    httpx.AsyncClient(timeout=_TIMEOUT, verify=self._ssl)
+                client = await resources.enter_async_context(
+                    httpx2.AsyncClient(timeout=_TIMEOUT, verify=self._ssl)
                 )
-                sent = client.build_request(
-                    "POST",
-                    self._url,
-                    content=self._request(request.body, content),
-                    headers=self._headers(request.headers),
+                response = await resources.enter_async_context(
+                    client.stream(
+                        "POST",
+                        self._url,
+                        content=self._request(request.body, content),
+                        headers=self._headers(request.headers),
+                    )
                 )
-                response = await client.send(sent, stream=True)
-                stack.push_async_callback(response.aclose)
-                kind = response.headers.get("content-type", "")
+                status = response.status_code
+                if status in WITHOUT_BODY or status > _LARGEST_STATUS:
+                    return self._failure(_BAD_GATEWAY, f"its status is {status}")
+                kind = _header(response, "content-type")
                 if response.is_success and EVENT_STREAM in kind:
-                    live = self._stream(response, request, stack.pop_all())
-                    headers = {"Content-Type": kind}
-                    return Response([], live, code=SUCCESS, headers=headers)
+                    live = self._stream(response, request)
+                    answer = Response([], live, code=SUCCESS, type=kind)
+                    answer.resources = resources.pop_all()
+                    return answer
                 return self._whole(response, await response.aread(), request.body)
             except _BROKEN as error:
-                return _failure(_BAD_GATEWAY, f"{type(error).__name__}: {error}")
+                return self._failure(_BAD_GATEWAY, f"{type(error).__name__}: {error}")
 
-    def _headers(self, given: Mapping[str, str]) -> dict[str, str]:
+    def _headers(self, given: Mapping[str, str]) -> dict[bytes, bytes]:
         headers = {
             "Content-Type": "application/json",
-            "Accept": given.get("accept", "*/*"),
+            "Accept": EVENT_STREAM
+            if EVENT_STREAM in given.get("accept", "")
+            else "*/*",
             "Accept-Encoding": "identity",
         }
         keys = [key.get_secret_value() for key in self._keys]
@@ -91,77 +100,165 @@ class Upstream:
             headers[ACCESS_TOKEN_HEADER] = sign(keys[0], keys[1], time.time())
         elif keys:
             headers["Authorization"] = f"Bearer {keys[0]}"
-        return headers
+        return {name.encode(): value.encode() for name, value in headers.items()}
 
     def _request(self, body: Json, content: bytes) -> bytes:
         """Convert a request's body to the upstream's format."""
         if self._is_pmock:
             return dump({**body, "model": self._model}) if self._model else content
-        sent = _renamed(body, _snake)
-        sent["messages"] = [_renamed(message, _snake) for message in body["messages"]]
+        sent = _renamed(body, to_snake)
+        sent["messages"] = [_renamed(message, to_snake) for message in body["messages"]]
         sent["model"] = self._model or body["model"]
         if sent.get("stream"):
             sent["stream_options"] = {"include_usage": True}
         if isinstance(choice := sent.get("tool_choice"), dict):
             # llama.cpp does not support a choice by name.
-            chosen = [t for t in sent["tools"] if _is_chosen(t, choice)]
-            sent |= {"tools": chosen, "tool_choice": "required"}
+            name = choice["function"]["name"]
+            tools = [
+                t for t in sent["tools"] if t.get("function", {}).get("name") == name
+            ]
+            sent |= {"tools": tools, "tool_choice": "required"}
         return dump(sent)
 
-    def _whole(self, response: httpx.Response, content: bytes, body: Json) -> Response:
+    def _whole(self, response: httpx2.Response, content: bytes, body: Json) -> Response:
         status = response.status_code
-        if not response.is_success:
-            for key in self._keys:
-                content = content.replace(key.get_secret_value().encode(), b"***")
         try:
-            answer = from_json(content)
+            answer = from_json(content, allow_inf_nan=False)
         except ValueError:
             answer = None
         if self._is_pmock:
-            headers = {"Content-Type": response.headers.get("content-type", "")}
-            result = Response([content], None, status, _code_of(answer), headers)
-        elif not response.is_success:
-            text = content[:_LONGEST_MESSAGE].decode(errors="replace")
-            result = _failure(status, _message_of(answer) or text)
-        elif isinstance(answer, dict):
-            data = _data_of(answer, body["model"])
-            trace_id = response.headers.get("x-request-id", "")
-            result = Response([envelope(SUCCESS, "success", data, trace_id)])
-            result.code = SUCCESS
+            code = _code_of(answer)
+            if status != SUCCESS or code != SUCCESS:
+                content = self._redacted(content)
+            kind = _header(response, "content-type")
+            result = Response([content], status=status, code=code, type=kind)
+        elif not response.is_success or _message_of(answer):
+            # A part of a key would not be recognized.
+            text = self._redacted(content)[:_LONGEST_MESSAGE].decode(errors="replace")
+            code = _BAD_GATEWAY if response.is_success else status
+            result = self._failure(code, _message_of(answer) or text)
         else:
-            result = _failure(_BAD_GATEWAY, "its answer is not a JSON object")
-        if after := response.headers.get("retry-after"):
+            data = _data_of(answer, body["model"])
+            if not data["choices"]:
+                return self._failure(_BAD_GATEWAY, "its answer has no choices")
+            trace_id = _header(response, "x-request-id")
+            content = envelope(SUCCESS, "success", data, trace_id)
+            result = Response([content], code=SUCCESS)
+        if after := _header(response, "retry-after"):
             result.headers["Retry-After"] = after
         return result
 
     async def _stream(
-        self,
-        response: httpx.Response,
-        request: RecordedRequest,
-        stack: contextlib.AsyncExitStack,
-    ) -> AsyncGenerator[bytes, None]:
+        self, response: httpx2.Response, request: RecordedRequest
+    ) -> AsyncIterator[bytes]:
         events = _events(response)
-        answers = _as_is(events) if self._is_pmock else _translated(events, request)
-        async with stack:
-            try:
-                async for code, sent in answers:
-                    request.code = code
-                    yield sent
-            except _BROKEN as error:
-                request.code = _BAD_GATEWAY
-                message = f"upstream: {type(error).__name__}: {error}"
-                yield event(envelope(_BAD_GATEWAY, message, None, ""), "\n")
+        convert = self._unchanged if self._is_pmock else self._translated
+        try:
+            async for code, sent in convert(events, request):
+                request.code = code
+                yield sent
+        except _BROKEN as error:
+            request.code = _BAD_GATEWAY
+            yield self._error_event(_BAD_GATEWAY, f"{type(error).__name__}: {error}")
+
+    async def _unchanged(
+        self, events: AsyncIterator[bytes], _: RecordedRequest
+    ) -> AsyncIterator[tuple[int, bytes]]:
+        """Yield pmock's events unchanged, with the codes of their envelopes."""
+        async for raw in events:
+            data, code = _data(raw), None
+            with contextlib.suppress(ValueError):
+                code = _code_of(from_json(data))
+            yield code or SUCCESS, raw if code == SUCCESS else self._redacted(raw)
+            if data == b"[DONE]":
+                return
+
+    async def _translated(
+        self, events: AsyncIterator[bytes], request: RecordedRequest
+    ) -> AsyncIterator[tuple[int, bytes]]:
+        """Convert an OpenAI-compatible stream, with the usage in the last chunk."""
+        last: Json | None = None
+        usage: Json | None = None
+        is_done = False
+        async for raw in events:
+            data = _data(raw)
+            is_done = data == b"[DONE]"
+            if is_done:
+                break
+            if not data:
+                continue
+            answer = from_json(data, allow_inf_nan=False)
+            if error := _message_of(answer):
+                code = _code_of(answer["error"])
+                code = _BAD_GATEWAY if code in {None, SUCCESS} else code
+                yield code, self._error_event(code, error)
+                return
+            chunk = _data_of(answer, request.body["model"])
+            usage = chunk.pop("usage", usage)
+            if any("finishReason" in choice for choice in chunk["choices"]):
+                last = chunk
+            elif chunk["choices"]:
+                yield SUCCESS, event(chunk_envelope(chunk))
+        if last is not None:
+            last |= {"usage": usage} if usage else {}
+            yield SUCCESS, event(chunk_envelope(last))
+        if is_done:
+            yield SUCCESS, event(b"[DONE]")
+
+    def _failure(self, code: int, message: str) -> Response:
+        return Response([self._error(code, message)], status=code, code=code)
+
+    def _error_event(self, code: int, message: str) -> bytes:
+        return event(self._error(code, message))
+
+    def _error(self, code: int, message: str) -> bytes:
+        return self._redacted(envelope(code, f"upstream: {message}", None, ""))
+
+    def _redacted(self, content: bytes) -> bytes:
+        for key in (key.get_secret_value() for key in self._keys):
+            if len(key) >= _SHORTEST_SECRET:
+                for form in (key, json.dumps(key)[1:-1]):
+                    content = content.replace(form.encode(), b"***")
+        return content
 
 
-def _is_chosen(tool: Json, choice: Json) -> bool:
-    name: str = choice["function"]["name"]
-    return bool(tool.get("function", {}).get("name") == name)
+def _checked_keys(key: object) -> list[SecretStr]:
+    """Check the keys, without showing them; there are none, one or two."""
+    keys = key if isinstance(key, tuple) else (key,) * bool(key)
+    stripped = [k.strip() if isinstance(k, str) else "" for k in keys]
+    if isinstance(key, tuple) and len(key) != 2:  # noqa: PLR2004 - a pair
+        problem = "upstream_key must be one key, or a pair of access key and secret key"
+        raise ValueError(problem)
+    if not all(k and k.isprintable() and " " not in k for k in stripped):
+        problem = "upstream_key must be text without spaces and line breaks"
+        raise ValueError(problem)
+    return [SecretStr(k) for k in stripped]
+
+
+def _checked_url(text: str) -> str:
+    try:
+        url = httpx2.URL(text.strip())
+        is_right = url.scheme in {"http", "https"} and (url.port or 0) <= _LARGEST_PORT
+    except (httpx2.InvalidURL, ValueError):
+        is_right = False
+    if not is_right or not url.host or re.search(r"[@?#\s%]", str(url)):
+        problem = (
+            "upstream must be a base URL such as http://localhost:11434/v1, without "
+            "credentials and parameters"
+        )
+        raise ValueError(problem)
+    return str(url).rstrip("/")
+
+
+def _header(response: httpx2.Response, name: str) -> str:
+    """Return a header with only those characters that may be sent on."""
+    return re.sub(r"[^ -~]", "?", response.headers.get(name, ""))
 
 
 # --- Streams -------------------------------------------------------------------------
 
 
-async def _events(response: httpx.Response) -> AsyncIterator[bytes]:
+async def _events(response: httpx2.Response) -> AsyncIterator[bytes]:
     """Yield the bytes of each event, including the blank line at its end."""
     buffer, searched = b"", 0
     async for piece in response.aiter_bytes():
@@ -182,63 +279,14 @@ def _data(raw: bytes) -> bytes:
     return b"\n".join(line[5:].removeprefix(b" ") for line in lines)
 
 
-async def _as_is(events: AsyncIterator[bytes]) -> AsyncIterator[tuple[int, bytes]]:
-    """Yield pmock's events unchanged, with the codes of their envelopes."""
-    async for raw in events:
-        data = _data(raw)
-        code = SUCCESS
-        with contextlib.suppress(ValueError):
-            code = _code_of(from_json(data)) or SUCCESS
-        yield code, raw
-        if data == b"[DONE]":
-            return
-
-
-async def _translated(
-    events: AsyncIterator[bytes], request: RecordedRequest
-) -> AsyncIterator[tuple[int, bytes]]:
-    """Convert an OpenAI-compatible stream, with the usage in the last chunk."""
-    last: Json | None = None
-    usage: Json | None = None
-    is_done = False
-    async for raw in events:
-        data = _data(raw)
-        is_done = data == b"[DONE]"
-        if is_done:
-            break
-        if not data:
-            continue
-        answer = from_json(data)
-        if error := _message_of(answer):
-            code = _code_of(answer["error"]) or _BAD_GATEWAY
-            yield code, event(envelope(code, f"upstream: {error}", None, ""), "\n")
-            return
-        chunk = _data_of(answer, request.body["model"])
-        usage = chunk.pop("usage", usage)
-        if any("finishReason" in choice for choice in chunk["choices"]):
-            last = chunk
-        elif chunk["choices"]:
-            yield SUCCESS, event(chunk_envelope(chunk), "\n")
-    if last is not None:
-        last |= {"usage": usage} if usage else {}
-        yield SUCCESS, event(chunk_envelope(last), "\n")
-    if is_done:
-        yield SUCCESS, event(b"[DONE]", "\n")
-
-
 # --- Names ---------------------------------------------------------------------------
 
 
-def _snake(name: str) -> str:
-    return _CASE_CHANGE.sub("_", name).lower()
-
-
-def _camel(name: str) -> str:
-    return _UNDERSCORE.sub(lambda match: match[1].upper(), name)
-
-
-def _renamed(fields: Json, rename: Callable[[str], str]) -> Json:
+def _renamed(fields: Any, rename: Callable[[str], str]) -> Json:
     """Rename the fields of an object, without those that are null."""
+    if not isinstance(fields, dict):
+        problem = f"its answer has {dump(fields)[:40]!r} in place of a JSON object"
+        raise ValueError(problem)  # noqa: TRY004 - what is read is wrong, not the code
     return {rename(name): value for name, value in fields.items() if value is not None}
 
 
@@ -246,37 +294,33 @@ def _deeply_renamed(value: Any) -> Any:
     if isinstance(value, list):
         return [_deeply_renamed(item) for item in value]
     if isinstance(value, dict):
-        return {k: _deeply_renamed(v) for k, v in _renamed(value, _camel).items()}
+        return {k: _deeply_renamed(v) for k, v in _renamed(value, to_camel).items()}
     return value
 
 
-def _data_of(answer: Json, model: str) -> Json:
+def _data_of(answer: Any, model: str) -> Json:
     """Convert a completion or a chunk to the `data` of an envelope."""
-    data = _renamed(answer, _camel) | {"model": model}
+    data = _renamed(answer, to_camel) | {"model": model}
     if "usage" in data:
         data["usage"] = _deeply_renamed(data["usage"])
-    data["choices"] = [_choice(choice) for choice in answer.get("choices") or []]
+    choices = data.get("choices", [])
+    if not isinstance(choices, list):
+        problem = "its choices are not a list"
+        raise ValueError(problem)  # noqa: TRY004 - what is read is wrong, not the code
+    data["choices"] = [_choice(choice) for choice in choices]
     return data
 
 
-def _choice(choice: Json) -> Json:
-    renamed = _renamed(choice, _camel)
+def _choice(choice: Any) -> Json:
+    renamed = _renamed(choice, to_camel)
     for part in renamed.keys() & {"message", "delta"}:
-        message = _renamed(renamed[part], _camel)
+        message = _renamed(renamed[part], to_camel)
         if reasoning := message.pop("reasoning", None):
             message.setdefault("reasoningContent", reasoning)
         renamed[part] = message
     if "logprobs" in renamed:
         renamed["logprobs"] = _deeply_renamed(renamed["logprobs"])
     return renamed
-
-
-# --- Errors --------------------------------------------------------------------------
-
-
-def _failure(code: int, message: str) -> Response:
-    content = envelope(code, f"upstream: {message}", None, "")
-    return Response([content], status=code, code=code)
 
 
 def _message_of(answer: Any) -> str:

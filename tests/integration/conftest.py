@@ -16,13 +16,16 @@ from langchain_pmock import ChatPmock
 from langchain_pmock.testing import PmockServer
 from tests.support.asking import WAYS, Ask
 from tests.support.calls import AsyncCalls, Calls, SyncCalls
+from tests.support.leaks import nothing_left
+
+__all__ = ["nothing_left"]
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LIVE = os.environ.get("PMOCK_LIVE") == "1"
 
-_LONGEST_USUALLY = 1.0  # seconds that a test takes
+_LONGEST_USUALLY = 2.0  # seconds that a test takes
 
 
 class MakeModel(Protocol):
@@ -62,13 +65,7 @@ def server() -> Iterator[PmockServer]:
 
 
 @pytest.fixture
-def make_model(server: PmockServer, request: pytest.FixtureRequest) -> MakeModel:
-    transport = "httpx"
-    if "calls" in request.fixturenames:
-        transport = request.getfixturevalue("calls").transport
-    elif "transport" in request.fixturenames:
-        transport = request.getfixturevalue("transport")
-
+def make_model(server: PmockServer) -> MakeModel:
     def make(**fields: Any) -> ChatPmock:
         ours = {
             "model": "gpt-5.1",
@@ -89,9 +86,7 @@ def model(make_model: MakeModel) -> ChatPmock:
 
 @pytest.fixture(params=["sync", "async"])
 def calls(request: pytest.FixtureRequest) -> Calls:
-    if request.param == "sync":
-        return SyncCalls()
-    return AsyncCalls("aiohttp" if request.param == "aiohttp" else "httpx")
+    return SyncCalls() if request.param == "sync" else AsyncCalls()
 
 
 @pytest.fixture(params=WAYS, ids=str)

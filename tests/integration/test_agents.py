@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import pytest
 from langchain.agents import create_agent
@@ -12,14 +11,13 @@ from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, ToolM
 from langchain_core.runnables import RunnableConfig, RunnableLambda
 from langchain_core.tools import ToolException, tool
 from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.graph import END, START, StateGraph
+from langgraph.graph import START, StateGraph
 from langgraph.graph.message import add_messages
-from langgraph.types import Command
 from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
 from langchain_pmock.testing import Reply, ToolCall
-from tests.support.calls import AsyncCalls, merge
+from tests.support.calls import merge
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,7 +49,7 @@ class Report(BaseModel):
     days: int = Field(ge=1, le=10)
 
 
-def saying(text: str) -> dict[str, Any]:
+def user(text: str) -> dict[str, Any]:
     return {"messages": [{"role": "user", "content": text}]}
 
 
@@ -62,11 +60,11 @@ def kinds(messages: Sequence[BaseMessage]) -> list[str]:
 # --- Agents --------------------------------------------------------------------------
 
 
-def test_an_agent_calls_its_tool(
+def test_agent_calls_its_tool(
     server: PmockServer, model: ChatPmock, calls: Calls
 ) -> None:
     agent: Any = create_agent(model, [get_weather], system_prompt="Be brief.")
-    messages = calls.invoke(agent, saying("What is the weather in Paris?"))["messages"]
+    messages = calls.invoke(agent, user("What is the weather in Paris?"))["messages"]
     assert kinds(messages) == ["human", "ai", "tool", "ai"]
     assert messages[-1].text == "get_weather says: It is sunny in Paris."
     first, second = (request.body["messages"] for request in server.requests)
@@ -80,14 +78,14 @@ def test_an_agent_calls_its_tool(
     assert second[2]["toolCalls"][0]["id"] == second[3]["toolCallId"]
 
 
-def test_an_agent_calls_in_parallel(
+def test_parallel_tool_calls(
     server: PmockServer, model: ChatPmock, calls: Calls
 ) -> None:
     cities = ["Paris", "東京", "Lima"]
     asked = [ToolCall("get_weather", {"city": city}) for city in cities]
     server.script(Reply(tool_calls=asked))
     agent: Any = create_agent(model, [get_weather])
-    messages = calls.invoke(agent, saying("Weather?"))["messages"]
+    messages = calls.invoke(agent, user("Weather?"))["messages"]
     results = [m for m in messages if isinstance(m, ToolMessage)]
     assert [m.text for m in results] == [f"It is sunny in {city}." for city in cities]
     assert all(city in messages[-1].text for city in cities)
@@ -107,7 +105,7 @@ def test_an_agent_calls_in_parallel(
     ],
     ids=["provider", "provider on Claude", "tool", "auto", "Claude", "Gemini"],
 )
-def test_an_agent_answers_in_a_form(  # noqa: PLR0913, PLR0917 - parameters and fixtures
+def test_structured_response(  # noqa: PLR0913, PLR0917 - parameters and fixtures
     server: PmockServer,
     make_model: MakeModel,
     calls: Calls,
@@ -119,7 +117,7 @@ def test_an_agent_answers_in_a_form(  # noqa: PLR0913, PLR0917 - parameters and 
     agent: Any = create_agent(
         make_model(model=name), tools, response_format=response_format
     )
-    state = calls.invoke(agent, saying("What is the weather in Paris for 3 days?"))
+    state = calls.invoke(agent, user("What is the weather in Paris for 3 days?"))
     report = state["structured_response"]
     assert report == Report(city="Paris", days=3)
     sent = server.requests[0].body
@@ -128,14 +126,14 @@ def test_an_agent_answers_in_a_form(  # noqa: PLR0913, PLR0917 - parameters and 
     assert len(server.requests) == 1 + len(tools)
 
 
-def test_a_wrong_answer_of_an_agent_is_asked_for_again(
+def test_invalid_structured_response_is_retried(
     server: PmockServer, model: ChatPmock, calls: Calls
 ) -> None:
     wrong = ToolCall("Report", {"city": "Paris", "days": 99})
     right = ToolCall("Report", {"city": "Paris", "days": 9})
     server.script(Reply(tool_calls=[wrong]), Reply(tool_calls=[right]))
     agent: Any = create_agent(model, [], response_format=ToolStrategy(Report))
-    state = calls.invoke(agent, saying("Report!"))
+    state = calls.invoke(agent, user("Report!"))
     assert state["structured_response"] == Report(city="Paris", days=9)
     assert (
         "less than or equal to 10" in server.requests[1].body["messages"][-1]["content"]
@@ -151,7 +149,7 @@ def test_a_wrong_answer_of_an_agent_is_asked_for_again(
     ],
     ids=["tool fails", "wrong arguments", "no such tool"],
 )
-def test_what_goes_wrong_in_a_tool_the_model_is_told(
+def test_model_receives_the_error_of_a_tool(
     server: PmockServer,
     model: ChatPmock,
     calls: Calls,
@@ -160,21 +158,21 @@ def test_what_goes_wrong_in_a_tool_the_model_is_told(
 ) -> None:
     server.script(Reply(tool_calls=[call]), "I see.")
     agent: Any = create_agent(model, [get_weather])
-    messages = calls.invoke(agent, saying("Weather?"))["messages"]
+    messages = calls.invoke(agent, user("Weather?"))["messages"]
     assert messages[-2].status == "error"
     assert messages[-1].text == "I see."
-    told = server.requests[1].body["messages"][-1]["content"]
-    assert problem in told
-    assert "error" in told.lower()
+    sent = server.requests[1].body["messages"][-1]["content"]
+    assert problem in sent
+    assert "error" in sent.lower()
 
 
-def test_an_agent_remembers(
+def test_checkpointer_keeps_the_conversation(
     server: PmockServer, model: ChatPmock, calls: Calls
 ) -> None:
     agent: Any = create_agent(model, [get_weather], checkpointer=InMemorySaver())
     thread: Any = {"configurable": {"thread_id": "1"}}
-    calls.invoke(agent, saying("What is the weather in Paris?"), config=thread)
-    state = calls.invoke(agent, saying("Thank you!"), config=thread)
+    calls.invoke(agent, user("What is the weather in Paris?"), config=thread)
+    state = calls.invoke(agent, user("Thank you!"), config=thread)
     assert kinds(state["messages"]) == ["human", "ai", "tool", "ai", "human", "ai"]
     sent = server.requests[-1].body["messages"]
     assert [message["role"] for message in sent] == [
@@ -188,7 +186,7 @@ def test_an_agent_remembers(
     assert sent[3]["content"] == "get_weather says: It is sunny in Paris."
 
     other: Any = {"configurable": {"thread_id": "2"}}
-    calls.invoke(agent, saying("Hello"), config=other)
+    calls.invoke(agent, user("Hello"), config=other)
     assert len(server.requests[-1].body["messages"]) == 1
 
 
@@ -196,66 +194,14 @@ class State(TypedDict):
     messages: Annotated[list[AnyMessage], add_messages]
 
 
-class Route(BaseModel):
-    """Who works next."""
-
-    worker: Literal["poet", "done"]
-
-
-@pytest.mark.parametrize("name", ["gpt-5.1", "claude-4.5"])
-def test_a_supervisor_and_its_worker(
-    server: PmockServer, make_model: MakeModel, calls: Calls, name: str
-) -> None:
-    router = make_model(model=name).with_structured_output(Route, include_raw=True)
-    poet = make_model(model="gemini-3-pro")
-
-    def goto(answer: Any) -> Any:
-        assert answer["parsing_error"] is None
-        worker = answer["parsed"].worker
-        return Command(goto=END if worker == "done" else worker)
-
-    def supervise(state: State, config: RunnableConfig) -> Any:
-        return goto(router.invoke(state["messages"], config))
-
-    async def asupervise(state: State, config: RunnableConfig) -> Any:
-        return goto(await router.ainvoke(state["messages"], config))
-
-    def back(message: Any) -> Any:
-        return Command(goto="supervisor", update={"messages": [message]})
-
-    def write(state: State, config: RunnableConfig) -> Any:
-        return back(poet.invoke(state["messages"], config))
-
-    async def awrite(state: State, config: RunnableConfig) -> Any:
-        return back(await poet.ainvoke(state["messages"], config))
-
-    builder = StateGraph(State)
-    builder.add_node("supervisor", RunnableLambda(supervise, asupervise))
-    builder.add_node("poet", RunnableLambda(write, awrite))
-    builder.add_edge(START, "supervisor")
-    graph: Any = builder.compile()
-
-    def route(worker: str) -> Any:
-        if name == "gpt-5.1":
-            return f'{{"worker": "{worker}"}}'
-        return Reply(tool_calls=[ToolCall("Route", {"worker": worker})])
-
-    server.script(route("poet"), "Roses are red.", route("done"))
-    messages = calls.invoke(graph, saying("A poem!"))["messages"]
-    assert [m.text for m in messages] == ["A poem!", "Roses are red."]
-    assert [r.body["model"] for r in server.requests] == [name, "gemini-3-pro", name]
-
-
 # --- Streams -------------------------------------------------------------------------
 
 
-def test_an_agent_streams_its_messages(
+def test_agent_streams_messages(
     server: PmockServer, make_model: MakeModel, calls: Calls
 ) -> None:
-    if sys.version_info < (3, 11) and isinstance(calls, AsyncCalls):
-        pytest.skip("LangChain's agents do not stream on Python 3.10: no task contexts")
     agent: Any = create_agent(make_model(model="gpt-5.1-thinking"), [get_weather])
-    question = saying("What is the weather in Paris?")
+    question = user("What is the weather in Paris?")
     streamed = calls.stream(agent, question, stream_mode="messages")
     chunks = [(m, about) for m, about in streamed if isinstance(m, AIMessageChunk)]
     assert {about["ls_provider"] for _, about in chunks} == {"pmock"}
@@ -273,7 +219,7 @@ def test_an_agent_streams_its_messages(
     assert [request.body["stream"] for request in server.requests] == [True, True]
 
 
-def test_a_graph_streams_its_messages(
+def test_graph_streams_messages(
     server: PmockServer, model: ChatPmock, calls: Calls
 ) -> None:
     def respond(state: State, config: RunnableConfig) -> dict[str, Any]:
@@ -288,7 +234,7 @@ def test_a_graph_streams_its_messages(
     graph: Any = builder.compile()
 
     modes = ["messages", "values"]
-    events = calls.stream(graph, saying("你好 world"), stream_mode=modes)
+    events = calls.stream(graph, user("你好 world"), stream_mode=modes)
     streamed = [data for mode, data in events if mode == "messages"]
     chunks = [chunk for chunk, _ in streamed]
     assert len(chunks) > 3

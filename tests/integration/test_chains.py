@@ -16,16 +16,9 @@ from langchain_core.messages.ai import add_usage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
 from langchain_core.rate_limiters import BaseRateLimiter
-from langchain_core.runnables import ConfigurableField
 from langchain_core.runnables.history import RunnableWithMessageHistory
 from langchain_core.tracers.base import BaseTracer
 
-from langchain_pmock import (
-    PmockAPIError,
-    PmockInvalidRequestError,
-    PmockRateLimitError,
-    PmockTimeoutError,
-)
 from tests.support.calls import merge
 
 if TYPE_CHECKING:
@@ -45,7 +38,7 @@ PROMPT = ChatPromptTemplate.from_messages([("system", "Be brief."), ("human", "{
 # --- Chains and batches --------------------------------------------------------------
 
 
-def test_a_chain(server: PmockServer, model: ChatPmock, calls: Calls) -> None:
+def test_chain(server: PmockServer, model: ChatPmock, calls: Calls) -> None:
     chain = PROMPT | model | StrOutputParser()
     assert calls.invoke(chain, {"x": "Hi there"}) == "You said: Hi there"
     pieces = calls.stream(chain, {"x": "Hi there"})
@@ -57,23 +50,21 @@ def test_a_chain(server: PmockServer, model: ChatPmock, calls: Calls) -> None:
     ]
 
 
-def test_a_batch_keeps_its_order(model: ChatPmock, calls: Calls) -> None:
+def test_batch_keeps_the_order(model: ChatPmock, calls: Calls) -> None:
     questions = [f"Number {n}" for n in range(20)]
     answers = calls.batch(model, questions, config={"max_concurrency": 8})
     assert [a.text for a in answers] == [f"You said: {q}" for q in questions]
 
 
-def test_a_batch_can_give_errors_back(model: ChatPmock, calls: Calls) -> None:
+def test_batch_returns_exceptions(model: ChatPmock, calls: Calls) -> None:
     wrong: Any = [("tool", "no call has this result")]
     questions: list[Any] = ["One", wrong, "Three"]
-    first, second, third = calls.batch(
-        model.with_config(), questions, return_exceptions=True
-    )
+    first, second, third = calls.batch(model, questions, return_exceptions=True)
     assert (first.text, third.text) == ("You said: One", "You said: Three")
     assert isinstance(second, Exception)
 
 
-async def test_a_batch_as_completed(model: ChatPmock) -> None:
+async def test_batch_as_completed(model: ChatPmock) -> None:
     expected = {(n, f"You said: {n}") for n in range(5)}
     questions = [str(n) for n in range(5)]
     done = [(n, answer.text) for n, answer in model.batch_as_completed(questions)]
@@ -82,19 +73,8 @@ async def test_a_batch_as_completed(model: ChatPmock) -> None:
     assert {*adone} == expected
 
 
-def test_a_field_can_be_chosen_at_the_call(
-    server: PmockServer, model: ChatPmock, calls: Calls
-) -> None:
-    field = ConfigurableField(id="heat")
-    runnable = model.configurable_fields(temperature=field)
-    calls.invoke(runnable, "Hi", config={"configurable": {"heat": 0.5}})
-    calls.invoke(runnable, "Hi")
-    temperatures = [r.body.get("temperature") for r in server.requests]
-    assert temperatures == [0.5, None]
-
-
 @pytest.mark.filterwarnings("ignore:.*MessageHistory.* deprecated")
-def test_a_chain_with_history(
+def test_chain_with_history(
     server: PmockServer, model: ChatPmock, calls: Calls
 ) -> None:
     prompt = ChatPromptTemplate.from_messages(
@@ -113,40 +93,6 @@ def test_a_chain_with_history(
     calls.invoke(chain, {"x": "Three"})
     sent = [message["content"] for message in server.requests[-1].body["messages"]]
     assert sent == ["One", "You said: One", "Two", "You said: Two", "Three"]
-
-
-# --- When it fails -------------------------------------------------------------------
-
-
-def test_fallbacks(server: PmockServer, make_model: MakeModel, calls: Calls) -> None:
-    runnable = make_model().with_fallbacks(
-        [make_model(model="gemini-3-pro")], exceptions_to_handle=(PmockRateLimitError,)
-    )
-    server.fail(code=429)
-    message = calls.invoke(runnable, "Hi")
-    assert message.response_metadata["model_name"] == "gemini-3-pro"
-    server.fail(status=429)
-    assert merge(calls.stream(runnable, "Hi")).text == "You said: Hi"
-    sent = [request.body["model"] for request in server.requests]
-    assert sent == ["gpt-5.1", "gemini-3-pro"] * 2
-
-    server.fail(status=400)
-    with pytest.raises(PmockInvalidRequestError):
-        calls.invoke(runnable, "Hi")
-
-
-def test_retries_from_outside(
-    server: PmockServer, model: ChatPmock, calls: Calls
-) -> None:
-    runnable = model.with_retry(
-        retry_if_exception_type=(PmockAPIError,),
-        wait_exponential_jitter=False,
-        exponential_jitter_params={"initial": 0.001, "max": 0.001},
-        stop_after_attempt=3,
-    )
-    server.fail(status=503, times=2)
-    assert calls.invoke(runnable, "Hi").text == "You said: Hi"
-    assert [r.status for r in server.requests] == [503, 503, 200]
 
 
 # --- Caches and limits ---------------------------------------------------------------
@@ -179,7 +125,7 @@ class SqliteCache(BaseCache):
 
 @pytest.mark.filterwarnings("ignore:The function `loads` is in beta")
 @pytest.mark.parametrize("kind", [InMemoryCache, SqliteCache])
-def test_a_cache(
+def test_cache(
     server: PmockServer,
     make_model: MakeModel,
     calls: Calls,
@@ -219,7 +165,7 @@ class CountingLimiter(BaseRateLimiter):
         return self.acquire(blocking=blocking)
 
 
-def test_a_rate_limiter_is_asked(make_model: MakeModel, calls: Calls) -> None:
+def test_rate_limiter_is_used(make_model: MakeModel, calls: Calls) -> None:
     limiter = CountingLimiter()
     model = make_model(rate_limiter=limiter)
     calls.invoke(model, "Hi")
@@ -228,56 +174,10 @@ def test_a_rate_limiter_is_asked(make_model: MakeModel, calls: Calls) -> None:
     assert limiter.acquired == 4
 
 
-# --- Calls ---------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("bound", [False, True])
-def test_headers_and_timeout_of_one_call(
-    server: PmockServer, make_model: MakeModel, calls: Calls, bound: bool
-) -> None:
-    model = make_model(default_headers={"X-Team": "search", "X-Run": "0"})
-    given: Any = {"extra_headers": {"x-run": "1"}, "timeout": 30}
-    runnable: Any = model.bind(**given) if bound else model
-    kwargs = {} if bound else given
-    calls.invoke(runnable, "Hi", **kwargs)
-    calls.stream(runnable, "Hi", **kwargs)
-    calls.batch(runnable, ["Hi"], **kwargs)
-    for request in server.requests:
-        assert request.headers["x-run"] == "1"
-        assert request.headers["x-team"] == "search"
-    server.reset()
-    server.fail(stall=5)
-    with pytest.raises(PmockTimeoutError):
-        calls.invoke(model, "Hi", timeout=0.2)
-    calls.invoke(model, "Hi")
-    assert server.requests[-1].headers["x-run"] == "0"
-
-
-def test_errors_in_a_batch_can_be_returned(
-    server: PmockServer, model: ChatPmock, calls: Calls
-) -> None:
-    server.fail(status=404)
-    answers: Any = calls.batch(model, ["One", "Two"], return_exceptions=True)
-    kinds = sorted(type(answer).__name__ for answer in answers)
-    assert kinds == ["AIMessage", "PmockNotFoundError"]
-
-
-def test_langchains_own_retries(
-    server: PmockServer, model: ChatPmock, calls: Calls
-) -> None:
-    chain = model.with_retry(wait_exponential_jitter=False) | StrOutputParser()
-    with pytest.raises(PmockInvalidRequestError, match="temperature=9"):
-        calls.invoke(model.bind(temperature=9).with_retry(), "Hi")
-    assert not server.requests
-    server.fail(status=503)
-    assert calls.invoke(chain, "Hi") == "You said: Hi"
-    assert len(server.requests) == 2
-
-
 # --- Usage and traces ----------------------------------------------------------------
 
 
-def test_usage_adds_up(make_model: MakeModel, calls: Calls) -> None:
+def test_usage_is_summed_by_model(make_model: MakeModel, calls: Calls) -> None:
     one, other = make_model(), make_model(model="gemini-3-pro")
     with get_usage_metadata_callback() as callback:
         messages = [calls.invoke(one, "Hello"), merge(calls.stream(one, "Hello"))]
@@ -300,26 +200,20 @@ class Tracer(BaseTracer):
         self.runs.append(run)
 
 
-def test_a_trace(server: PmockServer, make_model: MakeModel, calls: Calls) -> None:
-    model = make_model(
-        temperature=0.5,
-        max_tokens=50,
-        default_headers={"X-Gateway-Password": "not-for-traces"},
-    )
+def test_trace(server: PmockServer, make_model: MakeModel, calls: Calls) -> None:
+    model = make_model(temperature=0.5, max_tokens=50, default_headers={"X-Run": "1"})
     tracer = Tracer()
     config: Any = {"callbacks": [tracer]}
-    headers: Any = {"extra_headers": {"X-Run": "not-for-traces"}}
-    calls.invoke(model, "Hello", config=config, stop=["END"], **headers)
-    calls.stream(model, "Hello", config=config, stop=["END"], **headers)
+    calls.invoke(model, "Hello", config=config, stop=["END"])
+    calls.stream(model, "Hello", config=config, stop=["END"])
     server.fail(status=403, message="not for you")
     with pytest.raises(Exception, match="not for you"):
         calls.invoke(model, "Hello", config=config)
 
-    invoked, streamed, failed = tracer.runs
-    for run in (invoked, streamed):
+    *answered, failed = tracer.runs
+    for run in answered:
         assert run.run_type == "llm"
-        known = {k: v for k, v in run.metadata.items() if k.startswith("ls_")}
-        assert known == known | {
+        expected = {
             "ls_provider": "pmock",
             "ls_model_type": "chat",
             "ls_model_name": "gpt-5.1",
@@ -327,19 +221,14 @@ def test_a_trace(server: PmockServer, make_model: MakeModel, calls: Calls) -> No
             "ls_max_tokens": 50,
             "ls_stop": ["END"],
         }
+        assert run.metadata.items() >= expected.items()
         assert run.extra["invocation_params"]["stop"] == ["END"]
-        assert "X-Run" not in str(run.extra)
         message = (run.outputs or {})["generations"][0][0]["message"]["kwargs"]
         assert message["content"] == "You said: Hello"
         assert message["usage_metadata"]["total_tokens"]
-    said = (invoked.outputs or {})["generations"][0][0]["message"]["kwargs"]
-    assert said["response_metadata"]["trace_id"]
     assert failed.error is not None
     assert "not for you" in failed.error
     assert "Trace id: " in failed.error
-
-    for run in tracer.runs:
-        shown = json.dumps(run.model_dump(), default=repr)
-        assert "Hello" in shown
-        for secret in (server.access_key, server.secret_key, "not-for-traces"):
-            assert secret not in shown
+    shown = json.dumps([run.model_dump() for run in tracer.runs], default=repr)
+    for secret in (server.access_key, server.secret_key, "X-Run"):
+        assert secret not in shown

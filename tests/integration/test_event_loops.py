@@ -8,24 +8,22 @@ import json
 import sys
 import threading
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from langchain_pmock import ChatPmock
-from langchain_pmock._gateway import pools as _pools
 from langchain_pmock.testing import PmockServer, Reply
 from tests.support.raw_server import CLOSE, RESET, Close, RawServer, head
 from tests.support.wire import answer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from types import FrameType
 
     from tests.integration.conftest import MakeModel
-    from tests.support.calls import Transport
 
 HELLO = "You said: Hello"
 LONG = Reply(chunks=["word "] * 2000)
@@ -33,13 +31,6 @@ LONG = Reply(chunks=["word "] * 2000)
 each_setting = pytest.mark.parametrize("max_retries", [0, 2])
 
 
-@pytest.fixture(params=["httpx", "aiohttp"])
-def transport(request: pytest.FixtureRequest) -> Transport:
-    chosen: Transport = request.param
-    return chosen
-
-
-each_transport = pytest.mark.usefixtures("transport")
 leaves_nothing = pytest.mark.usefixtures("nothing_left")
 
 
@@ -51,31 +42,6 @@ def wait_until(condition: Callable[[], bool], seconds: float = 5.0) -> float:
             pytest.fail("it never came")
         time.sleep(0.005)
     return time.monotonic() - started
-
-
-def descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
-
-
-@pytest.fixture
-def nothing_left(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> Iterator[None]:
-    """Check that descriptors and threads are back to where they began."""
-    if not Path("/proc/self/fd").is_dir():
-        pytest.skip("needs /proc to count descriptors")
-    asyncio.run(asyncio.sleep(0))
-    gc.collect()
-    before = descriptors(), threading.active_count()
-    shared = _pools._Shared()
-    monkeypatch.setattr(_pools, "_shared", shared)
-    yield
-    shared.close()
-    assert shared.by_loop == {}
-    gc.collect()
-    wait_until(lambda: (descriptors(), threading.active_count()) <= before)
-    # It would complain of errors and tasks that nobody looked at.
-    assert [record for record in caplog.records if record.name == "asyncio"] == []
 
 
 def model_of(server: PmockServer, **fields: Any) -> ChatPmock:
@@ -108,9 +74,9 @@ async def text_of(model: ChatPmock) -> str:
 
 @leaves_nothing
 @each_setting
-def test_many_loops_one_after_another(max_retries: int, transport: Transport) -> None:
+def test_many_loops_one_after_another(max_retries: int) -> None:
     with PmockServer() as server:
-        model = model_of(server, async_transport=transport, max_retries=max_retries)
+        model = model_of(server, max_retries=max_retries)
         for _ in range(5):
             assert asyncio.run(text_of(model)) == HELLO
             wait_until(lambda: server.open_connections == 0)
@@ -118,9 +84,9 @@ def test_many_loops_one_after_another(max_retries: int, transport: Transport) ->
 
 
 @leaves_nothing
-def test_loops_that_are_run_by_hand(transport: Transport) -> None:
+def test_loops_that_are_run_by_hand() -> None:
     with PmockServer() as server:
-        model = model_of(server, async_transport=transport)
+        model = model_of(server)
         for _ in range(3):
             loop = asyncio.new_event_loop()
             assert loop.run_until_complete(text_of(model)) == HELLO
@@ -131,29 +97,28 @@ def test_loops_that_are_run_by_hand(transport: Transport) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
-def test_loops_that_are_closed_without_a_shutdown_are_let_go(
-    transport: Transport,
-) -> None:
+def test_loop_closed_without_shutdown_is_released() -> None:
     with PmockServer() as server:
-        model = model_of(server, async_transport=transport)
+        model = model_of(server)
+        loops = []
         for _ in range(3):
             loop = asyncio.new_event_loop()
             assert loop.run_until_complete(text_of(model)) == HELLO
-            assert len(_pools._shared.by_loop) == 1
             loop.close()
+            loops.append(weakref.ref(loop))
         del loop
         assert asyncio.run(text_of(model)) == HELLO
-        assert _pools._shared.by_loop == {}
         gc.collect()
+        assert [loop for loop in loops if loop() is not None] == []
         wait_until(lambda: server.open_connections == 0)
 
 
 @leaves_nothing
 @each_setting
-def test_several_loops_at_once(max_retries: int, transport: Transport) -> None:
+def test_several_loops_at_once(max_retries: int) -> None:
     count = 4
     with PmockServer(delay=0.002) as server, ThreadPoolExecutor(count) as executor:
-        model = model_of(server, async_transport=transport, max_retries=max_retries)
+        model = model_of(server, max_retries=max_retries)
         barrier = threading.Barrier(count)
 
         def in_a_loop(_: int) -> list[str]:
@@ -167,7 +132,6 @@ def test_several_loops_at_once(max_retries: int, transport: Transport) -> None:
     assert answers == [[HELLO] * 5] * count
 
 
-@each_transport
 def test_a_loop_goes_on_after_another_has_ended(make_model: MakeModel) -> None:
     model = make_model()
 
@@ -203,7 +167,6 @@ def test_batch_on_threads(model: ChatPmock, max_retries: int) -> None:
     assert [m.text for m in messages] == [f"You said: number {i}" for i in range(30)]
 
 
-@each_transport
 async def test_abatch(model: ChatPmock) -> None:
     messages = await model.abatch([f"number {i}" for i in range(30)])
     assert [m.text for m in messages] == [f"You said: number {i}" for i in range(30)]
@@ -218,7 +181,6 @@ def test_sync_calls_inside_a_running_loop(model: ChatPmock) -> None:
     asyncio.run(main())
 
 
-@each_transport
 @each_setting
 async def test_a_service_that_was_started_anew(
     server: PmockServer, make_model: MakeModel, max_retries: int
@@ -236,9 +198,7 @@ async def test_a_service_that_was_started_anew(
 @each_setting
 @pytest.mark.parametrize("end", [RESET, CLOSE], ids=["reset", "closed"])
 @leaves_nothing
-def test_idle_connections_that_the_service_ends(
-    end: Close, max_retries: int, transport: Transport
-) -> None:
+def test_idle_connections_that_the_service_ends(end: Close, max_retries: int) -> None:
     body = json.dumps(answer("Hello")).encode()
     with RawServer([head(length=len(body)), 0.02, body, 0.02, end]) as server:
         model = ChatPmock(
@@ -247,7 +207,6 @@ def test_idle_connections_that_the_service_ends(
             access_key="ak-example",
             secret_key="sk-example",
             max_retries=max_retries,
-            async_transport=transport,
         )
 
         async def main() -> None:
@@ -265,10 +224,10 @@ def test_idle_connections_that_the_service_ends(
 
 
 @leaves_nothing
-def test_leaving_an_async_stream_closes_its_connection(transport: Transport) -> None:
+def test_leaving_an_async_stream_closes_its_connection() -> None:
     async def main(server: PmockServer) -> None:
         tasks = asyncio.all_tasks()
-        async for chunk in model_of(server, async_transport=transport).astream("Hello"):
+        async for chunk in model_of(server).astream("Hello"):
             if chunk.text:
                 break
         assert server.open_connections == 1
@@ -282,9 +241,7 @@ def test_leaving_an_async_stream_closes_its_connection(transport: Transport) -> 
 
 @leaves_nothing
 @pytest.mark.parametrize("how", ["before", "between", "invoke"])
-def test_cancelling_a_task_closes_its_connection(
-    how: str, transport: Transport
-) -> None:
+def test_cancelling_a_task_closes_its_connection(how: str) -> None:
     async def listen(model: ChatPmock, heard: asyncio.Event) -> None:
         if how == "invoke":
             await model.ainvoke("Hello")
@@ -295,9 +252,7 @@ def test_cancelling_a_task_closes_its_connection(
     async def main(server: PmockServer) -> None:
         tasks = asyncio.all_tasks()
         heard = asyncio.Event()
-        task = asyncio.create_task(
-            listen(model_of(server, async_transport=transport), heard)
-        )
+        task = asyncio.create_task(listen(model_of(server), heard))
         if how == "between":
             await heard.wait()
         else:
@@ -317,16 +272,14 @@ def test_cancelling_a_task_closes_its_connection(
         asyncio.run(main(server))
 
 
-def test_cancelling_the_wait_for_a_retry(
-    make_model: MakeModel, transport: Transport
-) -> None:
+def test_cancelling_the_wait_for_a_retry(make_model: MakeModel) -> None:
     async def main() -> None:
         with pytest.raises(asyncio.TimeoutError):
             await asyncio.wait_for(model.ainvoke("Hello"), 0.2)
 
     with PmockServer() as server:
         server.fail(status=429, retry_after=60)
-        model = model_of(server, async_transport=transport, max_retries=2)
+        model = model_of(server, max_retries=2)
         started = time.monotonic()
         asyncio.run(main())
     assert time.monotonic() - started < 5
@@ -336,10 +289,10 @@ def test_cancelling_the_wait_for_a_retry(
 
 @leaves_nothing
 def test_streams_that_are_left_open_close_with_the_loop(
-    caplog: pytest.LogCaptureFixture, transport: Transport
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def main() -> None:
-        model = model_of(server, async_transport=transport)
+        model = model_of(server)
         for _ in range(5):
             stream = model.astream("Hello")
             await anext(stream)
@@ -415,7 +368,6 @@ def test_a_stream_that_was_never_begun_opens_nothing(
     assert server.requests == []
 
 
-@each_transport
 async def test_a_stream_can_be_read_from_another_task(model: ChatPmock) -> None:
     chunks = model.astream("Hello")
     texts = [(await chunks.__anext__()).text]

@@ -1,26 +1,26 @@
-"""Threads that began with another provider's model go on with this one.
+"""Conversations of another provider's model continue with this one.
 
-The messages are made by the other packages, from answers of the documented shapes that
-a local server gives them, whole and streamed.
+The other packages make the messages, from answers of the documented shapes that they
+get from a local server, whole and streamed.
 """
 
 from __future__ import annotations
 
 import json
+from functools import reduce
 from itertools import product
+from operator import add
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import ModelFallbackMiddleware
-from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, ToolMessage
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 
 from tests.support.raw_server import RawServer, stream, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from langchain_core.language_models import BaseChatModel
 
     from langchain_pmock.testing import PmockServer
     from tests.integration.conftest import MakeModel
@@ -45,14 +45,7 @@ ANTHROPIC_CONTENT: list[dict[str, Any]] = [
     {
         "type": "web_search_tool_result",
         "tool_use_id": "srvtoolu_1",
-        "content": [
-            {
-                "type": "web_search_result",
-                "title": "Events",
-                "url": "https://example.com/events",
-                "encrypted_content": SIGNATURE,
-            }
-        ],
+        "content": [],
     },
     {
         "type": "text",
@@ -145,14 +138,6 @@ OPENAI_OUTPUT: list[dict[str, Any]] = [
         "status": "completed",
         "action": {"type": "search", "query": "Zürich"},
     },
-    {
-        "type": "code_interpreter_call",
-        "id": "ci_1",
-        "status": "completed",
-        "code": "1 + 1",
-        "container_id": "cntr_1",
-        "outputs": [{"type": "logs", "logs": "2"}],
-    },
     openai_text("msg_2", TEXTS[1]),
     {
         "type": "function_call",
@@ -187,53 +172,34 @@ def openai_events() -> Iterator[dict[str, Any]]:
     begun = {**OPENAI, "output": [], "status": "in_progress", "usage": None}
     yield {"type": "response.created", "response": begun}
     for index, item in enumerate(OPENAI_OUTPUT):
-        place = {"output_index": index, "item_id": item["id"]}
         first = {**item, "status": "in_progress"}
-        if item["type"] == "message":
-            (part,) = item["content"]
-            place["content_index"] = 0
-            deltas = [
-                {"type": "response.content_part.added", "part": {**part, "text": ""}},
-                {"type": "response.output_text.delta", "delta": part["text"]},
-                {"type": "response.output_text.done", "text": part["text"]},
-                {"type": "response.content_part.done", "part": part},
-            ]
+        deltas: list[dict[str, Any]] = []
+        kind = item["type"]
+        if kind == "message":
+            text = item["content"][0]["text"]
+            deltas = [{"type": "response.output_text.delta", "delta": text}]
             first["content"] = []
-        elif item["type"] == "reasoning":
+        elif kind == "reasoning":
             (part,) = item["summary"]
-            place["summary_index"] = 0
+            reasoning = "response.reasoning_summary"
             deltas = [
-                {
-                    "type": "response.reasoning_summary_part.added",
-                    "part": {**part, "text": ""},
-                },
-                {
-                    "type": "response.reasoning_summary_text.delta",
-                    "delta": part["text"],
-                },
-                {"type": "response.reasoning_summary_text.done", "text": part["text"]},
-                {"type": "response.reasoning_summary_part.done", "part": part},
+                {"type": f"{reasoning}_part.added", "part": {**part, "text": ""}},
+                {"type": f"{reasoning}_text.delta", "delta": part["text"]},
             ]
             first["summary"] = []
-        elif item["type"] == "function_call":
+        elif kind == "function_call":
             text = item["arguments"]
-            kind = "response.function_call_arguments"
             deltas = [
-                {"type": f"{kind}.delta", "delta": text[:5]},
-                {"type": f"{kind}.delta", "delta": text[5:]},
-                {"type": f"{kind}.done", "arguments": text, "name": item["name"]},
+                {"type": "response.function_call_arguments.delta", "delta": piece}
+                for piece in (text[:5], text[5:])
             ]
             first["arguments"] = ""
-        else:
-            deltas = []
-        yield {
-            "type": "response.output_item.added",
-            "output_index": index,
-            "item": first,
-        }
-        for delta in deltas:
-            yield {**place, **delta, "logprobs": []}
-        yield {"type": "response.output_item.done", "output_index": index, "item": item}
+        place = {"output_index": index, "item_id": item["id"], "logprobs": []}
+        place |= {"content_index": 0, "summary_index": 0}
+        added = {"type": "response.output_item.added", "output_index": index}
+        yield {**added, "item": first}
+        yield from ({**place, **delta} for delta in deltas)
+        yield {**added, "type": "response.output_item.done", "item": item}
     yield {"type": "response.completed", "response": OPENAI}
 
 
@@ -274,7 +240,7 @@ def google_events() -> Iterator[dict[str, Any]]:
     yield google_answer([last], finishReason="STOP")
 
 
-# --- The threads ---------------------------------------------------------------------
+# --- The conversations ---------------------------------------------------------------
 
 
 def sse(event: dict[str, Any]) -> bytes:
@@ -282,47 +248,29 @@ def sse(event: dict[str, Any]) -> bytes:
     return f"{name}data: {json.dumps(event)}\n\n".encode()
 
 
-def package(name: str) -> Any:
-    """Another integration package, where it is installed; they are slow to load."""
-    return pytest.importorskip(name)
-
-
-def chat_anthropic(url: str, version: str) -> BaseChatModel:
-    model: BaseChatModel = package("langchain_anthropic").ChatAnthropic(
-        model="claude-example",
-        api_key="sk-example",
-        base_url=url,
-        output_version=version,
-    )
-    return model
-
-
-def chat_openai(url: str, version: str) -> BaseChatModel:
-    model: BaseChatModel = package("langchain_openai").ChatOpenAI(
-        model="gpt-5.1",
-        api_key="sk-example",
-        base_url=url,
-        use_responses_api=True,
-        output_version=version,
-    )
-    return model
-
-
-def chat_google(url: str, version: str) -> BaseChatModel:
-    model: BaseChatModel = package("langchain_google_genai").ChatGoogleGenerativeAI(
-        model="gemini-3-pro",
-        api_key="sk-example",
-        base_url=url,
-        output_version=version,
-    )
-    return model
-
-
-# How to make a model, its answer, and the events of the same answer.
-PROVIDERS = {
-    "Anthropic": (chat_anthropic, ANTHROPIC, anthropic_events),
-    "OpenAI": (chat_openai, OPENAI, openai_events),
-    "Google": (chat_google, GOOGLE, google_events),
+# The package and its class, arguments, the answer, and the events of the same answer.
+PROVIDERS: dict[str, tuple[str, str, Any, Any, Any]] = {
+    "Anthropic": (
+        "langchain_anthropic",
+        "ChatAnthropic",
+        {"model": "claude-example"},
+        ANTHROPIC,
+        anthropic_events,
+    ),
+    "OpenAI": (
+        "langchain_openai",
+        "ChatOpenAI",
+        {"model": "gpt-5.1", "use_responses_api": True},
+        OPENAI,
+        openai_events,
+    ),
+    "Google": (
+        "langchain_google_genai",
+        "ChatGoogleGenerativeAI",
+        {"model": "gemini-3-pro"},
+        GOOGLE,
+        google_events,
+    ),
 }
 
 
@@ -332,20 +280,17 @@ def get_weather(city: str) -> str:
 
 
 def message_of(provider: str, version: str, way: str) -> AIMessage:
-    """A message as the provider's own package makes it."""
-    make, answer, events = PROVIDERS[provider]
+    """Return a message as the provider's own package makes it."""
+    package, name, arguments, answer, events = PROVIDERS[provider]
+    make = getattr(pytest.importorskip(package), name)  # slow to import
     steps = whole(answer) if way == "invoke" else stream(*map(sse, events()))
     with RawServer(steps) as other:
-        model = make(other.url, version).bind_tools([get_weather])
+        arguments = {**arguments, "api_key": "sk-example", "base_url": other.url}
+        model = make(**arguments, output_version=version).bind_tools([get_weather])
         if way == "invoke":
             message = model.invoke(QUESTION)
         else:
-            merged = None
-            for chunk in model.stream(QUESTION):
-                assert isinstance(chunk, AIMessageChunk)
-                merged = chunk if merged is None else merged + chunk
-            assert merged is not None
-            message = merged
+            message = reduce(add, model.stream(QUESTION))
     assert isinstance(message, AIMessage)
     return message
 
@@ -356,7 +301,7 @@ def message_of(provider: str, version: str, way: str) -> AIMessage:
     ("provider", "version"),
     [*product(PROVIDERS, ["v0", "v1"]), ("OpenAI", "responses/v1")],
 )
-def test_a_thread_of_another_provider_goes_on(
+def test_conversation_of_another_provider(
     server: PmockServer, make_model: MakeModel, provider: str, version: str, way: str
 ) -> None:
     message = message_of(provider, version, way)
@@ -367,28 +312,16 @@ def test_a_thread_of_another_provider_goes_on(
     (request,) = server.requests
     assert request.code == 200
     _, assistant, tool, _ = request.body["messages"]
-    texts = [part.pop("text") for part in assistant["content"]]
-    assert texts == TEXTS
+    function = {"name": "get_weather", "arguments": '{"city":"Zürich"}'}
     assert assistant == {
         "role": "assistant",
-        "content": [{"type": "text"}, {"type": "text"}],
-        "toolCalls": [
-            {
-                "id": call["id"],
-                "type": "function",
-                "function": {
-                    "name": "get_weather",
-                    "arguments": json.dumps(
-                        ARGUMENTS, ensure_ascii=False, separators=(",", ":")
-                    ),
-                },
-            }
-        ],
+        "content": [{"type": "text", "text": text} for text in TEXTS],
+        "toolCalls": [{"id": call["id"], "type": "function", "function": function}],
     }
     assert tool == {"role": "tool", "toolCallId": call["id"], "content": "sunny"}
 
 
-def test_a_fallback_takes_over_such_a_thread(
+def test_fallback_with_such_a_conversation(
     server: PmockServer, make_model: MakeModel
 ) -> None:
     message = message_of("Anthropic", "v0", "invoke")

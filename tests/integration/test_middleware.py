@@ -31,7 +31,7 @@ from langchain_pmock import (
     PmockPaymentRequiredError,
 )
 from langchain_pmock.testing import Reply, ToolCall
-from tests.integration.test_standard import png
+from tests.support.files import png
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,11 +54,11 @@ def send_mail(to: str) -> str:
     return f"Sent to {to}."
 
 
-def saying(text: str) -> dict[str, Any]:
+def user(text: str) -> dict[str, Any]:
     return {"messages": [HumanMessage(text)]}
 
 
-def asked_for_weather() -> Reply:
+def weather_call() -> Reply:
     return Reply(tool_calls=[ToolCall("get_weather", {"city": "Paris"})])
 
 
@@ -70,7 +70,7 @@ def models_of(server: PmockServer) -> list[str]:
 
 
 @pytest.mark.parametrize("trigger", [("messages", 4), ("fraction", 0.0001)])
-def test_a_long_thread_is_summarized(
+def test_summarization(
     server: PmockServer, make_model: MakeModel, calls: Calls, trigger: Any
 ) -> None:
     model = make_model(model="gemini-2.5-flash")
@@ -93,7 +93,7 @@ def test_a_long_thread_is_summarized(
     assert state["messages"][-1].text == "Fine."
 
 
-def test_old_tool_results_are_cleared_by_the_models_count(
+def test_context_editing_uses_the_models_token_count(
     server: PmockServer, model: ChatPmock, calls: Calls
 ) -> None:
     clear = ContextEditingMiddleware(
@@ -118,7 +118,7 @@ def test_old_tool_results_are_cleared_by_the_models_count(
 # --- Tools ---------------------------------------------------------------------------
 
 
-def test_a_tool_is_emulated(
+def test_tool_emulator(
     server: PmockServer, make_model: MakeModel, calls: Calls
 ) -> None:
     emulate = LLMToolEmulator(tools=["send_mail"], model=make_model(model="gpt-5.2"))
@@ -128,24 +128,24 @@ def test_a_tool_is_emulated(
     server.script(
         Reply(tool_calls=[ToolCall("send_mail", {"to": "Ann"})]),
         "Emulated: sent.",
-        asked_for_weather(),
+        weather_call(),
         "Done.",
     )
-    messages = calls.invoke(agent, saying("Mail Ann the weather"))["messages"]
+    messages = calls.invoke(agent, user("Mail Ann the weather"))["messages"]
     results = [m.text for m in messages if isinstance(m, ToolMessage)]
     assert results == ["Emulated: sent.", "It is sunny in Paris."]
     assert models_of(server) == ["gpt-5.1", "gpt-5.2", "gpt-5.1", "gpt-5.1"]
 
 
 @pytest.mark.parametrize("name", ["gpt-5.1", "claude-4.5"])
-def test_tools_are_selected(
+def test_tool_selector(
     server: PmockServer, make_model: MakeModel, calls: Calls, name: str
 ) -> None:
     select = LLMToolSelectorMiddleware(model=make_model(model=name), max_tools=1)
     agent: Any = create_agent(
         make_model(), [get_weather, send_mail], middleware=[select]
     )
-    calls.invoke(agent, saying("What is the weather in Paris?"))
+    calls.invoke(agent, user("What is the weather in Paris?"))
     selection, first, *_ = server.requests
     assert selection.body["model"] == name
     assert ("responseFormat" in selection.body) == (name == "gpt-5.1")
@@ -153,20 +153,20 @@ def test_tools_are_selected(
     assert offered["function"]["name"] in {"get_weather", "send_mail"}
 
 
-def test_the_providers_search_for_tools_is_refused_clearly(
+def test_tool_search_of_other_providers_is_refused(
     server: PmockServer, model: ChatPmock, calls: Calls
 ) -> None:
     search = middleware.ProviderToolSearchMiddleware(searchable_tools=["send_mail"])
     agent: Any = create_agent(model, [get_weather, send_mail], middleware=[search])
     with pytest.raises(ValueError, match="'pmock'"):
-        calls.invoke(agent, saying("Hi"))
+        calls.invoke(agent, user("Hi"))
     assert not server.requests
 
 
 # --- Failures ------------------------------------------------------------------------
 
 
-def test_a_fallback_answers(
+def test_model_fallback(
     server: PmockServer, make_model: MakeModel, calls: Calls
 ) -> None:
     fallback = ModelFallbackMiddleware(
@@ -174,29 +174,29 @@ def test_a_fallback_answers(
     )
     agent: Any = create_agent(make_model(), [get_weather], middleware=[fallback])
     server.fail(status=429, times=2)
-    messages = calls.invoke(agent, saying("What is the weather in Paris?"))["messages"]
+    messages = calls.invoke(agent, user("What is the weather in Paris?"))["messages"]
     assert messages[-1].text == "get_weather says: It is sunny in Paris."
     assert models_of(server) == ["gpt-5.1", "claude-4.5", "gpt-5.2", "gpt-5.1"]
     tools = [request.body["tools"] for request in server.requests]
     assert all(each == tools[0] for each in tools)
 
 
-def test_only_what_may_pass_is_retried(
+def test_model_retry_of_temporary_errors_only(
     server: PmockServer, make_model: MakeModel, calls: Calls
 ) -> None:
     retry = ModelRetryMiddleware(max_retries=2, initial_delay=0, on_failure="error")
     agent: Any = create_agent(make_model(), [get_weather], middleware=[retry])
     server.fail(status=500, times=2)
-    assert calls.invoke(agent, saying("Hi"))["messages"][-1].text == "You said: Hi"
+    assert calls.invoke(agent, user("Hi"))["messages"][-1].text == "You said: Hi"
     assert len(server.requests) == 3
     server.reset()
     server.fail(status=402)
     with pytest.raises(PmockPaymentRequiredError):
-        calls.invoke(agent, saying("Hi"))
+        calls.invoke(agent, user("Hi"))
     assert len(server.requests) == 1
 
 
-def test_what_was_never_sent_is_not_retried(
+def test_refused_parameter_is_not_retried(
     server: PmockServer, model: ChatPmock, calls: Calls
 ) -> None:
     class Attempts(middleware.AgentMiddleware):
@@ -212,22 +212,20 @@ def test_what_was_never_sent_is_not_retried(
     retry = ModelRetryMiddleware(max_retries=2, initial_delay=0)
     agent: Any = create_agent(model, [], middleware=[retry, Attempts()])
     with pytest.raises(PmockInvalidRequestError, match="temperature=9"):
-        calls.invoke(agent, saying("Hi"))
+        calls.invoke(agent, user("Hi"))
     assert len(attempts) == 1
     assert not server.requests
 
 
-def test_calls_of_the_model_are_limited(
-    server: PmockServer, model: ChatPmock, calls: Calls
-) -> None:
+def test_model_call_limit(server: PmockServer, model: ChatPmock, calls: Calls) -> None:
     limit = ModelCallLimitMiddleware(run_limit=1)
     agent: Any = create_agent(model, [get_weather], middleware=[limit])
-    server.script(asked_for_weather())
-    calls.invoke(agent, saying("Weather?"))
+    server.script(weather_call())
+    calls.invoke(agent, user("Weather?"))
     assert len(server.requests) == 1
 
 
-def test_a_refusal_is_an_error_that_a_fallback_answers(
+def test_refusal_and_fallback(
     server: PmockServer, make_model: MakeModel, calls: Calls
 ) -> None:
     if not hasattr(middleware, "ModelRefusalMiddleware"):
@@ -236,60 +234,20 @@ def test_a_refusal_is_an_error_that_a_fallback_answers(
     agent: Any = create_agent(make_model(), [], middleware=[refusal])
     server.script(Reply(refusal="I cannot help with that."))
     with pytest.raises(ModelError, match="I cannot help with that"):
-        calls.invoke(agent, saying("Hi"))
+        calls.invoke(agent, user("Hi"))
 
     fallback = ModelFallbackMiddleware(make_model(model="claude-4.5"))
     agent = create_agent(make_model(), [], middleware=[fallback, refusal])
     server.script(Reply(refusal="I cannot help with that."), "I can.")
-    assert calls.invoke(agent, saying("Hi"))["messages"][-1].text == "I can."
-
-
-@pytest.mark.filterwarnings("ignore:The middleware `ModelRouterMiddleware` is in beta")
-def test_a_model_is_chosen_by_route(
-    server: PmockServer, make_model: MakeModel, calls: Calls
-) -> None:
-    if not hasattr(middleware, "ModelRouterMiddleware"):
-        pytest.skip("this version of langchain has no ModelRouterMiddleware")
-    decisions: Any = pytest.importorskip("langchain_core.decisions")
-    base: Any = decisions.BaseDecisionModel
-    answer = {
-        "type": "choice",
-        "choice": "hard",
-        "probabilities": {"easy": 0.1, "hard": 0.9},
-        "confidence": 0.9,
-    }
-
-    class AlwaysHard(base):  # type: ignore[misc]
-        model: str = "always-hard"
-
-        @property
-        def _provider(self) -> str:
-            return "test"
-
-        def _classify(self, state: Any, questions: Any) -> Any:
-            del state
-            return decisions.ClassifierResponse(
-                model=self.model, answers=dict.fromkeys(questions, answer)
-            )
-
-    choices = {
-        "easy": middleware.ModelChoice(make_model(model="gemini-2.5-flash"), "short"),
-        "hard": middleware.ModelChoice(make_model(model="gpt-5.1-thinking"), "long"),
-    }
-    route = middleware.ModelRouterMiddleware(
-        choices=choices, instructions="Which?", classifier=AlwaysHard()
-    )
-    agent: Any = create_agent(make_model(), [], middleware=[route])
-    calls.invoke(agent, saying("Hi"))
-    assert models_of(server) == ["gpt-5.1-thinking"]
+    assert calls.invoke(agent, user("Hi"))["messages"][-1].text == "I can."
 
 
 # --- Deep agents ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", get_args(ModelName))
-@pytest.mark.parametrize("in_tool_messages", [None, True, False])
-def test_a_deep_agent_reads_a_picture(
+@pytest.mark.parametrize("in_tool_messages", [None, True])
+def test_deep_agent_reads_an_image(
     server: PmockServer,
     make_model: MakeModel,
     tmp_path: Path,
@@ -308,7 +266,7 @@ def test_a_deep_agent_reads_a_picture(
     agent = deepagents.create_deep_agent(model=model, backend=backend)
     read = ToolCall("read_file", {"file_path": "/red.png"})
     server.script(Reply(tool_calls=[read]), "I see.")
-    state = agent.invoke(saying("What is in /red.png?"))
+    state = agent.invoke(user("What is in /red.png?"))
     assert state["messages"][-1].text == "I see."
     (result,) = (
         message["content"]

@@ -106,7 +106,9 @@ def run_script(script: str, env: Mapping[str, str]) -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_forked_process(server: PmockServer) -> None:
     run_script(IN_A_FORK, server.env)
-    assert len(server.requests) == 3 * 21 + 3
+    # A minute may end meanwhile, and requests be signed again.
+    answered = [request for request in server.requests if request.status == 200]
+    assert len(answered) == 3 * 21 + 3
     assert {request.status for request in server.requests} == {200}
 
 

@@ -1,33 +1,24 @@
-"""What leaves: the fields that were asked for and no others, signed, in JSON."""
+"""Requests over a socket: the fields that are set and no others, signed, in JSON."""
 
 from __future__ import annotations
 
 import gc
-import json
-import socket
-import ssl
 import time
 from typing import TYPE_CHECKING, Any
 
-import httpx
+import httpx2
 import pytest
 from langchain_core.messages import (
-    AIMessage,
-    ChatMessage,
     HumanMessage,
-    SystemMessage,
-    ToolMessage,
 )
 
 from langchain_pmock import (
     ChatPmock,
     PmockConnectionError,
     PmockInvalidRequestError,
-    Wire,
     __version__,
     sign,
 )
-from langchain_pmock.testing import Reply, ToolCall
 from tests.support.raw_server import RawServer, whole
 from tests.support.wire import answer
 
@@ -56,25 +47,17 @@ PARAMETERS: dict[str, tuple[Any, str]] = {
     "logit_bias": ({"50256": -100.0}, "logitBias"),
     "parallel_tool_calls": (False, "parallelToolCalls"),
 }
-ONLY_AT_THE_CALL: dict[str, tuple[Any, str]] = {
+CALL_ONLY: dict[str, tuple[Any, str]] = {
     "tools": ([{"type": "function", "function": {"name": "f"}}], "tools"),
     "tool_choice": ("none", "toolChoice"),
     "response_format": ({"type": "json_object"}, "responseFormat"),
 }
 
 
-def values(parameters: dict[str, tuple[Any, str]]) -> dict[str, Any]:
-    return {name: value for name, (value, _) in parameters.items()}
-
-
-def on_the_wire(parameters: dict[str, tuple[Any, str]]) -> dict[str, Any]:
-    return {name: value for value, name in parameters.values()}
-
-
 # --- The body ------------------------------------------------------------------------
 
 
-def test_nothing_that_was_not_asked_for_is_sent(
+def test_default_request_has_model_and_messages(
     server: PmockServer, make_model: MakeModel, calls: Calls
 ) -> None:
     calls.invoke(make_model(), "Hello")
@@ -84,37 +67,22 @@ def test_nothing_that_was_not_asked_for_is_sent(
     assert sent == [plain, {**plain, "stream": True}]
 
 
-@pytest.mark.parametrize("where", ["constructor", "bind", "call"])
-def test_every_parameter(
-    server: PmockServer, make_model: MakeModel, calls: Calls, where: str
+def test_strict_server_accepts_each_parameter(
+    server: PmockServer, make_model: MakeModel, calls: Calls
 ) -> None:
-    parameters = PARAMETERS | ({} if where == "constructor" else ONLY_AT_THE_CALL)
-    given = values(parameters)
-    model = make_model(**given) if where == "constructor" else make_model()
-    runnable = model.bind(**given) if where == "bind" else model
-    at_the_call = given if where == "call" else {}
-
-    calls.invoke(runnable, "Hello", **at_the_call)
-    calls.stream(runnable, "Hello", **at_the_call)
-    expected = {"model": "gpt-5.1", "messages": HELLO, **on_the_wire(parameters)}
-    plain, streamed = (request.body for request in server.requests)
-    assert plain == expected
+    values = {name: value for name, (value, _) in PARAMETERS.items()}
+    call_only = {name: value for name, (value, _) in CALL_ONLY.items()}
+    calls.invoke(make_model(**values), "Hello", **call_only)
+    calls.stream(make_model().bind(**call_only), "Hello", **values)
+    fields = {name: value for value, name in (PARAMETERS | CALL_ONLY).values()}
+    expected = {"model": "gpt-5.1", "messages": HELLO, **fields}
+    whole, streamed = (request.body for request in server.requests)
+    assert whole == expected
     assert streamed == {**expected, "stream": True}
     assert [request.code for request in server.requests] == [200, 200]
 
 
-@pytest.mark.parametrize("name", PARAMETERS)
-def test_each_parameter_alone(
-    server: PmockServer, make_model: MakeModel, name: str
-) -> None:
-    value, wire_name = PARAMETERS[name]
-    make_model(**{name: value}).invoke("Hello")
-    make_model().invoke("Hello", **{name: value})
-    expected = {"model": "gpt-5.1", "messages": HELLO, wire_name: value}
-    assert [request.body for request in server.requests] == [expected, expected]
-
-
-def test_the_call_wins_over_bind_and_bind_over_the_constructor(
+def test_call_overrides_bind_and_bind_the_constructor(
     server: PmockServer, make_model: MakeModel, calls: Calls
 ) -> None:
     model = make_model(temperature=0.1, max_tokens=10, seed=1, stop="a", user="u")
@@ -130,14 +98,7 @@ def test_the_call_wins_over_bind_and_bind_over_the_constructor(
     }
 
 
-def test_aliases(server: PmockServer, make_model: MakeModel) -> None:
-    model = make_model(stop_sequences=["END"])
-    model.invoke("Hello", model_name="gpt-5.2")
-    sent = server.requests[0].body
-    assert (sent["stop"], sent["model"]) == (["END"], "gpt-5.2")
-
-
-def test_fields_that_this_version_does_not_know(
+def test_model_kwargs_are_sent_unchanged(
     server: PmockServer, make_model: MakeModel, calls: Calls
 ) -> None:
     # The local server knows only what is documented. It says so, and records it.
@@ -151,37 +112,10 @@ def test_fields_that_this_version_does_not_know(
 
 
 @pytest.mark.parametrize(
-    ("given", "problem"),
-    [
-        ({"temperature": 3}, "temperature=3 is not valid"),
-        ({"max_tokens": 0}, "max_tokens=0 is not valid"),
-        ({"top_logprobs": 21}, "top_logprobs=21 is not valid"),
-        ({"temprature": 1}, "'temprature': did you mean 'temperature'?"),
-        ({"maxTokens": 1}, "'maxTokens': did you mean 'max_tokens'?"),
-    ],
-)
-def test_what_is_wrong_is_not_sent(
-    server: PmockServer,
-    make_model: MakeModel,
-    calls: Calls,
-    given: dict[str, Any],
-    problem: str,
-) -> None:
-    with pytest.raises(ValueError, match=problem.replace("?", r"\?")):
-        make_model(**given)
-    for call in (calls.invoke, calls.stream):
-        with pytest.raises(ValueError, match=problem.replace("?", r"\?")):
-            call(make_model(), "Hello", **given)
-    with pytest.raises(ValueError, match="at least one message"):
-        calls.invoke(make_model(), [])
-    assert server.requests == []
-
-
-@pytest.mark.parametrize(
     ("value", "place"),
     [({1}, "body.x.y={1}"), (float("nan"), "body.x.y=nan"), (b"b", "body.x.y=b'b'")],
 )
-def test_what_json_has_no_form_for_is_not_sent(
+def test_unserializable_value_is_refused_with_its_path(
     server: PmockServer, make_model: MakeModel, calls: Calls, value: Any, place: str
 ) -> None:
     for call in (calls.invoke, calls.stream):
@@ -191,7 +125,7 @@ def test_what_json_has_no_form_for_is_not_sent(
     assert server.requests == []
 
 
-def test_texts_arrive_as_they_are(
+def test_text_arrives_unchanged(
     server: PmockServer, make_model: MakeModel, calls: Calls
 ) -> None:
     text = 'quote " back \\ line \u2028 tab \t nul \0 del \x7f 中文 🌊'
@@ -205,62 +139,6 @@ def test_texts_arrive_as_they_are(
             {"type": "text", "text": "half \ufffd"},
             block,
         ]
-
-
-def test_a_call_that_was_cut_off_goes_back_as_an_object(
-    server: PmockServer, make_model: MakeModel, calls: Calls
-) -> None:
-    half = '{"city": "Llan'
-    server.script(Reply(tool_calls=[ToolCall("get_weather", half)]))
-    message = calls.invoke(make_model(), "Hello")
-    (call,) = message.invalid_tool_calls
-    result = ToolMessage("no JSON", tool_call_id=call["id"], status="error")
-    calls.invoke(make_model(), [HumanMessage("Hello"), message, result])
-    (sent,) = server.requests[-1].body["messages"][1]["toolCalls"]
-    assert json.loads(sent["function"]["arguments"]) == {"invalid": half}
-
-
-def test_names_that_the_user_chose(server: PmockServer, make_model: MakeModel) -> None:
-    wire = Wire(
-        tool_calls="tool_calls",
-        tool_call_id="tool_call_id",
-        reasoning_content="reasoningContent",
-    )
-    call = {"name": "get_weather", "args": {}, "id": "c1"}
-    extras = {"reasoning_content": "Hm. " * 50}
-    thread = [
-        HumanMessage("Hello"),
-        AIMessage("", tool_calls=[call], additional_kwargs=extras),
-        ToolMessage("sunny", tool_call_id="c1"),
-    ]
-    model = make_model(wire=wire)
-    with pytest.raises(PmockInvalidRequestError, match="tool_calls"):
-        model.invoke(thread)  # the local server has the names of the default
-    _, assistant, result = server.requests[0].body["messages"]
-    assert [each["id"] for each in assistant["tool_calls"]] == ["c1"]
-    assert assistant["reasoningContent"] == extras["reasoning_content"]
-    assert result["tool_call_id"] == "c1"
-    counts = [m.get_num_tokens_from_messages(thread) for m in (make_model(), model)]
-    assert counts[1] - counts[0] == model.get_num_tokens(extras["reasoning_content"])
-
-
-def test_roles_and_names(server: PmockServer, make_model: MakeModel) -> None:
-    make_model().invoke(
-        [
-            SystemMessage("Be terse."),
-            SystemMessage("Hi", additional_kwargs={"__openai_role__": "developer"}),
-            ChatMessage(content="Hey", role="developer"),
-            ChatMessage(content="Hm", role="assistant"),
-            HumanMessage("你好", name="anna"),
-        ]
-    )
-    assert server.requests[0].body["messages"] == [
-        {"role": "system", "content": "Be terse."},
-        {"role": "developer", "content": "Hi"},
-        {"role": "developer", "content": "Hey"},
-        {"role": "assistant", "content": "Hm"},
-        {"role": "user", "content": "你好", "name": "anna"},
-    ]
 
 
 # --- The headers ---------------------------------------------------------------------
@@ -305,29 +183,6 @@ def test_each_minute_has_its_own_signature(
 # --- Before the first call -----------------------------------------------------------
 
 
-class TouchedError(Exception):
-    pass
-
-
-def test_construction_opens_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    def touched(*_: Any, **__: Any) -> None:
-        raise TouchedError
-
-    monkeypatch.setattr(socket.socket, "__init__", touched)
-    monkeypatch.setattr(socket, "getaddrinfo", touched)
-    for name in ("load_verify_locations", "load_default_certs", "load_cert_chain"):
-        monkeypatch.setattr(ssl.SSLContext, name, touched)
-    with pytest.raises(TouchedError):
-        httpx.Client()
-    with pytest.raises(TouchedError):
-        socket.socket()
-
-    model = ChatPmock(model="gpt-5.1", access_key="ak-example", secret_key="sk-example")
-    model.bind_tools([{"name": "f"}], tool_choice="f")
-    model.with_structured_output({"title": "a", "type": "object", "properties": {}})
-    assert repr(model)
-
-
 def test_memory_is_freed_without_the_garbage_collector(
     ask: Ask, model: ChatPmock
 ) -> None:
@@ -336,7 +191,8 @@ def test_memory_is_freed_without_the_garbage_collector(
 
     def alive() -> int:
         return sum(
-            isinstance(one, (httpx.Request, httpx.Response)) for one in gc.get_objects()
+            isinstance(one, (httpx2.Request, httpx2.Response))
+            for one in gc.get_objects()
         )
 
     gc.collect()
@@ -351,7 +207,7 @@ def test_memory_is_freed_without_the_garbage_collector(
 
 
 @pytest.mark.parametrize("attempts", [1, 2])
-def test_the_environments_proxy_is_used(
+def test_proxy_of_the_environment_is_used(
     attempts: int, calls: Calls, make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("NO_PROXY", "no_proxy"):

@@ -6,10 +6,6 @@ They run against a local server; with `PMOCK_LIVE=1`, `PMOCK_ACCESS_KEY` and
 
 from __future__ import annotations
 
-import struct
-import wave
-import zlib
-from io import BytesIO
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import httpx
@@ -20,6 +16,7 @@ from langchain_pmock import ChatPmock
 from langchain_pmock.testing import PmockServer, Reply
 from tests.integration.conftest import LIVE
 from tests.support.calls import merge
+from tests.support.files import pdf, png, wav
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,65 +35,11 @@ Detail = Literal[
 ]
 
 
-# --- What the suite downloads, made here ----------------------------------------------
-
-
-def pdf() -> bytes:
-    """A page with one line of text."""
-    text = b"BT /F1 24 Tf 72 720 Td (Dummy PDF file) Tj ET"
-    page = b"/Parent 2 0 R /MediaBox [0 0 612 792] /Contents 4 0 R"
-    objects = [
-        b"<< /Type /Catalog /Pages 2 0 R >>",
-        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
-        b"<< /Type /Page %b /Resources << /Font << /F1 5 0 R >> >> >>" % page,
-        b"<< /Length %d >>\nstream\n%b\nendstream" % (len(text), text),
-        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
-    ]
-    file = b"%PDF-1.4\n"
-    table = b"0000000000 65535 f \n"
-    for number, body in enumerate(objects, 1):
-        table += b"%010d 00000 n \n" % len(file)
-        file += b"%d 0 obj\n%b\nendobj\n" % (number, body)
-    trailer = b"trailer\n<< /Size 6 /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF\n"
-    return file + b"xref\n0 6\n" + table + trailer % len(file)
-
-
-def wav() -> bytes:
-    """A tenth of a second of silence."""
-    file = BytesIO()
-    with wave.open(file, "wb") as sound:
-        sound.setnchannels(1)
-        sound.setsampwidth(2)
-        sound.setframerate(8000)
-        sound.writeframes(bytes(1600))
-    return file.getvalue()
-
-
-def png() -> bytes:
-    """A square, 16 pixels wide, all red."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        checksum = zlib.crc32(kind + data)
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", checksum)
-
-    header = struct.pack(">IIBBBBB", 16, 16, 8, 2, 0, 0, 0)
-    rows = (b"\0" + 16 * b"\xff\0\0") * 16
-    return b"".join(
-        [
-            b"\x89PNG\r\n\x1a\n",
-            chunk(b"IHDR", header),
-            chunk(b"IDAT", zlib.compress(rows)),
-            chunk(b"IEND", b""),
-        ]
-    )
-
-
 DOWNLOADS = {".pdf": pdf, ".wav": wav, ".png": png}
 
 
 class Standard(ChatModelIntegrationTests):
     server: PmockServer | None
-    transport: Literal["httpx", "aiohttp"] = "httpx"
     fields: ClassVar[dict[str, Any]] = {"model": "gpt-5.1"}
 
     @pytest.fixture(autouse=True)
@@ -124,11 +67,10 @@ class Standard(ChatModelIntegrationTests):
 
     @property
     def chat_model_params(self) -> dict[str, Any]:
-        fields = {**self.fields, "async_transport": self.transport}
         if self.server is None:
-            return fields
+            return self.fields
         return {
-            **fields,
+            **self.fields,
             "base_url": self.server.url,
             "access_key": self.server.access_key,
             "secret_key": self.server.secret_key,
@@ -234,8 +176,6 @@ class TestJsonSchema(Standard):
 
 
 class TestFunctionCalling(Standard):
-    transport = "aiohttp"
-
     @property
     def structured_output_kwargs(self) -> dict[str, Any]:
         return {"method": "function_calling"}

@@ -85,7 +85,7 @@ def test_each_chunk_belongs_to_a_block(
     assert [c.chunk_position for c in chunks].count("last") == 1
 
 
-def test_a_refusal_is_a_block(
+def test_refusal_is_a_block(
     server: PmockServer, make_model: MakeModel, calls: Calls
 ) -> None:
     model = make_model(output_version="v1")
@@ -104,8 +104,8 @@ def test_a_refusal_is_a_block(
 def wire_of(server: PmockServer, model: ChatPmock, message: BaseMessage) -> Any:
     """Send a message as history; tell how it left, without ids."""
     assert isinstance(message, AIMessage)
-    known = [*message.tool_calls, *message.invalid_tool_calls]
-    results = [ToolMessage("ok", tool_call_id=call["id"]) for call in known]
+    received = [*message.tool_calls, *message.invalid_tool_calls]
+    results = [ToolMessage("ok", tool_call_id=call["id"]) for call in received]
     model.invoke([HumanMessage("Hi"), message, *results])
     sent: dict[str, Any] = server.requests[-1].body["messages"][1]
     calls = [call["function"] for call in sent.pop("toolCalls", [])]
@@ -113,7 +113,7 @@ def wire_of(server: PmockServer, model: ChatPmock, message: BaseMessage) -> Any:
 
 
 @pytest.mark.parametrize("version", ["v0", "v1"])
-def test_what_came_out_goes_back_in(
+def test_message_in_the_history(
     server: PmockServer, make_model: MakeModel, calls: Calls, version: str
 ) -> None:
     model = make_model(output_version=version)
@@ -198,7 +198,7 @@ async def test_async_events_v2(server: PmockServer, model: ChatPmock) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:astream_log is deprecated")
-async def test_the_log_of_a_stream(model: ChatPmock) -> None:
+async def test_log_of_a_stream(model: ChatPmock) -> None:
     state: Any = None
     async for patch in model.astream_log("Hello"):
         state = patch if state is None else state + patch

@@ -6,15 +6,13 @@ import gzip
 import json
 import zlib
 from contextlib import aclosing, closing
-from typing import TYPE_CHECKING, Any, cast
-
-import pytest
+from typing import TYPE_CHECKING, cast
 
 from langchain_pmock import ChatPmock
 from langchain_pmock.testing import Reply
 from tests.support.calls import TEXT, merge
 from tests.support.raw_server import STALL, RawServer, stream, whole
-from tests.support.wire import DONE, chunk_of, data_of, envelope, event
+from tests.support.wire import DONE, chunk_of, envelope, event
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator
@@ -79,7 +77,7 @@ USAGE = {"promptTokens": 3, "completionTokens": 2, "totalTokens": 5}
 # --- Events --------------------------------------------------------------------------
 
 
-def test_the_documented_shape_without_blank_lines(
+def test_documented_structure_without_blank_lines(
     server: PmockServer, model: ChatPmock, calls: Calls
 ) -> None:
     server.script(Reply(raw=[DOCUMENTED.encode()]))
@@ -98,38 +96,7 @@ def test_the_documented_shape_without_blank_lines(
         }
 
 
-@pytest.mark.parametrize(
-    "events",
-    [
-        [HI, chunk_of({}, "stop", usage=USAGE)],
-        [HI, END, chunk_of(None, usage=USAGE)],
-        [chunk_of(None, usage=USAGE), HI, END],
-        [
-            chunk_of({"content": "H"}, usage={**USAGE, "completionTokens": 1}),
-            chunk_of({"content": "i"}, usage=USAGE),
-            END,
-        ],
-        [chunk_of({"content": "Hi"}, "stop", usage=USAGE)],
-        [
-            chunk_of({"content": "H"}),
-            data_of({"delta": {"content": "i"}, "finishReason": "stop"}),
-            chunk_of(None, usage=USAGE),
-        ],
-    ],
-    ids=["at the end", "on its own", "first", "in each event", "only one", "no index"],
-)
-def test_usage_is_counted_once(
-    server: PmockServer, model: ChatPmock, calls: Calls, events: list[dict[str, Any]]
-) -> None:
-    server.script(Reply(raw=pieces(*events)))
-    message = merge(calls.stream(model, "Hi"))
-    assert message.content == "Hi"
-    assert message.response_metadata["finish_reason"] == "stop"
-    usage = message.usage_metadata
-    assert usage == {"input_tokens": 3, "output_tokens": 2, "total_tokens": 5}
-
-
-def test_a_finish_reason_ends_a_stream_without_done(
+def test_finish_reason_ends_a_stream_without_done(
     server: PmockServer, model: ChatPmock, calls: Calls
 ) -> None:
     events = pieces(HI, chunk_of({}, "stop", usage=USAGE), done=False)
@@ -139,7 +106,7 @@ def test_a_finish_reason_ends_a_stream_without_done(
     assert chunks[-1].chunk_position == "last"
 
 
-def test_a_whole_answer_in_place_of_a_stream(
+def test_whole_answer_instead_of_a_stream(
     server: PmockServer, model: ChatPmock, calls: Calls
 ) -> None:
     server.fail(body=json.dumps(WHOLE).encode())
@@ -151,52 +118,6 @@ def test_a_whole_answer_in_place_of_a_stream(
     assert message.usage_metadata["total_tokens"] == 5
     assert message.response_metadata["finish_reason"] == "stop"
     assert message.response_metadata["trace_id"] == WHOLE["traceId"]
-
-
-# --- What services add ---------------------------------------------------------------
-
-EXTRA = {"extra_content": {"google": {"thought_signature": "AbC"}}}
-FUNCTION = {"name": "send", "arguments": '{"to": "Bob \\ud83d'}
-CALL = {"index": 0, "id": "call_1", "type": "function", "function": FUNCTION, **EXTRA}
-REST = {"index": 0, "id": "null", "function": {"arguments": '\\ude00"}'}}
-ODD = [
-    chunk_of({"reasoning": "Two "}),
-    chunk_of({"reasoning": "and two.", "mood": "cal"}),
-    chunk_of({"toolCalls": [CALL], "mood": "m"}),
-    chunk_of({"toolCalls": [REST]}),
-    chunk_of({}, "tool_calls", usage={"totalTokens": "many"}),
-]
-
-
-def test_nothing_of_an_odd_stream_is_lost(
-    server: PmockServer, model: ChatPmock, calls: Calls
-) -> None:
-    server.script(Reply(raw=pieces(*ODD)))
-    message = merge(calls.stream(model, "Hi"))
-    (call,) = message.tool_calls
-    assert (call["name"], call["args"]) == ("send", {"to": "Bob 😀"})
-    assert message.additional_kwargs == {
-        "reasoning_content": "Two and two.",
-        "mood": "calm",
-        "tool_call_extras": {"call_1": EXTRA},
-    }
-
-
-def test_nothing_of_an_odd_answer_is_lost(
-    server: PmockServer, model: ChatPmock, calls: Calls
-) -> None:
-    function = {"name": "send", "arguments": r'{"to": "Bob \ud83d"}'}
-    answer = {"reasoning": "Hm.", "toolCalls": [{**CALL, "function": function}]}
-    choice = {"index": 0, "message": answer, "finishReason": "tool_calls"}
-    data = {"id": "chatcmpl-1", "usage": {"promptTokens": -1}, "choices": [choice]}
-    server.fail(body=json.dumps({"code": 200, "data": data}).encode())
-    message = calls.invoke(model, "Hi")
-    assert message.tool_calls[0]["args"] == {"to": "Bob \ufffd"}
-    assert message.additional_kwargs == {
-        "reasoning_content": "Hm.",
-        "tool_call_extras": {"call_1": EXTRA},
-    }
-    assert message.response_metadata["id"] == "chatcmpl-1"
 
 
 # --- Compressed ----------------------------------------------------------------------
@@ -222,20 +143,20 @@ def compressed(*events: bytes) -> list[bytes]:
     return [gzipped.compress(e) + gzipped.flush(zlib.Z_SYNC_FLUSH) for e in events]
 
 
-def test_a_compressed_answer(calls: Calls) -> None:
+def test_compressed_answer(calls: Calls) -> None:
     body = gzip.compress(json.dumps(WHOLE).encode())
     with RawServer(whole(body, headers=GZIP)) as service:
         assert calls.invoke(model_of(service, calls), "Hi").content == TEXT
 
 
-def test_a_compressed_stream(calls: Calls) -> None:
+def test_compressed_stream(calls: Calls) -> None:
     events = pieces(NI_HAO, chunk_of({"content": " 👋"}), END)
     with RawServer(stream(*compressed(*events), headers=GZIP)) as service:
         chunks = calls.stream(model_of(service, calls), "Hi")
         assert [c.content for c in chunks] == ["你好", " 👋", ""]
 
 
-def test_a_compressed_stream_comes_as_it_is_sent() -> None:
+def test_compressed_stream_is_yielded_as_it_is_sent() -> None:
     first, second = compressed(*pieces(NI_HAO, END, done=False))
     with RawServer(stream(first, STALL, second, headers=GZIP)) as service:
         chunks = cast("Generator[AIMessageChunk]", model_of(service).stream("Hi"))
@@ -243,7 +164,7 @@ def test_a_compressed_stream_comes_as_it_is_sent() -> None:
             assert next(chunks).content == "你好"
 
 
-async def test_a_compressed_async_stream_comes_as_it_is_sent() -> None:
+async def test_compressed_async_stream_is_yielded_as_it_is_sent() -> None:
     first, second = compressed(*pieces(NI_HAO, END, done=False))
     with RawServer(stream(first, STALL, second, headers=GZIP)) as service:
         chunks = cast("AsyncGenerator[AIMessageChunk]", model_of(service).astream("Hi"))

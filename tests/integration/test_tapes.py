@@ -1,37 +1,52 @@
-"""Tapes: what an upstream answered once is answered again without it."""
+"""Tapes: recorded answers of an upstream are replayed without it."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import runpy
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 from langchain.agents import create_agent
+from pydantic import BaseModel
 
 from langchain_pmock.auth import ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER
 from langchain_pmock.testing import PmockServer, Reply
-from tests.integration.test_upstream import Person, get_weather, model_of, user
 from tests.support.on_the_wire import (
     deltas_of,
+    endpoint,
     events_of,
+    model_of,
     open_stream,
     post,
     signed,
     text_of,
+    user,
     wait_until,
 )
 from tests.support.openai_server import KEY, OpenAIServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+class Person(BaseModel):
+    """Somebody."""
+
+    name: str
+    age: int
+
+
+def get_weather(city: str) -> str:
+    """Get the weather in a city."""
+    return f"Sunny in {city}."
 
 
 @pytest.fixture
@@ -45,8 +60,12 @@ def tape(tmp_path: Path) -> Path:
     return tmp_path / "tape.jsonl"
 
 
+def lines_of(tape: Path) -> list[str]:
+    return [line for line in tape.read_text("utf-8").split("\n") if line]
+
+
 def exchanges(tape: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in tape.read_text("utf-8").split("\n")[:-1]]
+    return [json.loads(line) for line in lines_of(tape)]
 
 
 def conversation(server: PmockServer) -> list[Any]:
@@ -62,38 +81,32 @@ def conversation(server: PmockServer) -> list[Any]:
     ]
 
 
-class Wire:
-    """What a server sends, byte for byte, for the same requests."""
-
-    def __init__(self, bodies: list[dict[str, Any]]) -> None:
-        self.bodies = bodies
-
-    def of(self, server: PmockServer) -> list[tuple[int, str, bytes]]:
-        answers = []
-        for body in self.bodies:
-            accept = "text/event-stream" if body.get("stream") else "*/*"
-            answer = httpx.post(
-                f"{server.url}/ai/chat/completions",
-                json=body,
-                headers={**signed(server), "Accept": accept},
-            )
-            kind = answer.headers["content-type"]
-            answers.append((answer.status_code, kind, answer.content))
-        return answers
+def answers_of(server: PmockServer, bodies: list[Any]) -> list[Any]:
+    """Return status, content type and bytes of the answers to some requests."""
+    answers = []
+    for body in bodies:
+        accept = "text/event-stream" if body.get("stream") else "*/*"
+        headers = {**signed(server), "Accept": accept}
+        answer = httpx.post(endpoint(server), json=body, headers=headers)
+        kind = answer.headers["content-type"]
+        answers.append((answer.status_code, kind, answer.content))
+    return answers
 
 
-def test_an_agent_streams_and_a_typed_answer(openai: OpenAIServer, tape: Path) -> None:
+def test_an_agent_two_streams_and_a_typed_answer(
+    openai: OpenAIServer, tape: Path
+) -> None:
     with PmockServer(upstream=openai.url, upstream_key=KEY, record=tape) as server:
         recorded = conversation(server)
-        wire = Wire([request.body for request in server.requests])
+        bodies = [request.body for request in server.requests]
     with PmockServer(upstream=openai.url, record=tape.with_name("2")) as server:
-        on_the_wire = wire.of(server)
+        on_the_wire = answers_of(server, bodies)
     asked = len(openai.requests)
 
     with PmockServer(replay=tape) as server:
         replayed = conversation(server)
         server.reset()
-        assert wire.of(server) == on_the_wire
+        assert answers_of(server, bodies) == on_the_wire
     assert len(openai.requests) == asked
     assert replayed[0] == recorded[0]
     assert replayed[3] == recorded[3] == Person(name="Anna", age=31)
@@ -102,6 +115,7 @@ def test_an_agent_streams_and_a_typed_answer(openai: OpenAIServer, tape: Path) -
         assert [{**c, **dict.fromkeys(ids)} for c in one] == [
             {**c, **dict.fromkeys(ids)} for c in other
         ]
+    assert tape.stat().st_mode & 0o777 == 0o600
     text = tape.read_text("utf-8")
     for secret in (KEY, server.secret_key, ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER):
         assert secret not in text
@@ -186,7 +200,7 @@ def test_ids_of_tool_calls_are_matched_by_their_number(
         assert text_of(same) == "f says: x"
 
 
-def test_what_is_nearest_is_said(openai: OpenAIServer, tape: Path) -> None:
+def test_a_request_that_is_not_on_the_tape(openai: OpenAIServer, tape: Path) -> None:
     with PmockServer(upstream=openai.url, record=tape) as server:
         post(server, messages=[user("The weather in Rome?")], temperature=0)
         post(server, messages=[user("Tell me a joke."), user("Now.")], n=2)
@@ -196,13 +210,11 @@ def test_what_is_nearest_is_said(openai: OpenAIServer, tape: Path) -> None:
         assert refused.status_code == 400
         assert message == (
             f"the tape {tape} does not have this request; nearest is line 1: "
-            'messages[0].content is "The weather in Oslo?", not "The weather in Rome?"'
+            'messages[0].content is "The weather in Oslo?" in the request, '
+            '"The weather in Rome?" on the tape'
         )
-        other = [user("Tell me a joke."), user("Now.")]
-        assert (
-            "line 2: n is left out, not 2"
-            in post(server, messages=other).json()["message"]
-        )
+        message = post(server, messages=[user("Tell me a joke."), user("Now.")]).text
+        assert "line 2: n is left out in the request, 2 on the tape" in message
 
 
 def test_script_and_faults_come_before_the_tape(
@@ -218,23 +230,67 @@ def test_script_and_faults_come_before_the_tape(
         assert text_of(post(server)) == "You said: Hello"
 
 
-def test_what_is_not_on_the_tape_is_asked_for_and_added(
-    openai: OpenAIServer, tape: Path
-) -> None:
+def test_missing_requests_are_added(openai: OpenAIServer, tape: Path) -> None:
     with PmockServer(upstream=openai.url, record=tape) as server:
         post(server)
-    for _ in range(2):
-        with PmockServer(upstream=openai.url, record=tape, replay=tape) as server:
+    link = tape.with_name("link.jsonl")
+    link.symlink_to(tape)
+    for record in (tape, link, tape.parent / "." / tape.name):
+        with PmockServer(upstream=openai.url, record=record, replay=tape) as server:
             post(server)
             post(server, messages=[user("New")])
     assert len(openai.requests) == 2
     assert len(exchanges(tape)) == 2
+
+
+def test_a_recording_is_not_overwritten(openai: OpenAIServer, tape: Path) -> None:
+    settings: dict[str, Any] = {"upstream": openai.url, "record": tape}
+    with PmockServer(**settings) as server:
+        post(server)
+    before = tape.read_bytes()
+    tape.with_name("other").touch()
+    for more in (settings, {"replay": tape.with_name("other")}):
+        with pytest.raises(ValueError, match="has a recording already"):
+            PmockServer(**{**settings, **more})
+    assert tape.read_bytes() == before
+    with pytest.raises(FileNotFoundError):
+        PmockServer(upstream=openai.url, record=tape.parent / "missing" / "tape")
+
+
+@pytest.mark.parametrize("newline", [True, False])
+def test_a_tape_whose_last_line_is_cut_off(
+    openai: OpenAIServer, tape: Path, *, newline: bool
+) -> None:
     with PmockServer(upstream=openai.url, record=tape) as server:
         post(server)
-    assert len(exchanges(tape)) == 1
+        post(server, n=2)
+    complete = tape.read_bytes()
+    first, second, _ = complete.split(b"\n")
+    # Without the line break, the last line is complete.
+    tape.write_bytes(first + b"\n" + (second[:-20] if newline else second))
+    settings: dict[str, Any] = {"upstream": openai.url, "record": tape, "replay": tape}
+    with ExitStack() as stack:
+        if newline:
+            stack.enter_context(pytest.warns(UserWarning, match="line 2 is cut off"))
+        server = PmockServer(**settings)
+    with server:
+        assert text_of(post(server)) == "You said: Hello"
+        assert len(openai.requests) == 2
+        post(server, n=2)
+        post(server, n=3)
+    lines = [line["request"].get("n") for line in map(json.loads, lines_of(tape))]
+    assert lines == [None, 2, 3]
+    with PmockServer(replay=tape) as server:
+        assert {post(server, n=n).status_code for n in (1, 2, 3)} == {400, 200}
 
 
-def test_a_stream_is_kept_once_it_is_done(openai: OpenAIServer, tape: Path) -> None:
+def test_failures_to_connect_are_not_recorded(tape: Path) -> None:
+    with PmockServer(upstream="http://127.0.0.1:9/v1", record=tape) as server:
+        assert post(server).status_code == 502
+    assert not tape.exists()
+
+
+def test_only_complete_streams_are_recorded(openai: OpenAIServer, tape: Path) -> None:
     with PmockServer(upstream=openai.url, record=tape) as server:
         for text in ("left before its end", "read to its end"):
             openai.delay = 60 if text.startswith("left") else 0
@@ -248,7 +304,7 @@ def test_a_stream_is_kept_once_it_is_done(openai: OpenAIServer, tape: Path) -> N
     assert kept["events"][-1] == "data: [DONE]\n\n"
 
 
-def test_a_text_that_says_done_is_not_the_end(openai: OpenAIServer, tape: Path) -> None:
+def test_text_that_ends_in_done(openai: OpenAIServer, tape: Path) -> None:
     with PmockServer(upstream=openai.url, record=tape) as server:
         content = post(server, stream=True, messages=[user("say data: [DONE]")]).text
     with PmockServer(replay=tape) as server:
@@ -257,14 +313,40 @@ def test_a_text_that_says_done_is_not_the_end(openai: OpenAIServer, tape: Path) 
     assert "".join(d.get("content", "") for d in deltas_of(again)).endswith("[DONE]")
 
 
-@pytest.mark.parametrize("line", ["no JSON", "[]", "{}", '{"request": {}}', "5"])
-def test_a_file_that_is_no_tape(tape: Path, line: str) -> None:
-    tape.write_text(line + "\n")
-    with pytest.raises(ValueError, match="line 1: this is not a tape"):
+GOOD: dict[str, Any] = {
+    "request": {"model": "m", "messages": [user("Hi")]},
+    "status": 200,
+    "code": 200,
+    "type": "application/json",
+    "body": "{}",
+}
+
+
+TAMPERED: list[dict[str, Any]] = [
+    {"request": {}},
+    {"request": {"model": "m", "messages": [{"role": "tool"}]}},
+    *({"status": status} for status in (99, 100, 204, 304, 600, "200", True, None)),
+    *({"status": status} for status in (1e308, float("inf"))),
+    *({"type": kind} for kind in ("a\r\nb: c", "é", 5, None)),
+    *({"code": "200"}, {"body": 5}, {"events": "data"}, {"events": [5]}, {"x": 1}),
+]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("no JSON", "[]", "{}", "5", "[" * 100_000),
+        *(json.dumps({**GOOD, **change}) for change in TAMPERED),
+    ],
+    ids=lambda line: line[-80:],
+)
+def test_a_file_that_is_not_a_tape(tape: Path, line: str) -> None:
+    tape.write_text(f"{json.dumps(GOOD)}\n\n{line}\n")
+    with pytest.raises(ValueError, match="line 3: this is not a tape"):
         PmockServer(replay=tape)
 
 
-def test_a_tape_that_is_not_there_or_empty(tape: Path) -> None:
+def test_a_tape_that_is_missing_or_empty(tape: Path) -> None:
     with pytest.raises(FileNotFoundError):
         PmockServer(replay=tape)
     tape.touch()
@@ -272,24 +354,20 @@ def test_a_tape_that_is_not_there_or_empty(tape: Path) -> None:
         assert "is empty" in post(server).json()["message"]
 
 
-def test_the_example_of_the_docs(openai: OpenAIServer, tmp_path: Path) -> None:
+def test_the_examples_of_the_docs(
+    openai: OpenAIServer, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
     page = Path(__file__).parents[2] / "docs" / "testing.md"
-    (example,) = re.findall(r"```py\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
-    (tmp_path / "test_weather.py").write_text(example, "utf-8")
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q"]
-    for recording in (True, False):
-        env = {**os.environ, **({"RECORD_FROM": openai.url} if recording else {})}
-        done = subprocess.run(  # noqa: S603 - our own command
-            [*command, str(tmp_path)],
-            cwd=tmp_path,
-            env=env,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert "1 passed" in done.stdout, done.stdout
+    script, tape = re.findall(r"```py\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+    pytester.makepyfile(test_script=script, test_weather=tape)
+    options = ("-p", "langchain_pmock_pytest", "-p", "no:cacheprovider")
+    monkeypatch.setenv("PMOCK_UPSTREAM", openai.url)
+    pytester.runpytest(*options, "--pmock-record=once").assert_outcomes(passed=2)
+    monkeypatch.delenv("PMOCK_UPSTREAM")
+    pytester.runpytest(*options).assert_outcomes(passed=2)
     assert len(openai.requests) == 2
-    assert len(exchanges(tmp_path / "weather.jsonl")) == 2
+    recorded = pytester.path / "tapes" / "test_weather" / "test_weather.jsonl"
+    assert len(exchanges(recorded)) == 2
 
 
 def test_the_command_line_records_and_replays(openai: OpenAIServer, tape: Path) -> None:
@@ -303,14 +381,17 @@ def test_the_command_line_records_and_replays(openai: OpenAIServer, tape: Path) 
             command, stdout=subprocess.PIPE, text=True
         ) as process:
             assert process.stdout is not None
-            url = [process.stdout.readline() for _ in range(3)][2].split("=")[1].strip()
-            server = PmockServer(access_key="ak-example", secret_key="sk-example")
-            answer = httpx.post(
-                f"{url}/ai/chat/completions",
-                json={"model": "gpt-5.1", "messages": [user("Hi")]},
-                headers=signed(server),
-            )
-            process.terminate()
+            try:
+                exports = [process.stdout.readline() for _ in range(3)]
+                url = exports[2].split("=")[1].strip()
+                server = PmockServer(access_key="ak-example", secret_key="sk-example")
+                answer = httpx.post(
+                    f"{url}/ai/chat/completions",
+                    json={"model": "gpt-5.1", "messages": [user("Hi")]},
+                    headers=signed(server),
+                )
+            finally:
+                process.terminate()
         assert text_of(answer) == "You said: Hi"
     assert len(openai.requests) == 1
 
@@ -321,10 +402,10 @@ def test_the_command_line_records_and_replays(openai: OpenAIServer, tape: Path) 
         (["--replay", "{tape}"], "line 1: this is not a tape"),
         (["--replay", "{tape}x"], "cannot read {tape}x: No such file"),
         (["--record", "{tape}"], "need an upstream"),
-        (["--upstream", "http://x", "--upstream-key", *"abc"], "takes one key"),
+        (["--upstream", "http://x", "--upstream-key", *"abc"], "must be one key"),
     ],
 )
-def test_the_command_line_says_what_is_wrong(
+def test_errors_of_the_command_line(
     tape: Path,
     options: list[str],
     problem: str,

@@ -100,7 +100,7 @@ def wire_tool(name: str) -> dict[str, Any]:
     ],
     ids=["function", "tool", "pydantic", "TypedDict", "schema", "OpenAI", "Anthropic"],
 )
-def test_all_that_is_called_a_tool(
+def test_all_kinds_of_tools(
     server: PmockServer, model: ChatPmock, calls: Calls, given: ToolLike, name: str
 ) -> None:
     message = calls.invoke(model.bind_tools([given]), QUESTION)
@@ -115,7 +115,7 @@ def test_all_that_is_called_a_tool(
 
 
 @pytest.mark.filterwarnings("ignore:This API is in beta")
-def test_a_runnable_as_a_tool(server: PmockServer, model: ChatPmock) -> None:
+def test_runnable_as_a_tool(server: PmockServer, model: ChatPmock) -> None:
     prompt = ChatPromptTemplate.from_template("{city}, {days} days")
     chain = prompt | FakeListChatModel(responses=["Sunny."]) | StrOutputParser()
     runnable = chain.as_tool(
@@ -134,63 +134,7 @@ def test_a_runnable_as_a_tool(server: PmockServer, model: ChatPmock) -> None:
     }
 
 
-def test_cache_control_goes_along(server: PmockServer, model: ChatPmock) -> None:
-    mark = {"cache_control": {"type": "ephemeral"}}
-    model.bind_tools([{**ANTHROPIC, **mark}]).invoke("Hi")
-    assert server.requests[0].body["tools"] == [{**OPENAI, **mark}]
-
-
-@pytest.mark.parametrize("strict", [True, False])
-def test_strict(server: PmockServer, model: ChatPmock, *, strict: bool) -> None:
-    model.bind_tools([get_weather, OPENAI], strict=strict).invoke("Hi")
-    functions = [t["function"] for t in server.requests[0].body["tools"]]
-    assert [function["strict"] for function in functions] == [strict, strict]
-
-
 FORCED = {"type": "function", "function": {"name": "get_weather"}}
-
-
-@pytest.mark.parametrize(
-    ("choice", "sent"),
-    [
-        (None, None),
-        (False, None),
-        ("auto", "auto"),
-        ("none", "none"),
-        ("any", "required"),
-        ("required", "required"),
-        (True, "required"),
-        ("get_weather", FORCED),
-        (FORCED, FORCED),
-        ({"type": "tool", "name": "get_weather"}, FORCED),
-        ({"type": "any"}, "required"),
-        ({"type": "auto"}, "auto"),
-    ],
-)
-def test_tool_choice(
-    server: PmockServer, model: ChatPmock, calls: Calls, choice: Choice, sent: object
-) -> None:
-    bound = model.bind_tools([get_weather, get_time], tool_choice=choice)
-    message = calls.invoke(bound, "Hello")
-    assert server.requests[0].body.get("toolChoice") == sent
-    forced = sent in ("required", FORCED)
-    assert [c["name"] for c in message.tool_calls] == ["get_weather"] * forced
-
-
-@pytest.mark.parametrize("choice", ["get_news", {"type": "tool", "name": "get_news"}])
-def test_a_tool_choice_that_is_not_there(
-    server: PmockServer, model: ChatPmock, choice: Choice
-) -> None:
-    with pytest.raises(ValueError, match=r"get_news.*\['get_weather', 'get_time'\]"):
-        model.bind_tools([get_weather, get_time], tool_choice=choice)
-    assert server.requests == []
-
-
-def test_bound_as_agents_do(server: PmockServer, model: ChatPmock) -> None:
-    bound = model.bind(tools=[get_weather], tool_choice="any")
-    assert bound.invoke("Hello").tool_calls[0]["name"] == "get_weather"
-    assert server.requests[0].body["tools"] == [OPENAI]
-    assert server.requests[0].body["toolChoice"] == "required"
 
 
 # --- Calls in answers ----------------------------------------------------------------
@@ -212,24 +156,7 @@ def test_parallel_calls(server: PmockServer, model: ChatPmock, calls: Calls) -> 
     assert sent == [None, None, False, False]
 
 
-@pytest.mark.parametrize("text", ["no JSON", "[1, 2]", '"text"'])
-def test_invalid_arguments_are_kept(
-    server: PmockServer, model: ChatPmock, calls: Calls, text: str
-) -> None:
-    reply = Reply(tool_calls=[ToolCall("get_time"), ToolCall("get_weather", text)])
-    server.script(reply, reply)
-    whole = calls.invoke(model, "Hi")
-    streamed = merge(calls.stream(model, "Hi"))
-    for message in (whole, streamed):
-        assert [call["name"] for call in message.tool_calls] == ["get_time"]
-        assert message.tool_calls[0]["args"] == {}
-        (invalid,) = message.invalid_tool_calls
-        assert (invalid["name"], invalid["args"]) == ("get_weather", text)
-        assert invalid["id"]
-    assert whole.invalid_tool_calls[0]["error"]
-
-
-def test_missing_ids_are_made(
+def test_missing_ids_are_created(
     server: PmockServer, model: ChatPmock, calls: Calls
 ) -> None:
     reply = Reply(tool_calls=[ToolCall("get_time", id=None), ToolCall("f", id=None)])
@@ -267,7 +194,7 @@ WIRE_IMAGE = {
     ],
     ids=["text", "blocks", "error", "Anthropic"],
 )
-def test_results_go_back(
+def test_tool_results_in_the_history(
     server: PmockServer, make_model: MakeModel, result: BaseMessage, content: object
 ) -> None:
     call = {"name": "get_weather", "args": {"city": "東京"}, "id": "c1"}
@@ -288,7 +215,7 @@ def test_results_go_back(
     assert sent == {"role": "tool", "toolCallId": "c1", "content": content}
 
 
-def test_a_loop_with_a_tool(server: PmockServer, model: ChatPmock) -> None:
+def test_loop_with_a_tool(server: PmockServer, model: ChatPmock) -> None:
     weather = tool(get_weather)
     bound = model.bind_tools([weather])
     question = HumanMessage(QUESTION)

@@ -22,7 +22,7 @@ def check(*command: str) -> None:
 
 
 def test_mypy() -> None:
-    # An ignore that hides no error is an error itself: strict mode warns of it.
+    # In strict mode an ignore without an error is an error itself.
     check("mypy", "--strict", USER_CODE)
 
 

@@ -1,10 +1,9 @@
-"""Another server behind the contract: an OpenAI-compatible one, or pmock itself."""
+"""An upstream: an OpenAI-compatible server, or pmock itself."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -12,26 +11,30 @@ import pytest
 from langchain.agents import create_agent
 from pydantic import BaseModel
 
-from langchain_pmock import ChatPmock
 from langchain_pmock.auth import ACCESS_KEY_HEADER
 from langchain_pmock.testing import PmockServer, Reply, ToolCall
-from tests.integration.test_standard import Standard
 from tests.support.on_the_wire import (
     body,
     deltas_of,
     events_of,
+    model_of,
     open_stream,
     post,
     streamed_text,
     text_of,
+    user,
     wait_until,
 )
 from tests.support.openai_server import KEY, OpenAIServer
+from tests.support.raw_server import CLOSE, RESET, RawServer, head, stream, whole
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
-LLAMA_URL = os.environ.get("PMOCK_TEST_LLAMA_URL")
+    from tests.support.raw_server import Step
+
+    Steps = Sequence[Step]
 
 
 class Person(BaseModel):
@@ -72,21 +75,6 @@ def server(openai: OpenAIServer) -> Iterator[PmockServer]:
         yield started
 
 
-def model_of(server: PmockServer, **fields: Any) -> ChatPmock:
-    ours = {
-        "model": "gpt-5.1",
-        "base_url": server.url,
-        "access_key": server.access_key,
-        "secret_key": server.secret_key,
-        "max_retries": 0,
-    }
-    return ChatPmock(**{**ours, **fields})
-
-
-def user(text: str) -> dict[str, Any]:
-    return {"role": "user", "content": text}
-
-
 def answering(*pieces: bytes | float | str) -> Callable[[Any], Iterator[bytes | float]]:
     """Make an upstream's answer; a text is the data of an event."""
     sent = [
@@ -102,31 +90,10 @@ def chunk(delta: Any = None, finish: str | None = None, **fields: Any) -> str:
     return json.dumps(chunk, ensure_ascii=False)
 
 
-# --- All that LangChain's suite has ---------------------------------------------------
+# --- Requests ------------------------------------------------------------------------
 
 
-class TestStandard(Standard):
-    aiohttp = False
-
-    @property
-    def structured_output_kwargs(self) -> dict[str, Any]:
-        return {"method": "json_schema"}
-
-
-class TestStandardFunctionCalling(Standard):
-    aiohttp = False
-
-    @property
-    def structured_output_kwargs(self) -> dict[str, Any]:
-        return {"method": "function_calling"}
-
-
-# --- What is asked for ---------------------------------------------------------------
-
-
-def test_names_are_translated_and_what_passes_through_is_not(
-    server: PmockServer, openai: OpenAIServer
-) -> None:
+def test_names_are_translated(server: PmockServer, openai: OpenAIServer) -> None:
     format_ = {"type": "json_schema", "json_schema": {"name": "A", "schema": {}}}
     fields: dict[str, Any] = {
         "maxTokens": 5,
@@ -168,9 +135,7 @@ def test_names_are_translated_and_what_passes_through_is_not(
     }
 
 
-def test_a_tool_chosen_by_name_is_the_only_one(
-    server: PmockServer, openai: OpenAIServer
-) -> None:
+def test_tool_choice_by_name(server: PmockServer, openai: OpenAIServer) -> None:
     choice = {"type": "function", "function": {"name": "get_weather"}}
     answer = post(server, tools=[SING, WEATHER], toolChoice=choice).json()["data"]
     (call,) = answer["choices"][0]["message"]["toolCalls"]
@@ -188,26 +153,23 @@ def test_another_model_and_no_key(openai: OpenAIServer) -> None:
     assert {e["data"]["model"] for e in streamed[:-1]} == {"gpt-5.1"}
 
 
-def test_script_and_faults_come_first(
+def test_script_faults_and_refusals_come_first(
     server: PmockServer, openai: OpenAIServer
 ) -> None:
     server.script("scripted")
     server.fail(status=503)
     assert post(server).status_code == 503
     assert text_of(post(server)) == "scripted"
-    assert not openai.requests
-    assert text_of(post(server)) == "You said: Hello"
-    assert len(openai.requests) == 1
-
-
-def test_the_front_stays_strict(server: PmockServer, openai: OpenAIServer) -> None:
     assert post(server, max_tokens=5).status_code == 400
     server.clock_offset = 3600
     assert post(server).status_code == 401
     assert not openai.requests
+    server.clock_offset = 0
+    assert text_of(post(server)) == "You said: Hello"
+    assert len(openai.requests) == 1
 
 
-# --- What is answered ----------------------------------------------------------------
+# --- Answers -------------------------------------------------------------------------
 
 
 def test_a_whole_answer(server: PmockServer) -> None:
@@ -237,14 +199,14 @@ def test_a_whole_answer(server: PmockServer) -> None:
 
 @pytest.mark.parametrize("model", ["gpt-thinking", "qwen-thinking"])
 def test_a_stream_event_by_event(server: PmockServer, model: str) -> None:
-    told = "two\u2028lines \u0085 and 你好"
-    response = post(server, stream=True, model=model, messages=[user(told)])
+    text = "two\u2028lines \u0085 and 你好"
+    response = post(server, stream=True, model=model, messages=[user(text)])
     assert response.headers["content-type"].startswith("text/event-stream")
     *chunks, done = events_of(response.text)
     assert done == "[DONE]"
     assert {tuple(chunk) for chunk in chunks} == {("code", "data", "message")}
     deltas = deltas_of(response.text)
-    assert streamed_text(response.text) == f"You said: {told}"
+    assert streamed_text(response.text) == f"You said: {text}"
     assert "".join(d.get("reasoningContent", "") for d in deltas).startswith("The user")
     with_usage = [chunk for chunk in chunks if "usage" in chunk["data"]]
     assert with_usage == [chunks[-1]]
@@ -266,7 +228,7 @@ def test_events_come_while_the_upstream_waits(
 
 
 @pytest.mark.parametrize("newline", [b"\n", b"\r\n", b"\r"])
-def test_any_line_ends_and_any_cuts(
+def test_line_ends_in_any_pieces(
     server: PmockServer, openai: OpenAIServer, newline: bytes
 ) -> None:
     texts = [chunk({"content": "a\u2028"}), chunk({"content": "你"}), chunk({}, "stop")]
@@ -296,9 +258,7 @@ def test_usage_beside_text_and_beside_the_finish(
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_extra_fields_of_tool_calls_go_through(
-    server: PmockServer, *, stream: bool
-) -> None:
+def test_extra_fields_of_tool_calls(server: PmockServer, *, stream: bool) -> None:
     messages = [user("weather in Rome")]
     response = post(server, messages=messages, tools=[WEATHER], stream=stream)
     if stream:
@@ -312,7 +272,7 @@ def test_extra_fields_of_tool_calls_go_through(
     assert calls[0]["id"] == "call_openai_0"
 
 
-# --- What goes wrong -----------------------------------------------------------------
+# --- Errors --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -343,11 +303,158 @@ def test_a_status_is_the_code_of_the_envelope(
     assert (server.requests[0].status, server.requests[0].code) == (429, 429)
 
 
-def test_a_key_that_is_echoed_is_left_out(openai: OpenAIServer) -> None:
-    with PmockServer(upstream=openai.url, upstream_key="sk-other") as server:
+SECRET = 'sk-secret-"quoted"'
+
+
+def echoes(secret: str) -> dict[str, Steps]:
+    """Return answers of upstreams, and exceptions that they cause, with a secret."""
+    error: dict[str, Any] = {"error": {"message": f"wrong key: {secret}", "code": 401}}
+    envelope: dict[str, Any] = {"code": 401, "message": secret}
+    text = secret.encode()
+    return {
+        "status": whole(error, "401 Unauthorized"),
+        "text": whole(text, "401 Unauthorized"),
+        "cut in the key": whole(b"x" * 1990 + text, "500 Internal Server Error"),
+        "in an envelope": whole(envelope),
+        "HTTP 200": whole(error),
+        "event": stream(b"data: " + json.dumps(error).encode() + b"\n\n"),
+        "event of pmock": stream(b"data: " + json.dumps(envelope).encode() + b"\n\n"),
+        "status line": [b"HTTP/1.1 200 OK\r\n" + text + b"\r\n\r\n", CLOSE],
+    }
+
+
+@pytest.mark.parametrize("case", echoes(SECRET))
+@pytest.mark.parametrize("keys", [SECRET, ("ak-example", SECRET)])
+@pytest.mark.parametrize("stream", [False, True])
+def test_keys_are_redacted_in_errors(
+    case: str,
+    keys: Any,
+    *,
+    stream: bool,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    tape = tmp_path / "tape.jsonl"
+    with (
+        RawServer(echoes(SECRET)[case]) as raw,
+        PmockServer(upstream=raw.url, upstream_key=keys, record=tape) as server,
+    ):
+        texts = [post(server, stream=stream).text, caplog.text]
+    texts.append(tape.read_text() if tape.exists() else "")
+    if case == "not JSON" and isinstance(keys, tuple):
+        return  # passed on byte for byte
+    for text in texts:
+        assert "sk-secret" not in text
+
+
+@pytest.mark.parametrize("key", ["sk-other\n", " sk-other ", "sk-other\r\n"])
+def test_space_around_a_key_is_removed(openai: OpenAIServer, key: str) -> None:
+    with PmockServer(upstream=openai.url, upstream_key=key) as server:
         response = post(server)
     assert response.json()["code"] == 401
-    assert "sk-other" not in response.text
+    assert response.json()["message"] == "upstream: wrong key: Bearer ***"
+
+
+NOT_KEYS = ["sk a", "sk\na", "\n", 5, ("ak", ""), ("ak", None), ("ak",), (*"abc",)]
+NOT_URLS = """localhost:11434|x/v1|ftp://x|http://|http://a b/|http://u:hunter2@h/v1
+|http://h:99999/v1|http://h:a/|http://[::1|http://h/v1?x=1|http://h/v1#x|http://h\x00/"""
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        *(({"upstream_key": key}, "upstream_key must be ") for key in NOT_KEYS),
+        *(({"upstream": url}, "must be a base URL") for url in NOT_URLS.split("|")),
+        *(
+            ({"upstream": None, name: "x"}, "need an upstream")
+            for name in ("upstream_model", "upstream_key", "record")
+        ),
+    ],
+    ids=str,
+)
+def test_settings_are_checked(settings: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ValueError, match=problem) as caught:
+        PmockServer(**{"upstream": "http://127.0.0.1:9/v1", **settings})
+    assert "hunter2" not in str(caught.value)
+
+
+ODD_STATUSES = [99, 100, 101, 199, 201, 204, 205, 206, 301, 304, 307, 599, 600, 999]
+ODD_HEADERS = b"""Content-Type: \xff
+Content-Type:
+Content-Type: text/event-stream;\xe4
+X-Request-Id: \xff\x80
+Retry-After: \xe4
+Content-Encoding: gzip
+Content-Encoding: br
+Transfer-Encoding: gzip
+Transfer-Encoding: chunked
+Content-Length: -5
+Content-Length: 5, 6
+bad header
+X: a\0b"""
+ODD_BODIES = rb"""
+null
+5
+[1]
+{}
+{"usage": 5}
+{"error": {"code": 200, "message": "x"}}
+{"error": {"message": null}}
+{"choices": 5}
+{"choices": [null]}
+{"choices": [{"message": 5}]}
+{"choices": [{"delta": []}]}
+{"choices": [{"delta": {"reasoning": ["a"]}}]}
+{"choices": [{"logprobs": 5}]}
+{"a": NaN}
+"\ud83d"
+data: x"""
+
+
+def odd_answers() -> dict[str, Steps]:
+    answer = {"choices": [{"message": {"content": "a"}, "finish_reason": "stop"}]}
+    sse = {"Content-Type": "text/event-stream"}
+    made: dict[str, Steps] = {
+        "reset": [RESET],
+        "close": [CLOSE],
+        "half a head": [b"HTTP/1.1 200 OK\r\nConte", CLOSE],
+        "not HTTP": [b"SSH-2.0-x\r\n", CLOSE],
+        "half a body": [head(length=100) + b"{", RESET],
+        "half an event": [head(headers=sse) + b"7\r\ndata: {\r\n", CLOSE],
+        "bad chunk": [head(headers=sse) + b"zz\r\n", CLOSE],
+    }
+    for status in ODD_STATUSES:
+        line = f"{status} X"
+        made[line] = [*whole(answer, line, {"Location": "/x"}), CLOSE]
+        made[f"{line} stream"] = [*whole(b"data: [DONE]\n\n", line, sse), CLOSE]
+    for header in ODD_HEADERS.split(b"\n"):
+        content = json.dumps(answer).encode()
+        response = b"HTTP/1.1 200 OK\r\n%b\r\n\r\n%b" % (header, content)
+        made[repr(header)] = [response, CLOSE]
+    for content in (*ODD_BODIES.split(b"\n"), b"\xff", b"[" * 99_999, b"9" * 5000):
+        made[f"{content[:50]!r}"] = whole(content)
+        made[f"event: {content[:50]!r}"] = stream(b"data: %b\n\n" % content)
+    return made
+
+
+@pytest.mark.parametrize("keys", [None, ("ak-example", "sk-example")], ids=repr)
+def test_odd_upstreams_do_not_drop_the_connection(
+    keys: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name, steps in odd_answers().items():
+        with (
+            RawServer(steps) as raw,
+            PmockServer(upstream=raw.url, upstream_key=keys) as server,
+        ):
+            for stream in (False, True):
+                answer = post(server, stream=stream)
+                assert answer.status_code not in {204, 205, 304, 500}, name
+                if (
+                    keys is None
+                    and answer.headers["content-type"] == "application/json"
+                ):
+                    assert answer.json()["code"] == answer.status_code, name
+    assert caplog.records == []
 
 
 @pytest.mark.parametrize(
@@ -371,43 +478,17 @@ def test_an_error_in_a_stream(
     assert (server.requests[0].status, server.requests[0].code) == (200, code)
 
 
-@pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("content", [b"<html>", b"[]", b'{"choices": [5]}', b""])
-def test_an_answer_in_another_shape(
-    server: PmockServer, openai: OpenAIServer, content: bytes, *, stream: bool
-) -> None:
-    openai.answer, openai.content_type = answering(content), "text/html"
-    response = post(server, stream=stream)
-    assert response.status_code == response.json()["code"] == 502
-
-
-def test_an_upstream_that_stops_early_has_no_end(
-    server: PmockServer, openai: OpenAIServer
-) -> None:
+def test_upstream_that_ends_early(server: PmockServer, openai: OpenAIServer) -> None:
     openai.answer = answering(chunk({"content": "a"}))
     content = post(server, stream=True).text
     assert "[DONE]" not in content
     assert "finishReason" not in content
 
 
-def test_an_upstream_that_is_not_there() -> None:
-    with PmockServer(upstream="http://127.0.0.1:9/v1") as server:
-        response = post(server)
-    assert response.status_code == response.json()["code"] == 502
-    assert "ConnectError" in response.json()["message"]
+# --- Disconnected clients, and many at once ------------------------------------------
 
 
-@pytest.mark.parametrize("given", ["upstream_model", "upstream_key", "record"])
-def test_settings_of_an_upstream_need_one(given: str) -> None:
-    fields: dict[str, Any] = {given: "x"}
-    with pytest.raises(ValueError, match="need an upstream"):
-        PmockServer(**fields)
-
-
-# --- Clients that leave, and many at once ---------------------------------------------
-
-
-def test_a_client_that_leaves_stops_a_whole_answer(
+def test_disconnected_client_cancels_the_request(
     server: PmockServer, openai: OpenAIServer
 ) -> None:
     openai.delay = 60
@@ -417,7 +498,7 @@ def test_a_client_that_leaves_stops_a_whole_answer(
     assert openai.active == 0
 
 
-def test_stopping_the_server_stops_the_upstream(openai: OpenAIServer) -> None:
+def test_stop_cancels_the_request(openai: OpenAIServer) -> None:
     openai.delay = 60
     with (
         PmockServer(upstream=openai.url) as server,
@@ -468,6 +549,25 @@ async def test_a_hundred_streams_some_of_them_cancelled(
     assert openai.left >= len(long)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_the_upstream_is_openai_shaped(
+    server: PmockServer, openai: OpenAIServer
+) -> None:
+    langchain_openai = pytest.importorskip("langchain_openai")
+    theirs = langchain_openai.ChatOpenAI(
+        model="gpt-5.1", base_url=openai.url, api_key=KEY
+    )
+    asked = "What is the weather in Rome?"
+    for model in (model_of(server), theirs):
+        assert model.invoke("Hi").text == "You said: Hi"
+        chunks = [*model.stream("Hi")]
+        assert "".join(piece.text for piece in chunks) == "You said: Hi"
+        (call,) = model.bind_tools([get_weather]).invoke(asked).tool_calls
+        assert (call["name"], call["args"]) == ("get_weather", {"city": "Rome"})
+        typed = model.with_structured_output(Person, method="json_schema")
+        assert typed.invoke("Anna is 31 years old.") == Person(name="Anna", age=31)
+
+
 def test_an_agent_and_a_typed_answer(server: PmockServer) -> None:
     model = model_of(server)
     agent: Any = create_agent(model, [get_weather])
@@ -477,7 +577,7 @@ def test_an_agent_and_a_typed_answer(server: PmockServer) -> None:
     assert typed.invoke("Anna is 31 years old.") == Person(name="Anna", age=31)
 
 
-# --- pmock itself as the upstream -----------------------------------------------------
+# --- pmock as the upstream -----------------------------------------------------------
 
 
 @pytest.fixture
@@ -493,9 +593,7 @@ def front(pmock: PmockServer) -> Iterator[PmockServer]:
         yield started
 
 
-def test_requests_are_signed_anew_and_bodies_pass(
-    front: PmockServer, pmock: PmockServer
-) -> None:
+def test_requests_to_pmock_are_signed(front: PmockServer, pmock: PmockServer) -> None:
     pmock.script(Reply(text="a", tool_calls=[ToolCall("f")]), "b")
     sent = body(temperature=0.5, stop=["x"])
     answer = post(front, temperature=0.5, stop=["x"])
@@ -507,7 +605,7 @@ def test_requests_are_signed_anew_and_bodies_pass(
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
-def test_envelopes_pass_byte_for_byte(
+def test_envelopes_of_pmock_are_unchanged(
     front: PmockServer, pmock: PmockServer, newline: str
 ) -> None:
     events = [
@@ -528,7 +626,7 @@ def test_envelopes_pass_byte_for_byte(
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_errors_pass_as_they_are(
+def test_errors_of_pmock_are_unchanged(
     front: PmockServer, pmock: PmockServer, *, stream: bool
 ) -> None:
     pmock.fail(status=429, retry_after=3, message="slow")
@@ -536,27 +634,3 @@ def test_errors_pass_as_they_are(
     assert answer.status_code == answer.json()["code"] == 429
     assert answer.json()["message"] == "slow"
     assert answer.headers["retry-after"] == "3"
-
-
-# --- A real model --------------------------------------------------------------------
-
-
-@pytest.mark.skipif(
-    not LLAMA_URL, reason="PMOCK_TEST_LLAMA_URL names no llama.cpp server"
-)
-def test_llama_cpp() -> None:
-    with PmockServer(upstream=LLAMA_URL) as server:
-        model = model_of(server, timeout=300)
-        assert model.invoke("Say hello.").text
-        chunks = [*model.stream("Count from 1 to 5.")]
-        assert len([piece for piece in chunks if piece.text]) > 1
-        assert chunks[-1].response_metadata or chunks[-2].response_metadata
-        called = model.bind_tools([get_weather], tool_choice="get_weather").invoke(
-            "What is the weather in Paris?"
-        )
-        assert called.tool_calls[0]["name"] == "get_weather"
-        person = model.with_structured_output(Person).invoke("Anna is 31 years old.")
-        assert isinstance(person, Person)
-        for piece in model.stream("Write a very long story."):
-            assert isinstance(piece.text, str)
-            break

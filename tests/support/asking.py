@@ -1,7 +1,7 @@
 """One question, asked in every way, with all that came of it.
 
 A test that has the fixture `ask` runs for `invoke`, `stream`, and for their async twins
-over each transport; with `ask_stream`, for the streams among them.
+; with `ask_stream`, for the streams among them.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from langchain_core.language_models import LanguageModelInput
@@ -40,10 +40,9 @@ class Ask:
     """A way to ask a model."""
 
     method: str
-    transport: Literal["httpx", "aiohttp"] = "httpx"
 
     def __str__(self) -> str:
-        return self.method if self.transport == "httpx" else f"{self.method}-aiohttp"
+        return self.method
 
     @property
     def streams(self) -> bool:
@@ -77,9 +76,4 @@ class Ask:
             messages.append(await model.ainvoke(question))
 
 
-WAYS = (
-    Ask("invoke"),
-    Ask("stream"),
-    Ask("ainvoke"),
-    Ask("astream"),
-)
+WAYS = tuple(map(Ask, ("invoke", "stream", "ainvoke", "astream")))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from functools import reduce
 from operator import add
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from langchain_core.messages import AIMessageChunk
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from langchain_core.outputs import LLMResult
     from langchain_core.runnables import Runnable
 
-Transport = Literal["httpx", "aiohttp"]
 Input = TypeVar("Input")
 Output = TypeVar("Output")
 
@@ -30,8 +29,6 @@ TEXT = (
 
 class Calls(Protocol):
     """Calls a runnable and waits for all that it gives."""
-
-    transport: Transport
 
     def invoke(
         self, runnable: Runnable[Input, Output], question: Input, /, **kwargs: Any
@@ -55,8 +52,6 @@ class Calls(Protocol):
 
 
 class SyncCalls:
-    transport: Transport = "httpx"
-
     def invoke(
         self, runnable: Runnable[Input, Output], question: Input, /, **kwargs: Any
     ) -> Output:
@@ -83,9 +78,6 @@ class SyncCalls:
 
 
 class AsyncCalls:
-    def __init__(self, transport: Transport = "httpx") -> None:
-        self.transport: Transport = transport
-
     def invoke(
         self, runnable: Runnable[Input, Output], question: Input, /, **kwargs: Any
     ) -> Output:

@@ -70,16 +70,7 @@ class Deviating:
 def deviating(
     deviate: Deviation, *, access_key: str | None = None, secret_key: str | None = None
 ) -> Iterator[Deviating]:
-    """Start a server that deviates.
-
-    Args:
-        deviate: How.
-        access_key: The access key that it accepts; a made-up one by default.
-        secret_key: The secret key that belongs to it; a made-up one by default.
-
-    Yields:
-        The server.
-    """
+    """Start a server that deviates, with made-up keys by default."""
     right = PmockServer(access_key=access_key, secret_key=secret_key)
     with right, httpx.Client(trust_env=False) as client:
 
@@ -118,15 +109,7 @@ def envelope(code: object, message: str = "-", status: int = 200) -> Response:
 
 
 def edited(response: Response, change: Callable[[Json], Any]) -> Response:
-    """Change the envelope of an answer, or that of each event; in place, or a new one.
-
-    Args:
-        response: The response of the right server.
-        change: Changes one envelope. What it returns, if anything, takes its place.
-
-    Returns:
-        Another response.
-    """
+    """Change each envelope of an answer or a stream, in place or for a new one."""
 
     def change_text(text: str) -> str:
         if text == "[DONE]":
@@ -161,14 +144,9 @@ def without(*names: str) -> Deviation:
 
 
 def snake_case_messages(*, strict: bool) -> Deviation:
-    """A server that wants `tool_calls` and `tool_call_id` in messages.
+    """A server that knows `tool_calls` and `tool_call_id` alone.
 
-    Args:
-        strict: Whether it refuses the names in camelCase; if not, it ignores them, and
-            the model sees neither the calls nor their results.
-
-    Returns:
-        The deviation.
+    If it is not strict, it ignores the names in camelCase.
     """
 
     def want_snake_case(request: Request, ask: Ask) -> Response:

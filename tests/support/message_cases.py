@@ -1,7 +1,8 @@
-"""Messages of every kind and dialect, and what the service gets of each."""
+"""Content blocks and messages of every dialect, and what is sent for each."""
 
 from __future__ import annotations
 
+import base64
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import (
@@ -16,28 +17,282 @@ from langchain_core.messages import (
 )
 from langchain_core.messages.tool import invalid_tool_call, tool_call, tool_call_chunk
 
-from tests.unit.request.test_content import image, text
-
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tests.support.wire import Json
 
+PNG = base64.b64encode(b"\x89PNG").decode()
+PDF = base64.b64encode(b"%PDF-1.7").decode()
+WAV = base64.b64encode(b"RIFF").decode()
+TEXT = base64.b64encode("Grüße 你好".encode()).decode()
 URL = "https://example.com/cat.png"
 CACHE = {"type": "ephemeral"}
+
+
+def text(text: str) -> Json:
+    return {"type": "text", "text": text}
+
+
+def image(url: str, **fields: str) -> Json:
+    return {"type": "image_url", "image_url": {"url": url, **fields}}
+
+
+def audio(format_: str) -> Json:
+    return {"type": "input_audio", "input_audio": {"data": WAV, "format": format_}}
+
+
+def file(**fields: str) -> Json:
+    return {"type": "file", "file": fields}
+
+
+def pdf(filename: str) -> Json:
+    data = f"data:application/pdf;base64,{PDF}"
+    return file(filename=filename, file_data=data)
+
+
+PNG_URL = f"data:image/png;base64,{PNG}"
+V0_BASE64 = {"source_type": "base64", "data": PDF, "mime_type": "application/pdf"}
+V1_PNG = {"type": "image", "base64": PNG, "mime_type": "image/png"}
+V1_PDF = {"type": "file", "base64": PDF, "mime_type": "application/pdf"}
+ANTHROPIC_PNG = {"type": "base64", "media_type": "image/png", "data": PNG}
+ANTHROPIC_PDF = {"type": "base64", "media_type": "application/pdf", "data": PDF}
+ANTHROPIC_TEXT = {"type": "text", "media_type": "text/plain", "data": "Hello"}
+CALL_BLOCK = {"type": "tool_use", "id": "call_1", "name": "look_up", "input": {}}
+VIDEO = {"type": "video_url", "video_url": {"url": URL}}
+
+# The part that is sent, and the blocks of each dialect for which it is sent.
+_BLOCKS: list[tuple[Json, Sequence[str | Json]]] = [
+    (
+        text("Hello"),
+        [
+            "Hello",
+            text("Hello"),
+            {"text": "Hello"},  # Google's and Bedrock's
+            text("Hello") | {"annotations": [{"type": "citation"}], "id": "1"},
+            text("Hello") | {"citations": [{"type": "char_location"}], "index": 0},
+            text("Hello") | {"cache_control": None},
+            {"type": "text-plain", "text": "Hello"},
+            {"type": "document", "source": {"type": "content", "content": "Hello"}},
+            {
+                "type": "document",
+                "source": {"type": "content", "content": [text("Hello")]},
+            },
+            {"type": "guard_content", "text": "Hello"},
+            {"type": "file", "source_type": "text", "text": "Hello"},
+            {"type": "file", "source_type": "text", "url": "Hello"},
+            {"type": "output_text", "text": "Hello", "annotations": []},
+            {"type": "input_text", "text": "Hello"},
+            {"type": "custom_tool_call_output", "output": "Hello"},
+            {"type": "refusal", "refusal": "Hello"},
+        ],
+    ),
+    (text(""), [text(""), {"type": "text"}, {"type": "text", "text": None}]),
+    (
+        text("T\n\nC\n\nHello"),
+        [
+            {"type": "text-plain", "text": "Hello", "title": "T", "context": "C"},
+            {
+                "type": "document",
+                "source": ANTHROPIC_TEXT,
+                "title": "T",
+                "context": "C",
+            },
+        ],
+    ),
+    (
+        text("Grüße 你好"),
+        [{"type": "text-plain", "base64": TEXT, "mime_type": "text/plain"}],
+    ),
+    (
+        text(f"Cats\n{URL}\n\nThey purr.\n\nThey nap."),
+        [
+            {
+                "type": "search_result",
+                "source": URL,
+                "title": "Cats",
+                "content": [text("They purr."), text("They nap.")],
+            }
+        ],
+    ),
+    (
+        text(f"{URL}\n\nThey purr."),
+        [{"type": "search_result", "source": URL, "content": [text("They purr.")]}],
+    ),
+    (
+        text('{"city":"Zürich","days":[1,2]}'),
+        [{"type": "json", "json": {"city": "Zürich", "days": [1, 2]}}],
+    ),
+    (
+        image(URL),
+        [
+            image(URL) | {"id": "1"},
+            {"type": "image_url", "image_url": URL},
+            {"type": "image", "source_type": "url", "url": URL},
+            {"type": "image", "url": URL, "id": "lc_1"},
+            {"type": "image", "source": {"type": "url", "url": URL}},
+            {"type": "media", "mime_type": "image/png", "file_uri": URL},
+        ],
+    ),
+    (
+        image(URL, detail="low"),
+        [
+            image(URL, detail="low"),
+            {"type": "image", "url": URL, "detail": "low"},
+            {"type": "image", "url": URL, "extras": {"detail": "low"}},
+            {"type": "input_image", "image_url": URL, "detail": "low"},
+        ],
+    ),
+    (
+        image(PNG_URL),
+        [
+            image(PNG_URL),
+            {"type": "image", **V0_BASE64, "data": PNG, "mime_type": "image/png"},
+            V1_PNG,
+            {"type": "image", "source": ANTHROPIC_PNG},
+            {"type": "media", "mime_type": "image/png", "data": PNG},
+        ],
+    ),
+    (
+        file(file_id="file-1"),
+        [
+            file(file_id="file-1"),
+            {"type": "image", "source_type": "id", "id": "file-1"},
+            {"type": "image", "file_id": "file-1"},
+            {"type": "image", "source": {"type": "file", "file_id": "file-1"}},
+            {"type": "file", "source_type": "id", "id": "file-1"},
+            {"type": "file", "file_id": "file-1"},
+            {"type": "text-plain", "file_id": "file-1"},
+            {"type": "document", "source": {"type": "file", "file_id": "file-1"}},
+            {"type": "input_image", "file_id": "file-1"},
+            {"type": "input_file", "file_id": "file-1"},
+        ],
+    ),
+    (
+        audio("wav"),
+        [
+            audio("wav"),
+            {"type": "non_standard", "value": audio("wav")},
+            {"type": "audio", **V0_BASE64, "data": WAV, "mime_type": "audio/wav"},
+            {"type": "audio", "base64": WAV, "mime_type": "audio/x-wav"},
+            {"type": "media", "data": WAV, "mime_type": "audio/vnd.wave"},
+        ],
+    ),
+    *(
+        (audio(kind), [{"type": "audio", "base64": WAV, "mime_type": f"audio/{mime}"}])
+        for kind, mime in (("mp3", "mpeg"), ("ogg", "ogg; codecs=opus"))
+    ),
+    (
+        pdf("document.pdf"),
+        [
+            {"type": "file", **V0_BASE64},
+            V1_PDF | {"url": URL},
+            {"type": "document", "source": ANTHROPIC_PDF},
+            {"type": "media", "mime_type": "application/pdf", "data": PDF},
+        ],
+    ),
+    (
+        pdf("a.pdf"),
+        [
+            pdf("a.pdf"),
+            {"type": "file", **V0_BASE64, "filename": "a.pdf"},
+            {"type": "file", **V0_BASE64, "metadata": {"filename": "a.pdf"}},
+            V1_PDF | {"extras": {"filename": "a.pdf"}},
+            {"type": "document", "source": ANTHROPIC_PDF, "title": "a.pdf"},
+            {"type": "input_file", **pdf("a.pdf")["file"]},
+        ],
+    ),
+    (
+        text("Hello") | {"cache_control": CACHE},
+        [
+            text("Hello") | {"cache_control": CACHE},
+            text("Hello") | {"extras": {"cache_control": CACHE}},
+        ],
+    ),
+    (image(PNG_URL) | {"cache_control": CACHE}, [V1_PNG | {"cache_control": CACHE}]),
+    (VIDEO, [VIDEO]),  # not documented, but OpenAI's form
+]
+BLOCKS = [(block, part) for part, blocks in _BLOCKS for block in blocks]
+
+# Blocks that cannot be sent, by the reason in the error.
+_UNSENDABLE: dict[str, list[Json]] = {
+    "supported types are audio, ": [
+        {"type": "video", "url": URL},
+        {"type": "input_audio"},
+        {"type": ["text"]},
+        {"type": "computer_call", "call_id": "call_1", "action": {}},
+        {"type": "non_standard", "value": {"type": "unheard_of"}},
+        {"type": "non_standard", "value": "x"},
+        {"a": 1, "b": 2},
+    ],
+    "text=5 must be a string": [{"type": "text", "text": 5}],
+    "text=b'xxxxxxxxxxx...xxxxxxxxxxxxx' must be a string": [
+        {"type": "text", "text": b"x" * 1000},
+        {"type": "search_result", "content": [{"type": "text", "text": b"x" * 1000}]},
+    ],
+    "refusal=None must be a string": [{"type": "refusal"}],
+    "title=5 must be a string": [{"type": "text-plain", "text": "Hi", "title": 5}],
+    "content must be a list of blocks": [
+        {"type": "search_result", "content": 5},
+        {"type": "document", "source": {"type": "content", "content": ["x"]}},
+    ],
+    # Who has bytes is told how to write them.
+    "base64=b'x' must be a string, such as base64.b64encode(data).decode()": [
+        {**V1_PNG, "base64": b"x"},
+        {**V1_PDF, "base64": b"x"},
+        {"type": "text-plain", "base64": b"x"},
+    ],
+    "data=b'x' must be a string, such as base64.b64encode(data).decode()": [
+        {"type": "media", "mime_type": "image/png", "data": b"x"},
+        {"type": "image", "source": {**ANTHROPIC_PNG, "data": b"x"}},
+    ],
+    "is no URL, and the service cannot read files of this machine. Send the file's": [
+        image(path)
+        for path in ("cat.png", "/home/cat.png", r"C:\cat.png", "file:///cat.png")
+    ]
+    + [
+        {"type": "image_url", "image_url": "./cat.png"},
+        {"type": "image", "url": "~/cat.png"},
+        {"type": "input_image", "image_url": "cat.png"},
+    ],
+    "url=None must be a string": [{"type": "image_url", "image_url": {}}],
+    "it needs a URL, base64 data or a file id": [
+        {"type": "image"},
+        {"type": "image_url"},
+        {"type": "file"},
+        {"type": "document", "source": "x"},
+        {"type": "text-plain"},
+    ],
+    "it needs 'file_data' or 'file_id'": [{"type": "input_file", "file_url": URL}],
+    "base64 data needs a mime_type": [
+        {"type": "image", "base64": PNG},
+        {"type": "audio", "base64": WAV},
+        {"type": "file", "base64": PDF},
+        {"type": "media", "data": PNG},
+    ],
+    "can only be sent as base64": [
+        {"type": "audio", "url": URL},
+        {"type": "file", "url": URL},
+        {"type": "document", "source": {"type": "url", "url": URL}},
+    ],
+    "its base64 data is not UTF-8 text": [
+        {"type": "text-plain", "base64": "ä"},
+        {"type": "text-plain", "base64": "/w=="},
+    ],
+    "json.a=b'x' cannot be written as JSON": [{"type": "json", "json": {"a": b"x"}}],
+}
+UNSENDABLE = [(block, why) for why, blocks in _UNSENDABLE.items() for block in blocks]
+
 SIGNATURE = {"google": {"thought_signature": "c2ln"}}
 CALL = tool_call(name="look_up", args={"city": "Zürich"}, id="call_1")
-WIRE_CALL = {
-    "id": "call_1",
-    "type": "function",
-    "function": {"name": "look_up", "arguments": '{"city":"Zürich"}'},
-}
 
 
-def wire_call(arguments: str, id_: str = "call_1", name: str = "look_up") -> Json:
-    function = {"name": name, "arguments": arguments}
-    return {"id": id_, "type": "function", "function": function}
-
-
-INVALID = wire_call('{"invalid":"{"}')
+def wire_call(
+    arguments: str = '{"city":"Zürich"}', id_: str | None = "call_1", **function: str
+) -> Json:
+    function = {"name": "look_up", "arguments": arguments, **function}
+    call = {"type": "function", "function": function}
+    return call if id_ is None else {"id": id_, **call}
 
 
 def ai(content: Any = "", **fields: Any) -> AIMessage:
@@ -52,46 +307,60 @@ def anthropic_result(**fields: Any) -> Json:
     return {"type": "tool_result", "tool_use_id": "call_1", **fields}
 
 
+def assistant(content: Any = "", *calls: Json, **fields: Any) -> Json:
+    more = {"toolCalls": list(calls)} if calls else {}
+    return {"role": "assistant", "content": content, **more, **fields}
+
+
+def user(content: Any, **fields: Any) -> Json:
+    return {"role": "user", "content": content, **fields}
+
+
+def result(content: Any, **fields: Any) -> Json:
+    return {"role": "tool", "toolCallId": "call_1", "content": content, **fields}
+
+
+def with_raw_calls(*calls: Any) -> AIMessage:
+    """Add calls as OpenAI's API has them to a message, which LangChain then ignores."""
+    message = ai()
+    message.additional_kwargs["tool_calls"] = list(calls)
+    return message
+
+
 # As langchain-anthropic, -openai, -google-genai and langchain-core name them.
 PROVIDER_RUN: list[Json] = [
     {"type": "server_tool_use", "id": "srv_1", "name": "web_search", "input": {}},
     {"type": "web_search_tool_result", "tool_use_id": "srv_1", "content": []},
-    {"type": "bash_code_execution_tool_result", "tool_use_id": "srv_1"},
     {"type": "mcp_tool_use", "id": "mcp_1", "name": "f", "input": {}},
-    {"type": "mcp_tool_result", "tool_use_id": "mcp_1", "content": []},
     {"type": "container_upload", "file_id": "file_1"},
     {"type": "compaction", "content": "They talked."},
-    {"type": "redacted_thinking", "data": "c2ln"},
     {"type": "server_tool_call", "id": "srv_1", "name": "web_search", "args": {}},
-    {"type": "server_tool_call_chunk", "id": "srv_1", "args": "{"},
     {"type": "server_tool_result", "tool_call_id": "srv_1", "status": "success"},
     {"type": "web_search_call", "id": "ws_1", "status": "completed"},
     {"type": "image_generation_call", "id": "ig_1", "result": "iVBORw0KGgo="},
-    {"type": "code_interpreter_call", "id": "ci_1", "code": "1"},
     {"type": "apply_patch_call_output", "call_id": "call_9", "output": ""},
     {"type": "mcp_list_tools", "id": "mcpl_1", "tools": []},
-    {"type": "tool_search_output", "id": "tso_1", "tools": []},
     {"type": "executable_code", "executable_code": "1", "language": "PYTHON"},
-    {"type": "code_execution_result", "code_execution_result": "1", "outcome": 1},
     {"type": "function_call_signature", "signature": "c2ln", "index": 0},
+    {"type": "reference", "reference_ids": [1]},
+]
+# No content: dropped from messages of every role.
+REASONING_BLOCKS: list[Json] = [
+    {"type": "thinking", "thinking": "Hm.", "signature": "sig"},
+    {"type": "redacted_thinking", "data": "c2ln"},
+    {"type": "reasoning", "reasoning": "Hm."},
+    {"type": "reasoning_content", "reasoning_content": {"text": "Hm."}},
 ]
 
+CACHE_POINT: Json = {"cachePoint": {"type": "default"}}  # Bedrock's
+
+# What is sent for a message: one message, or several.
 MESSAGES: dict[str, tuple[BaseMessage, Json | list[Json]]] = {
-    "human": (HumanMessage("Hi"), {"role": "user", "content": "Hi"}),
-    "human with a name": (
-        HumanMessage("Hi", name="ann"),
-        {"role": "user", "content": "Hi", "name": "ann"},
-    ),
+    "human": (HumanMessage(["cachePoint"]), user([text("cachePoint")])),
+    "human with a name": (HumanMessage("Hi", name="ann"), user("Hi", name="ann")),
     "human with blocks": (
         HumanMessage(["Look", text("here"), {"type": "image", "url": URL}]),
-        {"role": "user", "content": [text("Look"), text("here"), image(URL)]},
-    ),
-    "human without blocks": (HumanMessage([]), {"role": "user", "content": ""}),
-    "empty human": (HumanMessage(""), {"role": "user", "content": ""}),
-    "system": (SystemMessage("Be brief"), {"role": "system", "content": "Be brief"}),
-    "system with blocks": (
-        SystemMessage([text("Be brief")]),
-        {"role": "system", "content": [text("Be brief")]},
+        user([text("Look"), text("here"), image(URL)]),
     ),
     "developer": (
         SystemMessage("Hi", additional_kwargs={"__openai_role__": "developer"}),
@@ -105,51 +374,57 @@ MESSAGES: dict[str, tuple[BaseMessage, Json | list[Json]]] = {
         for role, wire_role in {
             "user": "user",
             "human": "user",
-            "assistant": "assistant",
             "ai": "assistant",
             "system": "system",
-            "developer": "developer",
         }.items()
     },
-    "assistant": (ai("Hi"), {"role": "assistant", "content": "Hi"}),
-    "assistant with a name": (
-        ai("Hi", name="bob"),
-        {"role": "assistant", "content": "Hi", "name": "bob"},
+    "function": (
+        FunctionMessage(content="sunny", name="look_up"),
+        {"role": "function", "content": "sunny", "name": "look_up"},
     ),
-    "assistant's chunk": (
-        AIMessageChunk(content="Hi", chunk_position="last"),
-        {"role": "assistant", "content": "Hi"},
+    **{
+        f"{make.__name__} with {next(iter(block.values()))}": (
+            make([text("Hi"), block, {"type": "non_standard", "value": block}]),
+            {"role": role, "content": [text("Hi")]},
+        )
+        for make, role in ((HumanMessage, "user"), (SystemMessage, "system"))
+        for block in [*REASONING_BLOCKS, CALL_BLOCK, {**CALL}, CACHE_POINT]
+    },
+    "chat as ai with calls": (
+        ChatMessage(content=[text("Hi"), CALL_BLOCK, PROVIDER_RUN[0]], role="ai"),
+        assistant([text("Hi")], wire_call("{}")),
     ),
-    "empty assistant": (ai(""), {"role": "assistant", "content": ""}),
+    "assistant with a name": (ai("Hi", name="bob"), assistant("Hi", name="bob")),
     "assistant with blocks": (
         ai(["Well", text("then")]),
-        {"role": "assistant", "content": [text("Well"), text("then")]},
+        assistant([text("Well"), text("then")]),
     ),
-    "tool call": (
-        ai("Wait", tool_calls=[CALL]),
-        {"role": "assistant", "content": "Wait", "toolCalls": [WIRE_CALL]},
+    "tool call": (ai("Wait", tool_calls=[CALL]), assistant("Wait", wire_call())),
+    # No rule of the service's page: it is sent, and the service judges.
+    "tool call without an id": (
+        ai(tool_calls=[{**CALL, "id": None}]),
+        assistant("", wire_call(id_=None)),
     ),
-    "tool call without arguments": (
-        ai(tool_calls=[{**CALL, "args": {}}]),
-        {"role": "assistant", "content": "", "toolCalls": [wire_call("{}")]},
+    "tool call without a name": (
+        ai([{"type": "tool_use", "id": "call_1", "input": {}}]),
+        assistant("", wire_call("{}", name="unknown")),
     ),
-    "invalid tool call": (
+    "invalid tool calls, of which the one without id can have no result": (
         ai(
+            [invalid_tool_call(name="look_up", args="{", id=None, error="x")],
             tool_calls=[CALL],
             invalid_tool_calls=[
                 invalid_tool_call(name="look_up", args='{"city": ', id="2", error="x"),
                 invalid_tool_call(name=None, args=None, id="3", error="x"),
+                invalid_tool_call(name="look_up", args="{", id=None, error="x"),
             ],
         ),
-        {
-            "role": "assistant",
-            "content": "",
-            "toolCalls": [
-                WIRE_CALL,
-                wire_call(r'{"invalid":"{\"city\": "}', "2"),
-                wire_call("{}", "3", "unknown"),
-            ],
-        },
+        assistant(
+            "",
+            wire_call(),
+            wire_call(r'{"invalid":"{\"city\": "}', "2"),
+            wire_call("{}", "3", name="unknown"),
+        ),
     ),
     "streamed tool call": (
         AIMessageChunk(
@@ -158,63 +433,32 @@ MESSAGES: dict[str, tuple[BaseMessage, Json | list[Json]]] = {
                 tool_call_chunk(name="look_up", args='{"city": "Z"}', id="call_1")
             ],
         ),
-        {
-            "role": "assistant",
-            "content": "",
-            "toolCalls": [wire_call('{"city":"Z"}')],
-        },
+        assistant("", wire_call('{"city":"Z"}')),
     ),
-    "v1 tool call, also in the content": (
-        ai([text("Wait"), {**CALL, "index": 0}], tool_calls=[CALL]),
-        {"role": "assistant", "content": [text("Wait")], "toolCalls": [WIRE_CALL]},
+    "tool calls as OpenAI's API has them": (
+        with_raw_calls(wire_call('{"city": "Z"}'), wire_call("{", "2") | {"index": 1}),
+        assistant("", wire_call('{"city": "Z"}'), wire_call('{"invalid":"{"}', "2")),
     ),
     "Anthropic's tool call, also in the content": (
-        ai(
-            [{"type": "tool_use", "id": "call_1", "name": "look_up", "input": {}}],
-            tool_calls=[CALL],
-        ),
-        {"role": "assistant", "content": "", "toolCalls": [WIRE_CALL]},
+        ai([CALL_BLOCK], tool_calls=[CALL]),
+        assistant("", wire_call()),
     ),
-    # Another provider's message that LangChain has not read the calls out of.
+    # LangChain has not parsed the calls of these.
     "Anthropic's tool call in the content alone": (
-        ai(
-            [
-                {"type": "thinking", "thinking": "Hm.", "signature": "sig"},
-                text("Wait"),
-                {"type": "tool_use", "id": "call_1", "name": "look_up", "input": {}},
-            ]
-        ),
-        {
-            "role": "assistant",
-            "content": [text("Wait")],
-            "toolCalls": [wire_call("{}")],
-        },
+        ai([REASONING_BLOCKS[0], text("Wait"), CALL_BLOCK]),
+        assistant([text("Wait")], wire_call("{}")),
     ),
-    "Anthropic's tool call as it is streamed, in the content alone": (
-        ai(
-            [
-                {
-                    "type": "tool_use",
-                    "id": "call_1",
-                    "name": "look_up",
-                    "input": {},
-                    "partial_json": '{"city":"Z"}',
-                }
-            ]
-        ),
-        {
-            "role": "assistant",
-            "content": "",
-            "toolCalls": [wire_call('{"city":"Z"}')],
-        },
+    "Anthropic's streamed tool call in the content alone": (
+        ai([{**CALL_BLOCK, "partial_json": '{"city":"Z"}'}]),
+        assistant("", wire_call('{"city":"Z"}')),
     ),
     "non-standard tool call in the content alone": (
         ai([{"type": "non_standard", "value": {**CALL}}]),
-        {"role": "assistant", "content": "", "toolCalls": [WIRE_CALL]},
+        assistant("", wire_call()),
     ),
     "v1 invalid tool call in the content alone": (
         ai([invalid_tool_call(name="look_up", args="{", id="call_1", error="x")]),
-        {"role": "assistant", "content": "", "toolCalls": [INVALID]},
+        assistant("", wire_call('{"invalid":"{"}')),
     ),
     "other fields of a tool call": (
         ai(
@@ -226,78 +470,51 @@ MESSAGES: dict[str, tuple[BaseMessage, Json | list[Json]]] = {
                 }
             },
         ),
-        {
-            "role": "assistant",
-            "content": "",
-            "toolCalls": [
-                {"extra_content": SIGNATURE, **WIRE_CALL},
-                {**WIRE_CALL, "id": "call_2"},
-            ],
-        },
+        assistant(
+            "",
+            {"extra_content": SIGNATURE, **wire_call()},
+            wire_call(id_="call_2"),
+        ),
     ),
     # The message has no field for a refusal.
-    "refusal": (
-        ai(additional_kwargs={"refusal": "No."}),
-        {"role": "assistant", "content": "No."},
-    ),
+    "refusal": (ai(additional_kwargs={"refusal": "No."}), assistant("No.")),
     "refusal in the middle of a text": (
         ai("Well", additional_kwargs={"refusal": "No."}),
-        {"role": "assistant", "content": [text("Well"), text("No.")]},
-    ),
-    "refusal as a block": (
-        ai([{"type": "refusal", "refusal": "No."}]),
-        {"role": "assistant", "content": [text("No.")]},
+        assistant([text("Well"), text("No.")]),
     ),
     "refusal as a non-standard block, and beside it": (
         ai(
             [{"type": "non_standard", "value": {"type": "refusal", "refusal": "No."}}],
             additional_kwargs={"refusal": "No."},
         ),
-        {"role": "assistant", "content": [text("No.")]},
+        assistant([text("No.")]),
     ),
     **{
-        f"what a provider ran: {block['type']}": (
+        f"provider-run: {block['type']}": (
             ai([text("So"), block, {"type": "non_standard", "value": block}, text("")]),
-            {"role": "assistant", "content": [text("So")]},
+            assistant([text("So")]),
         )
         for block in PROVIDER_RUN
     },
     "tool": (
-        tool("sunny"),
-        {"role": "tool", "toolCallId": "call_1", "content": "sunny"},
-    ),
-    "tool with a name": (
         tool("sunny", name="look_up", artifact={"kept": "here"}),
-        {
-            "role": "tool",
-            "toolCallId": "call_1",
-            "content": "sunny",
-            "name": "look_up",
-        },
-    ),
-    "tool with an image": (
-        tool([text("see"), {"type": "image", "url": URL}]),
-        {"role": "tool", "toolCallId": "call_1", "content": [text("see"), image(URL)]},
+        result("sunny", name="look_up"),
     ),
     "tool that failed": (
         tool("no such city", status="error"),
-        {"role": "tool", "toolCallId": "call_1", "content": "Error: no such city"},
+        result("Error: no such city"),
     ),
-    "tool that failed and says so": (
+    "tool that failed, which the text has": (
         tool("ValueError: no", status="error"),
-        {"role": "tool", "toolCallId": "call_1", "content": "ValueError: no"},
+        result("ValueError: no"),
     ),
     "tool that failed with an image": (
         tool([{"type": "image", "url": URL}], status="error"),
-        {
-            "role": "tool",
-            "toolCallId": "call_1",
-            "content": [text("Error:"), image(URL)],
-        },
+        result([text("Error:"), image(URL)]),
     ),
-    "tool without a result": (
-        tool([]),
-        {"role": "tool", "toolCallId": "call_1", "content": ""},
+    "Anthropic's result in a tool message": (
+        tool([text("So"), anthropic_result(content="no", is_error=True)]),
+        result([text("So"), text("Error: no")]),
     ),
     "Anthropic's results": (
         HumanMessage(
@@ -311,86 +528,49 @@ MESSAGES: dict[str, tuple[BaseMessage, Json | list[Json]]] = {
             name="ann",
         ),
         [
-            {"role": "tool", "toolCallId": "call_1", "content": "sunny"},
-            {
-                "role": "tool",
-                "toolCallId": "call_1",
-                "content": [text("no"), image(URL)],
-            },
-            {"role": "tool", "toolCallId": "call_1", "content": "Error: no"},
-            {"role": "tool", "toolCallId": "call_1", "content": ""},
-            {"role": "user", "content": [text("And now?")], "name": "ann"},
+            result("sunny"),
+            result([text("no"), image(URL)]),
+            result("Error: no"),
+            result(""),
+            user([text("And now?")], name="ann"),
         ],
     ),
     **{
         f"Anthropic's result, cached: {content}": (
             HumanMessage([anthropic_result(content=content, cache_control=CACHE)]),
-            {
-                "role": "tool",
-                "toolCallId": "call_1",
-                "content": [*parts, text("sunny") | {"cache_control": CACHE}],
-            },
+            result([*parts, text("sunny") | {"cache_control": CACHE}]),
         )
         for content, parts in (
             ("sunny", []),
             (["It is", "sunny"], [text("It is")]),
-            ([text("It is"), text("sunny")], [text("It is")]),
         )
     },
-    "Anthropic's result alone": (
-        HumanMessage([anthropic_result(content="sunny")]),
-        [{"role": "tool", "toolCallId": "call_1", "content": "sunny"}],
-    ),
-    "function": (
-        FunctionMessage(content="sunny", name="look_up"),
-        {"role": "function", "content": "sunny", "name": "look_up"},
-    ),
 }
 
-# What is sent of reasoning where `Wire` names a field for it; else nothing is.
-REASONING: dict[str, tuple[BaseMessage, Json]] = {
-    "reasoning": (
+# What is sent of reasoning if `Wire` names a field for it; otherwise nothing is.
+REASONING: list[tuple[BaseMessage, Json]] = [
+    (
         ai("So", additional_kwargs={"reasoning_content": "Hm."}),
-        {"role": "assistant", "content": "So", "thoughts": "Hm."},
+        assistant("So", thoughts="Hm."),
     ),
-    "v1 reasoning": (
-        ai([{"type": "reasoning", "reasoning": "Hm. "}, text("So")]),
-        {"role": "assistant", "content": [text("So")], "thoughts": "Hm. "},
+    *(
+        (ai([block, text("So")]), assistant([text("So")], thoughts="Hm."))
+        for block in REASONING_BLOCKS
+        if "data" not in block
     ),
-    "reasoning in several blocks": (
+    (
         ai([{"type": "reasoning", "reasoning": r} for r in ("Hm", ". ")]),
-        {"role": "assistant", "content": "", "thoughts": "Hm. "},
+        assistant(thoughts="Hm. "),
     ),
-    "OpenAI's reasoning": (
+    (
         ai([{"type": "reasoning", "summary": [{"text": "A"}, {"text": "B"}]}]),
-        {"role": "assistant", "content": "", "thoughts": "A\n\nB"},
+        assistant(thoughts="A\n\nB"),
     ),
-    "Bedrock's reasoning": (
-        ai([{"type": "reasoning_content", "reasoning_content": {"text": "Hm."}}]),
-        {"role": "assistant", "content": "", "thoughts": "Hm."},
+    (ai([{"type": "reasoning_content", "reasoning_content": {}}]), assistant()),
+    (ai([{"type": "reasoning", "id": "rs_1"}]), assistant()),
+    (ai("So", additional_kwargs={"reasoning_content": {"a": 1}}), assistant("So")),
+    (
+        ai([REASONING_BLOCKS[0]], tool_calls=[CALL]),
+        assistant("", wire_call(), thoughts="Hm."),
     ),
-    "Bedrock's reasoning, redacted": (
-        ai([{"type": "reasoning_content", "reasoning_content": {}}, text("So")]),
-        {"role": "assistant", "content": [text("So")]},
-    ),
-    "reasoning without text": (
-        ai([{"type": "reasoning", "id": "rs_1"}, text("So")]),
-        {"role": "assistant", "content": [text("So")]},
-    ),
-    "reasoning of an unknown kind": (
-        ai("So", additional_kwargs={"reasoning_content": {"deep": "Hm."}}),
-        {"role": "assistant", "content": "So"},
-    ),
-    "reasoning beside a tool call": (
-        ai(
-            [{"type": "thinking", "thinking": "Hm.", "signature": "sig"}],
-            tool_calls=[CALL],
-        ),
-        {
-            "role": "assistant",
-            "content": "",
-            "toolCalls": [WIRE_CALL],
-            "thoughts": "Hm.",
-        },
-    ),
-}
+]

@@ -1,9 +1,9 @@
 """An OpenAI-compatible server, as strict as OpenAI's own and as odd as others.
 
-It knows snake_case names only and refuses fields that it does not know. It streams as
+It accepts snake_case names only. It streams as
 vLLM and llama.cpp do: nulls, comments, the usage in a chunk of its own, and line
 separators of Unicode unescaped. It ignores a tool choice by name, as llama.cpp does.
-What it says comes from the rules of `PmockServer`; its shapes are written here.
+Its answers come from the rules of `PmockServer`; its shapes are written here.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Json = dict[str, Any]
 
 KEY = "sk-example"
 
-# Each name that is known, and what the rules call it.
+# The accepted names, and those of pmock.
 _FIELDS = {
     **{name: name for name in ("messages", "model", "stream", "temperature", "stop")},
     **{name: name for name in ("n", "seed", "user", "tools", "logprobs")},
@@ -66,7 +66,6 @@ class OpenAIServer:
         headers: More headers of it.
         delay: Seconds between two events, and before an answer that is not streamed.
         left: How many clients left before they had their answer.
-        key_error: What it says about a wrong key.
     """
 
     def __init__(self) -> None:
@@ -207,7 +206,7 @@ def _translated(body: Json) -> Json:
     """The request for the rules.
 
     Raises:
-        ValueError: A field is not known.
+        ValueError: A field is not accepted.
     """
     unknown = body.keys() - _FIELDS.keys()
     for message in body["messages"]:

@@ -6,13 +6,14 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any, assert_type
 
 import httpx
+import httpx2
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.runnables import Runnable
 from langchain_core.tools import tool
 from pydantic import BaseModel, SecretStr
 
-from langchain_pmock import ChatPmock, PmockAuth, PmockError, Wire, sign
+from langchain_pmock import ChatPmock, Param, PmockAuth, PmockError, Wire, sign
 from langchain_pmock.testing import PmockServer
 
 
@@ -27,6 +28,19 @@ def get_weather(city: str) -> str:
     return city
 
 
+def read_key() -> SecretStr:
+    return SecretStr("sk-example")
+
+
+class MyModel(ChatPmock):
+    top_k: Param[int] = None
+
+
+def subclass() -> None:
+    assert_type(MyModel(model="gpt-5.1", top_k=5).top_k, int | None)
+    MyModel(model="gpt-5.1", top_k="many")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
 def constructor() -> ChatPmock:
     ChatPmock(model="gpt-5.1")
     ChatPmock(model="a-model-of-tomorrow", temperature=1, max_tokens=5, stop="END")
@@ -37,7 +51,7 @@ def constructor() -> ChatPmock:
     return ChatPmock(
         model="claude-4.5",
         access_key=SecretStr("ak-example"),
-        secret_key=SecretStr("sk-example"),
+        secret_key=read_key,
         stop=["END"],
         logit_bias={"50256": -100, 13: 5},
         timeout=httpx.Timeout(60, connect=5),
@@ -46,11 +60,10 @@ def constructor() -> ChatPmock:
         model_kwargs={"someField": 1},
         stream_chunk_timeout=None,
         max_response_bytes=2**20,
-        async_transport="aiohttp",
         wire=Wire(tool_calls="tool_calls"),
         default_headers={"x-team": "search"},
         http_client=httpx.Client(),
-        http_async_client=httpx.AsyncClient(),
+        http_async_client=httpx2.AsyncClient(),
     )
 
 
@@ -75,7 +88,8 @@ def other_names() -> None:
         extra_body={"someField": 1},
         max_retries=None,
     )
-    assert_type(model.api_key, SecretStr | str)
+    assert_type(model.model_name, str)
+    ChatPmock(model="gpt-5.1", timeout=httpx2.Timeout(5), api_key=read_key)
     ChatPmock(model="gpt-5.1", request_timeout="soon")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
@@ -86,7 +100,6 @@ def calls(model: ChatPmock) -> None:
     assert_type(model.model_name, str)
     assert_type(model.temperature, float | None)
     assert_type(model.model_copy(update={"temperature": 1}), ChatPmock)
-    ChatPmock(model="gpt-5.1", async_transport="requests")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 async def async_calls(model: ChatPmock) -> None:
@@ -124,7 +137,7 @@ def errors(error: PmockError) -> None:
     assert_type(error.code, int | None)
     assert_type(error.status_code, int | None)
     assert_type(error.trace_id, str | None)
-    assert_type(error.response, httpx.Response | None)
+    assert_type(error.response, httpx2.Response | httpx.Response | None)
     assert_type(error.is_retryable, bool)
 
 

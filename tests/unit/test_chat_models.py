@@ -1,33 +1,43 @@
-"""`ChatPmock` as LangChain calls it, and what it says of itself."""
+"""`ChatPmock` as LangChain calls it, and what LangChain can see of it."""
 
 from __future__ import annotations
 
+import asyncio
 import inspect
-import re
+import pickle
+import traceback
+from collections.abc import Callable
 from functools import reduce
 from operator import add
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
+from unittest.mock import Mock
 
 import httpx
+import httpx2
+import langsmith
 import pytest
 from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.exceptions import OutputParserException
-from langchain_core.language_models import BaseChatModel
 from langchain_core.load import dumps
 from langchain_core.messages import (
     AIMessage,
     AIMessageChunk,
     HumanMessage,
     SystemMessage,
+    ToolMessage,
 )
 from langchain_core.runnables import ConfigurableField
-from pydantic import BaseModel
+from langchain_core.tracers import LangChainTracer
+from pydantic import BaseModel, SecretStr
 
+import langchain_pmock
 from langchain_pmock import (
     ChatPmock,
     PmockAPIError,
     PmockInvalidRequestError,
+    Wire,
     __version__,
 )
 from langchain_pmock._request.tokens import count_message_tokens, count_text_tokens
@@ -36,7 +46,6 @@ from tests.support.service import (
     ACCESS_KEY,
     SECRET_KEY,
     Service,
-    fails,
     make_model,
     says,
     streams,
@@ -75,10 +84,10 @@ def look_up(word: str) -> str:
     return word
 
 
-# --- Asking --------------------------------------------------------------------------
+# --- Calls ---------------------------------------------------------------------------
 
 
-async def test_all_four_ways_give_the_same_message() -> None:
+async def test_each_method_returns_the_same_message() -> None:
     service = Service(WHOLE, WHOLE, STREAM, STREAM)
     model = service.model()
     answers = [
@@ -112,7 +121,7 @@ async def test_all_four_ways_give_the_same_message() -> None:
     assert service.bodies == [SENT, SENT, streamed, streamed]
 
 
-async def test_streaming_makes_invoke_stream() -> None:
+async def test_streaming_true_makes_invoke_stream() -> None:
     service = Service(STREAM)
     model = service.model(streaming=True)
     assert model.invoke(MESSAGES).content == TEXT
@@ -128,7 +137,7 @@ class Tokens(BaseCallbackHandler):
         self.seen.append(token)
 
 
-def test_callbacks_get_each_token() -> None:
+def test_callbacks_receive_each_token() -> None:
     tokens = Tokens()
     list(Service(STREAM).model().stream("Hi", {"callbacks": [tokens]}))
     assert "".join(tokens.seen) == TEXT
@@ -136,22 +145,15 @@ def test_callbacks_get_each_token() -> None:
 
 
 @pytest.mark.parametrize("switch", [{"disable_streaming": True}, {"streaming": False}])
-def test_streaming_can_be_switched_off(switch: Json) -> None:
+def test_streaming_can_be_disabled(switch: Json) -> None:
     service = Service(WHOLE)
     (chunk,) = [chunk for chunk in service.model(**switch).stream("Hi") if chunk.text]
     assert chunk.text == TEXT
     assert "stream" not in service.bodies[0]
 
 
-def test_batch() -> None:
-    service = Service(says())
-    answers = service.model().batch([f"Question {n}" for n in range(10)])
-    assert [answer.text for answer in answers] == ["Hello"] * 10
-    assert len(service.requests) == 10
-
-
 @pytest.mark.parametrize("given", ["constructor", "call"])
-def test_several_answers(given: str) -> None:
+def test_generate_returns_several_answers(given: str) -> None:
     choices = [
         choice_of({"content": text}) | {"index": n} for n, text in enumerate("ab")
     ]
@@ -178,37 +180,21 @@ async def test_several_answers_cannot_be_streamed(given: str) -> None:
 
 
 @pytest.mark.parametrize("streaming", [False, True])
-def test_no_messages(streaming: bool) -> None:
+def test_empty_conversation_is_refused(streaming: bool) -> None:
     service = Service(says())
     with pytest.raises(ValueError, match=r"messages=\[\] is not valid"):
         service.model(streaming=streaming).invoke([])
     assert not service.requests
 
 
-@pytest.mark.usefixtures("fast_retries")
-def test_max_retries() -> None:
-    service = Service(fails(500), fails(500), says())
-    assert service.model(max_retries=2).invoke("Hi").text == "Hello"
-    service = Service(fails(500), fails(500), says())
-    with pytest.raises(PmockAPIError):
-        service.model(max_retries=1).invoke("Hi")
-
-
-def test_parameters_of_a_stream_are_checked_before_anything_is_sent() -> None:
-    service = Service(STREAM)
-    with pytest.raises(ValueError, match="temperature=9 is not valid"):
-        list(service.model().stream("Hi", temperature=9))
-    assert not service.requests
-
-
-def test_langchains_own_switch_is_no_parameter() -> None:
+def test_stream_argument_of_langchain_is_not_a_parameter() -> None:
     service = Service(STREAM, WHOLE)
     model = service.model()
     assert model.invoke("Hi", stream=True).content == TEXT
     assert model.invoke("Hi", stream=False).content == TEXT
 
 
-def test_a_configurable_field_keeps_streaming_working() -> None:
+def test_configurable_field_is_streamed() -> None:
     service = Service(STREAM)
     model = service.model().configurable_fields(
         temperature=ConfigurableField(id="heat")
@@ -257,7 +243,7 @@ TIMEOUTS = ("connect", "read", "write", "pool")
             {**dict.fromkeys(TIMEOUTS, 5), "connect": 1},
         ),
         ({"request_timeout": 2}, dict.fromkeys(TIMEOUTS, 2)),
-        ({"timeout": None}, {**dict.fromkeys(TIMEOUTS, 600), "connect": 30}),
+        ({"timeout": None}, {"connect": 30, "read": 600, "write": 600, "pool": 30}),
     ],
 )
 def test_timeout_of_a_call(given: Json, expected: Json) -> None:
@@ -266,102 +252,190 @@ def test_timeout_of_a_call(given: Json, expected: Json) -> None:
     assert service.timeouts == [expected]
 
 
+# --- What LangChain publishes --------------------------------------------------------
+
+
+class Observer(BaseCallbackHandler):
+    """Records all that LangChain's callbacks receive."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self.params: list[Json] = []
+
+    def on_chain_start(self, *args: Any, **kwargs: Any) -> None:
+        self.seen.append(f"{args} {kwargs}")
+
+    def on_chat_model_start(self, *args: Any, **kwargs: Any) -> None:
+        self.seen.append(f"{args} {kwargs}")
+        self.params.append(kwargs["invocation_params"])
+
+    def on_llm_error(self, *args: Any, **kwargs: Any) -> None:
+        self.seen.append(f"{args} {kwargs}")
+
+
+class ObservedCache(InMemoryCache):
+    """Records the keys that it is asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.keys: list[str] = []
+
+    def lookup(self, prompt: str, llm_string: str) -> Any:
+        self.keys.append(llm_string)
+        return super().lookup(prompt, llm_string)
+
+
+async def read(chunks: Any) -> list[Any]:
+    return [chunk async for chunk in chunks]
+
+
+HI = [[HumanMessage("Hi")]]
+Entry = Callable[[Any, Any, Any], object]
+ENTRIES: dict[str, Entry] = {
+    "bind": lambda m, k, c: m.bind(**k).invoke("Hi", c),
+    "bind twice": lambda m, k, c: m.bind(seed=1).bind(**k).invoke("Hi", c),
+    "bind_tools": lambda m, k, c: m.bind_tools([look_up], **k).invoke("Hi", c),
+    "tools, bind": lambda m, k, c: m.bind_tools([look_up]).bind(**k).invoke("Hi", c),
+    "config, bind": lambda m, k, c: m.with_config(c).bind(**k).invoke("Hi"),
+    "structured": lambda m, k, c: m.with_structured_output(Joke, **k).invoke("Hi", c),
+    "chain": lambda m, k, c: (m.bind(**k) | str).invoke("Hi", c),
+    "invoke": lambda m, k, c: m.invoke("Hi", c, **k),
+    "ainvoke": lambda m, k, c: asyncio.run(m.ainvoke("Hi", c, **k)),
+    "stream": lambda m, k, c: [*m.stream("Hi", c, **k)],
+    "astream": lambda m, k, c: asyncio.run(read(m.astream("Hi", c, **k))),
+    "batch": lambda m, k, c: m.batch(["Hi", "Ho"], c, **k),
+    "abatch": lambda m, k, c: asyncio.run(m.abatch(["Hi", "Ho"], c, **k)),
+    "generate": lambda m, k, c: m.generate(HI, callbacks=c["callbacks"], **k),
+    "agenerate": lambda m, k, c: asyncio.run(
+        m.agenerate(HI, callbacks=c["callbacks"], **k)
+    ),
+    "events": lambda m, k, c: asyncio.run(
+        read(m.astream_events("Hi", c, version="v2", **k))
+    ),
+    "with_retry": lambda m, k, c: m.with_retry(stop_after_attempt=1).invoke(
+        "Hi", c, **k
+    ),
+    "fallbacks": lambda m, k, c: m.with_fallbacks([m]).invoke("Hi", c, **k),
+    "configurable": lambda m, k, c: m.configurable_fields(
+        temperature=ConfigurableField(id="heat")
+    ).invoke("Hi", c, **k),
+}
+SECRET = "do-not-show"
+REFUSED: list[Json] = [
+    {"access_key": SECRET},
+    {"api_key": SECRET},
+    {"secret_key": SECRET},
+    {"api_secret": SECRET},
+    {"default_headers": {"authorization": SECRET}},
+    {"base_url": f"https://user:{SECRET}@host.invalid"},
+    {"http_client": SECRET},
+    {"openai_api_key": SECRET},
+    {"unknown": SECRET},
+    {"model_kwargs": SECRET},
+    {"extra_headers": SECRET},
+    {"extra_headers": {"wuinai-access-key": SECRET}},
+    {"extra_headers": {"x": f"{SECRET}\n1"}},
+    {"extra_headers": {"x": [SECRET]}},
+    {"temperature": 9},
+    {"timeout": -1},
+    {"stop": 5},
+    {"tools": [5]},
+    {"tools": [look_up], "tool_choice": "nobody"},
+    {"response_format": 5},
+    {"logit_bias": {"a": float("nan")}},
+]
+
+
 @pytest.mark.parametrize(
-    ("given", "problem"),
+    ("entry", "given"),
     [
-        ({"timeout": 0}, "timeout=0 is not valid"),
-        ({"timeout": "soon"}, "timeout='soon' is not valid"),
-        ({"model_kwargs": "sk-do-not-show"}, "model_kwargs is not valid"),
-        (
-            {"extra_headers": {"X-Mine": "sk-do-not-show\n1"}},
-            r"extra_headers\['X-Mine'\] must",
-        ),
-        (
-            {"extra_headers": {"X-Mine": ["sk-do-not-show"]}},
-            "extra_headers is not valid",
-        ),
-        ({"extra_headers": "sk-do-not-show"}, "extra_headers is not valid"),
-        ({"extra_headers": {"X: sk-do-not-show": ""}}, "extra_headers: the name"),
-        (
-            {"extra_headers": {"Wuinai-Access-Key": "sk-do-not-show"}},
-            "must not have 'Wuinai-Access-Key'",
-        ),
-        (
-            {"extra_headers": {"wuinai-access-token": "x"}},
-            "must not have 'wuinai-access-token'",
-        ),
-        ({"extra_headers": {"content-length": "1"}}, "must not have 'content-length'"),
-        (
-            {"extra_headers": {"Transfer-Encoding": "x"}},
-            "must not have 'Transfer-Encoding'",
-        ),
-        ({"extra_headers": {"Host": "x"}}, "must not have 'Host'"),
-        ({"extra_headers": {"Expect": "x"}}, "must not have 'Expect'"),
-        ({"extra_headers": {"Connection": "x"}}, "must not have 'Connection'"),
+        (entry, given)
+        for given in REFUSED
+        for entry in ENTRIES
+        # These have the tools themselves.
+        if "tools" not in given or entry not in {"bind_tools", "structured"}
     ],
-    ids=str,
 )
-def test_what_a_call_refuses_is_not_sent(given: Json, problem: str) -> None:
-    service = Service(WHOLE)
-    with pytest.raises(PmockInvalidRequestError, match=problem) as caught:
-        service.model().invoke("Hi", **given)
-    assert "do-not-show" not in str(caught.value)
-    assert caught.value.status_code is None
+def test_refused_parameters_are_published_nowhere(entry: str, given: Json) -> None:
+    service, observer, cache = Service(says("{}")), Observer(), ObservedCache()
+    model = service.model(cache=cache)
+    with pytest.raises(PmockInvalidRequestError) as caught:
+        ENTRIES[entry](model, given, {"callbacks": [observer]})
+    error = caught.value
+    assert SECRET not in f"{error} {error!r} {error.__context__} {observer.seen}"
+    assert error.status_code is None
+    assert not observer.params
+    assert not cache.keys
     assert not service.requests
 
 
-# --- Calls: what is refused ----------------------------------------------------------
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_headers_are_published_nowhere(entry: str) -> None:
+    streamed = entry in {"stream", "astream", "events"}
+    service = Service(STREAM if streamed else says('{"setup": "x"}'))
+    observer, cache = Observer(), ObservedCache()
+    client = Mock(spec=langsmith.Client)
+    model = service.model(
+        cache=cache, default_headers={"x-own": SECRET}, temperature=0.5
+    )
+    config = {"callbacks": [observer, LangChainTracer(client=client)]}
+    ENTRIES[entry](model, {"extra_headers": {"x-mine": SECRET}}, config)
+    assert service.requests[0].headers["x-mine"] == SECRET
+    assert observer.params
+    assert "invocation_params" in str(client.mock_calls)
+    shown = f"{observer.seen} {cache.keys} {client.mock_calls}"
+    for secret in (SECRET, ACCESS_KEY, SECRET_KEY):
+        assert secret not in shown
 
 
-@pytest.mark.parametrize(
-    "given",
-    [
-        {"temperature": 9},
-        {"unknown": 1},
-        {"max_retries": 1},
-        {"tools": [5]},
-        {"tool_choice": "nobody"},
-        {"tool_choice": "any"},
-        {"response_format": 5},
-        {"model_kwargs": {"temperature": 9}},
-        {"model_kwargs": {"x": object()}},
-        {"stop": 5},
-        {"logit_bias": {"a": float("nan")}},
-    ],
-    ids=str,
-)
-async def test_what_is_refused_is_an_invalid_request(given: Json) -> None:
-    service = Service(WHOLE)
+@pytest.mark.parametrize("entry", ["invoke", "ainvoke", "stream", "astream", "bind"])
+def test_headers_are_in_no_variable_of_a_frame(entry: str) -> None:
+    service = Service(whole(envelope(None, 500, "no")))
+    model = service.model(default_headers={"x-own": SECRET})
+    with pytest.raises(PmockAPIError) as caught:
+        ENTRIES[entry](model, {"extra_headers": {"x-mine": SECRET}}, {})
+    recorded = traceback.TracebackException.from_exception(
+        caught.value, capture_locals=True
+    )
+    package = Path(langchain_pmock.__file__).parent
+    frames = [f for f in recorded.stack if package in Path(f.filename).parents]
+    assert frames
+    assert SECRET not in str([frame.locals for frame in frames])
+
+
+def test_bound_headers_are_neither_shown_nor_serialized() -> None:
+    service = Service(says())
     model = service.model()
-    for call in (
-        lambda: model.invoke("Hi", **given),
-        lambda: [*model.stream("Hi", **given)],
-        lambda: model.bind(**given).invoke("Hi"),
-    ):
-        with pytest.raises(PmockInvalidRequestError):
-            call()
-    with pytest.raises(ValueError):  # noqa: PT011 - as Python's own functions
-        await model.ainvoke("Hi", **given)
-    assert not service.requests
+    bound = model.bind(extra_headers={"X-Mine": SECRET})
+    twice = model.bind(temperature=1).bind(extra_headers={"X-Mine": SECRET})
+    for runnable in (bound, twice, bound.with_retry(), bound | str):
+        shown = f"{runnable!r} {runnable} {dumps(runnable)}"
+        assert SECRET not in shown
+        assert "X-Mine" in shown
+    pickle.loads(pickle.dumps(make_model().bind(seed=1)))  # noqa: S301 - our own
+    for one in (bound, twice):
+        one.invoke("Hi")
+        assert service.requests[-1].headers["x-mine"] == SECRET
 
 
-@pytest.mark.parametrize(
-    "messages",
-    [
-        [],
-        [HumanMessage([{"type": "unknown"}])],
-        [HumanMessage([{"type": "video", "url": "https://x.invalid"}])],
-    ],
-    ids=str,
-)
-def test_messages_that_are_refused_are_an_invalid_request(messages: list[Any]) -> None:
-    service = Service(WHOLE)
-    with pytest.raises(PmockInvalidRequestError):
-        service.model().invoke(messages)
-    assert not service.requests
+def test_key_by_a_configurable_field_is_not_traced() -> None:
+    service, observer = Service(says()), Observer()
+    field: Any = ConfigurableField(id="pmock_key")
+    model = service.model().configurable_fields(access_key=field)
+    config: Any = {
+        "configurable": {"pmock_key": SecretStr(SECRET)},
+        "callbacks": [observer],
+    }
+    model.invoke("Hi", config)
+    assert service.requests[0].headers["wuinai-access-key"] == SECRET
+    assert SECRET not in str(observer.seen)
+    config["configurable"]["pmock_key"] = f"{SECRET}\n{SECRET}"
+    with pytest.raises(ValueError, match="access_key must be a string") as caught:
+        model.invoke("Hi", config)
+    assert SECRET not in str(caught.value)
 
 
-def test_binding_refuses_at_once() -> None:
+def test_invalid_tools_and_schemas_are_refused_when_bound() -> None:
     model = make_model()
     for refused in (
         lambda: model.bind_tools([5]),  # type: ignore[list-item]
@@ -390,20 +464,7 @@ def test_type_hints_resolve(name: str) -> None:
         inspect.signature(attribute, eval_str=True)
 
 
-def test_tools_and_schemas_of_a_model_with_fallbacks() -> None:
-    service = Service(fails(500), says('{"setup": "x"}'))
-    first, second = service.model(timeout=httpx.Timeout(5)), service.model(model="b")
-    model: Any = first.with_fallbacks([second])
-    answer = model.with_structured_output(Joke).invoke("Hi")
-    assert answer == Joke(setup="x")
-    assert [body["model"] for body in service.bodies] == ["gpt-5.1", "b"]
-    assert all("responseFormat" in body for body in service.bodies)
-    service.answers.append(says())
-    assert model.bind_tools([Joke]).invoke("Hi").tool_calls == []
-    assert service.bodies[-1]["tools"][0]["function"]["name"] == "Joke"
-
-
-# --- The method of structured output -------------------------------------------------
+# --- Structured output ---------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -421,7 +482,7 @@ def test_tools_and_schemas_of_a_model_with_fallbacks() -> None:
         ("claude-4.5", True, False),
     ],
 )
-def test_the_method_is_one_that_the_model_supports(
+def test_default_method_of_structured_output(
     name: str, tools: bool, by_schema: bool
 ) -> None:
     call = {"name": "Joke", "arguments": '{"setup": "x"}'}
@@ -449,7 +510,7 @@ def test_the_method_is_one_that_the_model_supports(
         assert body["toolChoice"] == ("required" if tools else choice)
 
 
-def test_the_profile_of_the_user_decides() -> None:
+def test_profile_of_the_user_selects_the_method() -> None:
     service = Service(says("{}"))
     model = service.model(model="mine", profile={"structured_output": False})
     with pytest.raises(OutputParserException):
@@ -462,9 +523,7 @@ def test_the_profile_of_the_user_decides() -> None:
 
 @pytest.mark.parametrize("schema", [Joke, Joke.model_json_schema()])
 @pytest.mark.parametrize("include_raw", [False, True])
-def test_the_model_may_call_another_tool_instead(
-    schema: Any, include_raw: bool
-) -> None:
+def test_structured_output_with_other_tools(schema: Any, include_raw: bool) -> None:
     def call(name: str, arguments: str) -> Json:
         function = {"name": name, "arguments": arguments}
         return {"id": name, "type": "function", "function": function}
@@ -495,7 +554,7 @@ def test_the_model_may_call_another_tool_instead(
             model.invoke("Hi")
 
 
-# --- What it says of itself ----------------------------------------------------------
+# --- Names, parameters and estimates -------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -519,7 +578,7 @@ def test_the_model_may_call_another_tool_instead(
         ({}, {"tools": []}, {}),
     ],
 )
-def test_langsmith_params(fields: Json, call: Json, expected: Json) -> None:
+def test_langsmith_parameters(fields: Json, call: Json, expected: Json) -> None:
     always = {
         "ls_provider": "pmock",
         "ls_model_type": "chat",
@@ -528,7 +587,7 @@ def test_langsmith_params(fields: Json, call: Json, expected: Json) -> None:
     assert make_model(**fields)._get_ls_params(**call) == {**always, **expected}
 
 
-def test_identifying_params() -> None:
+def test_identifying_parameters() -> None:
     model = make_model(temperature=0, stop=[], model_kwargs={"x": 1}, n=1)
     assert model._identifying_params == {
         "model": "gpt-5.1",
@@ -539,7 +598,7 @@ def test_identifying_params() -> None:
     }
 
 
-def test_names() -> None:
+def test_names_and_versions() -> None:
     model = make_model()
     assert model._llm_type == "pmock-chat"
     assert model.get_lc_namespace() == ["langchain_pmock", "chat_models"]
@@ -551,32 +610,17 @@ def test_names() -> None:
     assert model.metadata is not None
     assert model.metadata["lc_versions"]["langchain-pmock"] == __version__
     assert "langchain-core" in model.metadata["lc_versions"]
+    assert (make_model(metadata={"mine": 1}).metadata or {})["mine"] == 1
 
 
-def test_the_users_metadata_is_kept() -> None:
-    mine = {"mine": 1}
-    metadata = make_model(metadata=mine).metadata
-    assert metadata is not None
-    assert metadata["mine"] == 1
-    assert metadata["lc_versions"]["langchain-pmock"] == __version__
-
-
-def test_repr_shows_what_is_set_and_no_secret() -> None:
-    client = httpx.Client()
+def test_repr_has_what_is_set_and_no_secret() -> None:
     model = make_model(
         temperature=0.5,
-        default_headers={"authorization": "do-not-show"},
-        http_client=client,
+        metadata={"mine": 1},
+        n=1,
+        default_headers={"authorization": SECRET},
+        http_client=httpx2.Client(),
     )
-    for shown in (repr(model), repr(model.bind(stop=["a"]))):
-        assert "gpt-5.1" in shown
-        assert "temperature=0.5" in shown
-        for secret in (ACCESS_KEY, SECRET_KEY, "do-not-show", "httpx.Client"):
-            assert secret not in shown
-
-
-def test_the_repr_is_short() -> None:
-    model = make_model(temperature=0.5, metadata={"mine": 1}, n=1)
     assert repr(model) == "ChatPmock(model='gpt-5.1', temperature=0.5, n=1)"
     assert str(model) == "model='gpt-5.1' temperature=0.5 n=1"
     assert "base_url='https://host.invalid'" in repr(
@@ -594,55 +638,14 @@ def test_the_repr_is_short() -> None:
         ({"stop": ["a"]}, {"stop": []}, None),
     ],
 )
-async def test_traces_have_what_was_sent_and_no_headers(
+async def test_traces_have_the_stop_that_was_sent(
     fields: Json, call: Json, expected: object
 ) -> None:
-    class Watcher(BaseCallbackHandler):
-        def on_chat_model_start(self, *args: Any, **kwargs: Any) -> None:
-            seen.append(kwargs["invocation_params"]["stop"])
-            shown.append(f"{args} {kwargs}")
-
-    seen: list[object] = []
-    shown: list[str] = []
+    observer = Observer()
     service = Service(WHOLE, WHOLE, STREAM, STREAM)
-    model = service.model(callbacks=[Watcher()], **fields)
-    secret = {"extra_headers": {"X-Mine": "do-not-show"}, "timeout": 5}
-    await by_all_ways(model, **call, **secret)
+    await by_all_ways(service.model(callbacks=[observer], **fields), **call)
     assert [body.get("stop") for body in service.bodies] == [expected] * 4
-    assert seen == [expected] * 4
-    assert not any("do-not-show" in text for text in shown)
-
-
-async def test_headers_are_in_no_cache_key() -> None:
-    service = Service(says("first"), says("second"))
-    cache = InMemoryCache()
-    model = service.model(cache=cache)
-    secret: Json = {"extra_headers": {"X-Mine": "do-not-show"}}
-    for bound in (model, model.bind(**secret)):
-        assert bound.invoke("Hi", **secret).text == "first"
-        assert (await bound.ainvoke("Hi", **secret)).text == "first"
-    assert service.requests[0].headers["x-mine"] == "do-not-show"
-    assert "do-not-show" not in str(cache.__dict__)
-    assert model.invoke("Hi", temperature=1, **secret).text == "second"
-    assert len(service.requests) == 2
-
-
-def test_bound_headers_are_neither_shown_nor_serialized() -> None:
-    service = Service(says())
-    bound = service.model().bind(extra_headers={"X-Mine": "do-not-show"})
-    for runnable in (bound, bound.with_retry(), bound | str):
-        shown = f"{runnable!r} {runnable} {dumps(runnable)}"
-        assert "do-not-show" not in shown
-        assert "X-Mine" in shown
-    bound.invoke("Hi")
-    assert service.requests[0].headers["x-mine"] == "do-not-show"
-
-
-def test_the_docstring_lists_the_fields() -> None:
-    rows = re.findall(r"^\s*\| `(\w+)` \|", ChatPmock.__doc__ or "", re.MULTILINE)
-    ours = ChatPmock.model_fields.keys() - BaseChatModel.model_fields.keys()
-    assert len(rows) == len(ours)
-    assert set(rows) == ours
+    assert [params["stop"] for params in observer.params] == [expected] * 4
 
 
 def test_profile() -> None:
@@ -658,18 +661,31 @@ def test_token_counts() -> None:
     count = model.get_num_tokens_from_messages(MESSAGES, tools)
     assert count == count_message_tokens(MESSAGES, tools)
     assert count > model.get_num_tokens_from_messages(MESSAGES) > 0
+    own = make_model(custom_get_token_ids=lambda text: [*range(len(text))])
+    assert own.get_num_tokens("four") == 4
+    assert own.get_num_tokens_from_messages(MESSAGES) > 0
 
 
-def test_the_users_own_tokenizer() -> None:
-    model = make_model(custom_get_token_ids=lambda text: [*range(len(text))])
-    assert model.get_num_tokens("four") == 4
+def test_wire_names_are_used_for_requests_and_counts() -> None:
+    wire = Wire(tool_calls="tool_calls", reasoning_content="thoughts")
+    call = {"name": "look_up", "args": {}, "id": "1"}
+    thoughts = {"reasoning_content": "Hm. " * 50}
+    answer = AIMessage("", tool_calls=[call], additional_kwargs=thoughts)
+    service = Service(says())
+    model = service.model(wire=wire)
+    model.invoke([*MESSAGES, answer, ToolMessage("x", tool_call_id="1")])
+    sent = service.bodies[0]["messages"][2]
+    assert sent["tool_calls"][0]["id"] == "1"
+    assert sent["thoughts"] == thoughts["reasoning_content"]
+    count = model.get_num_tokens_from_messages([answer])
+    assert count > service.model().get_num_tokens_from_messages([answer])
 
 
-def test_making_a_model_opens_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_constructor_opens_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     def forbidden(*_: Any, **__: Any) -> None:
-        pytest.fail("a model was made, and nothing asked yet")
+        pytest.fail("the constructor made a client")
 
-    monkeypatch.setattr(httpx, "create_ssl_context", forbidden)
-    monkeypatch.setattr(httpx.Client, "__init__", forbidden)
-    monkeypatch.setattr(httpx.AsyncClient, "__init__", forbidden)
+    monkeypatch.setattr(httpx2, "create_ssl_context", forbidden)
+    monkeypatch.setattr(httpx2.Client, "__init__", forbidden)
+    monkeypatch.setattr(httpx2.AsyncClient, "__init__", forbidden)
     make_model().bind_tools([]).with_retry()

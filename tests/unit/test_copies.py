@@ -1,19 +1,22 @@
-"""A model written down, copied, pickled, and told from others by a cache."""
+"""Copies of a model, its serialized forms, its cache keys, and the client it owns."""
 
 from __future__ import annotations
 
 import copy
+import gc
 import pickle
+import subprocess
+import sys
+import weakref
 from typing import TYPE_CHECKING, Any
 
-import httpx
+import httpx2
 import pytest
 from langchain_core.caches import InMemoryCache
-from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.load import dumpd, dumps, loads
 from pydantic import SecretStr
 
-from langchain_pmock import ChatPmock
+from langchain_pmock import ChatPmock, Param, Wire
 from tests.support.service import ACCESS_KEY, SECRET_KEY, Service, make_model, says
 
 if TYPE_CHECKING:
@@ -34,51 +37,68 @@ FIELDS: Json = {
     "logit_bias": {"1": 2.0},
     "model_kwargs": {"x": 1},
     "max_retries": 7,
-    "timeout": 5.0,
+    "timeout": httpx2.Timeout(5, connect=1),
     "base_url": "https://host.invalid",
 }
+
+
+class Mine(ChatPmock):
+    top_k: Param[int] = None
 
 
 def loaded(text: str) -> ChatPmock:
     model = loads(
         text,
-        allowed_objects=[ChatPmock],
-        valid_namespaces=["langchain_pmock"],
+        allowed_objects=[ChatPmock, Mine],
+        valid_namespaces=["langchain_pmock", "tests"],
         secrets_map={"PMOCK_ACCESS_KEY": ACCESS_KEY, "PMOCK_SECRET_KEY": SECRET_KEY},
     )
     assert isinstance(model, ChatPmock)
     return model
 
 
-def test_round_trip() -> None:
-    model = make_model(**FIELDS)
+def read_key() -> str:
+    return "sk-do-not-show"
+
+
+# --- Serialized forms ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [ChatPmock, Mine])
+def test_round_trip(kind: type[ChatPmock]) -> None:
+    model = kind(**dict(make_model(**FIELDS)))
     text = dumps(model)
     assert ACCESS_KEY not in text
     assert SECRET_KEY not in text
     again = loaded(text)
+    assert type(again) is kind
     assert again == model
     assert dumps(again) == text
 
 
-def test_secrets_are_named_by_their_variables() -> None:
-    kwargs = dumpd(make_model())["kwargs"]
+@pytest.mark.parametrize("key", [SECRET_KEY, read_key])
+def test_serialized_keys_are_names_of_variables(key: Any) -> None:
+    model = make_model(access_key=key, secret_key=key)
     for name in ("access_key", "secret_key"):
-        variable = f"PMOCK_{name.upper()}"
-        assert kwargs[name] == {"lc": 1, "type": "secret", "id": [variable]}
+        variable = {"lc": 1, "type": "secret", "id": [f"PMOCK_{name.upper()}"]}
+        assert dumpd(model)["kwargs"][name] == variable
+    assert loaded(dumps(model)).access_key == SecretStr(ACCESS_KEY)
 
 
-def test_what_may_hold_secrets_is_not_written_down() -> None:
-    headers = {"authorization": "do-not-show"}
-    clients = {
-        "http_client": httpx.Client(),
-        "http_async_client": httpx.AsyncClient(),
+def test_headers_and_clients_are_not_serialized() -> None:
+    fields = {
+        "default_headers": {"authorization": "do-not-show"},
+        "http_client": httpx2.Client(),
+        "http_async_client": httpx2.AsyncClient(),
     }
-    model = make_model(default_headers=headers, **clients)
-    assert not model.model_dump().keys() & {*clients, "default_headers"}
+    model = make_model(**fields)
+    assert not model.model_dump().keys() & fields.keys()
     for text in (dumps(model), str(model.model_dump()), model.model_dump_json()):
         assert "do-not-show" not in text
-        assert SECRET_KEY not in text
     assert loaded(dumps(model)).http_client is None
+
+
+# --- Copies --------------------------------------------------------------------------
 
 
 def pickled(model: ChatPmock) -> ChatPmock:
@@ -95,30 +115,34 @@ COPIES = [copy.copy, copy.deepcopy, ChatPmock.model_copy, deep, pickled]
 
 
 @pytest.mark.parametrize("make_copy", COPIES)
-def test_copies_are_equal_and_apart(make_copy: Callable[[Any], ChatPmock]) -> None:
-    model = make_model(**FIELDS)
+def test_copies_are_equal_and_independent(
+    make_copy: Callable[[Any], ChatPmock],
+) -> None:
+    model = make_model(**FIELDS, access_key=read_key)
+    assert model._client is model._client
     twin = make_copy(model)
     assert twin == model
     twin.temperature = 2.0
     assert model.temperature == 0.5
     assert isinstance(twin.secret_key, SecretStr)
     assert twin.secret_key.get_secret_value() == SECRET_KEY
+    assert twin.access_key is read_key
 
 
 @pytest.mark.parametrize("make_copy", COPIES[:-1])
 def test_copies_share_the_users_clients(
     make_copy: Callable[[Any], ChatPmock],
 ) -> None:
-    service = Service(says())
-    model = service.model(timeout=httpx.Timeout(5, connect=1))
+    model = Service(says()).model(timeout=5)
+    assert model.invoke("Hi").text == "Hello"
     twin = make_copy(model)
     assert twin.http_client is model.http_client
     assert twin.http_async_client is model.http_async_client
     assert twin.invoke("Hi").text == "Hello"
 
 
-def test_a_deep_copy_within_something_else() -> None:
-    model = make_model(http_client=httpx.Client(), model_kwargs={"a": [1]})
+def test_deep_copy_within_a_list() -> None:
+    model = make_model(http_client=httpx2.Client(), model_kwargs={"a": [1]})
     first, second = copy.deepcopy([model, model])
     assert first is second
     assert first.http_client is model.http_client
@@ -126,15 +150,60 @@ def test_a_deep_copy_within_something_else() -> None:
     assert first.model_kwargs["a"] is not model.model_kwargs["a"]
 
 
-def test_what_a_copy_changes_is_sent() -> None:
+def test_changes_of_a_copy_are_sent() -> None:
     service = Service(says())
-    twin = service.model(temperature=0).model_copy(
-        update={"model": "gpt-5.2", "temperature": 1, "base_url": "https://b.invalid"}
-    )
-    twin.invoke("Hi")
-    assert service.bodies[0]["model"] == "gpt-5.2"
-    assert service.bodies[0]["temperature"] == 1
-    assert service.requests[0].url.host == "b.invalid"
+    model = service.model(temperature=0)
+    model.invoke("Hi")
+    changes = {"model": "gpt-5.2", "temperature": 1, "base_url": "https://b.invalid"}
+    model.model_copy(update=changes).invoke("Hi")
+    first, second = service.requests
+    assert service.bodies[1]["model"] == "gpt-5.2"
+    assert service.bodies[1]["temperature"] == 1
+    assert (first.url.host, second.url.host) == ("gateway.invalid", "b.invalid")
+
+
+# --- The client of a model -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("access_key", "ak-other"),
+        ("api_secret", "sk-other"),
+        ("base_url", "https://other.invalid"),
+        ("max_retries", 5),
+        ("stream_chunk_timeout", 5),
+        ("max_response_bytes", 5),
+        ("http_client", None),
+    ],
+)
+def test_client_is_replaced_with_its_settings(name: str, value: object) -> None:
+    model = make_model()
+    client = model._client
+    twin = model.model_copy(update={name: value})
+    assert twin._client is not client
+    assert model._client is client
+    setattr(model, name, value)
+    assert model._client is not client
+
+
+def test_client_is_kept_when_parameters_change() -> None:
+    model = make_model()
+    client = model._client
+    model.temperature = 1
+    model.timeout = 5
+    assert model._client is client
+
+
+def test_client_dies_with_its_model() -> None:
+    gc.disable()
+    try:
+        model = make_model()
+        client = weakref.ref(model._client)
+        del model
+        assert client() is None
+    finally:
+        gc.enable()
 
 
 # --- Caches --------------------------------------------------------------------------
@@ -144,55 +213,87 @@ def key_of(model: ChatPmock, **kwargs: Any) -> str:
     return model._get_llm_string(**kwargs)
 
 
-@pytest.mark.parametrize("name", ["model", "temperature", "base_url", "model_kwargs"])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("model", "gpt-5.2"),
+        ("temperature", 1.5),
+        ("base_url", "https://other.invalid"),
+        ("model_kwargs", {"x": 2}),
+        ("wire", Wire(tool_calls="tool_calls")),
+        ("default_headers", {"x-tenant": "alice"}),
+    ],
+)
 @pytest.mark.parametrize("way", ["copy", "deep copy", "assignment"])
-def test_a_changed_model_has_another_cache_key(name: str, way: str) -> None:
-    values = {
-        "model": "gpt-5.2",
-        "temperature": 1.5,
-        "base_url": "https://other.invalid",
-        "model_kwargs": {"x": 2},
-    }
+def test_changed_model_has_another_cache_key(name: str, value: Any, way: str) -> None:
     model = make_model(**FIELDS)
     before = key_of(model)
     if way == "assignment":
-        setattr(model, name, values[name])
+        setattr(model, name, value)
     else:
-        model = model.model_copy(update={name: values[name]}, deep=way == "deep copy")
+        model = model.model_copy(update={name: value}, deep=way == "deep copy")
     assert key_of(model) != before
     setattr(model, name, make_model(**FIELDS).__dict__[name])
     assert key_of(model) == before
 
 
-def test_traces_show_the_fields_as_they_are() -> None:
-    class Watcher(BaseCallbackHandler):
-        def on_chat_model_start(self, serialized: Json, *_: Any, **__: Any) -> None:
-            seen.append(serialized["kwargs"].get("temperature"))
+def test_cache_key_has_a_digest_of_the_headers() -> None:
+    def tenant(name: str, **fields: Any) -> str:
+        return key_of(make_model(default_headers={"X-Tenant": name}, **fields))
 
-    seen: list[float | None] = []
-    model = Service(*[says()] * 3).model(callbacks=[Watcher()])
-    model.invoke("Hi")
-    model.model_copy(update={"temperature": 0.5}).invoke("Hi")
-    model.temperature = 1
-    model.invoke("Hi")
-    assert seen == [None, 0.5, 1]
+    model = make_model()
+    assert "alice" not in tenant("alice")
+    assert tenant("alice") == key_of(model, extra_headers={"x-tenant": "alice"})
+    # Guessing a short value takes the secret key.
+    others = [
+        tenant("bob"),
+        key_of(model, extra_headers={"x-other": "alice"}),
+        tenant("alice", secret_key="sk-other"),
+        tenant("alice", secret_key=read_key),
+        key_of(model),
+    ]
+    assert len({tenant("alice"), *others}) == len(others) + 1
 
 
-def test_equal_models_have_equal_cache_keys_without_secrets() -> None:
-    model, twin = make_model(**FIELDS), make_model(**FIELDS)
+def test_equal_models_have_equal_cache_keys() -> None:
+    fields = {**FIELDS, "default_headers": {"x-tenant": "alice"}}
+    model, twin = make_model(**fields), make_model(**fields)
     assert key_of(model) == key_of(twin)
     assert key_of(model, stop=["b"]) != key_of(model)
     assert key_of(model, temperature=1) != key_of(model)
-    for secret in (ACCESS_KEY, SECRET_KEY):
+    # Two access keys share their entries.
+    other = make_model(**{**fields, "access_key": "ak-other"})
+    assert key_of(model) == key_of(other)
+    for secret in (ACCESS_KEY, SECRET_KEY, "alice"):
         assert secret not in key_of(model)
 
 
-def test_a_cache_answers_for_the_right_model() -> None:
-    service = Service(says("first"), says("second"), says("third"))
+def test_cache_key_is_the_same_in_each_process() -> None:
+    program = (
+        "from tests.support.service import make_model;"
+        "print(make_model(default_headers={'x': 'y'})._get_llm_string())"
+    )
+    keys = {
+        subprocess.run(  # noqa: S603 - our own words
+            [sys.executable, "-c", program], check=True, capture_output=True, text=True
+        ).stdout.strip()
+        for _ in range(2)
+    }
+    assert keys == {key_of(make_model(default_headers={"x": "y"}))}
+
+
+def test_cache_answers_for_the_right_model_and_tenant() -> None:
+    service = Service(*(says(text) for text in ("1", "2", "3", "alice", "bob")))
     model = service.model(cache=InMemoryCache())
-    assert [model.invoke("Hi").text for _ in range(2)] == ["first", "first"]
     twin = model.model_copy(update={"model": "gpt-5.2"})
-    assert [twin.invoke("Hi").text for _ in range(2)] == ["second", "second"]
+    assert [m.invoke("Hi").text for m in (model, twin, model, twin)] == [*"1212"]
     model.temperature = 1
-    assert model.invoke("Hi").text == "third"
-    assert len(service.requests) == 3
+    assert model.invoke("Hi").text == "3"
+    for _ in range(2):
+        for name in ("alice", "bob"):
+            headers: Any = {"extra_headers": {"x-tenant": name}}
+            assert model.invoke("Hi", **headers).text == name
+            assert model.bind(**headers).invoke("Hi").text == name
+            own = model.model_copy(update={"default_headers": headers["extra_headers"]})
+            assert own.invoke("Hi").text == name
+    assert len(service.requests) == 5

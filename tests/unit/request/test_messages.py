@@ -1,4 +1,4 @@
-"""LangChain's messages as the service gets them."""
+"""LangChain's messages, as the request has them."""
 
 from __future__ import annotations
 
@@ -8,43 +8,56 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from langchain_core.messages import (
     AIMessage,
     BaseMessage,
+    ChatMessage,
     HumanMessage,
     RemoveMessage,
     SystemMessage,
+    ToolMessage,
 )
+from langchain_core.messages.tool import invalid_tool_call, tool_call
 
 from langchain_pmock import PmockInvalidRequestError, Wire
 from langchain_pmock._json import encode
 from langchain_pmock._request.messages import to_wire
+from langchain_pmock.testing._body import validate
 from tests.support.message_cases import (
+    BLOCKS,
     CALL,
     MESSAGES,
     REASONING,
-    WIRE_CALL,
+    REASONING_BLOCKS,
+    UNSENDABLE,
+    V1_PNG,
+    VIDEO,
     ai,
     anthropic_result,
+    text,
     tool,
+    wire_call,
 )
-from tests.unit.request.test_content import UNSENDABLE, text
-from tests.unit.test_json import nested
 
 if TYPE_CHECKING:
     from tests.support.wire import Json
-
 
 BIG = "A" * 1_000_000
 
 
 @pytest.mark.parametrize("case", MESSAGES)
 def test_messages(case: str) -> None:
-    message, wire = MESSAGES[case]
-    assert to_wire([message]) == (wire if isinstance(wire, list) else [wire])
+    message, expected = MESSAGES[case]
+    before = message.model_dump_json()
+    assert to_wire([message]) == (
+        expected if isinstance(expected, list) else [expected]
+    )
+    assert message.model_dump_json() == before
 
 
-def test_a_conversation_keeps_its_order() -> None:
+def test_conversation_keeps_its_order() -> None:
     wire = to_wire([message for message, _ in MESSAGES.values()])
     expected: list[Json] = []
     for _, written in MESSAGES.values():
@@ -52,28 +65,21 @@ def test_a_conversation_keeps_its_order() -> None:
     assert wire == expected
 
 
-@pytest.mark.parametrize("case", MESSAGES)
-def test_the_users_message_stays_as_it_is(case: str) -> None:
-    message, _ = MESSAGES[case]
-    before = message.model_dump_json()
-    to_wire([message])
-    assert message.model_dump_json() == before
-
-
 def test_no_messages() -> None:
     with pytest.raises(PmockInvalidRequestError, match=r"messages=\[\] is not valid"):
         to_wire([])
 
 
-@pytest.mark.parametrize("case", REASONING)
-def test_reasoning_is_sent_back_only_by_a_name_for_it(case: str) -> None:
-    message, wire = REASONING[case]
-    assert to_wire([message], Wire(reasoning_content="thoughts")) == [wire]
-    wire = {name: value for name, value in wire.items() if name != "thoughts"}
-    assert to_wire([message]) == [wire]
+@pytest.mark.parametrize(("message", "expected"), REASONING)
+def test_reasoning_is_sent_only_in_a_named_field(
+    message: BaseMessage, expected: Json
+) -> None:
+    assert to_wire([message], Wire(reasoning_content="thoughts")) == [expected]
+    plain = {name: value for name, value in expected.items() if name != "thoughts"}
+    assert to_wire([message]) == [plain]
 
 
-def test_the_names_of_tool_calls_and_their_results() -> None:
+def test_names_of_tool_calls_and_results() -> None:
     messages = [
         ai(tool_calls=[CALL]),
         tool("sunny"),
@@ -82,17 +88,13 @@ def test_the_names_of_tool_calls_and_their_results() -> None:
     names = Wire(tool_calls="tool_calls", tool_call_id="tool_call_id")
     result = {"role": "tool", "tool_call_id": "call_1", "content": "sunny"}
     assert to_wire(messages, names) == [
-        {"role": "assistant", "content": "", "tool_calls": [WIRE_CALL]},
+        {"role": "assistant", "content": "", "tool_calls": [wire_call()]},
         result,
         result,
     ]
 
 
-def arguments(args: Any) -> str:
-    """What is sent of the arguments of a call that LangChain has not read."""
-    call = {"type": "function_call", "call_id": "1", "name": "f", "arguments": args}
-    text: str = to_wire([ai([call])])[0]["toolCalls"][0]["function"]["arguments"]
-    return text
+DEEP = '{"a":' * 300 + "1" + "}" * 300
 
 
 @pytest.mark.parametrize(
@@ -103,109 +105,95 @@ def arguments(args: Any) -> str:
         ('{ "city": "Z" }', '{ "city": "Z" }'),
         ({"city": "Zürich"}, '{"city":"Zürich"}'),
         ({"a": "\ud83c"}, '{"a":"\ufffd"}'),
+        # Servers parse arguments, and refuse what is not a JSON object.
+        *(
+            (args, {"invalid": sent})
+            for args, sent in (
+                ('{"city": "Llan', '{"city": "Llan'),
+                ('{"city": "Zürich"} and so on', '{"city": "Zürich"} and so on'),
+                ('{"a": "\ud83c"', '{"a": "\ufffd"'),
+                ('{"a": "\n"}', '{"a": "\n"}'),
+                (DEEP, DEEP),
+                ("[1]", "[1]"),
+                ("null", "null"),
+                ([1, "a"], '[1,"a"]'),
+                # LangChain's parser accepts them in a model's arguments.
+                ('{"a": NaN}', '{"a": NaN}'),
+                ({"a": float("nan")}, '{"a":NaN}'),
+                ({"a": float("-inf")}, '{"a":-Infinity}'),
+            )
+        ),
     ],
 )
-def test_arguments_are_an_object(args: Any, sent: str) -> None:
-    assert arguments(args) == sent
+def test_arguments_are_an_object(args: Any, sent: Any) -> None:
+    call = {"type": "function_call", "call_id": "1", "name": "f", "arguments": args}
+    (message,) = to_wire([ai([call])])
+    written = message["toolCalls"][0]["function"]["arguments"]
+    assert (written if isinstance(sent, str) else json.loads(written)) == sent
 
 
-@pytest.mark.parametrize(
-    ("args", "sent"),
-    [
-        ('{"city": "Llan', '{"city": "Llan'),
-        ('{"city": "Zürich"} and so on', '{"city": "Zürich"} and so on'),
-        ('{"a": "\ud83c"', '{"a": "\ufffd"'),
-        ('{"a": "\n"}', '{"a": "\n"}'),
-        ('{"a":' * 300 + "1" + "}" * 300, '{"a":' * 300 + "1" + "}" * 300),
-        ("[1]", "[1]"),
-        ("null", "null"),
-        (" ", " "),
-        ([1, "a"], '[1,"a"]'),
-        # LangChain reads them where a model wrote them; no server does.
-        ('{"a": NaN}', '{"a": NaN}'),
-        ({"a": float("nan")}, '{"a": NaN}'),
-        ({"a": float("-inf")}, '{"a": -Infinity}'),
-    ],
-)
-def test_arguments_that_are_no_object_are_shown_in_one(args: Any, sent: str) -> None:
-    assert json.loads(arguments(args)) == {"invalid": sent}
-
-
-BROKEN: dict[str, tuple[BaseMessage, str]] = {
-    "message without a role": (RemoveMessage("1"), "type 'remove' are not supported"),
-    "tool call without an id": (
-        ai(tool_calls=[{**CALL, "id": None}]),
-        "a tool call needs an id and a name, got id=None and name='look_up'",
-    ),
-    "tool call without a name": (
-        ai([{"type": "tool_use", "id": "call_1", "input": {}}]),
-        "a tool call needs an id and a name, got id='call_1' and name=None",
-    ),
-    "Anthropic's result without an id": (
+BROKEN: list[tuple[BaseMessage, str]] = [
+    (RemoveMessage("1"), "messages of type 'remove' are not supported"),
+    (
         HumanMessage([{"type": "tool_result", "content": "x"}]),
         "type 'tool_result' cannot be sent: tool_use_id=None must be a string",
     ),
-    "a bad block in Anthropic's result": (
+    (
         HumanMessage([anthropic_result(content=[{"type": "tool_reference"}])]),
         "type 'tool_reference' cannot be sent",
     ),
-    "refusal without text": (
-        ai([{"type": "refusal"}]),
-        "type 'refusal' cannot be sent: refusal=None must be a string",
+    (
+        HumanMessage([anthropic_result(content=5)]),
+        "content=5 must be a string or a list of blocks",
     ),
-    "a call whose result is the client's": (
-        ai([{"type": "computer_call", "call_id": "call_1", "action": {}}]),
-        "type 'computer_call' cannot be sent: supported types are",
+    (
+        HumanMessage.model_construct(content=[42]),  # type: ignore[list-item]
+        "A content block must be a string or a dict, not 42.",
     ),
-    "arguments that JSON has no form for": (
+    (
+        ai([{"type": "tool_use", "id": 5, "name": "f"}]),
+        "type 'tool_use' cannot be sent: id=5 must be a string",
+    ),
+    (
+        ai([{"type": "thinking", "thinking": 5}]),
+        "type 'thinking' cannot be sent: thinking=5 must be a string",
+    ),
+    (
         ai(tool_calls=[{**CALL, "args": {"at": [Decimal(1)]}}]),
         "args of the tool call 'call_1'.at[0]=Decimal('1') cannot be written as JSON",
     ),
-    "arguments nested too deeply": (
-        ai(tool_calls=[{**CALL, "args": nested(200_000)}]),
-        "cannot be written as JSON: it is nested too deeply",
+    # Provider-run tools, in a message that is not the model's.
+    (
+        HumanMessage([{"type": "container_upload", "file_id": "1"}]),
+        "type 'container_upload' cannot be sent",
     ),
-    "a block that is odd inside": (
-        HumanMessage([{"type": "document", "source": "x"}]),
-        "type 'document' cannot be sent: a field is of the wrong type",
-    ),
-}
+    *((HumanMessage([text("fine"), block]), why) for block, why in UNSENDABLE),
+    *((ai([text("fine"), block]), why) for block, why in UNSENDABLE),
+    *((tool([text("fine"), block]), why) for block, why in UNSENDABLE),
+]
 
 
-@pytest.mark.parametrize("case", BROKEN)
-def test_the_message_that_cannot_be_sent_is_named(case: str) -> None:
-    message, why = BROKEN[case]
-    place = rf"^messages\[2\] \({type(message).__name__}\): "
-    before = [HumanMessage("a"), ai("b")]
-    for others in (before, [message.model_copy(), *before[1:]]):
-        if others is not before:
-            place = place.replace("2", "0")  # the first of two that are equal
-        with pytest.raises(PmockInvalidRequestError, match=place) as caught:
-            to_wire([*others, message, HumanMessage("c")])
-        assert why in str(caught.value)
-
-
-# Of an assistant's message.
-LEFT_OUT = (
-    "a type of a provider's own",
-    "a server's tool call",
-    "reasoning",
-    "non-standard, unknown",
-)
-
-
-@pytest.mark.parametrize("case", UNSENDABLE)
-@pytest.mark.parametrize("kind", [HumanMessage, SystemMessage, AIMessage, tool])
-def test_a_block_that_cannot_be_sent_is_never_dropped(kind: Any, case: str) -> None:
-    block, why = UNSENDABLE[case]
-    if kind is AIMessage and case in LEFT_OUT:
-        assert to_wire([ai([text("fine"), block])])[0]["content"] == [text("fine")]
-        return
-    with pytest.raises(
-        PmockInvalidRequestError, match=r"^messages\[1\] \(\w+\): A content"
-    ) as caught:
-        to_wire([HumanMessage("a"), kind([text("fine"), block])])
+@pytest.mark.parametrize(("message", "why"), BROKEN)
+def test_message_that_cannot_be_sent_is_named(message: BaseMessage, why: str) -> None:
+    with pytest.raises(PmockInvalidRequestError) as caught:
+        to_wire([HumanMessage("a"), ai("b"), message, HumanMessage("c")])
+    assert str(caught.value).startswith(f"messages[2] ({type(message).__name__}): ")
     assert why in str(caught.value)
+
+
+def test_defect_of_a_converter_is_not_an_invalid_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def defect(*_: object, **__: object) -> None:
+        msg = "'NoneType' object has no attribute 'get'"
+        raise AttributeError(msg)
+
+    monkeypatch.setattr("base64.b64decode", defect)
+    with pytest.raises(AttributeError, match="NoneType"):
+        to_wire([HumanMessage([{"type": "text-plain", "base64": "SGk="}])])
+    monkeypatch.setattr("langchain_pmock._request.messages.from_json", defect)
+    with pytest.raises(AttributeError, match="NoneType"):
+        to_wire([ai(tool_calls=[CALL])])
 
 
 @pytest.mark.parametrize(
@@ -215,11 +203,11 @@ def test_a_block_that_cannot_be_sent_is_never_dropped(kind: Any, case: str) -> N
             {"type": "image_url", "image_url": {"url": "data:image/png;base64," + BIG}},
             1,
         ),
-        ({"type": "image", "base64": BIG, "mime_type": "image/png"}, 2),
+        (V1_PNG | {"base64": BIG}, 2),
     ],
     ids=["data URL", "base64"],
 )
-def test_how_often_an_image_is_copied(block: Json, copies: int) -> None:
+def test_copies_of_an_image(block: Json, copies: int) -> None:
     messages = [HumanMessage([block])]
     tracemalloc.start()
     try:
@@ -229,3 +217,121 @@ def test_how_often_an_image_is_copied(block: Json, copies: int) -> None:
         tracemalloc.stop()
     assert len(body) > len(BIG)
     assert peak < (copies + 0.1) * len(BIG)
+
+
+# --- Generated conversations ---------------------------------------------------------
+
+_text = st.text(max_size=10)
+_name = st.from_regex(r"[a-zA-Z0-9_-]{1,10}", fullmatch=True)
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | _text,
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(_text, inner, max_size=2)
+    ),
+    max_leaves=4,
+)
+# The strict validator knows cache_control on texts only.
+_valid = [b for b, part in BLOCKS if part != VIDEO and "cache_control" not in part]
+_content = st.one_of(
+    _text, st.lists(st.one_of(_text, st.sampled_from(_valid)), max_size=4)
+)
+
+
+@st.composite
+def _turn(draw: st.DrawFn) -> list[BaseMessage]:
+    """An assistant's message with calls, and a result for each, in any dialect."""
+    ids = draw(st.lists(_name, max_size=3, unique=True))
+    message = ai(draw(_content), name=draw(st.none() | _name))
+    blocks: list[Any] = []
+    for id_ in ids:
+        name, args = draw(_name), draw(st.dictionaries(_text, _json, max_size=2))
+        form = draw(st.sampled_from(["call", "block", "both", "invalid"]))
+        if form == "invalid":
+            invalid = invalid_tool_call(name=name, args=draw(_text), id=id_, error="x")
+            message.invalid_tool_calls.append(invalid)
+        if form in ("call", "both"):
+            message.tool_calls.append(tool_call(name=name, args=args, id=id_))
+        if form in ("block", "both"):
+            blocks.append({"type": "tool_use", "id": id_, "name": name, "input": args})
+    blocks += draw(st.lists(st.sampled_from(REASONING_BLOCKS), max_size=2))
+    if blocks:
+        old = message.content
+        message.content = [*([old] if isinstance(old, str) else old), *blocks]
+    results: list[BaseMessage] = []
+    for id_ in draw(st.permutations(ids)):
+        failed, content = draw(st.booleans()), draw(_content)
+        block = {"type": "tool_result", "tool_use_id": id_, "content": content}
+        status: Any = "error" if failed else "success"
+        human = HumanMessage([{**block, "is_error": failed}])
+        own = ToolMessage(content=content, tool_call_id=id_, status=status)
+        results.append(draw(st.sampled_from([human, own])))
+    return [message, *results]
+
+
+_roles = st.sampled_from(["user", "human", "ai", "assistant", "system", "developer"])
+_messages = st.lists(
+    st.one_of(
+        st.builds(HumanMessage, _content).map(lambda m: [m]),
+        st.builds(SystemMessage, _content).map(lambda m: [m]),
+        st.builds(ChatMessage, _content, role=_roles).map(lambda m: [m]),
+        _turn(),
+    ),
+    min_size=1,
+    max_size=4,
+).map(lambda turns: [message for turn in turns for message in turn])
+
+
+@given(messages=_messages)
+def test_any_conversation_is_valid_for_the_service(messages: list[BaseMessage]) -> None:
+    wire = to_wire(messages)
+    body = validate({"model": "gpt-5.1", "messages": wire})
+    assert len(body.messages) >= len(messages)
+    calls = [call["id"] for message in wire for call in message.get("toolCalls", ())]
+    results = [message["toolCallId"] for message in wire if message["role"] == "tool"]
+    assert sorted(calls) == sorted(results)
+
+
+_any = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3)
+    ),
+    max_leaves=5,
+)
+_everything = [block for block, _ in (*BLOCKS, *UNSENDABLE) if isinstance(block, dict)]
+_everything += [*REASONING_BLOCKS, anthropic_result(), {**CALL}]
+_kinds = sorted({str(block.get("type")) for block in _everything})
+_fields = sorted({field for block in _everything for field in block})
+_odd_block = st.builds(
+    lambda kind, fields: {**fields, **kind},
+    st.fixed_dictionaries({}, optional={"type": st.sampled_from(_kinds) | _any}),
+    st.dictionaries(st.sampled_from(_fields), _any, max_size=4),
+)
+_extras = ["refusal", "reasoning_content", "tool_call_extras", "tool_calls"]
+
+
+@given(
+    make=st.sampled_from([HumanMessage, AIMessage, SystemMessage, tool]),
+    blocks=st.lists(st.text() | _odd_block, max_size=3),
+    extras=st.dictionaries(st.sampled_from(_extras), _any),
+)
+def test_any_blocks_are_sent_or_refused(
+    make: Any, blocks: list[Any], extras: Json
+) -> None:
+    message = make(content=blocks)
+    message.additional_kwargs.update(extras)
+    before = repr(message)
+    try:
+        wire = to_wire([message], Wire(reasoning_content="thoughts"))
+        body = json.loads(encode({"messages": wire}))
+    except PmockInvalidRequestError as error:
+        assert str(error).startswith(("messages[0] (", "body.messages[0]."))  # noqa: PT017 - it may have none
+    else:
+        for sent in body["messages"]:
+            content = sent["content"]
+            assert isinstance(content, str) or [part["type"] for part in content]
+            assert isinstance(sent.get("thoughts", ""), str)
+            for call in sent.get("toolCalls", ()):
+                assert isinstance(call.get("id", ""), str)
+                assert isinstance(json.loads(call["function"]["arguments"]), dict)
+    assert repr(message) == before

@@ -1,34 +1,39 @@
+import datetime as dt
 import json
-from typing import Any
+from decimal import Decimal
+from enum import Enum
+from typing import Annotated, Any, Literal, Optional
+from uuid import UUID
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, Field, HttpUrl
 
 from langchain_pmock.testing._body import validate
-from langchain_pmock.testing._completion import choices
-from langchain_pmock.testing._rules import reply_to
+from langchain_pmock.testing._rules import fill, reply_to, words
 from langchain_pmock.testing._script import Reply
 
 IMAGE = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
 SOUND = {"type": "input_audio", "input_audio": {"data": "aGVs", "format": "wav"}}
 FILE = {"type": "file", "file": {"file_id": "file-1"}}
+STRING, INTEGER = {"type": "string"}, {"type": "integer"}
+STRINGS = {"type": "array", "items": STRING}
 
 
-def tool(
-    name: str, description: str = "", /, **properties: dict[str, Any]
-) -> dict[str, Any]:
-    parameters = {
-        "type": "object",
-        "properties": properties,
-        "required": [*properties],
-    }
-    function = {"name": name, "description": description, "parameters": parameters}
-    return {"type": "function", "function": function}
+def schema(**properties: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": [*properties]}
 
 
-WEATHER = tool("get_weather", "Get the weather at a place.", city={"type": "string"})
-TIME = tool("getTime", "Tell the hour.", city={"type": "string"})
-REPORT = tool("WeatherReport", "", city={"type": "string"}, sunny={"type": "boolean"})
-REPORT_SCHEMA = REPORT["function"]["parameters"]
+def tool(name: str, description: str = "", /, **properties: Any) -> dict[str, Any]:
+    function = {"name": name, "description": description}
+    parameters = {"parameters": schema(**properties)} if properties else {}
+    return {"type": "function", "function": {**function, **parameters}}
+
+
+WEATHER = tool("get_weather", "Get the weather at a place.", city=STRING)
+TIME = tool("getTime", "Tell the hour.", city=STRING)
+REPORT = tool("WeatherReport", "", city=STRING, sunny={"type": "boolean"})
 
 
 def called(name: str, **arguments: Any) -> dict[str, Any]:
@@ -41,14 +46,11 @@ def result(name: str, content: object) -> dict[str, Any]:
     return {"role": "tool", "toolCallId": f"c-{name}", "content": content}
 
 
-def user(content: object) -> dict[str, Any]:
-    return {"role": "user", "content": content}
-
-
 def reply(*messages: Any, **fields: Any) -> Reply:
-    told = [user(m) if isinstance(m, str) else m for m in messages]
-    body = validate({"model": "gpt-5.1", "messages": told, **fields})
-    return choices(reply_to(body), body)[0]
+    sent = [
+        {"role": "user", "content": m} if isinstance(m, str) else m for m in messages
+    ]
+    return reply_to(validate({"model": "gpt-5.1", "messages": sent, **fields}))
 
 
 def calls(*messages: Any, **fields: Any) -> list[tuple[str, Any]]:
@@ -58,42 +60,34 @@ def calls(*messages: Any, **fields: Any) -> list[tuple[str, Any]]:
 # --- Text ----------------------------------------------------------------------------
 
 
-def test_says_what_it_was_told() -> None:
-    assert reply("Hi", {"role": "assistant", "content": "x"}, "Hello").text == (
-        "You said: Hello"
-    )
-
-
-def test_says_what_came_with_it() -> None:
-    text = {"type": "text", "text": "Look"}
-    assert reply(user([text, IMAGE, IMAGE, SOUND, FILE])).text == (
-        "You said: Look (with 2 images and 1 audio clip and 1 file)"
-    )
-
-
-def test_says_something_without_a_user() -> None:
-    assert reply({"role": "system", "content": "Be brief."}).text == "You said: "
-
-
-def test_stop_cuts_before_the_earliest() -> None:
-    cut = reply("one two three", stop=["three", "two", "four"])
-    assert (cut.text, cut.finish_reason) == ("You said: one ", "stop")
-
-
-@pytest.mark.parametrize("field", ["maxTokens", "maxCompletionTokens"])
-def test_limit_cuts_after_that_many_tokens(field: str) -> None:
-    cut = reply("one two three", **{field: 4})
-    assert (cut.text, cut.finish_reason) == ("You said: one", "length")
-    whole = reply("one two three", **{field: 6})
-    assert (whole.text, whole.finish_reason) == ("You said: one two three", None)
-
-
-def test_choices_can_be_told_apart_and_are_cut_too() -> None:
-    body = validate({"model": "m", "messages": [user("Hi")], "n": 3})
-    texts = [choice.text for choice in choices(reply_to(body), body)]
-    assert texts == ["You said: Hi", "You said: Hi (2)", "You said: Hi (3)"]
-    body = validate({"model": "m", "messages": [user("Hi")], "n": 2, "maxTokens": 1})
-    assert [choice.text for choice in choices(reply_to(body), body)] == ["You"] * 2
+@pytest.mark.parametrize(
+    ("messages", "text"),
+    [
+        (["Hi", {"role": "assistant", "content": "x"}, "Hello"], "You said: Hello"),
+        ([{"role": "system", "content": "Be brief."}], "You said: "),
+        (
+            [
+                {
+                    "role": "user",
+                    "content": [{"type": "text", "text": "Look"}, IMAGE, IMAGE, SOUND],
+                }
+            ],
+            "You said: Look (with 2 images and 1 audio clip)",
+        ),
+        (
+            [
+                called("get_weather"),
+                called("getTime"),
+                result("get_weather", "It's sunny."),
+                result("getTime", [{"type": "text", "text": "noon"}, FILE]),
+            ],
+            "get_weather says: It's sunny.\ngetTime says: noon (with 1 file)",
+        ),
+    ],
+)
+def test_text(messages: list[Any], text: str) -> None:
+    made = reply(*messages, tools=[WEATHER, TIME])
+    assert (made.text, made.tool_calls) == (text, [])
 
 
 @pytest.mark.parametrize("model", ["gpt-5.1-thinking", "gpt-5.1-thinking-all"])
@@ -107,13 +101,12 @@ def test_thinking_models_reason(model: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"),
+    ("text", "expected"),
     [
         ("What is the weather in Paris?", [("get_weather", {"city": "Paris"})]),
         ("WEATHER in Rome", [("get_weather", {"city": "Rome"})]),
         ("What time is it in Rome?", [("getTime", {"city": "Rome"})]),
         ("the hour in Rome", [("getTime", {"city": "Rome"})]),
-        ("Use getTime for the weather", [("getTime", {"city": "weather"})]),
         (
             "Weather and time in Rome",
             [("get_weather", {"city": "Rome"}), ("getTime", {"city": "Rome"})],
@@ -123,148 +116,234 @@ def test_thinking_models_reason(model: str) -> None:
         ("What are the timestamps?", []),
     ],
 )
-def test_calls_what_the_message_is_about(said: str, expected: list[Any]) -> None:
-    assert calls(said, tools=[WEATHER, TIME]) == expected
+def test_tools_that_match_the_message_are_called(text: str, expected: Any) -> None:
+    assert calls(text, tools=[WEATHER, TIME]) == expected
 
 
 @pytest.mark.parametrize(
-    "function",
-    [
-        {"name": "ping"},
-        {"name": "ping", "parameters": {}},
-        {"name": "ping", "parameters": {"type": "object", "properties": {}}},
-        {"name": "ping", "parameters": {"enum": [[1]]}},
-    ],
+    "parameters",
+    [None, {}, {"type": "object", "properties": {}}, {"enum": [[1]]}],
 )
-def test_tool_without_parameters(function: dict[str, Any]) -> None:
-    tools = [{"type": "function", "function": function}]
+def test_tool_without_parameters(parameters: Any) -> None:
+    given = {} if parameters is None else {"parameters": parameters}
+    tools = [{"type": "function", "function": {"name": "ping", **given}}]
     assert calls("ping 'it'", tools=tools) == [("ping", {})]
 
 
 def test_tool_with_a_chinese_description() -> None:
-    lookup = tool("lookup", "查询天气", city={"type": "string"})
+    lookup = tool("lookup", "查询天气", city=STRING)
     assert calls("'北京'的天气怎么样", tools=[lookup]) == [("lookup", {"city": "北京"})]
 
 
-def test_no_parallel_calls_if_so_asked() -> None:
-    said = "Weather and time in Rome"
-    made = calls(said, tools=[WEATHER, TIME], parallelToolCalls=False)
+def test_one_call_without_parallel_calls() -> None:
+    text = "Weather and time in Rome"
+    made = calls(text, tools=[WEATHER, TIME], parallelToolCalls=False)
     assert made == [("get_weather", {"city": "Rome"})]
 
 
-def test_tool_that_shares_all_that_another_shares_is_enough() -> None:
-    assert calls("weather in Rome", tools=[REPORT, WEATHER])[0][0] == "WeatherReport"
-    made = calls("weather report for Rome", tools=[WEATHER, REPORT])
-    assert made == [("WeatherReport", {"city": "Rome", "sunny": True})]
+@pytest.mark.parametrize(
+    ("text", "choice", "names"),
+    [
+        ("weather in Rome", "none", []),
+        ("Hello!", "required", ["getTime"]),
+        ("weather in Rome", "required", ["get_weather"]),
+        ("Hello!", {"type": "function", "function": {"name": "getTime"}}, ["getTime"]),
+    ],
+)
+def test_tool_choice(text: str, choice: Any, names: list[str]) -> None:
+    made = calls(text, tools=[TIME, WEATHER], toolChoice=choice)
+    assert [name for name, _ in made] == names
 
 
-def test_choice_none_never_calls() -> None:
-    assert not calls("weather in Rome", tools=[WEATHER], toolChoice="none")
-
-
-def test_choice_required_always_calls() -> None:
-    made = calls("Hello!", tools=[TIME, WEATHER], toolChoice="required")
-    assert made == [("getTime", {"city": "Hello!"})]
-    made = calls("weather in Rome", tools=[TIME, WEATHER], toolChoice="required")
-    assert made == [("get_weather", {"city": "Rome"})]
-
-
-def test_choice_of_a_name_calls_it_even_after_its_result() -> None:
-    choice = {"type": "function", "function": {"name": "getTime"}}
-    said = "weather in Rome"
-    for messages in (
-        [said],
-        [said, called("getTime", city="Rome"), result("getTime", "noon")],
-    ):
-        made = calls(*messages, tools=[WEATHER, TIME], toolChoice=choice)
-        assert [name for name, _ in made] == ["getTime"]
-
-
-def test_tools_of_the_models_own_are_not_called() -> None:
+def test_tools_of_the_service_are_not_called() -> None:
     search = {"type": "web_search"}
     assert not calls("web search", tools=[search], toolChoice="required")
 
 
-def test_results_are_told() -> None:
-    asked = [
-        "weather and time?",
-        called("get_weather", city="Rome"),
-        called("getTime", city="Rome"),
-        result("get_weather", "It's sunny."),
-        result("getTime", [{"type": "text", "text": "noon"}, IMAGE]),
-    ]
-    told = reply(*asked, tools=[WEATHER, TIME])
-    assert (
-        told.text == "get_weather says: It's sunny.\ngetTime says: noon (with 1 image)"
-    )
-    assert not told.tool_calls
-
-
 def test_forced_turns_come_to_an_end() -> None:
-    # As LangChain's agents do it with a tool for the structured answer.
+    # LangChain's agents bind the tool for the structured answer last.
     tools = [WEATHER, TIME, REPORT]
-    messages: list[Any] = ["What is the weather in Rome?"]
-    names = []
-    for content in ("It's sunny in Milan.", "done"):
-        ((name, arguments),) = calls(*messages, tools=tools, toolChoice="required")
-        names.append(name)
-        messages += [called(name, **arguments), result(name, content)]
-    assert names == ["get_weather", "WeatherReport"]
-    assert arguments == {"city": "Milan", "sunny": True}
-    # With all of them called, the last one it is again.
-    messages += [called("getTime"), result("getTime", "noon")]
-    ((name, _),) = calls(*messages, tools=tools, toolChoice="required")
-    assert name == "WeatherReport"
-
-
-def test_calls_before_the_last_user_message_are_past() -> None:
-    messages = [
-        "weather in Rome",
-        called("WeatherReport"),
-        result("WeatherReport", "x"),
-        "weather in Oslo",
-        called("get_weather"),
-        result("get_weather", "x"),
-    ]
-    made = calls(*messages, tools=[WEATHER, REPORT], toolChoice="required")
-    assert [name for name, _ in made] == ["WeatherReport"]
+    text = "What is the weather in Rome?"
+    assert calls(text, tools=tools, toolChoice="required")[0][0] == "get_weather"
+    messages = [text, called("get_weather"), result("get_weather", "Sunny in Milan.")]
+    ((name, arguments),) = calls(*messages, tools=tools, toolChoice="required")
+    assert (name, arguments) == ("WeatherReport", {"city": "Milan", "sunny": True})
 
 
 # --- Response format -----------------------------------------------------------------
 
 
-def schema_format(schema: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "json_schema", "json_schema": {"name": "Answer", "schema": schema}}
-
-
-def test_schema_is_filled() -> None:
-    text = reply("weather in Rome", responseFormat=schema_format(REPORT_SCHEMA)).text
-    assert json.loads(text) == {"city": "Rome", "sunny": True}
-
-
 def test_schema_is_filled_after_the_tools() -> None:
-    fields = {"tools": [WEATHER], "responseFormat": schema_format(REPORT_SCHEMA)}
-    said = "weather in Rome"
-    assert calls(said, **fields) == [("get_weather", {"city": "Rome"})]
+    named = {"name": "Answer", "schema": REPORT["function"]["parameters"]}
+    format_ = {"type": "json_schema", "json_schema": named}
+    fields = {"tools": [WEATHER], "responseFormat": format_}
+    text = "weather in Rome"
+    assert calls(text, **fields) == [("get_weather", {"city": "Rome"})]
     messages = [called("get_weather"), result("get_weather", "Sunny in Milan")]
-    text = reply(said, *messages, **fields).text
-    assert json.loads(text) == {"city": "Milan", "sunny": True}
+    answer = reply(text, *messages, **fields).text
+    assert json.loads(answer) == {"city": "Milan", "sunny": True}
+    assert "猫" in reply("关于'猫'", responseFormat=format_).text
 
 
 @pytest.mark.parametrize(
     ("messages", "keys"),
     [
-        (["Joke about cats, as JSON with 'setup' and 'punchline' keys."], None),
-        ([{"role": "system", "content": 'Keys: "setup", "punchline"'}, "Joke"], None),
-        (["Tell a joke about 'cats'."], {"answer"}),
+        (["Joke about cats, as JSON with 'setup' and 'end' keys."], {"setup", "end"}),
+        ([{"role": "system", "content": 'Keys: "a", "b"'}, "Joke"], {"a", "b"}),
+        (["Tell a joke."], {"answer"}),
     ],
 )
-def test_json_object(messages: list[Any], keys: set[str] | None) -> None:
+def test_json_object(messages: list[Any], keys: set[str]) -> None:
     answer = json.loads(reply(*messages, responseFormat={"type": "json_object"}).text)
-    assert answer.keys() == (keys or {"setup", "punchline"})
+    assert answer.keys() == keys
     assert all(isinstance(value, str) and value for value in answer.values())
 
 
-def test_json_is_not_escaped() -> None:
-    text = reply("关于'猫'", responseFormat=schema_format(REPORT_SCHEMA)).text
-    assert "猫" in text
+# --- Filling schemas -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "properties", "expected"),
+    [
+        ("What is magic_function(3)?", {"input": INTEGER}, [3]),
+        ("What is 3 + 4", {"a": INTEGER, "b": INTEGER}, [3, 4]),
+        ("加3和4", {"a": INTEGER, "b": INTEGER}, [3, 4]),
+        ("from -2 to 3, 4", dict.fromkeys("abc", INTEGER), [-2, 3, 4]),
+        ("Anna is 31 years old.", {"name": STRING, "age": INTEGER}, ["Anna", 31]),
+        ("pi is 3.14", {"x": {"type": "number"}}, [3.14]),
+        ("pi is 3.14", {"x": INTEGER}, [0]),
+        ("number 007", {"x": INTEGER}, [7]),
+        ("version v2 of 2026-01-31", {"x": INTEGER}, [0]),
+        ("The weather in Paris?", {"city": STRING}, ["Paris"]),
+        ("in San Francisco, CA?", {"place": STRING}, ["San Francisco, CA"]),
+        ("a Pirate greeting.", {"style": STRING}, ["Pirate"]),
+        ("named '你好啊集团' (Hello Group)", {"x": STRING}, ["你好啊集团"]),
+        ("It's \"so\", isn't it", {"x": STRING}, ["so"]),
+        ("Hello!", {"x": STRING}, ["Hello!"]),
+        (
+            "From Ann, 30. The name is Bob",
+            {"name": STRING, "by": STRING},
+            ["Bob", "Ann"],
+        ),
+        ("sum 1, 2 and 3", {"x": {"type": "array", "items": INTEGER}}, [[1, 2, 3]]),
+        ("compare 'a' and 'b'", {"x": STRINGS}, [["a", "b"]]),
+        ("nothing", {"x": STRINGS}, [["nothing"]]),
+        ("make it blue", {"x": {"enum": ["red", "blue"]}}, ["blue"]),
+        ("make it", {"x": {"enum": ["red", "blue"]}}, ["red"]),
+        ("", {"x": STRING, "y": INTEGER}, ["x", 0]),
+        ("", {"x": {"type": "boolean"}, "y": {"type": "null"}}, [True, None]),
+        ("", {"x": {"const": [1]}, "y": {"type": ["null", "integer"]}}, [[1], 0]),
+        ("5", {"x": {"type": "string", "pattern": "(?<js>a)"}}, ["5"]),
+        ("", {"x": {"minimum": 5, **INTEGER}}, [5]),
+        ("", {"x": {"maximum": -5, **INTEGER}}, [-5]),
+        ("1", {"x": {"exclusiveMinimum": 5, "exclusiveMaximum": 7, **INTEGER}}, [6]),
+        ("7 8", {"x": {"minimum": 8, **INTEGER}}, [8]),
+        ("hello", {"x": {}, "y": True}, ["hello", "hello"]),
+    ],
+)
+def test_values_come_from_the_text(text: str, properties: Any, expected: Any) -> None:
+    assert fill(schema(**properties), text) == dict(
+        zip(properties, expected, strict=True)
+    )
+
+
+def test_optional_properties_need_their_name_in_the_text() -> None:
+    optional = {**schema(city=STRING, days=INTEGER), "required": ["city"]}
+    assert fill(optional, "Now in Paris") == {"city": "Paris"}
+    assert fill(optional, "3 days in Paris") == {"city": "Paris", "days": 3}
+
+
+class Colour(Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+class Address(BaseModel):
+    street: str = Field(min_length=30)
+    code: str = Field(pattern=r"^\d{5}$")
+
+
+class Cat(BaseModel):
+    kind: Literal["cat"]
+    lives: Annotated[int, Field(gt=6, le=9)]
+
+
+class Dog(BaseModel):
+    kind: Literal["dog"]
+
+
+class Everything(BaseModel):
+    address: Address
+    pet: Annotated[Cat | Dog, Field(discriminator="kind")]
+    either: int | str | None
+    pair: tuple[int, str]
+    scores: dict[str, float]
+    tags: set[str]
+    three: Annotated[list[int], Field(min_length=3)]
+    none: Annotated[list[int], Field(max_length=0)]
+    colour: Colour
+    short: Annotated[str, Field(max_length=3)]
+    sevens: Annotated[int, Field(multiple_of=7, ge=10)]
+    part: Annotated[float, Field(gt=0, lt=1)]
+    below: Annotated[float, Field(lt=-3.5)]
+    tenth: Annotated[float, Field(multiple_of=0.5, lt=0)]
+    exact: Decimal
+    id: UUID
+    day: dt.date
+    moment: dt.datetime
+    clock: dt.time
+    span: dt.timedelta
+    site: HttpUrl
+    anything: Any
+    again: Optional["Everything"]
+    more: list["Everything"]
+
+
+@given(st.text() | st.from_regex(r"[A-Z][a-z]+ in [A-Z][a-z]+ '\w+' -?\d+(\.\d+)?"))
+def test_filled_values_are_valid(text: str) -> None:
+    made = fill(Everything.model_json_schema(), text)
+    Everything.model_validate_json(json.dumps(made))
+    assert made == fill(Everything.model_json_schema(), text)
+
+
+class Tree(BaseModel):
+    value: int
+    branches: list["Tree"]
+
+
+class Chain(BaseModel):
+    value: int
+    rest: Optional["Chain"]
+
+
+class Endless(BaseModel):
+    again: "Endless"
+
+
+class Forest(BaseModel):
+    trees: Annotated[list["Forest"], Field(min_length=1)]
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        (Chain, {"value": 7, "rest": None}),
+        (Tree, {"value": 7, "branches": []}),
+        (Endless, {}),
+        (Forest, {}),
+    ],
+)
+def test_recursive_schemas_end(model: type[BaseModel], expected: Any) -> None:
+    assert fill(model.model_json_schema(), "7") == expected
+
+
+def test_one_of_takes_the_first_that_ends() -> None:
+    loop = {"$ref": "#/$defs/loop"}
+    branches = [False, loop, {"type": "null"}, INTEGER]
+    assert fill({"$defs": {"loop": loop}, "oneOf": branches}, "5") == 5
+
+
+def test_words_are_split_at_case_and_underscores() -> None:
+    assert words("get_weather") == {"get", "weather"}
+    assert words("WeatherReports of HTTP2") == {*("weather", "report", "of", "http")}
+    assert words("查询天气 now") == {"查询", "询天", "天气", "now"}

@@ -37,7 +37,7 @@ def chunk(content: Any = "", **fields: Any) -> AIMessageChunk:
     return AIMessageChunk(content=content, response_metadata=METADATA, **fields)
 
 
-def test_langchain_knows_the_translator() -> None:
+def test_translator_is_registered() -> None:
     assert get_translator("pmock") == {
         "translate_content": translate_content,
         "translate_content_chunk": translate_content_chunk,
@@ -83,13 +83,13 @@ def test_langchain_knows_the_translator() -> None:
             [
                 {"type": "reasoning", "reasoning": "Hm."},
                 {"type": "text", "text": "Wait"},
-                REFUSAL,
                 dict(CALL),
+                REFUSAL,
             ],
         ),
     ],
 )
-def test_a_whole_message(message: AIMessage, blocks: list[Json]) -> None:
+def test_blocks_of_a_message(message: AIMessage, blocks: list[Json]) -> None:
     found: list[Any] = [*message.content_blocks]
     for block in found:
         if block.get("id", "").startswith("lc_"):
@@ -97,8 +97,8 @@ def test_a_whole_message(message: AIMessage, blocks: list[Json]) -> None:
     assert found == blocks
 
 
-def test_invalid_calls_stay_where_langchain_looks_for_them() -> None:
-    # Its events would have them twice if they were among the blocks too.
+def test_invalid_calls_are_not_among_the_blocks() -> None:
+    # LangChain adds them, so its events would have them twice.
     call = invalid_tool_call(name="f", args="{", id="call_1", error="why")
     message = message_of("Wait", invalid_tool_calls=[call])
     assert message.content_blocks == [{"type": "text", "text": "Wait"}]
@@ -126,7 +126,7 @@ def test_invalid_calls_stay_where_langchain_looks_for_them() -> None:
                 }
             ],
         ),
-        # The last chunk by itself, with an id for a call that came without one.
+        # The last chunk, with an id for a call without one.
         (
             chunk(
                 tool_call_chunks=[tool_call_chunk(id="call_1", index=0)],
@@ -158,7 +158,7 @@ def test_invalid_calls_stay_where_langchain_looks_for_them() -> None:
         ),
     ],
 )
-def test_a_chunk(part: AIMessageChunk, blocks: list[Json]) -> None:
+def test_blocks_of_a_chunk(part: AIMessageChunk, blocks: list[Json]) -> None:
     assert part.content_blocks == blocks
 
 
@@ -170,12 +170,14 @@ DELTAS: list[Json] = [
     {"toolCalls": [{"index": 0, "id": "call_1", "function": {"name": "f"}}]},
     {"toolCalls": [{"index": 0, "function": {"arguments": '{"x"'}}]},
     {"toolCalls": [{"index": 0, "function": {"arguments": ": 1}"}}]},
+    {"refusal": "No."},
 ]
 STREAM = events(*map(chunk_of, DELTAS), chunk_of({}, "tool_calls"))
 BLOCKS = [
     {"type": "reasoning", "reasoning": "Hm."},
     {"type": "text", "text": "Wait"},
     dict(CALL),
+    REFUSAL,
 ]
 
 
@@ -184,7 +186,7 @@ def without_indexes(blocks: Any) -> list[Json]:
 
 
 @pytest.mark.parametrize("output_version", [None, "v0", "v1"])
-def test_a_stream(output_version: str | None) -> None:
+def test_blocks_of_a_merged_stream(output_version: str | None) -> None:
     model = Service(streams(STREAM)).model(output_version=output_version)
     message = reduce(add, model.stream("Hi"))
     assert without_indexes(message.content_blocks) == BLOCKS
@@ -195,16 +197,11 @@ def test_a_stream(output_version: str | None) -> None:
         assert message.content == "Wait"
 
 
-async def test_an_asynchronous_stream() -> None:
-    model = Service(streams(STREAM)).model(output_version="v1")
-    message = reduce(add, [chunk async for chunk in model.astream("Hi")])
-    assert without_indexes(message.content) == BLOCKS
-
-
 @pytest.mark.parametrize("streaming", [False, True])
-def test_invoke(streaming: bool) -> None:
+def test_blocks_of_invoke_are_those_of_a_stream(streaming: bool) -> None:
     call = {"id": "call_1", "function": {"name": "f", "arguments": '{"x": 1}'}}
     message = {"content": "Wait", "reasoningContent": "Hm.", "toolCalls": [call]}
+    message["refusal"] = "No."
     answer = whole(envelope(data_of(choice_of(message, "tool_calls"))))
     service = Service(streams(STREAM) if streaming else answer)
     model = service.model(output_version="v1", streaming=streaming)

@@ -1,0 +1,102 @@
+"""Checked access to the fields of an answer, which may be any JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from langchain_pmock._json import UnreadableError
+from langchain_pmock._wire import camel_case
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_KINDS = {
+    str: "a string",
+    list: "a list",
+    dict: "an object",
+    bool: "a boolean",
+    int: "a number",
+    float: "a number",
+    type(None): "null",
+}
+_NO_IDS = ("", "null")
+_BLOCK_STRINGS = ("type", "text", "id")
+
+
+def get(mapping: Mapping[str, Any], name: str) -> Any:
+    """Return a field by its snake_case name, or under its camelCase name."""
+    value = mapping.get(camel_case(name))
+    return mapping.get(name) if value is None else value
+
+
+def object_of(mapping: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return an object, empty if it is missing or null.
+
+    Raises:
+        UnreadableError: If it is not an object. The other functions do the same.
+    """
+    value = get(mapping, name)
+    return {} if value is None else checked(value, name, dict)
+
+
+def objects_of(mapping: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    """Return a list of objects, empty if it is missing or null."""
+    value = get(mapping, name)
+    items: list[Any] = [] if value is None else checked(value, name, list)
+    for at, item in enumerate(items):
+        if type(item) is not dict:
+            checked(item, f"{name}[{at}]", dict)
+    return items
+
+
+def string_of(mapping: Mapping[str, Any], name: str) -> str | None:
+    """Return a string; `None` if it is missing, null or empty."""
+    value = get(mapping, name)
+    return None if value is None else checked(value, name, str) or None
+
+
+def id_of(mapping: Mapping[str, Any], name: str) -> str | None:
+    """Return an id as a string; some services send numbers, or `"null"` for none."""
+    value = get(mapping, name)
+    if type(value) in (int, float):
+        return str(value)
+    return None if value is None or value in _NO_IDS else checked(value, name, str)
+
+
+def content_of(message: Mapping[str, Any]) -> str | list[str | dict[str, Any]]:
+    """Return the content of a message or a delta: a string or a list of blocks."""
+    content = message.get("content")
+    if content is None or isinstance(content, str):
+        return content or ""
+    for at, block in enumerate(checked(content, "content", list)):
+        if isinstance(block, str):
+            continue
+        name = f"content[{at}]"
+        fields = checked(block, name, dict)
+        for field in _BLOCK_STRINGS:
+            if fields.get(field) is not None:
+                checked(fields[field], f"{name}.{field}", str)
+        if fields.get("type") == "non_standard":  # of LangChain, which reads its value
+            checked(fields.get("value"), f"{name}.value", dict)
+    return content  # type: ignore[no-any-return]
+
+
+def as_text(value: object) -> str:
+    """Return a value that should be a string; another one as JSON."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def checked(value: Any, name: str, kind: type) -> Any:
+    """Return a value of the documented type.
+
+    Raises:
+        UnreadableError: If it has another type.
+    """
+    if type(value) is kind:
+        return value
+    path = ".".join(map(camel_case, name.split(".")))
+    msg = f"{path} is {_KINDS[type(value)]}, not {_KINDS[kind]}"
+    raise UnreadableError(msg)

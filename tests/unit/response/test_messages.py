@@ -1,0 +1,494 @@
+"""Whole answers as LangChain's messages: usage, metadata, tool calls, choices."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.messages import AIMessage, HumanMessage
+
+from langchain_pmock._json import UnreadableError
+from langchain_pmock._response.messages import (
+    chat_result,
+    combined_llm_output,
+    usage_metadata,
+)
+from tests.support.answers import message_of, result_of
+from tests.support.service import Service, whole
+from tests.support.wire import choice_of, data_of, envelope
+
+if TYPE_CHECKING:
+    from langchain_core.messages import BaseMessage
+    from langchain_core.outputs import LLMResult
+
+    from tests.support.wire import Json
+
+
+def snake(value: Any) -> Any:
+    """The same JSON with names in snake_case."""
+    if isinstance(value, list):
+        return [snake(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        "".join(f"_{c.lower()}" if c.isupper() else c for c in name): snake(item)
+        for name, item in value.items()
+    }
+
+
+def test_message() -> None:
+    message = message_of({"content": "你好 👋"}, trace_id="trace-1")
+    assert message == AIMessage(
+        content="你好 👋",
+        id="chatcmpl-1",
+        response_metadata={
+            "model_provider": "pmock",
+            "id": "chatcmpl-1",
+            "model_name": "gpt-5.1",
+            "created": 1768809934,
+            "trace_id": "trace-1",
+            "finish_reason": "stop",
+        },
+    )
+    assert message.usage_metadata is None
+
+
+# --- Usage ---------------------------------------------------------------------------
+
+
+def counts(
+    inputs: int, outputs: int, total: int | None = None, **details: Json
+) -> Json:
+    total = inputs + outputs if total is None else total
+    usage = {"input_tokens": inputs, "output_tokens": outputs, "total_tokens": total}
+    return {**usage, **{f"{name}_token_details": d for name, d in details.items()}}
+
+
+INPUT_DETAILS = {
+    "textTokens": 10,
+    "cachedTokens": 5,
+    "audioTokens": 7,
+    "imageTokens": 8,
+    "newTokens": 9,
+    "noTokens": None,
+}
+OUTPUT_DETAILS = {"contentTokens": 1, "reasoningTokens": 2, "audioTokens": 3}
+USAGE: list[tuple[Json | None, Json | None]] = [
+    (None, None),
+    ({}, None),
+    ({"promptTokens": 3, "completionTokens": 4, "totalTokens": 7}, counts(3, 4)),
+    ({"promptTokens": 3}, counts(3, 0)),
+    ({"promptTokens": 3, "completionTokens": 4}, counts(3, 4)),
+    ({"promptTokens": None, "completionTokens": 4, "totalTokens": None}, counts(0, 4)),
+    # As the service's page shows it: zeros, and empty details.
+    (
+        {"promptTokens": 0, "completionTokens": 0, "totalTokens": 0}
+        | {"promptTokensDetails": {}, "completionTokensDetails": None},
+        counts(0, 0),
+    ),
+    # A total that the service sends is not corrected.
+    ({"promptTokens": 3, "completionTokens": 4, "totalTokens": 0}, counts(3, 4, 0)),
+    (
+        {"promptTokens": 30, "promptTokensDetails": INPUT_DETAILS}
+        | {"completionTokens": 40, "completionTokensDetails": OUTPUT_DETAILS},
+        counts(
+            30,
+            40,
+            input={"cache_read": 5, "audio": 7, "image": 8, "new_tokens": 9},
+            output={"reasoning": 2, "audio": 3},
+        ),
+    ),
+    # Names of other services; a count with two names is counted once.
+    (
+        {"promptTokens": 9, "promptTokensDetails": {"cacheWriteTokens": 5}},
+        counts(9, 0, input={"cache_creation": 5}),
+    ),
+    (
+        {"promptTokens": 9, "cacheCreationInputTokens": 5, "cacheReadInputTokens": 2}
+        | {"promptTokensDetails": {"cacheCreationTokens": 5}},
+        counts(9, 0, input={"cache_creation": 5, "cache_read": 2}),
+    ),
+    (
+        {"promptTokens": 9, "promptCacheHitTokens": 5, "promptCacheMissTokens": 4},
+        counts(9, 0, input={"cache_read": 5}),
+    ),
+    (
+        {"inputTokens": 9, "inputTokensDetails": {"cachedTokens": 2}}
+        | {"outputTokens": 4, "outputTokensDetails": {"reasoningTokens": 1}},
+        counts(9, 4, input={"cache_read": 2}, output={"reasoning": 1}),
+    ),
+    # LangChain counts what the details leave of the whole as text.
+    (
+        {"promptTokens": 3, "promptTokensDetails": {"textTokens": 3}}
+        | {"completionTokensDetails": {"contentTokens": 0}},
+        counts(3, 0),
+    ),
+]
+
+
+@pytest.mark.parametrize(("usage", "expected"), USAGE)
+@pytest.mark.parametrize("spelling", [lambda usage: usage, snake], ids=["camel", "_"])
+def test_usage(usage: Json | None, expected: Json | None, spelling: Any) -> None:
+    assert usage_metadata(spelling(usage)) == expected
+    message = message_of({"content": "Hi"}, usage=spelling(usage))
+    assert message.usage_metadata == expected
+
+
+_counts = st.dictionaries(
+    st.sampled_from(["promptTokens", "completionTokens", "totalTokens"]),
+    st.none() | st.integers(0, 2**40),
+)
+_details = st.none() | st.dictionaries(
+    st.sampled_from(["cachedTokens", "audioTokens", "reasoningTokens", "xTokens"]),
+    st.none() | st.integers(0, 2**40),
+)
+
+
+@given(counts=_counts, inputs=_details, outputs=_details)
+def test_any_count_may_be_missing_or_null(
+    counts: Json, inputs: Json | None, outputs: Json | None
+) -> None:
+    usage = {
+        **counts,
+        "promptTokensDetails": inputs,
+        "completionTokensDetails": outputs,
+    }
+    metadata = message_of({"content": "Hi"}, usage=usage).usage_metadata
+    assert metadata is not None
+    assert metadata["input_tokens"] == (counts.get("promptTokens") or 0)
+    assert metadata["output_tokens"] == (counts.get("completionTokens") or 0)
+    assert None not in metadata.get("input_token_details", {}).values()
+    assert None not in metadata.get("output_token_details", {}).values()
+
+
+NO_COUNTS = [
+    *(True, -1, 2**53, 10**400, 1e999, -1e999, float("nan")),
+    *("many", "", "1" * 5000, [], [1], {}, {"a": 1}, None),
+]
+
+
+@pytest.mark.parametrize("value", NO_COUNTS, ids=lambda value: repr(value)[:20])
+def test_invalid_usage_is_left_out(value: Any) -> None:
+    bad: list[Any] = [
+        value if value != {} else [],
+        {"promptTokens": value, "completionTokens": 4},
+        {"promptTokens": 3, "completionTokens": 4, "totalTokens": value},
+        {"promptTokens": 3, "completionTokens": 4, "promptTokensDetails": value},
+        {"completionTokens": 4, "promptTokensDetails": {"cachedTokens": value}},
+        {"completionTokens": 4, "cacheReadInputTokens": value},
+    ]
+    for usage in bad:
+        message = message_of({"content": "Hi"}, usage=usage)
+        assert message.text == "Hi"
+        if message.usage_metadata:
+            assert message.usage_metadata["output_tokens"] in (0, 4)
+            assert message.usage_metadata["total_tokens"] in (0, 1, 4, 7)
+            assert {*message.usage_metadata} <= {
+                "input_tokens",
+                "output_tokens",
+                "total_tokens",
+                *(["input_token_details"] if value == {"a": 1} else []),
+            }
+
+
+@pytest.mark.parametrize("value", [7.0, "7"], ids=repr)
+def test_counts_as_floats_and_strings(value: object) -> None:
+    usage = message_of({"content": "Hi"}, usage={"promptTokens": value}).usage_metadata
+    assert usage == {"input_tokens": 7, "output_tokens": 0, "total_tokens": 7}
+
+
+def test_llm_output() -> None:
+    usage = {"promptTokens": 3, "completionTokens": 4, "cacheReadInputTokens": 1}
+    output = result_of(choice_of({"content": "Hi"}), usage=usage).llm_output
+    tokens = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
+    expected = {"model_name": "gpt-5.1", "id": "chatcmpl-1", "token_usage": tokens}
+    assert output == expected
+    assert combined_llm_output([output]) == expected
+    doubled = {name: 2 * count for name, count in tokens.items()}
+    assert combined_llm_output([None, output, {"id": "b"}, output]) == {
+        **expected,
+        "token_usage": doubled,
+    }
+    assert combined_llm_output([None]) == {}
+    assert result_of(choice_of({}), id=None, model=None).llm_output == {}
+
+
+async def test_callbacks_receive_the_llm_output() -> None:
+    class Watcher(BaseCallbackHandler):
+        def on_llm_end(self, response: LLMResult, **_: Any) -> None:
+            seen.append(response.llm_output)
+
+    seen: list[Json | None] = []
+    usage = {"promptTokens": 3, "completionTokens": 4}
+    answer = whole(envelope(data_of(choice_of({"content": "Hi"}), usage=usage)))
+    model = Service(answer).model(callbacks=[Watcher()])
+    model.invoke("Hi")
+    await model.ainvoke("Hi")
+    hi: list[BaseMessage] = [HumanMessage("Hi")]
+    results = [model.generate([hi, hi]), await model.agenerate([hi])]
+    counts = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
+    assert [output and output["token_usage"] for output in seen] == [counts] * 5
+    for result, factor in zip(results, (2, 1), strict=True):
+        total = {name: factor * count for name, count in counts.items()}
+        assert result.llm_output == {**(seen[0] or {}), "token_usage": total}
+
+
+# --- Fields --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("content", ["", None])
+def test_content_may_be_empty_or_missing(content: str | None) -> None:
+    assert message_of({"content": content}).content == ""
+    assert message_of({}).content == ""
+
+
+def test_content_may_be_blocks() -> None:
+    blocks = [{"type": "text", "text": "Hi"}]
+    assert message_of({"content": blocks}).content == blocks
+
+
+def test_reasoning_and_refusal_are_kept() -> None:
+    message = message_of({"content": "", "reasoningContent": "Hm.", "refusal": "No."})
+    assert message.additional_kwargs == {"reasoning_content": "Hm.", "refusal": "No."}
+    assert message_of({"content": "", "refusal": None}).additional_kwargs == {}
+
+
+@pytest.mark.parametrize(
+    ("fields", "reasoning"),
+    [
+        ({"reasoning": "Hm."}, "Hm."),
+        ({"reasoning": "Hm.", "reasoningContent": ""}, "Hm."),
+        ({"reasoning": "Hm.", "reasoningContent": "Hm."}, "Hm."),
+        ({"reasoning": None, "reasoning_content": "Hm."}, "Hm."),
+    ],
+)
+def test_reasoning_under_its_other_names(fields: Json, reasoning: str) -> None:
+    assert message_of(fields).additional_kwargs == {"reasoning_content": reasoning}
+
+
+def test_logprobs_are_kept() -> None:
+    logprobs = {"content": [{"token": "Hi", "logprob": -0.1, "topLogprobs": []}]}
+    choice = choice_of({"content": "Hi"}, logprobs=logprobs)
+    metadata = result_of(choice).generations[0].message.response_metadata
+    kept = {"content": [{"token": "Hi", "logprob": -0.1, "top_logprobs": []}]}
+    assert metadata["logprobs"] == kept
+
+
+def test_unknown_fields_are_kept_in_snake_case() -> None:
+    choice = choice_of({"content": "", "newField": {"deepField": [{"aB": 1}]}}, xY="z")
+    message = (
+        result_of(choice, systemFingerprint="fp", nothing=None).generations[0].message
+    )
+    kept = {"new_field": {"deep_field": [{"a_b": 1}]}}
+    assert message.additional_kwargs == kept
+    assert message.response_metadata["system_fingerprint"] == "fp"
+    assert message.response_metadata["x_y"] == "z"
+    assert "nothing" not in message.response_metadata
+
+
+def test_snake_case_twins() -> None:
+    call = {"id": "1", "function": {"name": "f", "arguments": "{}"}}
+    message = {"content": "Hi", "reasoningContent": "Hm.", "toolCalls": [call]}
+    data = data_of(
+        choice_of(message, "tool_calls"),
+        usage={"promptTokens": 3, "promptTokensDetails": {"cachedTokens": 1}},
+    )
+    assert chat_result(envelope(snake(data))) == chat_result(envelope(data))
+
+
+def test_camel_case_name_comes_first() -> None:
+    choice = choice_of({}, "stop") | {"finish_reason": "length"}
+    for fields, reason in (({}, "stop"), ({"finishReason": None}, "length")):
+        message = result_of({**choice, **fields}).generations[0].message
+        assert message.response_metadata["finish_reason"] == reason
+
+
+def test_name_of_an_answer() -> None:
+    message = message_of({"content": "Hi", "name": "Anna"})
+    assert message.name == "Anna"
+    assert message.additional_kwargs == {}
+
+
+def test_several_choices() -> None:
+    choices = [
+        choice_of({"content": text}) | {"index": n} for n, text in enumerate("abc")
+    ]
+    result = result_of(*choices, usage={"promptTokens": 3, "completionTokens": 4})
+    messages = [generation.message for generation in result.generations]
+    assert [message.content for message in messages] == ["a", "b", "c"]
+    # Once, because callbacks add up the usage of all messages.
+    usage = [getattr(message, "usage_metadata", 0) for message in messages]
+    assert usage == [
+        {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7},
+        None,
+        None,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        ({}, "the answer has no choices"),
+        ({"choices": None}, "the answer has no choices"),
+        ({"choices": []}, "the answer has no choices"),
+        ({"choices": [{}]}, "message is null, not an object"),
+        ({"choices": [{"message": None}]}, "message is null, not an object"),
+        ({"choices": [{"message": "Hi"}]}, "message is a string, not an object"),
+        ({"choices": ["Hi"]}, r"choices\[0\] is a string, not an object"),
+        ({"choices": 5}, "choices is a number, not a list"),
+        ({"choices": [{"message": {}}], "id": []}, "id is a list, not a string"),
+        ({"choices": [{"message": {}}], "model": 5}, "model is a number, not a string"),
+    ],
+)
+def test_answer_without_the_documented_structure(data: Json, reason: str) -> None:
+    with pytest.raises(UnreadableError, match=f"^{reason}$"):
+        chat_result(envelope(data))
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        ({"content": 5}, "content is a number, not a list"),
+        ({"content": [5]}, r"content\[0\] is a number, not an object"),
+        ({"content": [{"text": 5}]}, r"content\[0\].text is a number, not a string"),
+        (
+            {"content": [{"type": "non_standard"}]},
+            r"content\[0\].value is null, not an object",
+        ),
+        ({"toolCalls": 5}, "toolCalls is a number, not a list"),
+        ({"tool_calls": [None]}, r"toolCalls\[0\] is null, not an object"),
+        ({"toolCalls": [{"function": "f"}]}, "function is a string, not an object"),
+        ({"toolCalls": [{"function": {"name": []}}]}, "name is a list, not a string"),
+        ({"toolCalls": [{"id": True}]}, "id is a boolean, not a string"),
+    ],
+)
+def test_message_without_the_documented_structure(message: Json, reason: str) -> None:
+    with pytest.raises(UnreadableError, match=f"^{reason}$"):
+        message_of(message)
+
+
+def test_unknown_fields_do_not_replace_those_that_langchain_reads() -> None:
+    fields = {"modelProvider": "openai", "output_version": "v1", "FinishReason": "no"}
+    message = {"content": "Hi", "TOOL_CALLS": [1], "toolCallExtras": 5}
+    answer = message_of(message, **fields)
+    assert answer.response_metadata == message_of({"content": "Hi"}).response_metadata
+    assert answer.additional_kwargs == {}
+
+
+def test_reasoning_of_another_type_is_kept_as_json() -> None:
+    message = message_of({"reasoning": ["Hm.", "é"], "refusal": {"a": 1}})
+    expected = {"reasoning_content": '["Hm.", "é"]', "refusal": '{"a": 1}'}
+    assert message.additional_kwargs == expected
+
+
+# --- Tool calls ----------------------------------------------------------------------
+
+
+def call_of(arguments: Any, **fields: Any) -> Json:
+    function = {"name": "f", "arguments": arguments}
+    return {"id": "call_1", "type": "function", "function": function, **fields}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "args"),
+    [
+        ('{"a": 1}', {"a": 1}),
+        ({"a": 1}, {"a": 1}),
+        ("", {}),
+        ("  \n", {}),
+        (None, {}),
+        ("null", {}),
+        ("{}", {}),
+        ({}, {}),
+        ('{"a": "line\nbreak\ttab"}', {"a": "line\nbreak\ttab"}),
+        ('{"a": "你好 👋"}', {"a": "你好 👋"}),
+        (r'{"a": "\ud83d\ude00"}', {"a": "😀"}),
+        (r'{"a": "\ud83d"}', {"a": "\ufffd"}),
+        ('{"a": "\ud83d"}', {"a": "\ufffd"}),
+    ],
+    ids=repr,
+)
+def test_arguments(arguments: object, args: Json) -> None:
+    message = message_of({"toolCalls": [call_of(arguments)]}, "tool_calls")
+    expected = {"name": "f", "args": args, "id": "call_1", "type": "tool_call"}
+    assert message.tool_calls == [expected]
+    assert message.invalid_tool_calls == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text", "reason"),
+    [
+        ('{"a": ', '{"a": ', "not valid JSON: Expecting value: line 1 column 7"),
+        ("a=1", "a=1", "not valid JSON: "),
+        ("[1]", "[1]", "a JSON list, not an object"),
+        ([1], "[1]", "a JSON list, not an object"),
+        ('"text"', '"text"', "a JSON str, not an object"),
+        (5, "5", "a JSON int, not an object"),
+    ],
+    ids=repr,
+)
+def test_invalid_arguments_are_kept_with_the_reason(
+    arguments: object, text: str, reason: str
+) -> None:
+    message = message_of({"toolCalls": [call_of(arguments)]}, "tool_calls")
+    assert message.tool_calls == []
+    (call,) = message.invalid_tool_calls
+    assert (call["name"], call["args"], call["id"]) == ("f", text, "call_1")
+    assert reason in (call["error"] or "")
+
+
+@pytest.mark.parametrize("depth", [300, 990, 100_000])
+def test_arguments_nested_too_deeply_are_invalid(depth: int) -> None:
+    text = '{"a": ' * depth + "{}" + "}" * depth
+    (call,) = message_of({"toolCalls": [call_of(text)]}).invalid_tool_calls
+    assert call["args"] == text
+    assert "The arguments are not valid JSON: " in str(call["error"])
+
+
+@pytest.mark.parametrize("function", [None, {}, {"name": ""}, {"name": None}])
+def test_call_without_a_function_is_invalid(function: Json | None) -> None:
+    message = message_of({"toolCalls": [{"id": "call_1", "function": function}]})
+    (call,) = message.invalid_tool_calls
+    assert (call["id"], call["error"]) == ("call_1", "The call names no function.")
+
+
+def test_valid_and_invalid_calls() -> None:
+    calls = [call_of(a, id=str(n)) for n, a in enumerate(["{}", "{", '{"a": 1}'])]
+    message = message_of({"content": "Wait", "toolCalls": calls}, "tool_calls")
+    assert [call["id"] for call in message.tool_calls] == ["0", "2"]
+    assert [call["id"] for call in message.invalid_tool_calls] == ["1"]
+    assert message.content == "Wait"
+
+
+@pytest.mark.parametrize("missing", [{}, {"id": None}, {"id": ""}, {"id": "null"}])
+def test_missing_id_is_created(missing: Json) -> None:
+    function = {"name": "f", "arguments": "{}"}
+    broken = {"name": "f", "arguments": "{"}
+    calls = [{**missing, "function": f} for f in (function, function, broken)]
+    message = message_of({"toolCalls": calls}, "tool_calls")
+    ids = [call["id"] for call in (*message.tool_calls, *message.invalid_tool_calls)]
+    assert all(ids)
+    assert len(set(ids)) == 3
+
+
+@pytest.mark.parametrize("calls", [None, []])
+def test_no_calls(calls: list[Json] | None) -> None:
+    message = message_of({"content": "Hi", "toolCalls": calls})
+    assert (message.tool_calls, message.invalid_tool_calls) == ([], [])
+
+
+def test_unknown_fields_of_calls_are_kept_by_call_id() -> None:
+    extra = {"extra_content": {"google": {"thought_signature": "AbC"}}, "xY": 1}
+    calls = [
+        call_of("{}", id="a", **extra, nothing=None),
+        call_of("{}", id="b", index=1),
+        call_of("no JSON", xY=2, id=None),
+    ]
+    message = message_of({"toolCalls": calls})
+    (invalid,) = message.invalid_tool_calls
+    kept = {"a": extra, invalid["id"]: {"xY": 2}}
+    assert message.additional_kwargs == {"tool_call_extras": kept}
+    assert message_of({"toolCalls": calls[1:2]}).additional_kwargs == {}

@@ -1,0 +1,606 @@
+"""Structured answers: whole, streamed, invalid, refused, or beside other tools."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import json
+import sys
+from contextlib import aclosing, closing, suppress
+from decimal import Decimal
+from functools import reduce
+from itertools import pairwise
+from operator import add
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from langchain_core import exceptions as core
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.exceptions import OutputParserException
+from langchain_core.messages import AIMessage
+from langchain_core.output_parsers import JsonOutputParser
+from langchain_core.outputs import Generation
+from pydantic import BaseModel
+from pydantic_core import from_json
+
+from langchain_pmock import PmockRefusalError
+from langchain_pmock._response import partial_json
+from langchain_pmock._response.parsers import from_call, from_text
+from tests.support.answers import pieces_of
+from tests.support.service import Pieces, Service, make_model, streams, whole
+from tests.support.wire import choice_of, chunk_of, data_of, envelope, event, events
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.support.wire import Json
+
+
+class Point(BaseModel):
+    x: int
+    y: int = 0
+
+
+SCHEMA = Point.model_json_schema()
+METHODS = ["json_schema", "function_calling"]
+
+
+def delta_of(method: str, text: str, name: str = "Point") -> Json:
+    if method != "function_calling":
+        return {"content": text}
+    function = {"name": name, "arguments": text}
+    return {"toolCalls": [{"id": "1", "index": 0, "function": function}]}
+
+
+def answering(
+    method: str, value: object, name: str = "Point", reason: str = "stop"
+) -> Service:
+    text = value if isinstance(value, str) else json.dumps(value)
+    choice = choice_of(delta_of(method, text, name), reason)
+    return Service(whole(envelope(data_of(choice), traceId="trace-1")))
+
+
+def streaming(
+    method: str, value: object, name: str = "Point", reason: str = "stop"
+) -> Service:
+    """A service that streams the same answer, character by character."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    deltas = [delta_of(method, piece, name) for piece in ("", *text)]
+    return Service(streams(events(*map(chunk_of, deltas), chunk_of({}, reason))))
+
+
+WAYS = {"invoke": answering, "stream": streaming}
+
+
+def ask(way: str, model: Any) -> Any:
+    """The answer, or the last of those that were streamed."""
+    return model.invoke("Hi") if way == "invoke" else [*model.stream("Hi")][-1]
+
+
+def structured(service: Service, schema: Any, **kwargs: Any) -> Any:
+    return service.model().with_structured_output(schema, **kwargs)
+
+
+# --- Values --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("watched", [False, True])
+@pytest.mark.parametrize("method", METHODS)
+async def test_values_of_a_stream(method: str, *, watched: bool) -> None:
+    class Watcher(BaseCallbackHandler):
+        def on_chain_start(self, *_: Any, **kwargs: Any) -> None:
+            seen.append(kwargs["run_type"] or "chain")
+
+    seen: list[str] = []
+    text = '{"to": "Bob \\ud83d\\ude00", "amount": 12.5, "ok": true,  "n": [1, 2]}'
+    service = WAYS["stream"](method, text)
+    model = structured(service, SCHEMA, method=method)
+    bob = "Bob 😀"
+    expected = [
+        {},
+        *({"to": bob[:end]} for end in range(len(bob) + 1)),
+        {"to": bob, "amount": 12.5},
+        {"to": bob, "amount": 12.5, "ok": True},
+        {"to": bob, "amount": 12.5, "ok": True, "n": []},
+        {"to": bob, "amount": 12.5, "ok": True, "n": [1]},
+        {"to": bob, "amount": 12.5, "ok": True, "n": [1, 2]},
+    ]
+    config: Any = {"callbacks": [Watcher()]} if watched else {}
+    assert [*model.stream("Hi", config)] == expected
+    assert [answer async for answer in model.astream("Hi", config)] == expected
+    assert seen == ["chain", "parser"] * 2 * watched
+
+
+@pytest.mark.filterwarnings("ignore:The method .* is in beta")
+async def test_events_of_the_parser() -> None:
+    model = structured(WAYS["stream"]("json_schema", {"x": 1}), SCHEMA)
+    events = [event async for event in model.astream_events("Hi", version="v2")]
+    parsed = [e["data"]["chunk"] for e in events if e["event"] == "on_parser_stream"]
+    assert parsed == [{}, {"x": 1}]
+
+
+def test_parser_takes_strings_and_messages() -> None:
+    parser = from_text(None)
+    assert parser.parse_result([Generation(text='{"x": 1}')]) == {"x": 1}
+    assert parser.parse('{"x": 1}') == {"x": 1}
+    assert [*parser.transform(iter([AIMessage('{"x": 1}')]))] == [{"x": 1}]
+    assert [*parser.transform(iter([]))] == []
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_object_of_a_class_is_yielded_once(method: str) -> None:
+    class Payment(BaseModel):
+        to: str
+        amount: Decimal = Decimal(0)
+
+    service = WAYS["stream"](method, '{"to": "Bob", "amount": 1250.75}', "Payment")
+    model = structured(service, Payment, method=method)
+    payment = Payment(to="Bob", amount=Decimal("1250.75"))
+    assert [*model.stream("Hi")] == [payment]
+    assert [answer async for answer in model.astream("Hi")] == [payment]
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_model_that_does_not_stream(method: str) -> None:
+    service = WAYS["invoke"](method, {"x": 1})
+    model: Any = service.model(disable_streaming=True)
+    for schema, answer in ((SCHEMA, {"x": 1}), (Point, Point(x=1))):
+        typed = model.with_structured_output(schema, method=method)
+        assert [*typed.stream("Hi")] == [answer]
+        assert [part async for part in typed.astream("Hi")] == [answer]
+
+
+async def test_stream_that_is_abandoned_closes_its_connection() -> None:
+    chunks = [chunk_of({"content": piece}) for piece in ('{"x": ', "1, ", '"y": 2}')]
+    for way in ("stream", "astream"):
+        body = Pieces(*map(event, map(envelope, chunks)), event(b"[DONE]"))
+        model = structured(Service(streams(body=body)), SCHEMA)
+        if way == "stream":
+            with closing(model.stream("Hi")) as values:
+                assert next(values) == {}
+        else:
+            async with aclosing(model.astream("Hi")) as values:
+                assert await anext(values) == {}
+        del values
+        for _ in range(
+            100
+        ):  # the event loop closes what an async generator was reading
+            await asyncio.sleep(0)
+        assert body.closed
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("text", [r'{"x": "\ud83d"}', r'{"x": "a\ude00b"}'])
+def test_no_answer_has_a_lone_surrogate(method: str, way: str, text: str) -> None:
+    model = structured(WAYS[way](method, text), SCHEMA, method=method)
+    for answer in model.stream("Hi") if way == "stream" else [model.invoke("Hi")]:
+        str(answer).encode()
+    assert answer["x"].strip("ab") == "\ufffd"
+
+
+def test_name_of_the_tool_in_pieces() -> None:
+    fragments: list[Json] = [
+        {"id": "a", "function": {"name": "Po"}},
+        {"function": {"name": "int"}},
+        {"function": {"arguments": '{"x": "1'}},
+        {"function": {"arguments": '2"}'}},
+    ]
+    deltas = [chunk_of({"toolCalls": [{"index": 0, **part}]}) for part in fragments]
+    service = Service(streams(events(*deltas, chunk_of({}, "tool_calls"))))
+    model = structured(service, SCHEMA, method="function_calling")
+    assert [*model.stream("Hi")] == [{"x": "1"}, {"x": "12"}]
+
+
+# --- Any text -----------------------------------------------------------------------
+
+
+def is_prefix(part: Any, whole: Any) -> bool:
+    """Tell whether a value only lacks what comes later."""
+    if isinstance(part, dict):
+        if not isinstance(whole, dict) or [*whole][: len(part)] != [*part]:
+            return False
+        children = [(part[key], whole[key]) for key in part]
+    elif isinstance(part, list):
+        if not isinstance(whole, list) or len(part) > len(whole):
+            return False
+        children = [*zip(part, whole, strict=False)]
+    elif isinstance(part, str):
+        return isinstance(whole, str) and whole.startswith(part)
+    else:
+        return type(part) is type(whole) and bool(part == whole)
+    *finished, last = children or [(None, None)]
+    return all(a == b for a, b in finished) and is_prefix(*last)
+
+
+def last_leaf(value: Any) -> Any:
+    while isinstance(value, (dict, list)) and value:
+        value = [*value.values()][-1] if isinstance(value, dict) else value[-1]
+    return value
+
+
+_scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(codec="utf-8"), max_size=8)
+    | st.sampled_from(["😀", "\\", '"', "{", "}", "a,b", "```", "\n", "\x00"])
+)
+_json = st.recursive(
+    _scalars,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(max_size=3), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+_objects = st.dictionaries(st.text(max_size=4), _json, max_size=4)
+_forms = ["{}", "```json\n{}\n```", "Here it is:\n```\n{}\n```\nFine?", " \n{}\n"]
+_remarks = ["[Note] It is:\n```json\n{}\n```", "{So} `it` is\n```{}``` [1]", "1:```{}"]
+
+
+@st.composite
+def _texts(draw: st.DrawFn, forms: list[str]) -> tuple[Any, str, list[str]]:
+    """A value, its JSON in a text of some form, and the text in pieces."""
+    value = draw(_objects)
+    ascii_only, indent = draw(st.booleans()), draw(st.none() | st.just(1))
+    text = json.dumps(value, ensure_ascii=ascii_only, indent=indent)
+    text = draw(st.sampled_from(forms)).replace("{}", text, 1)
+    if draw(st.booleans()):
+        return value, text, [*text]
+    return value, text, pieces_of(text, draw(st.lists(st.integers(0, 999))))
+
+
+@given(case=_texts([*_forms, *_remarks]))
+def test_each_value_is_a_prefix_of_the_next(case: tuple[Any, str, list[str]]) -> None:
+    value, _, pieces = case
+    copies, values = [], []
+    for part in from_text(None).transform(iter(pieces)):
+        values.append(part)
+        copies.append(copy.deepcopy(part))
+    assert values == copies  # none has changed since it was handed out
+    assert values[-1] == value
+    for part, later in pairwise(values):
+        assert part != later
+        assert is_prefix(part, later)
+
+
+@given(case=_texts(_forms))
+def test_values_are_among_those_of_langchains_parser(
+    case: tuple[Any, str, list[str]],
+) -> None:
+    _, text, _ = case
+    values = [*from_text(None).transform(iter(text))]
+    expected = [*JsonOutputParser().transform(iter(text))]
+    assert values[-1] == expected[-1]
+    for value in values:
+        # LangChain's cuts these off at the end of a text, in a string or not.
+        end = str(last_leaf(value))[-1:]
+        assert value in expected or end.isspace() or end == "`"
+
+
+_noise = [
+    *'{}[]",:\\ \n`1e-.',
+    *("true", "nul", "```", "```json", '{"a": ', '"b"', "Note", "é"),
+    *(r"\ud83d", r"\ude00", "\ud83d"),
+]
+
+
+@given(pieces=st.lists(st.sampled_from(_noise)))
+def test_any_text_has_a_value_or_an_error(pieces: list[str]) -> None:
+    values = []
+    text = "".join(pieces)
+    try:
+        for value in from_text(None).transform(iter(pieces)):
+            values.append(value)
+            str(value).encode()
+    except OutputParserException:
+        with pytest.raises(OutputParserException):
+            from_text(None).parse(text)
+        return
+    if pieces:
+        whole = from_text(None).parse(text)
+        assert values[-1:] == ([] if whole is None else [whole])
+
+
+LONG: dict[str, Callable[[int], str]] = {
+    "objects": lambda size: json.dumps([{"name": "Anna", "age": 31}] * (size // 30)),
+    "chinese": lambda size: json.dumps({"a": "你好" * (size // 2)}, ensure_ascii=False),
+    "line breaks": lambda size: '{"a": "' + "\n" * size + '"}',
+    "invalid": lambda size: '{"a": "' + 'x" y' * (size // 4),
+    "no JSON": lambda size: "word " * (size // 5),
+    "a number": lambda size: '{"a": ' + "1" * size + "}",
+}
+
+
+@pytest.mark.parametrize("case", LONG)
+def test_cost_of_a_long_text_is_linear(
+    case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed = 0
+
+    def counting(text: bytes, **kwargs: Any) -> Any:
+        nonlocal parsed
+        parsed += len(text)
+        return from_json(text, **kwargs)
+
+    monkeypatch.setattr(partial_json, "from_json", counting)
+    costs = []
+    for size in (2_000, 4_000):
+        parsed = 0
+        text = LONG[case](size)
+        with suppress(OutputParserException):
+            assert [*from_text(None).transform(iter(text))][-1] is not None
+        costs.append(parsed)
+    assert costs[1] <= 2.5 * costs[0]
+
+
+def test_long_text_has_a_value_for_each_64th() -> None:
+    text = json.dumps({"essay": "word " * 20_000})
+    values = [*from_text(None).transform(iter(text))]
+    assert values[-1] == json.loads(text)
+    lengths = [len(value["essay"]) for value in values if value]
+    assert lengths == sorted(set(lengths))
+    assert 500 < len(lengths) < 700
+
+
+# --- Invalid answers -----------------------------------------------------------------
+
+WRONG = {
+    "no JSON": "hello",
+    "half of it": '{"x": ',
+    "a list": "[1]",
+    "of another schema": '{"z": 1}',
+    "of the wrong type": '{"x": "one"}',
+    "nothing": "",
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("case", WRONG)
+def test_answer_that_does_not_match_raises(case: str, method: str, way: str) -> None:
+    service = WAYS[way](method, WRONG[case])
+    with pytest.raises(OutputParserException):
+        ask(way, structured(service, Point, method=method))
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("schema", [Point, SCHEMA])
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("text", ["hello", '{"x": ', '{"x": 1', '{"x": 1, "y'])
+def test_incomplete_answer_is_not_completed(
+    text: str,
+    method: str,
+    schema: Any,
+    way: str,
+) -> None:
+    with pytest.raises(OutputParserException) as caught:
+        ask(way, structured(WAYS[way](method, text), schema, method=method))
+    assert text in str(caught.value)
+
+
+@pytest.mark.parametrize("schema", [Point, SCHEMA])
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "text", ['```json\n{"x": 1}\n```', 'Here it is:\n```\n{"x": 1}\n```\nFine?']
+)
+def test_json_in_markdown(text: str, way: str, schema: Any) -> None:
+    answer = ask(way, structured(WAYS[way]("json_schema", text), schema))
+    assert answer == (Point(x=1) if schema is Point else {"x": 1})
+
+
+@pytest.mark.parametrize("schema", [Point, SCHEMA])
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("case", WRONG)
+def test_include_raw_returns_the_error(
+    case: str,
+    method: str,
+    schema: Any,
+) -> None:
+    service = WAYS["invoke"](method, WRONG[case])
+    model = structured(service, schema, method=method, include_raw=True)
+    answer = model.invoke("Hi")
+    assert answer.keys() == {"raw", "parsed", "parsing_error"}
+    assert answer["raw"].id == "chatcmpl-1"
+    if schema is Point:
+        assert answer["parsed"] is None
+        assert isinstance(answer["parsing_error"], OutputParserException)
+    # Any dict is valid for a JSON schema.
+    assert (answer["parsed"] is None) != (answer["parsing_error"] is None)
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_include_raw(method: str) -> None:
+    service = WAYS["invoke"](method, {"x": 1})
+    model = structured(service, Point, method=method, include_raw=True)
+    for answer in (model.invoke("Hi"), await model.ainvoke("Hi")):
+        assert answer["parsed"] == Point(x=1)
+        assert answer["parsing_error"] is None
+        assert answer["raw"].response_metadata["finish_reason"] == "stop"
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_include_raw_in_a_stream(method: str) -> None:
+    service = WAYS["stream"](method, {"x": 1})
+    model = structured(service, Point, method=method, include_raw=True)
+    for parts in ([*model.stream("Hi")], [part async for part in model.astream("Hi")]):
+        *raw, last = parts
+        assert last == {"parsed": Point(x=1), "parsing_error": None}
+        assert raw == [{"raw": chunk} for chunk in service.model().stream("Hi")]
+        assert reduce(add, parts)["raw"].response_metadata["finish_reason"] == "stop"
+
+
+@pytest.mark.parametrize("schema", [Point, SCHEMA])
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("text", ['{"x": 1', '{"x": 1}'])
+def test_answer_cut_off_at_the_token_limit(
+    text: str, method: str, way: str, schema: Any
+) -> None:
+    # LangChain's parsers would complete the JSON.
+    service = WAYS[way](method, text, "Point", "length")
+    why = "cut off at the token limit: raise max_tokens. Received: "
+    with pytest.raises(OutputParserException, match=why) as caught:
+        ask(way, structured(service, schema, method=method))
+    received = str(caught.value).partition("Received: ")[2]
+    assert received.startswith((text, f"['{text}", "[{'x': 1}]"))
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("text", ['{"x": 1', '{"x": "one"}'])
+@pytest.mark.parametrize("reason", ["SAFETY", "MAX_TOKENS", "end_turn", "stop"])
+def test_unusual_finish_reason_is_named(
+    reason: str, text: str, method: str, way: str
+) -> None:
+    service = WAYS[way](method, text, "Point", reason)
+    with pytest.raises(OutputParserException) as caught:
+        ask(way, structured(service, Point, method=method))
+    named = f"The finish reason was '{reason}'." in str(caught.value)
+    assert named is (reason != "stop")
+    good = WAYS[way](method, '{"x": 1}', "Point", reason)
+    assert ask(way, structured(good, Point, method=method)) == Point(x=1)
+
+
+@pytest.mark.parametrize("schema", [Point, SCHEMA])
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("method", [*METHODS, "json_mode"])
+@pytest.mark.parametrize("text", ["", '{"x": 1', '{"x": 1}'])
+def test_content_filter_is_a_refusal(
+    text: str, method: str, way: str, schema: Any
+) -> None:
+    service = WAYS[way](method, text, "Point", "content_filter")
+    with pytest.raises(PmockRefusalError, match="the content filter") as caught:
+        ask(way, structured(service, schema, method=method))
+    raw = caught.value.raw_message
+    assert raw is not None
+    assert raw.response_metadata["finish_reason"] == "content_filter"
+    both = structured(service, schema, method=method, include_raw=True)
+    if way == "invoke":
+        answer = both.invoke("Hi")
+        assert isinstance(answer["parsing_error"], PmockRefusalError)
+        assert caught.value.trace_id == "trace-1"
+
+
+REFUSED = {"content": "", "refusal": "I can't."}
+
+
+@pytest.mark.parametrize("schema", [Point, SCHEMA])
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("method", [*METHODS, "json_mode"])
+def test_refusal(method: str, way: str, schema: Any) -> None:
+    answer = whole(envelope(data_of(choice_of(REFUSED))))
+    deltas = [chunk_of({"refusal": "I "}), chunk_of({"refusal": "can't."})]
+    stream = streams(events(*deltas, chunk_of({}, "stop")))
+    service = Service(answer if way == "invoke" else stream)
+    with pytest.raises(PmockRefusalError, match=r"refused .*: I can't\.") as caught:
+        ask(way, structured(service, schema, method=method))
+    assert isinstance(caught.value, getattr(core, "ModelRefusalError", core.ModelError))
+    raw = caught.value.raw_message
+    assert raw is not None
+    assert raw.additional_kwargs["refusal"] == "I can't."
+
+
+@pytest.mark.parametrize("schema", [Point, SCHEMA])
+def test_tool_was_not_called(schema: Any) -> None:
+    service = WAYS["invoke"]("json_schema", "I'd rather talk.")
+    model = structured(service, schema, method="function_calling")
+    with pytest.raises(
+        OutputParserException, match=r"did not call the tool\. It answered: "
+    ):
+        model.invoke("Hi")
+
+
+@pytest.mark.parametrize(
+    ("way", "why"), [("invoke", "not valid JSON"), ("stream", "not a JSON object")]
+)
+def test_error_of_an_invalid_call(way: str, why: str) -> None:
+    service = WAYS[way]("function_calling", "{x: 1}")
+    model = structured(service, Point, method="function_calling")
+    with pytest.raises(OutputParserException, match=rf"{why}.*{{x: 1}}"):
+        ask(way, model)
+
+
+def test_call_of_another_tool() -> None:
+    service = WAYS["invoke"]("function_calling", {"x": 1}, "Search")
+    message = service.model().invoke("Hi")
+    parser = from_call(Point, "Point", other_tools=True)
+    assert parser.invoke(message) is None
+    with pytest.raises(OutputParserException, match="did not call the tool"):
+        from_call(Point, "Point").invoke(message)
+
+
+class Search(BaseModel):
+    """Search for it."""
+
+    query: str
+
+
+@pytest.mark.parametrize("strict", [None, True])
+def test_other_tools_beside_the_schema(strict: bool | None) -> None:
+    call = delta_of("function_calling", '{"query": "a"}', "Search")
+    service = Service(
+        whole(envelope(data_of(choice_of(call, "tool_calls")))),
+        whole(envelope(data_of(choice_of({"content": '{"x": 1}'})))),
+    )
+    model = structured(service, Point, tools=[Search], strict=strict, include_raw=True)
+    answer = model.invoke("Hi")
+    assert (answer["parsed"], answer["parsing_error"]) == (None, None)
+    assert answer["raw"].tool_calls[0]["name"] == "Search"
+    assert model.invoke("Hi")["parsed"] == Point(x=1)
+    (tool,) = service.bodies[0]["tools"]
+    assert tool["function"]["name"] == "Search"
+    assert tool["function"].get("strict") is strict
+    assert service.bodies[0]["responseFormat"]["type"] == "json_schema"
+
+
+class Traced(BaseCallbackHandler):
+    def __init__(self) -> None:
+        self.seen: Json = {}
+
+    def on_chat_model_start(self, *_: Any, **kwargs: Any) -> None:
+        self.seen = kwargs
+
+
+@pytest.mark.parametrize(
+    ("method", "strict"),
+    [("json_schema", None), ("json_schema", True), ("function_calling", False)],
+)
+def test_schema_is_traced(method: str, strict: bool | None) -> None:
+    service = WAYS["invoke"](method, {"x": 1})
+    traced = Traced()
+    model = structured(service, Point, method=method, strict=strict)
+    model.invoke("Hi", {"callbacks": [traced]})
+    shown = traced.seen["options"]["ls_structured_output_format"]
+    kwargs = {"method": method} | ({} if strict is None else {"strict": strict})
+    assert shown["kwargs"] == kwargs
+    assert shown["schema"]["title"] == "Point"  # langchain-core writes the class down
+    assert "ls_structured_output_format" not in service.bodies[0]
+
+
+def test_no_schema_is_not_traced() -> None:
+    bound: Any = make_model().with_structured_output(None, method="json_mode")
+    assert "ls_structured_output_format" not in bound.first.kwargs
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="pydantic.v1 ends with 3.13")
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("method", [*METHODS, "json_mode"])
+def test_class_of_pydantic_v1(method: str, way: str) -> None:
+    from pydantic import v1  # noqa: PLC0415 - warns where it does not work
+
+    class Point(v1.BaseModel):
+        """A point."""
+
+        x: int
+
+    service = WAYS[way](method, {"x": 1})
+    answer = ask(way, structured(service, Point, method=method))
+    assert type(answer) is Point
+    assert answer.x == 1
+    with pytest.raises(OutputParserException):
+        ask(way, structured(WAYS[way](method, {"x": "one"}), Point, method=method))

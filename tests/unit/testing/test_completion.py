@@ -1,0 +1,145 @@
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from langchain_pmock.testing import PmockServer, Reply, ToolCall
+from langchain_pmock.testing._completion import tokens
+from langchain_pmock.testing._http import Response
+from tests.support.on_the_wire import respond
+
+
+def data_of(answer: Response) -> Any:
+    return json.loads(answer.content)["data"]
+
+
+def texts_of(answer: Response) -> list[str]:
+    return [choice["message"]["content"] for choice in data_of(answer)["choices"]]
+
+
+def chunks_of(answer: Response) -> list[Any]:
+    *events, end = answer.content.decode().split("\n\n")[:-1]
+    assert end == "data: [DONE]"
+    return [json.loads(event.removeprefix("data: "))["data"] for event in events]
+
+
+@given(st.text())
+def test_tokens_are_the_whole_text(text: str) -> None:
+    assert "".join(tokens(text)) == text
+
+
+def test_tokens_are_words_with_the_space_before_and_single_characters() -> None:
+    expected = ["Hi", ",", " you", "  two", " 你", "好", " "]
+    assert tokens("Hi, you  two 你好 ") == expected
+
+
+@pytest.mark.parametrize(
+    ("fields", "texts", "finish_reason"),
+    [
+        ({"stop": ["lo", "He"]}, ["You said: "], "stop"),
+        ({"stop": "xyz"}, ["You said: Hello"], "stop"),
+        ({"maxTokens": 3}, ["You said:"], "length"),
+        ({"maxCompletionTokens": 1}, ["You"], "length"),
+        ({"maxTokens": 4}, ["You said: Hello"], "stop"),
+        ({"n": 3}, [f"You said: Hello{n}" for n in ("", " (2)", " (3)")], "stop"),
+        ({"n": 2, "maxTokens": 1}, ["You", "You"], "length"),
+    ],
+)
+def test_limits_and_choices(fields: Any, texts: list[str], finish_reason: str) -> None:
+    answer = respond(PmockServer(), **fields)
+    assert texts_of(answer) == texts
+    choices = data_of(answer)["choices"]
+    assert {choice["finishReason"] for choice in choices} == {finish_reason}
+    assert [choice["index"] for choice in choices] == [*range(len(texts))]
+
+
+def test_usage() -> None:
+    image = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
+    content = [{"type": "text", "text": "one two"}, image]
+    messages = [{"role": "user", "content": content}]
+    answer = respond(PmockServer(), messages=messages, model="x-thinking", n=2)
+    usage = data_of(answer)["usage"]
+    prompt, completion = (usage[f"{n}TokensDetails"] for n in ("prompt", "completion"))
+    assert (prompt["textTokens"], prompt["imageTokens"]) == (2, 85)
+    assert usage["promptTokens"] == sum(prompt.values()) == 87
+    assert completion["reasoningTokens"] == 22
+    assert usage["completionTokens"] == sum(completion.values())
+    assert usage["totalTokens"] == usage["promptTokens"] + usage["completionTokens"]
+
+
+def test_log_probabilities() -> None:
+    server = PmockServer()
+    fields = {"logprobs": True, "topLogprobs": 2}
+    (choice,) = data_of(respond(server, **fields))["choices"]
+    whole = choice["logprobs"]["content"]
+    assert [entry["token"] for entry in whole] == ["You", " said", ":", " Hello"]
+    for entry in whole:
+        assert bytes(entry["bytes"]).decode() == entry["token"]
+        best, other = entry["topLogprobs"]
+        assert best["token"] == entry["token"]
+        assert 0 > best["logprob"] == entry["logprob"] > other["logprob"]
+    chunks = chunks_of(respond(server, stream=True, **fields))
+    found = [chunk["choices"][0].get("logprobs") for chunk in chunks]
+    assert [entry for each in found if each for entry in each["content"]] == whole
+    (choice,) = data_of(respond(server, logprobs=True))["choices"]
+    assert choice["logprobs"]["content"][0]["topLogprobs"] == []
+
+
+def test_reply_with_all_fields() -> None:
+    server = PmockServer()
+    reply = Reply(
+        text="a b",
+        reasoning="c d",
+        refusal="e f",
+        logprobs={"content": []},
+        usage={"totalTokens": 9},
+        finish_reason="content_filter",
+        tool_calls=[ToolCall("f", id=None), ToolCall("g", id="mine")],
+    )
+    server.script(reply, reply)
+    data = data_of(respond(server))
+    assert data["usage"] == {"totalTokens": 9}
+    names = [{"name": name, "arguments": "{}"} for name in "fg"]
+    assert data["choices"] == [
+        {
+            "index": 0,
+            "message": {
+                "role": "assistant",
+                "content": "a b",
+                "reasoningContent": "c d",
+                "refusal": "e f",
+                "toolCalls": [
+                    {"type": "function", "function": names[0]},
+                    {"id": "mine", "type": "function", "function": names[1]},
+                ],
+            },
+            "finishReason": "content_filter",
+            "logprobs": {"content": []},
+        }
+    ]
+    chunks = chunks_of(respond(server, stream=True))
+    deltas = [chunk["choices"][0]["delta"] for chunk in chunks]
+    for field, pieces in (
+        ("reasoningContent", ["c", " d"]),
+        ("content", ["", "a", " b"]),
+        ("refusal", ["e", " f"]),
+    ):
+        assert [delta[field] for delta in deltas if field in delta] == pieces
+    heads = [delta["toolCalls"][0] for delta in deltas if "toolCalls" in delta]
+    assert [head.get("id") for head in heads if "type" in head] == [None, "mine"]
+    assert chunks[-1]["choices"][0]["finishReason"] == "content_filter"
+    assert chunks[-1]["choices"][0]["logprobs"] == {"content": []}
+
+
+def test_scripted_reply_is_the_same_in_each_choice() -> None:
+    server = PmockServer()
+    server.script("same")
+    assert texts_of(respond(server, n=2)) == ["same", "same"]
+
+
+def test_chunks_are_the_text_of_an_answer_that_is_not_streamed() -> None:
+    server = PmockServer()
+    server.script(Reply(chunks=["a", {"content": "not text"}, "b"]))
+    assert texts_of(respond(server)) == ["ab"]
