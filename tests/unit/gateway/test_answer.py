@@ -473,6 +473,18 @@ def test_stream_is_closed_in_another_thread_inside_a_transport() -> None:
     assert threading.current_thread() not in threads
 
 
+def test_stream_of_the_parent_is_not_closed_in_a_forked_child(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    body = Pieces(FIRST, FIRST)
+    chunks = client_of(Service(streams(body=body))).stream(BODY, Texts)
+    next(chunks)
+    with monkeypatch.context() as context:
+        context.setattr("os.getpid", lambda: -1)
+        chunks.close()
+    assert not body.closed
+
+
 # --- Bounds --------------------------------------------------------------------------
 
 
@@ -518,6 +530,8 @@ def test_body_of_an_error_is_read_up_to_a_megabyte(way: Way) -> None:
     with pytest.raises(PmockAPIError):
         way(Service(streams(body=Endless(), status=503)))
     assert 1_000_000 < read < 2_000_000
+    with pytest.raises(PmockAPIError, match=r"x{200}"):
+        way(Service(whole(b"x" * 2_000_000, 503)))
 
 
 # --- Time ----------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from langchain_pmock._gateway import pools as module
 from langchain_pmock._gateway.pools import (
     Lease,
     Pools,
+    close_shared_pools,
     shared_async_pools,
     shared_pools,
 )
@@ -134,10 +135,9 @@ def test_threads_share_the_pools_safely() -> None:
 def _new_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in module._VARIABLES:
         monkeypatch.delenv(name, raising=False)
-    process = module._Process()
-    monkeypatch.setattr(module, "_process", process)
+    monkeypatch.setattr(module, "_process", module._Process())
     yield
-    process.close()
+    close_shared_pools()
 
 
 def test_sync_pools_are_closed_at_the_exit() -> None:
@@ -146,9 +146,9 @@ def test_sync_pools_are_closed_at_the_exit() -> None:
     assert pools.clients == []
     client = pools.acquire().client
     assert isinstance(client, httpx2.Client)
-    module._process.close()
+    close_shared_pools()
     assert client.is_closed
-    module._process.close()
+    close_shared_pools()
     assert shared_pools() is not pools
 
 
@@ -295,7 +295,7 @@ def test_forked_child_starts_anew() -> None:
         module._process.forget_parent()
         assert shared_pools() is not pools
         # The parent's connections are neither used nor closed.
-        module._process.close()
+        close_shared_pools()
         assert not client.is_closed
         assert len(module._process.of_parent) == 3 * generation
     client.close()

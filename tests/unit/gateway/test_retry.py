@@ -274,9 +274,11 @@ def test_offset_of_the_clock(way: Way, offset: int) -> None:
         assert service.tokens[3:] == tokens_at(0)
 
 
-@pytest.mark.usefixtures("now")
-def test_offset_that_is_refused_is_not_kept(way: Way) -> None:
-    late, later = (formatdate(NOW + hours * 3600, usegmt=True) for hours in (1, 2))
+def test_offset_that_is_refused_is_not_kept(way: Way, now: list[float]) -> None:
+    end = 25.9  # where each second of an offset counts
+    now.append(NOW + end)
+    hour, two = end + 3600, end + 7200
+    late, later = (formatdate(NOW + offset, usegmt=True) for offset in (hour, two))
     first, second = (refusals(way, date=date)["code"] for date in (late, later))
     service = Service(first, way.hello, second, second, way.hello)
     client = client_of(service, way.library)
@@ -284,7 +286,7 @@ def test_offset_that_is_refused_is_not_kept(way: Way) -> None:
     with pytest.raises(PmockAuthenticationError):
         way(client)
     assert way(client) == way.texts
-    assert service.tokens == tokens_at(0, 3600, 3600, 7200, 0)
+    assert service.tokens == tokens_at(end, hour, hour, two, end)
 
 
 @pytest.mark.usefixtures("now", "fast_retries")
