@@ -185,8 +185,7 @@ class Attempt:
             response: The response, if there is one.
             trace_id: The service's id of the request.
         """
-        if not (kinds := _kinds(error)):
-            return None
+        kinds = _kinds(error)
         if "HTTPStatusError" in kinds:  # raised by a hook of the user's client
             refused: Response = error.response  # type: ignore[attr-defined]
             return self.failure(_read_so_far(refused), refused)

@@ -123,6 +123,7 @@ def test_cut_stream_is_an_error(stream: bytes, count: int) -> None:
     assert caught.value.status_code == 200
     assert caught.value.trace_id == "trace-1"  # of the parser
     assert caught.value.response is not None
+    assert caught.value.response.content == b""
 
 
 @pytest.mark.parametrize("before", [[], TEXT[:1], TEXT], ids=len)
