@@ -294,8 +294,10 @@ def test_unreadable_answer(way: Way, place: str) -> None:
     if place == "end" and not way.is_stream:
         return
     error = UnreadableError("its id is no text")
-    with pytest.raises(PmockResponseError, match="structure: its id is no text"):
-        way(Service(way.hello), parser=lambda: Broken(place, error))
+    cut = FIRST + b"data: [DONE]"  # without a blank line
+    for answer in [way.hello, streams(cut)] if way.is_stream else [way.hello]:
+        with pytest.raises(PmockResponseError, match="structure: its id is no text"):
+            way(Service(answer), parser=lambda: Broken(place, error))
 
 
 # --- Retries and failures of a stream ------------------------------------------------
