@@ -35,6 +35,7 @@ from pydantic_core import from_json
 
 from langchain_pmock import errors
 from langchain_pmock._gateway import deadline
+from langchain_pmock._gateway.attempt import LONGEST_BODY
 from langchain_pmock._gateway.sse import OtherEvent, SSEDecoder
 from langchain_pmock._json import UnreadableError, decode
 
@@ -77,7 +78,6 @@ _AFTER_DONE = 0.5
 _AFTER_FINISH = 5.0
 
 _DONE_DATA = b"[DONE]"
-_HEAD = 20_000  # bytes of a body without events that are kept for an error
 # Matches a line of an event stream: a comment or a field.
 _FIELD = rb"(?:^|[\r\n])(?::|(?:data|event|id|retry)(?:[:\r\n]|$))"
 _TRANSPORTS = ("httpx", "httpcore", "httpx2", "httpcore2")
@@ -252,6 +252,11 @@ class Answer(Generic[ItemT]):
     def _close(self) -> None:
         try:
             self._response.close()
+        except Exception:
+            raise
+        except BaseException:
+            self._lease.retire()
+            raise
         finally:
             self._lease.release()
 
@@ -353,9 +358,8 @@ class Answer(Generic[ItemT]):
 
     def feed(self, data: bytes) -> Iterator[ItemT]:
         """Process the next bytes, or the end, and yield the chunks."""
-        if self._state is _DONE:
-            self._state = _ENDED  # nothing follows [DONE]
-            return
+        if self._state is not _OPEN and data and not self._goes_on():
+            data = b""
         if not data:
             yield from self._end()
             return
@@ -367,7 +371,7 @@ class Answer(Generic[ItemT]):
             self._body += data
             return
         if not self._events:
-            self._body += data[: max(0, _HEAD - len(self._body))]
+            self._body += data[: max(0, LONGEST_BODY - len(self._body))]
         is_idle = True
         for payload in self._decoder.feed(data):
             self._events += 1
@@ -403,8 +407,8 @@ class Answer(Generic[ItemT]):
             self._is_whole = True
         if self._is_refusal:
             self._max_bytes = _LARGEST_ERROR_BODY
-        encoding = response.headers.get("content-encoding", "").lower()
-        if encoding not in _DECODED:
+        encoding = response.headers.get("content-encoding", "")
+        if encoding.lower() not in _DECODED:
             if self._is_refusal:
                 self._max_bytes = 0
                 return "raw"
@@ -446,6 +450,12 @@ class Answer(Generic[ItemT]):
                 _AFTER_FINISH,
             )
         return data or b""
+
+    def _goes_on(self) -> bool:
+        """Return whether more is processed after the finish reason."""
+        if self._state is _DONE or self._time_left():
+            return self._state is not _DONE
+        return bool(self._or_end(None))
 
     def _failure_of(self, error: Exception) -> errors.PmockError | None:
         progress = f"it ended after {self._events} events"
@@ -543,7 +553,9 @@ class Answer(Generic[ItemT]):
 
     def _end(self) -> Iterator[ItemT]:
         """Process the end of the body."""
-        if self._is_whole:
+        if self._state is _DONE:
+            pass
+        elif self._is_whole:
             yield from self._whole()
         elif not self._parser.finished and (rest := self._decoder.unfinished()):
             try:
