@@ -252,10 +252,9 @@ class Answer(Generic[ItemT]):
     def _close(self) -> None:
         try:
             self._response.close()
-        except Exception:
-            raise
-        except BaseException:
-            self._lease.retire()
+        except BaseException as error:
+            if not isinstance(error, Exception):
+                self._lease.retire()
             raise
         finally:
             self._lease.release()
@@ -358,8 +357,9 @@ class Answer(Generic[ItemT]):
 
     def feed(self, data: bytes) -> Iterator[ItemT]:
         """Process the next bytes, or the end, and yield the chunks."""
-        if self._state is not _OPEN and data and not self._goes_on():
-            data = b""
+        if self._state is _DONE:
+            self._state = _ENDED  # nothing follows [DONE]
+            return
         if not data:
             yield from self._end()
             return
@@ -443,6 +443,8 @@ class Answer(Generic[ItemT]):
 
     def _or_end(self, data: bytes | None) -> bytes:
         """Return the bytes, or none after the deadline."""
+        if data and not self._time_left():
+            data = None
         if data is None and self._state is _FINISHED:
             logger.warning(
                 "The service left the stream open for %g s after the finish reason. It "
@@ -450,12 +452,6 @@ class Answer(Generic[ItemT]):
                 _AFTER_FINISH,
             )
         return data or b""
-
-    def _goes_on(self) -> bool:
-        """Return whether more is processed after the finish reason."""
-        if self._state is _DONE or self._time_left():
-            return self._state is not _DONE
-        return bool(self._or_end(None))
 
     def _failure_of(self, error: Exception) -> errors.PmockError | None:
         progress = f"it ended after {self._events} events"
@@ -553,9 +549,7 @@ class Answer(Generic[ItemT]):
 
     def _end(self) -> Iterator[ItemT]:
         """Process the end of the body."""
-        if self._state is _DONE:
-            pass
-        elif self._is_whole:
+        if self._is_whole:
             yield from self._whole()
         elif not self._parser.finished and (rest := self._decoder.unfinished()):
             try:
