@@ -443,9 +443,8 @@ class Answer(Generic[ItemT]):
 
     def _or_end(self, data: bytes | None) -> bytes:
         """Return the bytes, or none after the deadline."""
-        if data and not self._time_left():
+        if self._state is _FINISHED and (data is None or not self._time_left()):
             data = None
-        if data is None and self._state is _FINISHED:
             logger.warning(
                 "The service left the stream open for %g s after the finish reason. It "
                 "was ended without [DONE]; the token usage may be missing.",
