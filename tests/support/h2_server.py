@@ -1,4 +1,4 @@
-"""A server that speaks HTTP/2 over TLS, and answers each request in the same way."""
+"""A server for HTTP/2 over TLS that answers each request in the same way."""
 
 from __future__ import annotations
 
@@ -14,18 +14,21 @@ import h2.events
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Sequence
-    from types import TracebackType
     from typing import Self
 
 _TICK = 0.01  # seconds
+_HEAD = [(":status", "200"), ("content-type", "text/event-stream")]
 
 
 class H2Server:
     """Answers each request with pieces and pauses, and the end of the stream.
 
     Attributes:
-        connections: How many connections there were.
+        connections: The number of connections so far.
     """
+
+    access_key = "ak-example-access"
+    secret_key = "sk-example-secret"
 
     def __init__(self, steps: Sequence[bytes | float], tls: ssl.SSLContext) -> None:
         tls.set_alpn_protocols(["h2"])
@@ -40,12 +43,7 @@ class H2Server:
         threading.Thread(target=self._accept, daemon=True).start()
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stopped.set()
         self._listener.close()
 
@@ -77,11 +75,7 @@ class H2Server:
                     return
                 for event in connection.receive_data(data) if data else ():
                     if isinstance(event, h2.events.StreamEnded):
-                        head = [
-                            (":status", "200"),
-                            ("content-type", "text/event-stream"),
-                        ]
-                        connection.send_headers(event.stream_id, head)
+                        connection.send_headers(event.stream_id, _HEAD)
                         open_streams[event.stream_id] = 0, 0.0
                     elif isinstance(event, h2.events.StreamReset):
                         open_streams.pop(event.stream_id, None)

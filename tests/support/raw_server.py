@@ -1,8 +1,4 @@
-"""A server that writes exactly the bytes that it is told to, and nothing else.
-
-`PmockServer` speaks HTTP well even when it fails on purpose. Proxies and broken
-machines do not: this one can break off in the middle of a header.
-"""
+"""A server that writes the given bytes, which may be no HTTP, and closes or waits."""
 
 from __future__ import annotations
 
@@ -21,7 +17,6 @@ from tests.support.wire import dump
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from types import TracebackType
     from typing import Self
 
 
@@ -43,7 +38,7 @@ STALL = 60.0
 
 @dataclass
 class RawRequest:
-    """A request as it came in."""
+    """A received request."""
 
     target: str
     headers: dict[str, str]
@@ -55,12 +50,15 @@ Answer = Sequence[Step] | Callable[[RawRequest], Sequence[Step]]
 
 
 class RawServer:
-    """Answers each request with the next list of steps; the last one again and again.
+    """Answers each request with the next list of steps; the last one repeatedly.
 
     Attributes:
         requests: The requests so far.
-        open_connections: How many connections clients hold open.
+        open_connections: The number of connections that clients keep open.
     """
+
+    access_key = "ak-example-access"
+    secret_key = "sk-example-secret"
 
     def __init__(self, *answers: Answer, tls: ssl.SSLContext | None = None) -> None:
         self._tls = tls
@@ -80,25 +78,16 @@ class RawServer:
 
         self._server = Server(("127.0.0.1", 0), Handler)
         self.port = self._server.server_address[1]
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}/api"
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.002}
         )
-
-    @property
-    def url(self) -> str:
-        scheme = "https" if self._tls else "http"
-        return f"{scheme}://127.0.0.1:{self.port}/api"
 
     def __enter__(self) -> Self:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stopped.set()
         self._server.shutdown()
         self._thread.join()
@@ -113,8 +102,8 @@ class RawServer:
             while (request := self._read(connection)) is not None:
                 with self._lock:
                     self.requests.append(request)
-                    again = len(self.answers) == 1
-                    answer = self.answers[0] if again else self.answers.pop(0)
+                    is_last = len(self.answers) == 1
+                    answer = self.answers[0] if is_last else self.answers.pop(0)
                 for step in answer(request) if callable(answer) else answer:
                     if isinstance(step, Close):
                         _close(connection, step)
@@ -124,10 +113,10 @@ class RawServer:
                     elif self._leaves(connection, step):
                         return
         except OSError:
-            pass  # the client is gone
+            pass  # the client has closed the connection
         finally:
             if self._tls is not None:
-                connection.close()  # the framework only knows the socket below
+                connection.close()  # socketserver closes the socket below
             with self._lock:
                 self.open_connections -= 1
 
@@ -173,7 +162,7 @@ def _close(connection: socket.socket, how: Close) -> None:
     if how.notify and isinstance(connection, ssl.SSLSocket):
         connection = connection.unwrap()
     if how.reset:
-        # To linger for zero seconds is to drop what is unsent and to send a reset.
+        # Lingering for zero seconds drops what is unsent and sends a reset.
         linger = struct.pack("ii", 1, 0)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
     else:
@@ -187,7 +176,7 @@ def head(
     *,
     length: int | None = None,
 ) -> bytes:
-    """The head of a response: JSON if nothing else is said, chunked without length."""
+    """The head of a response: by default JSON, chunked without a length."""
     framing = (
         {"Transfer-Encoding": "chunked"}
         if length is None
@@ -211,7 +200,7 @@ def whole(
 def stream(
     *pieces: bytes | float, headers: Mapping[str, str] | None = None
 ) -> list[Step]:
-    """A whole stream, each piece a chunk of its own."""
+    """A whole stream, each piece a chunk of HTTP."""
     event_stream = {"Content-Type": "text/event-stream", **(headers or {})}
     return [head(headers=event_stream), *map(_chunk, pieces), b"0\r\n\r\n"]
 
