@@ -19,7 +19,16 @@ from langchain_pmock._gateway import answer as _answer
 from langchain_pmock.testing import Fault, PmockServer, Reply
 from tests.support.calls import TEXT, WAYS, Ask, model_of
 from tests.support.leaks import wait_until
-from tests.support.raw_server import CLOSE, RESET, STALL, RawServer, head, stream, whole
+from tests.support.raw_server import (
+    CLOSE,
+    RECEIVED,
+    RESET,
+    STALL,
+    RawServer,
+    head,
+    stream,
+    whole,
+)
 from tests.support.wire import DONE, HELLO, answer, delta, envelope, event
 
 if TYPE_CHECKING:
@@ -136,7 +145,6 @@ CONNECTIONS = [
         ("closed at once", [CLOSE], None),
         ("reset in the head", [IN_HEAD, RESET], None),
         ("closed in the head", [IN_HEAD, CLOSE], None),
-        ("reset in the body", [IN_BODY, RESET], INTERRUPTED),
         ("closed in the body", [IN_BODY, CLOSE], INTERRUPTED),
         ("no HTTP", [b"SSH-2.0-OpenSSH_9.6\r\n", CLOSE], None),
         ("endless header", [LONG_HEADER, CLOSE], None),
@@ -181,7 +189,7 @@ MIDDLES = [
             errors.PmockAuthenticationError,
             "",
         ),
-        ("reset", [*unended(HEL), RESET], INTERRUPTED, "after 1 events"),
+        ("reset", [*unended(HEL), RECEIVED, RESET], INTERRUPTED, "after 1 events"),
         ("no last chunk", [*unended(HEL), CLOSE], INTERRUPTED, "after 1 events"),
         ("end", stream(HEL), INTERRUPTED, "Trace id: trace-1."),
         ("end in an event", stream(HEL, LO[:-3]), INTERRUPTED, "after 1 events"),
@@ -210,8 +218,8 @@ COMPLETE = [
         "finish reason without [DONE]": stream(HEL, LO, FINISH),
         "[DONE] without finish reason": stream(HEL, LO, DONE),
         "open after [DONE]": [*unended(*HELLO), STALL],
-        "reset after [DONE]": [*unended(*HELLO), RESET],
-        "reset after the finish reason": [*unended(HEL, LO, FINISH), RESET],
+        "reset after [DONE]": [*unended(RIGHT), RECEIVED, RESET],
+        "reset after the finish reason": [*unended(HEL + LO + FINISH), RECEIVED, RESET],
         "closed after the finish reason": [*unended(HEL, LO, FINISH), CLOSE],
         "events after [DONE]": stream(*HELLO, event(delta("!")), b"data: {"),
         "usage in an event of its own": stream(HEL, LO, FINISH, USAGE, DONE),
@@ -242,7 +250,11 @@ CASES = [
 ]
 
 
-def check(outcome: Any, case: Case, ask: Ask) -> None:
+@pytest.mark.parametrize(("ask", "case"), CASES)
+def test_bytes_and_outcome(ask: Ask, case: Case) -> None:
+    with RawServer(case.steps) as server:
+        model = model_of(server, max_retries=1)
+        outcome = ask(model, on_message=lambda _: server.received.set())
     error = (ask.streams and case.streamed) or case.error
     if error is None:
         assert outcome.error is None
@@ -250,13 +262,7 @@ def check(outcome: Any, case: Case, ask: Ask) -> None:
         assert type(outcome.error) is error, outcome.error
         assert case.shows in str(outcome.error)
     assert outcome.pieces == case.pieces
-
-
-@pytest.mark.parametrize(("ask", "case"), CASES)
-def test_bytes_and_outcome(ask: Ask, case: Case) -> None:
-    with RawServer(case.steps) as server:
-        check(ask(model_of(server, max_retries=1)), case, ask)
-        assert len(server.requests) == case.requests
+    assert len(server.requests) == case.requests
 
 
 @pytest.mark.parametrize(

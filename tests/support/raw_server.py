@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from tests.support.wire import dump
 
@@ -28,12 +28,14 @@ class Close:
     notify: bool = False
 
 
-Step = bytes | float | Close
-"""Bytes to write, seconds to wait, or the end of the connection."""
+Step = bytes | float | Close | Literal["received"]
+"""Bytes to write, seconds or an event to wait for, or the end of the connection."""
 
 CLOSE = Close()
 RESET = Close(reset=True)
 STALL = 60.0
+# Waits for `RawServer.received`: a reset takes away what the client has not read.
+RECEIVED: Literal["received"] = "received"
 
 
 @dataclass
@@ -55,6 +57,7 @@ class RawServer:
     Attributes:
         requests: The requests so far.
         open_connections: The number of connections that clients keep open.
+        received: Set by a test when the client has received an answer.
     """
 
     access_key = "ak-example-access"
@@ -65,6 +68,7 @@ class RawServer:
         self.answers = list(answers)
         self.requests: list[RawRequest] = []
         self.open_connections = 0
+        self.received = threading.Event()
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         outer = self
@@ -100,6 +104,7 @@ class RawServer:
             if self._tls is not None:
                 connection = self._tls.wrap_socket(connection, server_side=True)
             while (request := self._read(connection)) is not None:
+                self.received.clear()
                 with self._lock:
                     self.requests.append(request)
                     is_last = len(self.answers) == 1
@@ -110,6 +115,8 @@ class RawServer:
                         return
                     if isinstance(step, bytes):
                         connection.sendall(step)
+                    elif step == RECEIVED:
+                        self.received.wait(STALL)
                     elif self._leaves(connection, step):
                         return
         except OSError:
