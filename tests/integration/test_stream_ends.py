@@ -297,10 +297,8 @@ def test_http2(
     ask: Ask, case: str, tls: ssl.SSLContext, caplog: pytest.LogCaptureFixture
 ) -> None:
     with H2Server(HTTP2[case], tls) as server:
-        model = model_of(server, **http2_clients())
         began = time.monotonic()
-        outcome = ask(model)
-        model.http_client.close()
+        outcome = ask(model_of(server, **http2_clients()))
         assert (outcome.error, outcome.text) == (None, "Hello")
         assert time.monotonic() - began < SOON
     warned = [r for r in caplog.records if r.levelno >= logging.WARNING]

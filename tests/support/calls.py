@@ -135,7 +135,7 @@ class Ask:
         question: str = "Hello",
         on_message: Callable[[AIMessage], None] = lambda _: None,
     ) -> Outcome:
-        """Ask; `on_message` may raise an exception."""
+        """Ask, and close the model's own clients; `on_message` may raise an exception."""
         outcome = Outcome()
 
         def take(message: AIMessage) -> None:
@@ -163,6 +163,9 @@ class Ask:
                 take(model.invoke(question))
         except Exception as error:  # noqa: BLE001 - the test checks it
             outcome.error = error
+        finally:
+            if model.http_client is not None:
+                model.http_client.close()
         return outcome
 
 
