@@ -7,7 +7,6 @@ import contextlib
 import random
 import socket
 import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -20,19 +19,21 @@ import uvicorn
 from fastapi.responses import StreamingResponse
 from langchain.agents import create_agent
 
-from langchain_pmock import ChatPmock
 from langchain_pmock._gateway import pools
 from langchain_pmock.testing import PmockServer, Reply
+from tests.support.calls import model_of
 from tests.support.leaks import pool_entries, until, uvloop, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
+    from langchain_pmock import ChatPmock
+
     Call = Callable[[], Awaitable[object]]
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
-ROUNDS = 8  # of each kind of call and each way to cancel it: 280 calls a test
+ROUNDS = 8  # of each kind of call and each way to cancel it: 280 calls in a test
 LAST_STEP = 60  # of the event loop; by then a call is in the middle of its answer
 STEP = 0.0005  # seconds
 
@@ -132,25 +133,8 @@ def calls_of(model: ChatPmock) -> list[Call]:
     return [invoke, batch, stream, invoke_agent, events]
 
 
-def model_of(server: PmockServer, **fields: Any) -> ChatPmock:
-    return ChatPmock(
-        model="gpt-5.1",
-        base_url=server.url,
-        access_key=server.access_key,
-        secret_key=server.secret_key,
-        max_retries=0,
-        **fields,
-    )
-
-
-def shared_clients() -> list[Any]:
-    by_loop = pools._process.by_loop.values()
-    return [
-        client
-        for of in by_loop
-        for each in of.pools.values()
-        for client in each.clients
-    ]
+async def shared_clients() -> list[Any]:
+    return (await pools.shared_async_pools()).clients
 
 
 async def cancel_everything(server: PmockServer, client: Any, allowed: int) -> None:
@@ -163,7 +147,7 @@ async def cancel_everything(server: PmockServer, client: Any, allowed: int) -> N
             for _ in range(ROUNDS):
                 await way(call, chosen.randrange(LAST_STEP), chosen.randrange(6))
     await until(lambda: asyncio.all_tasks() == tasks)
-    clients = [client] if client else shared_clients()
+    clients = [client] if client else await shared_clients()
     if not isinstance(client, httpx_aiohttp.HttpxAiohttpClient):
         await until(lambda: len(pool_entries(*clients)) <= allowed)
     if client:
@@ -195,6 +179,23 @@ def test_client_of_httpx_keeps_what_was_connecting() -> None:
         wait_until(lambda: server.open_connections == 0)
 
 
+def test_wait_for_a_retry() -> None:
+    async def main() -> None:
+        call = asyncio.ensure_future(model.ainvoke("Hello"))
+        await until(lambda: len(server.requests) == 1)
+        await steps(LAST_STEP)
+        call.cancel()
+        await asyncio.wait([call])
+        assert call.cancelled()
+
+    with PmockServer() as server:
+        server.fail(status=429, retry_after=60)
+        model = model_of(server, max_retries=2)
+        asyncio.run(main())
+        wait_until(lambda: server.open_connections == 0)
+    assert len(server.requests) == 1
+
+
 def test_stream_closed_while_it_is_cancelled() -> None:
     """A consumer that closes its stream is cancelled again and again."""
 
@@ -204,7 +205,8 @@ def test_stream_closed_while_it_is_cancelled() -> None:
             stream: Any = model.astream("Hello")
             await anext(stream)
             await cancel(stream.aclose, i % 5, 1, 1, 1)
-        await until(lambda: pool_entries(*shared_clients()) == [])
+        clients = await shared_clients()
+        await until(lambda: pool_entries(*clients) == [])
 
     with PmockServer(delay=0.01) as server:
         asyncio.run(main())
@@ -276,7 +278,6 @@ def test_clients_of_a_service_leave(
         connection.sendall(f"GET /{path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
         leaving.append(connection)
     wait_until(lambda: upstream.open_connections == 30)
-    time.sleep(0.1)  # some are in the middle of their answers
     for connection in leaving:
         connection.close()
     wait_until(lambda: upstream.open_connections == 0)
