@@ -54,14 +54,6 @@ async def cancel(call: Call, *counts: int) -> None:
     await asyncio.wait([task])
 
 
-async def cancel_once(call: Call, first: int, _: int) -> None:
-    await cancel(call, first)
-
-
-async def cancel_twice(call: Call, first: int, second: int) -> None:
-    await cancel(call, first, second)
-
-
 async def cancel_repeatedly(call: Call, first: int, second: int) -> None:
     await cancel(call, first, 1, 1, second)
 
@@ -96,8 +88,8 @@ async def shut_down(call: Call, first: int, second: int) -> None:
 
 
 WAYS = (
-    cancel_once,
-    cancel_twice,
+    lambda call, first, _: cancel(call, first),
+    cancel,  # twice
     cancel_repeatedly,
     cancel_scope,
     cancel_task_group,

@@ -21,14 +21,9 @@ import sys
 from langchain_pmock import ChatPmock, PmockError
 
 url, way, limit = sys.argv[1:]
-model = ChatPmock(
-    model="gpt-5.1",
-    base_url=url,
-    access_key="ak-example",
-    secret_key="sk-example",
-    max_retries=0,
-    max_response_bytes=int(limit) * 2**20,
-)
+settings = {"base_url": url, "access_key": "ak-example", "secret_key": "sk-example"}
+limits = {"max_retries": 0, "max_response_bytes": int(limit) * 2**20}
+model = ChatPmock(model="gpt-5.1", **settings, **limits)
 
 
 def ask():

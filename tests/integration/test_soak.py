@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from itertools import count, cycle
 from typing import TYPE_CHECKING, Any
 
@@ -18,53 +17,41 @@ import pytest
 
 from langchain_pmock import errors
 from langchain_pmock.testing import PmockServer
-from tests.support.calls import model_of
+from tests.support.calls import WAYS, Outcome, model_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from langchain_pmock import ChatPmock
-
 pytestmark = pytest.mark.usefixtures("fast_retries", "nothing_left")
 
-CONCURRENT = 100
 CALLS_PER_CLOCK = 300
 CLOCKS = (2 * 3600, -90, 0)
 TIMEOUT = httpx2.Timeout(30, read=1.0)
-FAULTS: tuple[dict[str, Any], ...] = (
-    {"status": 429},
-    {"status": 500},
+FAULTS: list[dict[str, Any]] = [
+    *({"status": status} for status in (400, 401, 429, 500)),
+    *({"code": code} for code in (429, 500)),
+    *({"cut_after": events} for events in (0, 1, 4)),
+    *({"reset_after": events} for events in (0, 1, 4)),
+    *({"stall": seconds} for seconds in (0.02, 30.0)),
     {"status": 503, "retry_after": 0},
-    {"status": 401},
-    {"status": 400},
-    {"code": 429},
-    {"code": 500},
     {"code": 500, "after": 3},
     {"html": True},
     {"html": True, "status": 200},
     {"body": b""},
     {"garbage": True},
     {"garbage": True, "after": 2},
-    {"cut_after": 0},
-    {"cut_after": 1},
-    {"cut_after": 4},
-    {"reset_after": 0},
-    {"reset_after": 1},
-    {"reset_after": 4},
-    {"stall": 0.02},
-    {"stall": 30.0},
     {"stall": 30.0, "after": 3},
     {"byte_by_byte": True},
-)
+]
 
 
 class Tally:
     """Counts how the calls end."""
 
-    def __init__(self, server: PmockServer, seed: int) -> None:
+    def __init__(self, server: PmockServer) -> None:
         self.outcomes: Counter[str] = Counter()
         self._server = server
-        self._random = random.Random(seed)  # noqa: S311 - the same in each run
+        self._random = random.Random(1)  # noqa: S311 - the same in each run
         self._calls = count(1)
         self._clocks = cycle(CLOCKS)
 
@@ -76,16 +63,18 @@ class Tally:
             self._server.fail(**self._random.choice(FAULTS))
         return f"call {i} of many, and each has a text of its own."
 
-    def add(self, i: int, pieces: list[str], error: Exception | None) -> None:
+    def add(self, i: int, outcome: Outcome) -> None:
         expected = f"You said: call {i} of many, and each has a text of its own."
-        text = "".join(pieces)
-        # Before an error come the first pieces of the text, each once.
-        assert text == expected if error is None else expected.startswith(text)
-        self.outcomes["answer" if error is None else type(error).__name__] += 1
+        if outcome.error is None:
+            assert outcome.text == expected
+        else:
+            assert isinstance(outcome.error, errors.PmockError)
+            assert expected.startswith(outcome.text)  # each piece once
+        self.outcomes[type(outcome.error).__name__] += 1
 
     def check(self, calls: int) -> None:
         assert sum(self.outcomes.values()) == calls
-        assert self.outcomes.most_common(1)[0][0] == "answer"
+        assert self.outcomes.most_common(1)[0][0] == "NoneType"
         assert set(self.outcomes) >= {
             "PmockInvalidRequestError",
             "PmockResponseError",
@@ -94,44 +83,21 @@ class Tally:
         }
 
 
-async def ask_async(model: ChatPmock, i: int, tally: Tally) -> None:
-    pieces: list[str] = []
-    error = None
-    question = tally.question(i)
-    try:
-        if i % 2:
-            pieces.append((await model.ainvoke(question)).text)
-        else:
-            async for chunk in model.astream(question):
-                pieces.append(chunk.text)  # noqa: PERF401 - it may fail
-    except errors.PmockError as found:
-        error = found
-    tally.add(i, pieces, error)
-
-
-def ask(model: ChatPmock, i: int, tally: Tally) -> None:
-    pieces: list[str] = []
-    error = None
-    question = tally.question(i)
-    try:
-        if i % 2:
-            pieces.append(model.invoke(question).text)
-        else:
-            pieces.extend(chunk.text for chunk in model.stream(question))
-    except errors.PmockError as found:
-        error = found
-    tally.add(i, pieces, error)
-
-
 @pytest.mark.parametrize(
-    ("make_client", "calls"),
-    [(lambda: None, 1000), (httpx_aiohttp.HttpxAiohttpClient, 1000)],
-    ids=["shared", "aiohttp"],
+    ("make_client", "calls", "workers"),
+    [
+        (lambda: None, 1000, 100),
+        (httpx_aiohttp.HttpxAiohttpClient, 1000, 100),
+        (None, 500, 25),
+    ],
+    ids=["async", "aiohttp", "threads"],
 )
-def test_many_async_calls(make_client: Callable[[], Any], calls: int) -> None:
+def test_many_calls(
+    make_client: Callable[[], Any] | None, calls: int, workers: int
+) -> None:
     async def main() -> None:
         tasks = asyncio.all_tasks()
-        client = make_client()
+        client = make_client() if make_client else None
         model = model_of(
             server, timeout=TIMEOUT, max_retries=2, http_async_client=client
         )
@@ -139,25 +105,20 @@ def test_many_async_calls(make_client: Callable[[], Any], calls: int) -> None:
 
         async def work() -> None:
             for i in numbers:
-                await ask_async(model, i, tally)
+                question, outcome = tally.question(i), Outcome()
+                if make_client:
+                    await WAYS[2 + i % 2].in_loop(model, question, outcome)
+                else:
+                    outcome = await asyncio.to_thread(WAYS[i % 2], model, question)
+                tally.add(i, outcome)
 
-        await asyncio.gather(*(work() for _ in range(CONCURRENT)))
+        await asyncio.gather(*(work() for _ in range(workers)))
         if client is not None:
             await client.aclose()
         assert asyncio.all_tasks() == tasks
 
     with PmockServer() as server:
-        tally = Tally(server, seed=1)
+        tally = Tally(server)
         asyncio.run(main())
-        server.reset()
-    tally.check(calls)
-
-
-def test_many_calls_on_threads() -> None:
-    calls = 500
-    with ThreadPoolExecutor(25) as executor, PmockServer() as server:
-        tally = Tally(server, seed=2)
-        model = model_of(server, timeout=TIMEOUT, max_retries=2)
-        list(executor.map(lambda i: ask(model, i, tally), range(calls)))
         server.reset()
     tally.check(calls)

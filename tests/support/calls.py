@@ -104,7 +104,18 @@ class Outcome:
     """The messages that were received, and the error."""
 
     messages: list[AIMessage] = field(default_factory=list)
-    error: Exception | None = None
+    error: BaseException | None = None
+    on_message: Callable[[AIMessage], None] = lambda _: None
+
+    def add(self, message: AIMessage) -> None:
+        self.messages.append(message)
+        self.on_message(message)
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> bool:
+        self.error = error
+        return isinstance(error, Exception)
 
     @property
     def pieces(self) -> list[str]:
@@ -135,38 +146,35 @@ class Ask:
         question: str = "Hello",
         on_message: Callable[[AIMessage], None] = lambda _: None,
     ) -> Outcome:
-        """Ask, and close the model's own clients; `on_message` may raise an exception."""
-        outcome = Outcome()
-
-        def take(message: AIMessage) -> None:
-            outcome.messages.append(message)
-            on_message(message)
+        """Ask, and close the model's own clients; `on_message` may raise an error."""
+        outcome = Outcome(on_message=on_message)
 
         async def main() -> None:
-            try:
-                if self.streams:
-                    async for chunk in model.astream(question):
-                        take(chunk)
-                else:
-                    take(await model.ainvoke(question))
-            finally:
-                if model.http_async_client is not None:
-                    await model.http_async_client.aclose()
+            await self.in_loop(model, question, outcome)
+            if model.http_async_client is not None:
+                await model.http_async_client.aclose()
 
-        try:
-            if self.method.startswith("a"):
-                self.run(main())
-            elif self.streams:
+        if self.method.startswith("a"):
+            self.run(main())
+            return outcome
+        with outcome:
+            if self.streams:
                 for chunk in model.stream(question):
-                    take(chunk)
+                    outcome.add(chunk)
             else:
-                take(model.invoke(question))
-        except Exception as error:  # noqa: BLE001 - the test checks it
-            outcome.error = error
-        finally:
-            if model.http_client is not None:
-                model.http_client.close()
+                outcome.add(model.invoke(question))
+        if model.http_client is not None:
+            model.http_client.close()
         return outcome
+
+    async def in_loop(self, model: ChatPmock, question: str, outcome: Outcome) -> None:
+        """Ask in the running event loop."""
+        with outcome:
+            if self.streams:
+                async for chunk in model.astream(question):
+                    outcome.add(chunk)
+            else:
+                outcome.add(await model.ainvoke(question))
 
 
 WAYS = tuple(map(Ask, ("invoke", "stream", "ainvoke", "astream")))
