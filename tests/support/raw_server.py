@@ -51,81 +51,87 @@ class RawRequest:
 Answer = Sequence[Step] | Callable[[RawRequest], Sequence[Step]]
 
 
-class RawServer:
-    """Answers each request with the next list of steps; the last one repeatedly.
+class LocalServer(socketserver.ThreadingTCPServer):
+    """A server on this machine with a thread for each connection.
 
     Attributes:
-        requests: The requests so far.
+        connections: The number of connections so far.
         open_connections: The number of connections that clients keep open.
-        received: Set by a test when the client has received an answer.
     """
 
     access_key = "ak-example-access"
     secret_key = "sk-example-secret"
+    request_queue_size = 128
 
-    def __init__(self, *answers: Answer, tls: ssl.SSLContext | None = None) -> None:
-        self._tls = tls
-        self.answers = list(answers)
-        self.requests: list[RawRequest] = []
-        self.open_connections = 0
-        self.received = threading.Event()
-        self._lock = threading.Lock()
-        self._stopped = threading.Event()
-        outer = self
-
-        class Handler(socketserver.BaseRequestHandler):
-            def handle(self) -> None:
-                outer._serve(self.request)
-
-        class Server(socketserver.ThreadingTCPServer):
-            request_queue_size = 128
-
-        self._server = Server(("127.0.0.1", 0), Handler)
-        self.port = self._server.server_address[1]
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        super().__init__(("127.0.0.1", 0), socketserver.BaseRequestHandler)
+        self.port = self.server_address[1]
         self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}/api"
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.002}
-        )
+        self.connections = self.open_connections = 0
+        self.stopped = threading.Event()
+        self.lock = threading.Lock()
+        self._tls = tls
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        threading.Thread(target=self.serve_forever, args=[0.002]).start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stopped.set()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        self.stopped.set()
+        self.shutdown()
+        self.server_close()  # waits for the threads
 
-    def _serve(self, connection: socket.socket) -> None:
-        with self._lock:
+    def finish_request(self, request: Any, client_address: object) -> None:
+        del client_address
+        with self.lock:
+            self.connections += 1
             self.open_connections += 1
         try:
             if self._tls is not None:
-                connection = self._tls.wrap_socket(connection, server_side=True)
-            while (request := self._read(connection)) is not None:
-                self.received.clear()
-                with self._lock:
-                    self.requests.append(request)
-                    is_last = len(self.answers) == 1
-                    answer = self.answers[0] if is_last else self.answers.pop(0)
-                for step in answer(request) if callable(answer) else answer:
-                    if isinstance(step, Close):
-                        _close(connection, step)
-                        return
-                    if isinstance(step, bytes):
-                        connection.sendall(step)
-                    elif step == RECEIVED:
-                        self.received.wait(STALL)
-                    elif self._leaves(connection, step):
-                        return
+                request = self._tls.wrap_socket(request, server_side=True)
+            self.serve(request)
         except OSError:
             pass  # the client has closed the connection
         finally:
-            if self._tls is not None:
-                connection.close()  # socketserver closes the socket below
-            with self._lock:
+            request.close()
+            with self.lock:
                 self.open_connections -= 1
+
+    def serve(self, connection: socket.socket) -> None:
+        raise NotImplementedError
+
+
+class RawServer(LocalServer):
+    """Answers each request with the next list of steps; the last one repeatedly.
+
+    Attributes:
+        requests: The requests so far.
+        received: Set by a test when the client has received an answer.
+    """
+
+    def __init__(self, *answers: Answer, tls: ssl.SSLContext | None = None) -> None:
+        super().__init__(tls)
+        self.answers = list(answers)
+        self.requests: list[RawRequest] = []
+        self.received = threading.Event()
+
+    def serve(self, connection: socket.socket) -> None:
+        while (request := self._read(connection)) is not None:
+            self.received.clear()
+            with self.lock:
+                self.requests.append(request)
+                is_last = len(self.answers) == 1
+                answer = self.answers[0] if is_last else self.answers.pop(0)
+            for step in answer(request) if callable(answer) else answer:
+                if isinstance(step, Close):
+                    _close(connection, step)
+                    return
+                if isinstance(step, bytes):
+                    connection.sendall(step)
+                elif step == RECEIVED:
+                    self.received.wait(STALL)
+                elif self._leaves(connection, step):
+                    return
 
     def _read(self, connection: socket.socket) -> RawRequest | None:
         data = b""
@@ -144,7 +150,7 @@ class RawServer:
         return RawRequest(first.split()[1], headers, body)
 
     def _receive(self, connection: socket.socket) -> bytes:
-        while not self._stopped.is_set():
+        while not self.stopped.is_set():
             if _is_readable(connection):
                 return connection.recv(65536)
         return b""
@@ -152,10 +158,10 @@ class RawServer:
     def _leaves(self, connection: socket.socket, seconds: float) -> bool:
         """Wait some seconds, or until the client leaves."""
         until = time.monotonic() + seconds
-        while time.monotonic() < until and not self._stopped.is_set():
+        while time.monotonic() < until and not self.stopped.is_set():
             if _is_readable(connection):
                 return not connection.recv(1)
-        return self._stopped.is_set()
+        return self.stopped.is_set()
 
 
 def _is_readable(connection: socket.socket) -> bool:
