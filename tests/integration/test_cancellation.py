@@ -25,11 +25,11 @@ from tests.support.calls import model_of
 from tests.support.leaks import pool_entries, until, uvloop, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 
     from langchain_pmock import ChatPmock
 
-    Call = Callable[[], Awaitable[object]]
+    Call = Callable[[], Coroutine[Any, Any, Any]]
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 

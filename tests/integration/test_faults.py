@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
-import time
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -16,8 +15,8 @@ from langchain_core import exceptions as core
 
 from langchain_pmock import _signature, errors
 from langchain_pmock._gateway import answer as _answer
-from langchain_pmock.testing import Fault, PmockServer, Reply
-from tests.support.calls import TEXT, WAYS, Ask, model_of
+from langchain_pmock.testing import Fault, PmockServer
+from tests.support.calls import WAYS, Ask, model_of
 from tests.support.leaks import wait_until
 from tests.support.raw_server import (
     CLOSE,
@@ -134,18 +133,19 @@ IN_HEAD = b"HTTP/1.1 200 OK\r\nContent-Ty"
 IN_BODY = head(length=100) + b'{"code": 200,'
 LONG_HEADER = b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000
 
+BROKEN: list[tuple[str, list[Step], type[errors.PmockError] | None]] = [
+    ("reset at once", [RESET], None),
+    ("closed at once", [CLOSE], None),
+    ("reset in the head", [IN_HEAD, RESET], None),
+    ("closed in the head", [IN_HEAD, CLOSE], None),
+    ("closed in the body", [IN_BODY, CLOSE], INTERRUPTED),
+    ("no HTTP", [b"SSH-2.0-OpenSSH_9.6\r\n", CLOSE], None),
+    ("endless header", [LONG_HEADER, CLOSE], None),
+    ("invalid chunk", [head(), b"zz\r\nabc\r\n", CLOSE], INTERRUPTED),
+]
 CONNECTIONS = [
     Case(name, steps, CONNECTION, "Error", in_streams=in_streams)
-    for name, steps, in_streams in (
-        ("reset at once", [RESET], None),
-        ("closed at once", [CLOSE], None),
-        ("reset in the head", [IN_HEAD, RESET], None),
-        ("closed in the head", [IN_HEAD, CLOSE], None),
-        ("closed in the body", [IN_BODY, CLOSE], INTERRUPTED),
-        ("no HTTP", [b"SSH-2.0-OpenSSH_9.6\r\n", CLOSE], None),
-        ("endless header", [LONG_HEADER, CLOSE], None),
-        ("invalid chunk", [head(), b"zz\r\nabc\r\n", CLOSE], INTERRUPTED),
-    )
+    for name, steps, in_streams in BROKEN
 ]
 
 # --- Streams -------------------------------------------------------------------------
@@ -301,10 +301,9 @@ def test_usage_comes_after_the_finish_reason(ask_stream: Ask) -> None:
 # --- No connection -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("scheme", ["http", "https"])
-def test_no_listener(ask: Ask, scheme: str) -> None:
+def test_no_listener(ask: Ask) -> None:
     with RawServer() as server:
-        model = model_of(server, base_url=f"{scheme}://127.0.0.1:{server.port}")
+        model = model_of(server)
     error = ask(model).error
     assert type(error) is CONNECTION
     assert isinstance(error, core.ModelConnectionError)
@@ -373,23 +372,6 @@ def test_cut_stream_is_an_error_of_invoke(
     error = ask(make_model(max_retries=2, streaming=True)).error
     assert type(error) is INTERRUPTED
     assert len(server.requests) == 1
-
-
-def test_text_byte_by_byte(
-    server: PmockServer, make_model: MakeModel, ask: Ask
-) -> None:
-    server.script(Reply(text=TEXT))
-    server.fail(byte_by_byte=True)
-    assert ask(make_model()).text == TEXT
-
-
-def test_retry_after_is_waited_for(
-    server: PmockServer, make_model: MakeModel, ask: Ask
-) -> None:
-    server.fail(status=429, retry_after=0.2)
-    began = time.monotonic()
-    assert ask(make_model(max_retries=1)).text == "".join(PIECES)
-    assert time.monotonic() - began >= 0.2
 
 
 # --- Clocks --------------------------------------------------------------------------

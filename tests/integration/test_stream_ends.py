@@ -276,11 +276,9 @@ def test_left_at_interpreter_exit(code: str, tls: ssl.SSLContext) -> None:
 # --- HTTP/2 --------------------------------------------------------------------------
 
 
-def http2_clients() -> dict[str, Any]:
-    return {
-        "http_client": httpx2.Client(http2=True),
-        "http_async_client": httpx2.AsyncClient(http2=True),
-    }
+def http2_model(server: H2Server) -> Any:
+    clients = httpx2.Client(http2=True), httpx2.AsyncClient(http2=True)
+    return model_of(server, http_client=clients[0], http_async_client=clients[1])
 
 
 HTTP2: dict[str, list[bytes | float]] = {
@@ -298,7 +296,7 @@ def test_http2(
 ) -> None:
     with H2Server(HTTP2[case], tls) as server:
         began = time.monotonic()
-        outcome = ask(model_of(server, **http2_clients()))
+        outcome = ask(http2_model(server))
         assert (outcome.error, outcome.text) == (None, "Hello")
         assert time.monotonic() - began < SOON
     warned = [r for r in caplog.records if r.levelno >= logging.WARNING]
@@ -310,7 +308,7 @@ def test_leaving_one_stream_of_http2(ask: Ask, tls: ssl.SSLContext) -> None:
     """The others on the same connection go on."""
     steps: list[bytes | float] = [FIRST, 0.5, SECOND, FINISH, DONE]
     with H2Server(steps, tls) as server:
-        model = model_of(server, **http2_clients())
+        model = http2_model(server)
 
         async def main() -> str:
             other = model.astream("Hello")

@@ -35,9 +35,11 @@ TEXT = (
 
 
 class Server(Protocol):
-    url: str
     access_key: str
     secret_key: str
+
+    @property
+    def url(self) -> str: ...
 
 
 def model_of(server: Server, **fields: Any) -> ChatPmock:
