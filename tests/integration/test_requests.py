@@ -25,8 +25,7 @@ from tests.support.wire import answer
 if TYPE_CHECKING:
     from langchain_pmock.testing import PmockServer
     from tests.integration.conftest import MakeModel
-    from tests.support.asking import Ask
-    from tests.support.calls import Calls
+    from tests.support.calls import Ask, Calls
 
 HELLO = [{"role": "user", "content": "Hello"}]
 
