@@ -30,9 +30,10 @@ DEFAULT_BASE_URL = "https://ai.pmock.com/api"
 # Container networks have underscores in host names, unlike DNS.
 _HOST = r"([a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}\.?"
 _PORTS = range(1, 65536)
-_SIGNED = {_signature.ACCESS_KEY_HEADER, _signature.ACCESS_TOKEN_HEADER}
 # Set by this package, or by HTTP itself.
 _RESERVED = {
+    _signature.ACCESS_KEY_HEADER,
+    _signature.ACCESS_TOKEN_HEADER,
     "connection",
     "content-length",
     "expect",
@@ -73,24 +74,23 @@ def check_base_url(value: str) -> str:
     except (httpx2.InvalidURL, UnicodeError) as error:
         msg = "base_url is not a URL" + (f": {error}" if can_be_shown else "")
         raise ValueError(msg) from None
-    is_web = url.scheme in {"http", "https"} and host
-    if url.userinfo or ("@" in value and not is_web):
-        msg = "base_url must not have credentials in it: use access_key, secret_key"
-        raise ValueError(msg)
-    if url.query or url.fragment:
-        msg = "base_url must have neither a query nor a fragment"
-        raise ValueError(msg)
     shown = f"base_url={value!r}" if can_be_shown else "base_url"
-    if not is_web:
-        msg = f"{shown} must start with https:// (or http://) and a host"
-        raise ValueError(msg)
+    is_web = url.scheme in {"http", "https"} and host
     # A host with a colon is an IPv6 address, which httpx2 has validated.
-    if not (":" in raw_host or re.fullmatch(_HOST, raw_host)):
-        msg = f"{shown} has an invalid host"
-        raise ValueError(msg)
-    if url.port is not None and url.port not in _PORTS:
-        msg = f"{shown} has an invalid port: it must be 1 to 65535"
-        raise ValueError(msg)
+    is_host = ":" in raw_host or re.fullmatch(_HOST, raw_host)
+    problems = {
+        "must not have credentials in it: use access_key, secret_key": url.userinfo
+        or ("@" in value and not is_web),
+        "must have neither a query nor a fragment": url.query or url.fragment,
+        "must start with https:// (or http://) and a host": not is_web,
+        "has an invalid host": not is_host,
+        "has an invalid port: it must be 1 to 65535": url.port is not None
+        and url.port not in _PORTS,
+    }
+    for problem, is_found in problems.items():
+        if is_found:
+            msg = f"{shown} {problem}"
+            raise ValueError(msg)
     if url.scheme == "http" and not _is_loopback(host):
         msg = (
             f"{shown} is not encrypted: prompts, answers and the access key can be "
@@ -110,23 +110,14 @@ def check_headers(field: str, headers: Mapping[str, str]) -> dict[str, str]:
     for position, (name, value) in enumerate(headers.items(), start=1):
         if not re.fullmatch(_HEADER_NAME, name):
             # The name is not shown: it may contain the value.
-            msg = (
-                f"{field}: the name at place {position} is not a header's name: "
-                "use letters, digits and hyphens"
-            )
-            raise ValueError(msg)
-        if name.lower() in _SIGNED:
-            msg = f"{field} must not have {name!r}: each request is signed"
-            raise ValueError(msg)
-        if name.lower() in _RESERVED:
+            msg = f"{field}: the name at place {position} is not a header's name"
+        elif name.lower() in _RESERVED:
             msg = f"{field} must not have {name!r}: it is set for each request"
-            raise ValueError(msg)
-        if not (value.strip().isascii() and value.strip().isprintable()):
-            msg = (
-                f"{field}[{name!r}] must be ASCII, without control characters "
-                "or line breaks"
-            )
-            raise ValueError(msg)
+        elif not (value.strip().isascii() and value.strip().isprintable()):
+            msg = f"{field}[{name!r}] must be ASCII without control characters"
+        else:
+            continue
+        raise ValueError(msg)
     return {name: value.strip() for name, value in headers.items()}
 
 

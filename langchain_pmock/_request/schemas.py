@@ -35,18 +35,17 @@ def response_format(schema: Schema, *, strict: bool | None) -> dict[str, Any]:
         if kind in ("json_schema", "function") and isinstance(schema.get(kind), dict):
             schema = schema[kind]
     json_schema = _named_schema(schema)
-    own = json_schema.get("strict")
-    if strict is not None and own not in (None, strict):
-        msg = f"strict={strict} is not valid: the schema itself has strict={own}."
-        raise PmockInvalidRequestError(msg)
     if strict is not None:
+        if (own := json_schema.setdefault("strict", strict)) not in (None, strict):
+            msg = f"strict={strict} is not valid: the schema itself has strict={own}."
+            raise PmockInvalidRequestError(msg)
         json_schema["strict"] = strict
     if json_schema.get("strict"):
         json_schema["schema"] = _closed(json_schema.get("schema", {}))
     return {"type": "json_schema", "json_schema": json_schema}
 
 
-def named(schema: Schema) -> Schema:
+def named(schema: Schema | None) -> Schema | None:
     """Add a title to a JSON schema without one, which langchain-core requires.
 
     Raises:
@@ -65,9 +64,8 @@ def named(schema: Schema) -> Schema:
     if not isinstance(schema, dict):
         return schema
     schema = _rooted(schema)
-    if not schema.keys() & {"title", "name", "function"}:
-        return {"title": "answer", **schema}
-    return schema
+    has_name = schema.keys() & {"title", "name", "function"}
+    return schema if has_name else {"title": "answer", **schema}
 
 
 def _rooted(schema: dict[str, Any]) -> dict[str, Any]:
@@ -131,17 +129,15 @@ def check_arguments(
 ) -> None:
     """Check the combination of arguments of `with_structured_output`."""
     is_json_mode = method == "json_mode"
-    msg = None
     if method not in _METHODS:
         msg = f"method={method!r} is not valid: it must be one of {', '.join(_METHODS)}"
-    elif strict is not None and is_json_mode:
-        msg = f"strict={strict} is not valid with method='json_mode': it has no schema"
-    elif tools and is_json_mode:
-        msg = "tools are not valid with method='json_mode'"
+    elif is_json_mode and (strict is not None or tools):
+        msg = f"{strict=} and tools are not valid with method='json_mode'"
     elif schema is None and not is_json_mode:
-        msg = f"schema=None is not valid with method={method!r}: it needs a schema"
-    if msg:
-        raise PmockInvalidRequestError(msg + ".")
+        msg = f"schema=None is not valid with method={method!r}"
+    else:
+        return
+    raise PmockInvalidRequestError(msg + ".")
 
 
 def answer_tool(schema: Schema, *, strict: bool | None) -> dict[str, Any]:

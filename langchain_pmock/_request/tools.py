@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import re
 import reprlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_function
 
 from langchain_pmock.errors import PmockInvalidRequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from langchain_core.tools import BaseTool
-
-    ToolLike = Mapping[str, Any] | type | Callable[..., Any] | BaseTool
+ToolLike = Mapping[str, Any] | type | Callable[..., Any] | BaseTool
 
 _WORDS = {"auto": "auto", "none": "none", "any": "required", "required": "required"}
 _FORCED = ("function", "tool")  # types of OpenAI and Anthropic
@@ -77,7 +76,7 @@ def convert(tool: Any, place: str, *, strict: bool | None) -> dict[str, Any]:
 
 
 def choice_to_wire(
-    choice: str | bool | Mapping[str, Any],  # noqa: FBT001 - LangChain's API
+    choice: str | bool | Mapping[str, Any] | None,  # noqa: FBT001 - LangChain's API
     tools: Sequence[Mapping[str, Any]],
 ) -> str | dict[str, Any] | None:
     """Convert the tool choice to the request's; `None` to send none.
@@ -89,7 +88,7 @@ def choice_to_wire(
     Raises:
         PmockInvalidRequestError: If it is none of these, or names an unknown tool.
     """
-    if choice is False:
+    if choice is None or choice is False:
         return None
     name: object = "required" if choice is True else choice
     if isinstance(choice, Mapping):
@@ -117,11 +116,12 @@ def choice_to_wire(
     return {"type": "function", "function": {"name": name}}
 
 
-def parallel_tool_calls(choice: object) -> bool | None:
-    """Return `parallelToolCalls` from a choice in Anthropic's format, if set there."""
+def choice_params(choice: Any, tools: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Convert the tool choice to parameters; Anthropic's can have two."""
+    params: dict[str, Any] = {"tool_choice": choice_to_wire(choice, tools)}
     if isinstance(choice, Mapping) and "disable_parallel_tool_use" in choice:
-        return not choice["disable_parallel_tool_use"]
-    return None
+        params["parallel_tool_calls"] = not choice["disable_parallel_tool_use"]
+    return params
 
 
 def _without_nulls(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,8 +13,6 @@ from operator import add
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from langchain.agents import create_agent
-from langchain.agents.middleware import ModelFallbackMiddleware
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 
 from tests.support.raw_server import RawServer, stream, whole
@@ -319,19 +317,3 @@ def test_conversation_of_another_provider(
         "toolCalls": [{"id": call["id"], "type": "function", "function": function}],
     }
     assert tool == {"role": "tool", "toolCallId": call["id"], "content": "sunny"}
-
-
-def test_fallback_with_such_a_conversation(
-    server: PmockServer, make_model: MakeModel
-) -> None:
-    message = message_of("Anthropic", "v0", "invoke")
-    result = ToolMessage("sunny", tool_call_id="toolu_1")
-    agent = create_agent(
-        make_model(model="claude-4.5"),
-        middleware=[ModelFallbackMiddleware(make_model(model="gpt-5.2"))],
-    )
-    server.fail(code=503)
-    state: Any = {"messages": [HumanMessage(QUESTION), message, result]}
-    assert agent.invoke(state)["messages"][-1].text
-    sent = [(request.body["model"], request.code) for request in server.requests]
-    assert sent == [("claude-4.5", 503), ("gpt-5.2", 200)]

@@ -10,9 +10,7 @@ from langchain.agents import create_agent, middleware
 from langchain.agents.middleware import (
     ClearToolUsesEdit,
     ContextEditingMiddleware,
-    LLMToolEmulator,
     LLMToolSelectorMiddleware,
-    ModelCallLimitMiddleware,
     ModelFallbackMiddleware,
     ModelRetryMiddleware,
     SummarizationMiddleware,
@@ -118,25 +116,6 @@ def test_context_editing_uses_the_models_token_count(
 # --- Tools ---------------------------------------------------------------------------
 
 
-def test_tool_emulator(
-    server: PmockServer, make_model: MakeModel, calls: Calls
-) -> None:
-    emulate = LLMToolEmulator(tools=["send_mail"], model=make_model(model="gpt-5.2"))
-    agent: Any = create_agent(
-        make_model(), [get_weather, send_mail], middleware=[emulate]
-    )
-    server.script(
-        Reply(tool_calls=[ToolCall("send_mail", {"to": "Ann"})]),
-        "Emulated: sent.",
-        weather_call(),
-        "Done.",
-    )
-    messages = calls.invoke(agent, user("Mail Ann the weather"))["messages"]
-    results = [m.text for m in messages if isinstance(m, ToolMessage)]
-    assert results == ["Emulated: sent.", "It is sunny in Paris."]
-    assert models_of(server) == ["gpt-5.1", "gpt-5.2", "gpt-5.1", "gpt-5.1"]
-
-
 @pytest.mark.parametrize("name", ["gpt-5.1", "claude-4.5"])
 def test_tool_selector(
     server: PmockServer, make_model: MakeModel, calls: Calls, name: str
@@ -151,16 +130,6 @@ def test_tool_selector(
     assert ("responseFormat" in selection.body) == (name == "gpt-5.1")
     (offered,) = first.body["tools"]
     assert offered["function"]["name"] in {"get_weather", "send_mail"}
-
-
-def test_tool_search_of_other_providers_is_refused(
-    server: PmockServer, model: ChatPmock, calls: Calls
-) -> None:
-    search = middleware.ProviderToolSearchMiddleware(searchable_tools=["send_mail"])
-    agent: Any = create_agent(model, [get_weather, send_mail], middleware=[search])
-    with pytest.raises(ValueError, match="'pmock'"):
-        calls.invoke(agent, user("Hi"))
-    assert not server.requests
 
 
 # --- Failures ------------------------------------------------------------------------
@@ -215,14 +184,6 @@ def test_refused_parameter_is_not_retried(
         calls.invoke(agent, user("Hi"))
     assert len(attempts) == 1
     assert not server.requests
-
-
-def test_model_call_limit(server: PmockServer, model: ChatPmock, calls: Calls) -> None:
-    limit = ModelCallLimitMiddleware(run_limit=1)
-    agent: Any = create_agent(model, [get_weather], middleware=[limit])
-    server.script(weather_call())
-    calls.invoke(agent, user("Weather?"))
-    assert len(server.requests) == 1
 
 
 def test_refusal_and_fallback(

@@ -57,16 +57,6 @@ CALL_ONLY: dict[str, tuple[Any, str]] = {
 # --- The body ------------------------------------------------------------------------
 
 
-def test_default_request_has_model_and_messages(
-    server: PmockServer, make_model: MakeModel, calls: Calls
-) -> None:
-    calls.invoke(make_model(), "Hello")
-    calls.stream(make_model(), "Hello")
-    plain = {"model": "gpt-5.1", "messages": HELLO}
-    sent = [request.body for request in server.requests]
-    assert sent == [plain, {**plain, "stream": True}]
-
-
 def test_strict_server_accepts_each_parameter(
     server: PmockServer, make_model: MakeModel, calls: Calls
 ) -> None:
@@ -96,19 +86,6 @@ def test_call_overrides_bind_and_bind_the_constructor(
         "seed": 3,
         "stop": ["c"],
     }
-
-
-def test_model_kwargs_are_sent_unchanged(
-    server: PmockServer, make_model: MakeModel, calls: Calls
-) -> None:
-    # The local server knows only what is documented. It says so, and records it.
-    model = make_model(model_kwargs={"reasoningEffort": "low", "other": [1]})
-    for call in (calls.invoke, calls.stream):
-        with pytest.raises(PmockInvalidRequestError, match="reasoningEffort"):
-            call(model, "Hello", model_kwargs={"other": {"a": None}})
-        sent = server.requests[-1].body
-        assert sent["reasoningEffort"] == "low"
-        assert sent["other"] == {"a": None}
 
 
 @pytest.mark.parametrize(
@@ -165,19 +142,6 @@ def test_headers(server: PmockServer, make_model: MakeModel, calls: Calls) -> No
     plain, streamed = (request.headers for request in server.requests)
     assert "event-stream" not in plain["accept"]
     assert streamed["accept"] == "text/event-stream"
-
-
-def test_each_minute_has_its_own_signature(
-    server: PmockServer, make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model = make_model()
-    model.invoke("Hello")
-    now = time.time
-    monkeypatch.setattr(time, "time", lambda: now() + 60)
-    server.clock_offset = 60
-    model.invoke("Hello")
-    first, second = (r.headers["wuinai-access-token"] for r in server.requests)
-    assert first != second
 
 
 # --- Before the first call -----------------------------------------------------------

@@ -41,7 +41,6 @@ from langchain_pmock import (
     __version__,
 )
 from langchain_pmock._request.tokens import count_message_tokens, count_text_tokens
-from langchain_pmock.data._profiles import get_profile
 from tests.support.service import (
     ACCESS_KEY,
     SECRET_KEY,
@@ -179,29 +178,11 @@ async def test_several_answers_cannot_be_streamed(given: str) -> None:
     assert not service.requests
 
 
-@pytest.mark.parametrize("streaming", [False, True])
-def test_empty_conversation_is_refused(streaming: bool) -> None:
-    service = Service(says())
-    with pytest.raises(ValueError, match=r"messages=\[\] is not valid"):
-        service.model(streaming=streaming).invoke([])
-    assert not service.requests
-
-
 def test_stream_argument_of_langchain_is_not_a_parameter() -> None:
     service = Service(STREAM, WHOLE)
     model = service.model()
     assert model.invoke("Hi", stream=True).content == TEXT
     assert model.invoke("Hi", stream=False).content == TEXT
-
-
-def test_configurable_field_is_streamed() -> None:
-    service = Service(STREAM)
-    model = service.model().configurable_fields(
-        temperature=ConfigurableField(id="heat")
-    )
-    chunks = [*model.stream("Hi", {"configurable": {"heat": 1.5}})]
-    assert len(chunks) == len(TEXT) + 1
-    assert service.bodies[0]["temperature"] == 1.5
 
 
 # --- Calls: timeout and headers ------------------------------------------------------
@@ -435,20 +416,6 @@ def test_key_by_a_configurable_field_is_not_traced() -> None:
     assert SECRET not in str(caught.value)
 
 
-def test_invalid_tools_and_schemas_are_refused_when_bound() -> None:
-    model = make_model()
-    for refused in (
-        lambda: model.bind_tools([5]),  # type: ignore[list-item]
-        lambda: model.bind_tools([], tool_choice="nobody"),
-        lambda: model.bind_tools([], tool_choice="any"),
-        lambda: model.with_structured_output(None),
-        lambda: model.with_structured_output({}, method="magic"),  # type: ignore[call-overload]
-        lambda: model.with_structured_output(5),  # type: ignore[call-overload]
-    ):
-        with pytest.raises(PmockInvalidRequestError):
-            refused()
-
-
 # --- Types ---------------------------------------------------------------------------
 
 
@@ -587,17 +554,6 @@ def test_langsmith_parameters(fields: Json, call: Json, expected: Json) -> None:
     assert make_model(**fields)._get_ls_params(**call) == {**always, **expected}
 
 
-def test_identifying_parameters() -> None:
-    model = make_model(temperature=0, stop=[], model_kwargs={"x": 1}, n=1)
-    assert model._identifying_params == {
-        "model": "gpt-5.1",
-        "temperature": 0,
-        "n": 1,
-        "model_kwargs": {"x": 1},
-        "base_url": "https://ai.pmock.com/api",
-    }
-
-
 def test_names_and_versions() -> None:
     model = make_model()
     assert model._llm_type == "pmock-chat"
@@ -646,11 +602,6 @@ async def test_traces_have_the_stop_that_was_sent(
     await by_all_ways(service.model(callbacks=[observer], **fields), **call)
     assert [body.get("stop") for body in service.bodies] == [expected] * 4
     assert [params["stop"] for params in observer.params] == [expected] * 4
-
-
-def test_profile() -> None:
-    assert make_model().profile == get_profile("gpt-5.1")
-    assert not make_model(model="some-new-model").profile
 
 
 def test_token_counts() -> None:

@@ -150,18 +150,6 @@ def test_deep_copy_within_a_list() -> None:
     assert first.model_kwargs["a"] is not model.model_kwargs["a"]
 
 
-def test_changes_of_a_copy_are_sent() -> None:
-    service = Service(says())
-    model = service.model(temperature=0)
-    model.invoke("Hi")
-    changes = {"model": "gpt-5.2", "temperature": 1, "base_url": "https://b.invalid"}
-    model.model_copy(update=changes).invoke("Hi")
-    first, second = service.requests
-    assert service.bodies[1]["model"] == "gpt-5.2"
-    assert service.bodies[1]["temperature"] == 1
-    assert (first.url.host, second.url.host) == ("gateway.invalid", "b.invalid")
-
-
 # --- The client of a model -----------------------------------------------------------
 
 

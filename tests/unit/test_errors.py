@@ -199,9 +199,3 @@ def test_copies_and_pickles_keep_everything(
     assert other.response.text == "body"
     kept = {k: v for k, v in vars(other).items() if k != "response"}
     assert kept == {k: v for k, v in vars(error).items() if k != "response"}
-
-
-def test_missing_attributes_are_none() -> None:
-    error = PmockRefusalError("text")
-    assert (error.code, error.status_code, error.trace_id) == (None, None, None)
-    assert (error.response, error.request_id, error.raw_message) == (None, None, None)

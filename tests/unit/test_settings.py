@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -84,19 +83,6 @@ def test_model_can_be_the_field_of_another_model() -> None:
     assert Holder(model=model).model is model
 
 
-def test_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PMOCK_ACCESS_KEY", "ak-env")
-    monkeypatch.setenv("PMOCK_SECRET_KEY", "sk-env")
-    monkeypatch.setenv("PMOCK_BASE_URL", "https://env.invalid/api/")
-    model = ChatPmock(model="gpt-5.1")
-    assert keys_of(model) == ("ak-env", "sk-env")
-    assert model.base_url == "https://env.invalid/api"
-    # Arguments take precedence.
-    model = make_model(base_url="https://given.invalid")
-    assert keys_of(model) == (ACCESS_KEY, SECRET_KEY)
-    assert model.base_url == "https://given.invalid"
-
-
 # --- Keys ----------------------------------------------------------------------------
 
 
@@ -156,11 +142,6 @@ async def test_keys_may_be_functions() -> None:
     model.access_key = lambda: "ak-other"
     model.invoke("Hi")
     assert service.requests[-1].headers["wuinai-access-key"] == "ak-other"
-
-
-def test_model_is_required() -> None:
-    with pytest.raises(ValidationError, match=r"model\s+Field required"):
-        ChatPmock.model_validate({"access_key": "ak", "secret_key": "sk"})
 
 
 # --- URL -----------------------------------------------------------------------------
@@ -513,15 +494,3 @@ def test_validation_error_has_values_of_parameters() -> None:
     assert problem["loc"] == ("temperature",)
     assert problem["input"] == 9
     assert problem["type"] == "less_than_equal"
-
-
-def test_error_of_the_service_has_no_secret(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG)
-    access_key, secret_key = SECRETS
-    service = Service(fails(401, f"unknown key {access_key} {secret_key}"))
-    model = service.model(access_key=access_key, secret_key=secret_key)
-    with pytest.raises(PmockError, match="unknown key") as caught:
-        model.invoke("Hi")
-    shown = f"{caught.value} {caught.value!r} {model!r} {caplog.text}"
-    token = service.requests[0].headers["wuinai-access-token"]
-    assert not any(secret in shown for secret in (*SECRETS, token))

@@ -11,6 +11,11 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from langchain_pmock._gateway.envelope import (
+    failure,
+    is_success,
+    read_answer,
+)
 
 from langchain_pmock import (
     PmockAPIError,
@@ -22,11 +27,6 @@ from langchain_pmock import (
     PmockPermissionDeniedError,
     PmockRateLimitError,
     PmockResponseError,
-)
-from langchain_pmock._gateway.envelope import (
-    failure,
-    is_success,
-    read_answer,
 )
 from langchain_pmock.auth import ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER
 from tests.support.service import ACCESS_KEY, BASE_URL, SECRET_KEY

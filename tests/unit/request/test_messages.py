@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tracemalloc
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +31,6 @@ from tests.support.message_cases import (
     REASONING,
     REASONING_BLOCKS,
     UNSENDABLE,
-    V1_PNG,
     VIDEO,
     ai,
     anthropic_result,
@@ -55,14 +53,6 @@ def test_messages(case: str) -> None:
         expected if isinstance(expected, list) else [expected]
     )
     assert message.model_dump_json() == before
-
-
-def test_conversation_keeps_its_order() -> None:
-    wire = to_wire([message for message, _ in MESSAGES.values()])
-    expected: list[Json] = []
-    for _, written in MESSAGES.values():
-        expected += written if isinstance(written, list) else [written]
-    assert wire == expected
 
 
 def test_no_messages() -> None:
@@ -194,29 +184,6 @@ def test_defect_of_a_converter_is_not_an_invalid_request(
     monkeypatch.setattr("langchain_pmock._request.messages.from_json", defect)
     with pytest.raises(AttributeError, match="NoneType"):
         to_wire([ai(tool_calls=[CALL])])
-
-
-@pytest.mark.parametrize(
-    ("block", "copies"),
-    [
-        (
-            {"type": "image_url", "image_url": {"url": "data:image/png;base64," + BIG}},
-            1,
-        ),
-        (V1_PNG | {"base64": BIG}, 2),
-    ],
-    ids=["data URL", "base64"],
-)
-def test_copies_of_an_image(block: Json, copies: int) -> None:
-    messages = [HumanMessage([block])]
-    tracemalloc.start()
-    try:
-        body = encode({"messages": to_wire(messages)})
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert len(body) > len(BIG)
-    assert peak < (copies + 0.1) * len(BIG)
 
 
 # --- Generated conversations ---------------------------------------------------------

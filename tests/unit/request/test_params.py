@@ -203,18 +203,6 @@ def test_unsetting_stop_and_model(given: dict[str, Any], sent: list[str]) -> Non
     assert service.bodies[0]["model"] == "gpt-5.1"
 
 
-@pytest.mark.parametrize("way", ALONE)
-@pytest.mark.parametrize(
-    "params", [{"stop": []}, {"logit_bias": {}}, {"model_kwargs": {}}]
-)
-def test_empty_value_is_not_sent(
-    way: Callable[..., None], params: dict[str, Any]
-) -> None:
-    service = Service(says())
-    way(service, **params)
-    assert service.bodies[0].keys() == {"model", "messages"}
-
-
 # --- Names ---------------------------------------------------------------------------
 
 

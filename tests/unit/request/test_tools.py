@@ -252,12 +252,6 @@ def test_invalid_choice_names_the_tools(choice: Any) -> None:
         assert "['other', 'look_up']; also allowed are 'auto'" in str(caught.value)
 
 
-@pytest.mark.parametrize("choice", ["any", "required", True])
-def test_forced_call_without_tools(choice: Any) -> None:
-    with pytest.raises(PmockInvalidRequestError, match="is not valid without tools"):
-        choice_to_wire(choice, [])
-
-
 @pytest.mark.parametrize("way", ["bind_tools", "bind", "call"])
 def test_tools_are_sent(way: str) -> None:
     service = Service(says())
