@@ -105,16 +105,7 @@ class _Headers(UserDict[str, str]):
 class ChatPmock(RequestParams, BaseChatModel):
     """Chat models of the pmock gateway: GPT, Gemini and Claude behind one endpoint.
 
-    Setup:
-        Install the package and set the two keys:
-
-        ```bash
-        pip install langchain-pmock
-        export PMOCK_ACCESS_KEY="your access key"
-        export PMOCK_SECRET_KEY="your secret key"
-        ```
-
-    Instantiate:
+    Instantiate; the keys are read from `PMOCK_ACCESS_KEY` and `PMOCK_SECRET_KEY`:
         ```python
         from langchain_pmock import ChatPmock
 
@@ -285,8 +276,7 @@ class ChatPmock(RequestParams, BaseChatModel):
             if name not in cls.model_fields:
                 raise ValueError(_params.unknown(given, cls.model_fields))
             if name in named:
-                twins = [repr(n) for n in values if _ALIASES.get(n, n) == name]
-                msg = f"{' and '.join(twins)} are the same parameter: pass only one."
+                msg = f"{name!r} is given twice: by its name and by an alias."
                 raise ValueError(msg)
             named[name] = value
         return named
@@ -324,8 +314,8 @@ class ChatPmock(RequestParams, BaseChatModel):
         cls, problem: Mapping[str, Any], values: Mapping[str, Any]
     ) -> InitErrorDetails:
         """Remove the input of a validation error unless it cannot be a secret."""
-        loc, value = problem["loc"][:1], None
-        name, message = "".join(map(str, loc)), problem["msg"]
+        loc, message, value = problem["loc"][:1], problem["msg"], None
+        name = "".join(map(str, loc))
         if name in values and name in cls._types:
             value = None if cls._is_redacted(name) else values[name]
             message = cls._describe(name, values[name], message)
@@ -339,7 +329,7 @@ class ChatPmock(RequestParams, BaseChatModel):
 
     @property
     def lc_secrets(self) -> dict[str, str]:
-        """Names of the environment variables that the serialized form refers to."""
+        """Environment variables that the serialized form refers to."""
         return {"access_key": "PMOCK_ACCESS_KEY", "secret_key": "PMOCK_SECRET_KEY"}
 
     @property

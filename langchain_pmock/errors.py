@@ -260,15 +260,7 @@ _CONTEXT_OVERFLOW = (
 
 
 def error_class(code: int, message: str = "") -> type[PmockError]:
-    """Find the class of an error.
-
-    Args:
-        code: The envelope's `code`, or the HTTP status where there is no envelope.
-        message: The service's message; it distinguishes a context overflow.
-
-    Returns:
-        The class; `PmockError` for a code that is not an HTTP error.
-    """
+    """Find the class by the code (or HTTP status) and the message of the service."""
     if code in _BY_CODE:
         return _BY_CODE[code]
     kind = {4: PmockInvalidRequestError, 5: PmockAPIError}.get(code // 100, PmockError)

@@ -44,11 +44,7 @@ _HEADER_NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # RFC 9110's token
 
 
 def check_key(name: str, alias: str, value: object) -> object:
-    """Validate a key, or accept a function that returns it.
-
-    Raises:
-        ValueError: If it is not a key. The text does not have it.
-    """
+    """Validate a key, or accept a function that returns it."""
     key = value.get_secret_value() if isinstance(value, SecretStr) else value
     if isinstance(key, str) and not key.strip():
         msg = (
@@ -60,11 +56,7 @@ def check_key(name: str, alias: str, value: object) -> object:
 
 
 def check_base_url(value: str) -> str:
-    """Validate and normalize the service's URL.
-
-    Raises:
-        ValueError: If it is not a valid URL for a service.
-    """
+    """Validate and normalize the service's URL."""
     value = value.strip().rstrip("/") or DEFAULT_BASE_URL
     # User info may have a password, and a query may have a key.
     can_be_shown = not set("@?#") & set(value)
@@ -101,12 +93,7 @@ def check_base_url(value: str) -> str:
 
 
 def check_headers(field: str, headers: Mapping[str, str]) -> dict[str, str]:
-    """Validate the user's headers, and strip their values.
-
-    Raises:
-        ValueError: If a header is not valid. The text has no value, which may be
-            secret.
-    """
+    """Validate the user's headers, and strip their values."""
     for position, (name, value) in enumerate(headers.items(), start=1):
         if not re.fullmatch(_HEADER_NAME, name):
             # The name is not shown: it may contain the value.
@@ -122,11 +109,7 @@ def check_headers(field: str, headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def check_timeout(value: object) -> float | httpx2.Timeout:
-    """Validate a timeout: seconds, or a `Timeout` of httpx2 or httpx, or its dict.
-
-    Raises:
-        ValueError: If it is none of these, or a limit is not a positive number.
-    """
+    """Validate a timeout: seconds, or a `Timeout` of httpx2 or httpx, or its dict."""
     given: Any = value.as_dict() if hasattr(value, "as_dict") else value
     is_dict = isinstance(given, dict)
     try:
@@ -141,11 +124,7 @@ def check_timeout(value: object) -> float | httpx2.Timeout:
 
 
 def check_client(field: str, name: str, value: object) -> object:
-    """Validate the user's own client, which is one of httpx2 or of httpx.
-
-    Raises:
-        ValueError: If it is another object.
-    """
+    """Validate the user's own client, which is one of httpx2 or of httpx."""
     # Who has a client of httpx has imported it.
     libraries = [httpx2, *filter(None, [sys.modules.get("httpx")])]
     if value is None or any(isinstance(value, getattr(m, name)) for m in libraries):

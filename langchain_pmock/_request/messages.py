@@ -67,10 +67,6 @@ def to_wire(
     object; other arguments, such as those of a call that was cut off, are sent as
     `{"invalid": "<the text>"}`. Additional fields of a tool call are read from
     `additional_kwargs["tool_call_extras"]`, by the call's id.
-
-    Raises:
-        PmockInvalidRequestError: If there are no messages, or one cannot be sent. The
-            text has the message's index and the reason.
     """
     if not messages:
         msg = "messages=[] is not valid: pmock needs at least one message."

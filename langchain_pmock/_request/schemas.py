@@ -23,11 +23,7 @@ _METHODS = ("json_schema", "function_calling", "json_mode")
 
 
 def response_format(schema: Schema, *, strict: bool | None) -> dict[str, Any]:
-    """Convert a schema to the request's response format.
-
-    Raises:
-        PmockInvalidRequestError: If it is not a schema, or contradicts `strict`.
-    """
+    """Convert a schema to the request's response format."""
     if isinstance(schema, dict):
         kind: Any = schema.get("type")
         if kind in ("text", "json_object") and len(schema) == 1:
@@ -46,11 +42,7 @@ def response_format(schema: Schema, *, strict: bool | None) -> dict[str, Any]:
 
 
 def named(schema: Schema | None) -> Schema | None:
-    """Add a title to a JSON schema without one, which langchain-core requires.
-
-    Raises:
-        PmockInvalidRequestError: If it is a type that is no class, such as `list[X]`.
-    """
+    """Add a title to a JSON schema without one, which langchain-core requires."""
     is_builtin = isinstance(schema, type) and schema.__module__ == "builtins"
     if is_builtin or get_origin(schema) is not None:
         shown = getattr(schema, "__name__", schema) if is_builtin else schema
@@ -132,7 +124,7 @@ def check_arguments(
     if method not in _METHODS:
         msg = f"method={method!r} is not valid: it must be one of {', '.join(_METHODS)}"
     elif is_json_mode and (strict is not None or tools):
-        msg = f"{strict=} and tools are not valid with method='json_mode'"
+        msg = "strict and tools are not valid with method='json_mode'"
     elif schema is None and not is_json_mode:
         msg = f"schema=None is not valid with method={method!r}"
     else:

@@ -26,11 +26,7 @@ _ANTHROPIC_TOOL = re.compile(r"\w+_20\d{6}")
 def tools_to_wire(
     tools: Iterable[ToolLike], *, strict: bool | None = None
 ) -> list[dict[str, Any]]:
-    """Convert tools to the request's tools.
-
-    Raises:
-        PmockInvalidRequestError: If an item is not a tool. The text has its index.
-    """
+    """Convert tools to the request's tools."""
     if isinstance(tools, (str, Mapping)) or not isinstance(tools, Iterable):
         msg = f"tools={reprlib.repr(tools)} is not valid: it must be a list of tools."
         raise PmockInvalidRequestError(msg)
@@ -84,9 +80,6 @@ def choice_to_wire(
     It can be `"auto"`, `"none"`, `"any"`, `"required"` or `True` (the last three for at
     least one call), a tool's name, a dict in OpenAI's or Anthropic's format, or
     `False`.
-
-    Raises:
-        PmockInvalidRequestError: If it is none of these, or names an unknown tool.
     """
     if choice is None or choice is False:
         return None

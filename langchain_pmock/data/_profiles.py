@@ -125,13 +125,6 @@ _PROFILES: dict[str, ModelProfile] = {
 
 
 def get_profile(model: str) -> ModelProfile | None:
-    """Return the profile of a model.
-
-    Args:
-        model: The model's name, such as `"gpt-5.1"`.
-
-    Returns:
-        A copy of the profile, or `None` for a model that is not documented.
-    """
+    """Return the profile of a model."""
     profile = _PROFILES.get(model)
     return None if profile is None else profile.copy()

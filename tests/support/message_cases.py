@@ -355,61 +355,53 @@ REASONING_BLOCKS: list[Json] = [
 CACHE_POINT: Json = {"cachePoint": {"type": "default"}}  # Bedrock's
 
 # What is sent for a message: one message, or several.
-MESSAGES: dict[str, tuple[BaseMessage, Json | list[Json]]] = {
-    "human": (HumanMessage(["cachePoint"]), user([text("cachePoint")])),
-    "human with a name": (HumanMessage("Hi", name="ann"), user("Hi", name="ann")),
-    "human with blocks": (
+MESSAGES: list[tuple[BaseMessage, Json | list[Json]]] = [
+    (HumanMessage(["cachePoint"]), user([text("cachePoint")])),
+    (HumanMessage("Hi", name="ann"), user("Hi", name="ann")),
+    (
         HumanMessage(["Look", text("here"), {"type": "image", "url": URL}]),
         user([text("Look"), text("here"), image(URL)]),
     ),
-    "developer": (
+    (
         SystemMessage("Hi", additional_kwargs={"__openai_role__": "developer"}),
         {"role": "developer", "content": "Hi"},
     ),
-    **{
-        f"chat as {role}": (
-            ChatMessage(content="Hi", role=role),
-            {"role": wire_role, "content": "Hi"},
-        )
+    *(
+        (ChatMessage(content="Hi", role=role), {"role": wire_role, "content": "Hi"})
         for role, wire_role in {
             "user": "user",
             "human": "user",
             "ai": "assistant",
             "system": "system",
         }.items()
-    },
-    "function": (
+    ),
+    (
         FunctionMessage(content="sunny", name="look_up"),
         {"role": "function", "content": "sunny", "name": "look_up"},
     ),
-    **{
-        f"{make.__name__} with {next(iter(block.values()))}": (
+    *(
+        (
             make([text("Hi"), block, {"type": "non_standard", "value": block}]),
             {"role": role, "content": [text("Hi")]},
         )
         for make, role in ((HumanMessage, "user"), (SystemMessage, "system"))
         for block in [*REASONING_BLOCKS, CALL_BLOCK, {**CALL}, CACHE_POINT]
-    },
-    "chat as ai with calls": (
+    ),
+    (
         ChatMessage(content=[text("Hi"), CALL_BLOCK, PROVIDER_RUN[0]], role="ai"),
         assistant([text("Hi")], wire_call("{}")),
     ),
-    "assistant with a name": (ai("Hi", name="bob"), assistant("Hi", name="bob")),
-    "assistant with blocks": (
-        ai(["Well", text("then")]),
-        assistant([text("Well"), text("then")]),
-    ),
-    "tool call": (ai("Wait", tool_calls=[CALL]), assistant("Wait", wire_call())),
+    (ai("Hi", name="bob"), assistant("Hi", name="bob")),
+    (ai(["Well", text("then")]), assistant([text("Well"), text("then")])),
+    (ai("Wait", tool_calls=[CALL]), assistant("Wait", wire_call())),
     # No rule of the service's page: it is sent, and the service judges.
-    "tool call without an id": (
-        ai(tool_calls=[{**CALL, "id": None}]),
-        assistant("", wire_call(id_=None)),
-    ),
-    "tool call without a name": (
+    (ai(tool_calls=[{**CALL, "id": None}]), assistant("", wire_call(id_=None))),
+    (
         ai([{"type": "tool_use", "id": "call_1", "input": {}}]),
         assistant("", wire_call("{}", name="unknown")),
     ),
-    "invalid tool calls, of which the one without id can have no result": (
+    # An invalid call without an id can have no result.
+    (
         ai(
             [invalid_tool_call(name="look_up", args="{", id=None, error="x")],
             tool_calls=[CALL],
@@ -426,7 +418,7 @@ MESSAGES: dict[str, tuple[BaseMessage, Json | list[Json]]] = {
             wire_call("{}", "3", name="unknown"),
         ),
     ),
-    "streamed tool call": (
+    (
         AIMessageChunk(
             content="",
             tool_call_chunks=[
@@ -435,32 +427,27 @@ MESSAGES: dict[str, tuple[BaseMessage, Json | list[Json]]] = {
         ),
         assistant("", wire_call('{"city":"Z"}')),
     ),
-    "tool calls as OpenAI's API has them": (
+    (
         with_raw_calls(wire_call('{"city": "Z"}'), wire_call("{", "2") | {"index": 1}),
         assistant("", wire_call('{"city": "Z"}'), wire_call('{"invalid":"{"}', "2")),
     ),
-    "Anthropic's tool call, also in the content": (
-        ai([CALL_BLOCK], tool_calls=[CALL]),
-        assistant("", wire_call()),
-    ),
+    # A call that is also in the content.
+    (ai([CALL_BLOCK], tool_calls=[CALL]), assistant("", wire_call())),
     # LangChain has not parsed the calls of these.
-    "Anthropic's tool call in the content alone": (
+    (
         ai([REASONING_BLOCKS[0], text("Wait"), CALL_BLOCK]),
         assistant([text("Wait")], wire_call("{}")),
     ),
-    "Anthropic's streamed tool call in the content alone": (
+    (
         ai([{**CALL_BLOCK, "partial_json": '{"city":"Z"}'}]),
         assistant("", wire_call('{"city":"Z"}')),
     ),
-    "non-standard tool call in the content alone": (
-        ai([{"type": "non_standard", "value": {**CALL}}]),
-        assistant("", wire_call()),
-    ),
-    "v1 invalid tool call in the content alone": (
+    (ai([{"type": "non_standard", "value": {**CALL}}]), assistant("", wire_call())),
+    (
         ai([invalid_tool_call(name="look_up", args="{", id="call_1", error="x")]),
         assistant("", wire_call('{"invalid":"{"}')),
     ),
-    "other fields of a tool call": (
+    (
         ai(
             tool_calls=[CALL, {**CALL, "id": "call_2"}],
             additional_kwargs={
@@ -471,52 +458,45 @@ MESSAGES: dict[str, tuple[BaseMessage, Json | list[Json]]] = {
             },
         ),
         assistant(
-            "",
-            {"extra_content": SIGNATURE, **wire_call()},
-            wire_call(id_="call_2"),
+            "", {"extra_content": SIGNATURE, **wire_call()}, wire_call(id_="call_2")
         ),
     ),
     # The message has no field for a refusal.
-    "refusal": (ai(additional_kwargs={"refusal": "No."}), assistant("No.")),
-    "refusal in the middle of a text": (
+    (ai(additional_kwargs={"refusal": "No."}), assistant("No.")),
+    (
         ai("Well", additional_kwargs={"refusal": "No."}),
         assistant([text("Well"), text("No.")]),
     ),
-    "refusal as a non-standard block, and beside it": (
+    (
         ai(
             [{"type": "non_standard", "value": {"type": "refusal", "refusal": "No."}}],
             additional_kwargs={"refusal": "No."},
         ),
         assistant([text("No.")]),
     ),
-    **{
-        f"provider-run: {block['type']}": (
+    *(
+        (
             ai([text("So"), block, {"type": "non_standard", "value": block}, text("")]),
             assistant([text("So")]),
         )
         for block in PROVIDER_RUN
-    },
-    "tool": (
+    ),
+    (
         tool("sunny", name="look_up", artifact={"kept": "here"}),
         result("sunny", name="look_up"),
     ),
-    "tool that failed": (
-        tool("no such city", status="error"),
-        result("Error: no such city"),
-    ),
-    "tool that failed, which the text has": (
-        tool("ValueError: no", status="error"),
-        result("ValueError: no"),
-    ),
-    "tool that failed with an image": (
+    (tool("no such city", status="error"), result("Error: no such city")),
+    # The text already has it.
+    (tool("ValueError: no", status="error"), result("ValueError: no")),
+    (
         tool([{"type": "image", "url": URL}], status="error"),
         result([text("Error:"), image(URL)]),
     ),
-    "Anthropic's result in a tool message": (
+    (
         tool([text("So"), anthropic_result(content="no", is_error=True)]),
         result([text("So"), text("Error: no")]),
     ),
-    "Anthropic's results": (
+    (
         HumanMessage(
             [
                 anthropic_result(content="sunny"),
@@ -535,17 +515,14 @@ MESSAGES: dict[str, tuple[BaseMessage, Json | list[Json]]] = {
             user([text("And now?")], name="ann"),
         ],
     ),
-    **{
-        f"Anthropic's result, cached: {content}": (
+    *(
+        (
             HumanMessage([anthropic_result(content=content, cache_control=CACHE)]),
             result([*parts, text("sunny") | {"cache_control": CACHE}]),
         )
-        for content, parts in (
-            ("sunny", []),
-            (["It is", "sunny"], [text("It is")]),
-        )
-    },
-}
+        for content, parts in (("sunny", []), (["It is", "sunny"], [text("It is")]))
+    ),
+]
 
 # What is sent of reasoning if `Wire` names a field for it; otherwise nothing is.
 REASONING: list[tuple[BaseMessage, Json]] = [
