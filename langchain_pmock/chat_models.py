@@ -284,9 +284,7 @@ class ChatPmock(RequestParams, BaseChatModel):
     @model_validator(mode="after")
     def _complete(self) -> Self:
         if self.streaming and (self.n or 1) > 1:
-            msg = (
-                f"n={self.n} is not valid with streaming=True: a stream has one answer"
-            )
+            msg = f"n={self.n} is not valid with streaming=True"
             raise ValueError(msg)
         self._add_version("langchain-pmock", __version__)
         return self
@@ -463,10 +461,7 @@ class ChatPmock(RequestParams, BaseChatModel):
         """Create the body of one request, and the client's options for it."""
         params = self._call_params(stop, kwargs)
         if streamed and (params.get("n") or 1) > 1:
-            msg = (
-                f"n={params['n']} cannot be streamed, because a stream has one answer: "
-                "use generate."
-            )
+            msg = f"n={params['n']} cannot be streamed: use generate."
             raise PmockInvalidRequestError(msg)
         if "extra_headers" in kwargs:  # the one of the frame that called
             kwargs["extra_headers"] = params.get("extra_headers")
@@ -506,13 +501,10 @@ class ChatPmock(RequestParams, BaseChatModel):
 
     def _headers(self, extra: Mapping[str, str] | None) -> Mapping[str, str] | None:
         """Merge the headers of the model and of a call."""
-        if not (self.default_headers or extra):
-            return None
-        return _Headers(
-            (name.lower(), value)
-            for headers in (self.default_headers, extra)
-            for name, value in (headers or {}).items()
-        )
+        headers = _Headers()
+        for given in filter(None, (self.default_headers, extra)):
+            headers.update({name.lower(): value for name, value in given.items()})
+        return headers or None
 
     @cached_property
     def _client(self) -> PmockClient:
@@ -707,17 +699,17 @@ class ChatPmock(RequestParams, BaseChatModel):
         self, stop: list[str] | None = None, **kwargs: Any
     ) -> LangSmithParams:
         params = self._call_params(stop, kwargs)
-        stops = params.get("stop")
+        stops, limit = params.get("stop"), params.get("max_completion_tokens")
         found = {
+            "ls_provider": PROVIDER,
+            "ls_model_type": "chat",
             "ls_model_name": params["model"],
             "ls_temperature": params.get("temperature"),
-            "ls_max_tokens": params.get("max_tokens")
-            or params.get("max_completion_tokens"),
+            "ls_max_tokens": params.get("max_tokens") or limit,
             "ls_stop": [stops] if isinstance(stops, str) else stops,
         }
         found = {name: value for name, value in found.items() if value is not None}
-        ls_params = {"ls_provider": PROVIDER, "ls_model_type": "chat", **found}
-        return cast("LangSmithParams", ls_params)
+        return cast("LangSmithParams", found)
 
     @override
     def _combine_llm_outputs(

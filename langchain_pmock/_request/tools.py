@@ -99,7 +99,8 @@ def choice_to_wire(
         return _WORDS[name]
     if name in [tool.get("type") for tool in tools if "function" not in tool]:
         return {"type": name}  # one of OpenAI's own tools
-    names = [found for tool in tools if (found := _name(tool)) is not None]
+    names = [(tool.get("function") or tool).get("name") for tool in tools]
+    names = [found for found in names if isinstance(found, str)]
     if name not in names:
         msg = (
             f"tool_choice={choice!r} is not valid: the tools are {names}; also allowed "
@@ -120,8 +121,3 @@ def choice_params(choice: Any, tools: Sequence[Mapping[str, Any]]) -> dict[str, 
 def _without_nulls(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Drop nulls, and the empty description of a class without a docstring."""
     return {name: value for name, value in fields.items() if value not in (None, "")}
-
-
-def _name(tool: Mapping[str, Any]) -> str | None:
-    name = (tool.get("function") or tool).get("name")
-    return name if isinstance(name, str) else None

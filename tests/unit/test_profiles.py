@@ -41,20 +41,6 @@ def test_profile_is_complete_and_valid(model: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "expected"),
-    [
-        ("gpt-5.1", (272_000, 128_000)),
-        ("gpt-5.2", (272_000, 128_000)),
-        ("gemini-3-pro", (1_048_576, 65_536)),
-        ("claude-4.5", (200_000, 64_000)),
-    ],
-)
-def test_limits_are_those_of_the_vendor(model: str, expected: tuple[int, int]) -> None:
-    profile = profile_of(model)
-    assert (profile["max_input_tokens"], profile["max_output_tokens"]) == expected
-
-
-@pytest.mark.parametrize(
     ("key", "models"),
     [
         ("structured_output", [m for m in DOCUMENTED if m != "claude-4.5"]),

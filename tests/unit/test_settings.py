@@ -10,12 +10,9 @@ import httpx2
 import pytest
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from langchain_pmock import ChatPmock, PmockError
+from langchain_pmock import ChatPmock
 from tests.support.service import (
-    ACCESS_KEY,
-    SECRET_KEY,
     Service,
-    fails,
     make_model,
     says,
 )
@@ -94,12 +91,9 @@ def test_missing_key_is_named_with_alias_and_variable(
     assert sentence in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "key", [" ak-spaces ", "ak-newline\n", SecretStr("ak-secret"), "clé"]
-)
+@pytest.mark.parametrize("key", [" clé ", "clé\n", SecretStr("clé")])
 def test_keys_are_strings_or_secrets(key: Any) -> None:
-    plain = key.get_secret_value() if isinstance(key, SecretStr) else key
-    assert keys_of(make_model(access_key=key, secret_key=key)) == (plain.strip(),) * 2
+    assert keys_of(make_model(access_key=key, secret_key=key)) == ("clé", "clé")
 
 
 @pytest.mark.parametrize("key", [5, b"bytes", ["list"], "ak\nsk", "ak\x00"])
@@ -138,13 +132,10 @@ async def test_keys_may_be_functions() -> None:
 @pytest.mark.parametrize(
     ("given", "used"),
     [
-        ("https://host.invalid", "https://host.invalid"),
         (" https://host.invalid/a/b// ", "https://host.invalid/a/b"),
         ("https://host.invalid:8443/api", "https://host.invalid:8443/api"),
         ("https://[fe80::1]:65535", "https://[fe80::1]:65535"),
-        ("https://10.0.0.1:1", "https://10.0.0.1:1"),
         ("https://my_gateway", "https://my_gateway"),
-        ("https://host.invalid.", "https://host.invalid."),
         (f"https://{'a' * 63}.invalid", f"https://{'a' * 63}.invalid"),
         ("https://host.invalid/@team", "https://host.invalid/@team"),
         ("", "https://ai.pmock.com/api"),
@@ -164,9 +155,7 @@ def test_base_url(given: str, used: str) -> None:
         ("host.invalid/api", "base_url='host.invalid/api' must start with https://"),
         ("ftp://host.invalid", "must start with https://"),
         ("https://", "must start with https://"),
-        ("//host.invalid", "must start with https://"),
         ("https://host.invalid:port", "base_url is not a URL: Invalid port"),
-        ("https://host.invalid/a\x00", "base_url is not a URL"),
         ("https://host.invalid/?a=sk-do-not-show", "neither a query nor a fragment"),
         ("https://host.invalid/#sk-do-not-show", "neither a query nor a fragment"),
         ("https://ak-do-not-show:sk-do-not-show@host.invalid", "credentials"),
@@ -182,8 +171,6 @@ def test_base_url(given: str, used: str) -> None:
         ("https://host.invalid:0", "an invalid port: it must be 1 to 655"),
         ("https://host.invalid:65536", "has an invalid port"),
         ("https://host invalid", "base_url='https://host invalid' has an invalid host"),
-        ("https://host..invalid", "has an invalid host"),
-        ("https://host,invalid", "has an invalid host"),
         (f"https://{'a' * 64}.invalid", "has an invalid host"),
     ],
 )
@@ -207,15 +194,9 @@ def test_plain_http_on_this_machine(host: str) -> None:
     "host", ["host.invalid", "10.0.0.1", "notlocalhost", "host.invalid/sk-do-not-show@"]
 )
 def test_plain_http_elsewhere_causes_a_warning(host: str) -> None:
-    with pytest.warns(
-        UserWarning, match=r"is not encrypted: .* Use https://"
-    ) as caught:
-        ChatPmock(
-            model="gpt-5.1",
-            base_url=f"http://{host}",
-            access_key=ACCESS_KEY,
-            secret_key=SECRET_KEY,
-        )
+    fields: Any = {"base_url": f"http://{host}", "access_key": "ak", "secret_key": "sk"}
+    with pytest.warns(UserWarning, match=r"is not encrypted: .* https://") as caught:
+        ChatPmock(model="gpt-5.1", **fields)
     assert caught[0].filename == __file__
     assert SECRETS[1] not in str(caught[0].message)
 
@@ -283,7 +264,11 @@ def test_timeout(timeout: Any, expected: dict[str, float]) -> None:
     assert isinstance(model.timeout, (float, httpx2.Timeout))
     model.invoke("Hi")
     service.model(timeout=9).invoke("Hi", timeout=timeout)
-    assert service.timeouts == [expected, expected]
+    service.model(timeout=9).invoke("Hi", request_timeout=timeout)
+    assert service.timeouts == [expected] * 3
+    model.invoke("Hi", timeout=None)
+    default = {"connect": 30, "read": 600, "write": 600, "pool": 30}
+    assert service.timeouts[3] == default
 
 
 @pytest.mark.parametrize(
@@ -337,11 +322,7 @@ def test_invalid_setting_is_named(name: str, value: object) -> None:
 
 
 def test_max_retries_may_be_none() -> None:
-    service = Service(fails(400))
-    model = service.model(max_retries=None)
-    assert model.max_retries is None
-    with pytest.raises(PmockError):
-        model.invoke("Hi")
+    assert Service(says()).model(max_retries=None).invoke("Hi").text == "Hello"
 
 
 def test_several_answers_cannot_be_streamed() -> None:

@@ -208,15 +208,6 @@ def test_aliases(
     assert service.bodies[0][wire_name] == sent
 
 
-@pytest.mark.parametrize("way", [by_bind, at_call])
-@pytest.mark.parametrize("name", sorted(CLIENT - {"timeout"}))
-def test_fields_of_the_client_are_for_the_constructor(
-    way: Callable[..., None], name: str
-) -> None:
-    with pytest.raises(ValueError, match=f"'{name}' cannot be given to a call"):
-        way(Service(says()), **{name: 1})
-
-
 @pytest.mark.parametrize("way", ALONE)
 @pytest.mark.parametrize(
     ("name", "hint"),
