@@ -501,10 +501,10 @@ class ChatPmock(RequestParams, BaseChatModel):
 
     def _headers(self, extra: Mapping[str, str] | None) -> Mapping[str, str] | None:
         """Merge the headers of the model and of a call."""
-        headers = _Headers()
-        for given in filter(None, (self.default_headers, extra)):
-            headers.update({name.lower(): value for name, value in given.items()})
-        return headers or None
+        if not (self.default_headers or extra):
+            return None
+        pairs = [*(self.default_headers or {}).items(), *(extra or {}).items()]
+        return _Headers((name.lower(), value) for name, value in pairs)
 
     @cached_property
     def _client(self) -> PmockClient:

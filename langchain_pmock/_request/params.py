@@ -256,8 +256,9 @@ class RequestParams(BaseModel):
         if not given:
             return {**own}
         named = {ALIASES.get(name, name): value for name, value in given.items()}
-        if refused := "; ".join(filter(None, map(self._refusal, named))):
-            raise PmockInvalidRequestError(refused)
+        others = ("model_kwargs", *self._call_types)
+        if refused := [n for n in named if not (n in self._wire_names or n in others)]:
+            raise PmockInvalidRequestError("; ".join(map(self._refusal, refused)))
         unset = {n for n, v in named.items() if v is None}
         checked = self._checked({n: v for n, v in named.items() if n not in unset})
         kept = {n: v for n, v in own.items() if n not in unset or n == "model"}
@@ -269,12 +270,9 @@ class RequestParams(BaseModel):
 
     @classmethod
     def _refusal(cls, name: str) -> str:
-        """Describe a name that a call does not accept; `""` if it does."""
-        accepted = (*cls._wire_names, "model_kwargs", *cls._call_types)
-        if name in accepted:
-            return ""
+        """Describe a name that a call does not accept."""
         if name not in cls._types:
-            return unknown(name, accepted)
+            return unknown(name, (*cls._wire_names, "model_kwargs", *cls._call_types))
         hint = f" {_HINTS[name]}" if name in _HINTS else ""
         return f"{name!r} cannot be given to a call: set it in the constructor.{hint}"
 

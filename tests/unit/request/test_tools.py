@@ -201,6 +201,12 @@ def test_choice(choice: Any, sent: Any) -> None:
     assert choice_to_wire(choice, tools) == sent
 
 
+@pytest.mark.parametrize("choice", ["any", True])
+def test_forced_call_without_tools_is_refused(choice: Any) -> None:
+    with pytest.raises(PmockInvalidRequestError, match="is not valid without tools"):
+        make_model().bind_tools([], tool_choice=choice)
+
+
 @pytest.mark.parametrize("disabled", [True, False])
 def test_parallel_tool_calls_of_a_choice_of_anthropic(disabled: bool) -> None:
     choice = {"type": "auto", "disable_parallel_tool_use": disabled}
