@@ -6,18 +6,15 @@ import asyncio
 import json
 import re
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from dataclasses import dataclass, field
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from itertools import chain, islice, pairwise
-from math import inf
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import httpx2
 
-from langchain_pmock.auth import sign
+from langchain_pmock._signature import read_date, sign
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,24 +24,15 @@ Json = dict[str, Any]
 OK, UNAUTHORIZED, TOO_MANY = 200, 401, 429
 INVALID = (400, 422)
 BUSY = (408, TOO_MANY, *range(500, 600))  # the same request may soon succeed
-LIMITS = ("maxTokens", "maxCompletionTokens")  # a model may refuse one of them
 
+_HELLO = {"role": "user", "content": "Reply with the word OK."}
+_TOKENS = 500  # the limit of each answer
+_WRONG_KEY = "langchain-pmock-check"
 _DAY = 86_400
 _LARGEST_ANSWER = 1_000_000  # bytes
-_LONGEST_WAIT = 30.0  # seconds, if the service is busy
 _LONGEST_QUOTE = 200  # characters
 _MOST_NAMES = 200  # of headers and fields, in the record of an exchange
 _DEEPEST, _MOST_FIELDS = 10, 20_000  # levels and fields that are looked at
-_SHORTEST_SECRET = 4  # characters; shorter ones would match in any text
-
-
-@dataclass(frozen=True)
-class Request:
-    """What differs from the minimal request."""
-
-    fields: Json = field(default_factory=dict)
-    access_key: str = ""
-    secret_key: str = ""
 
 
 @dataclass
@@ -52,10 +40,8 @@ class Answer:
     """The answer to one request. Missing parts are empty; nothing raises."""
 
     sent_at: float = field(default_factory=time.time)  # Unix time in seconds
-    received_at: float = 0.0  # when the response's head was
     status: int = 0  # 0 without a response
     headers: httpx2.Headers = field(default_factory=httpx2.Headers)
-    protocol: str = ""  # the versions of HTTP and TLS
     content: bytearray = field(default_factory=bytearray)
     reads: int = 0  # the number of pieces of the content
     problem: str = ""  # the transport's error, or the limit that was exceeded
@@ -81,20 +67,17 @@ class Answer:
         self.envelope: Json = next(iter(errors or envelopes), {})
         # The code of an error's envelope, else the HTTP status.
         self.number = number(self.envelope["code"]) if errors else self.status
-        choices = self.all("choice")
-        self.ok = self.number == OK and bool(choices) and not self.problem
+        self.ok = self.number == OK and bool(self.all("choice")) and not self.problem
         texts = self.all("choice.message.content", "choice.delta.content")
         self.text = "".join(text for text in texts if isinstance(text, str))
         self.finish_reason = str(*self.all("choice.finishReason")[:1])
         is_true = {
-            "events": data,
             "[DONE]": b"[DONE]" in data,
             "only-JSON": None not in parsed,
             "only-envelopes": all("code" in envelope for envelope in envelopes),
             "blank-lines": not any(line and after for line, after in pairwise(lines)),
             "camelCase": not any("_" in path for path in self.paths),
             "code=200": number(self.envelope.get("code")) == OK,
-            f"choices={len(choices)}": True,
             self.headers.get("content-type", "").partition(";")[0].lower(): True,
         }
         self.facts = {fact for fact, value in is_true.items() if value} | self.paths
@@ -107,22 +90,17 @@ class Answer:
     @property
     def clock_offset(self) -> float | None:
         """Seconds to add to this machine's clock, by the `Date` header."""
-        try:
-            date = parsedate_to_datetime(self.headers.get("date", ""))
-            seconds = date.replace(tzinfo=date.tzinfo or UTC).timestamp()
-        except (OverflowError, ValueError):
+        if (seconds := read_date(self.headers.get("date", ""))) is None:
             return None
-        # In whole seconds, written between sending and receiving.
-        return min(max(0.0, seconds - self.received_at), seconds + 1 - self.sent_at)
+        # In whole seconds, written between sending and now.
+        return min(max(0.0, seconds - time.time()), seconds + 1 - self.sent_at)
 
     @property
     def outcome(self) -> str:
         """What the service or the transport answered, in words."""
-        names = "content-type", "location"
-        headers = ", ".join(
-            self.headers[name] for name in names if name in self.headers
-        )
-        message = self.envelope.get("message") or self.envelope.get("error") or headers
+        values = map(self.headers.get, ("content-type", "location"))
+        message = self.envelope.get("message") or self.envelope.get("error")
+        message = message or ", ".join(filter(None, values))
         code = self.envelope.get("code")
         return self.problem or f"HTTP {self.status}, code {code}: {message}"
 
@@ -133,29 +111,25 @@ class Service:
     def __init__(self, url: str, access_key: str, secret_key: str, model: str) -> None:
         self.model = model
         self.about = ""  # the question that the next requests belong to
-        self.deadline = inf  # when their time is over, by the event loop's clock
+        self.deadline = 0.0  # when their time is over, by the event loop's clock
         self.is_accepted = False  # whether a request was answered
         self.exchanges: list[Json] = []  # without texts
-        self.usage: Counter[str] = Counter()  # the sums of the service's counts
         self.client = httpx2.AsyncClient(timeout=httpx2.Timeout(None, connect=30))
         self.url = url
         self._access_key, self._secret_key = access_key, secret_key
         self._secrets = {access_key, secret_key}
         self._clock_offset = 0.0
-        self._limits = [*LIMITS, ""]  # the first one is sent
+        self._limits = ["maxTokens", "maxCompletionTokens"]  # the first one is sent
 
-    async def ask(self, request: Request, tokens: int) -> Answer:
-        """Send a request with a limit of tokens, once more where that may help.
-
-        A model may refuse the name of the limit; without one the time is limited.
-        """
-        hello = {"role": "user", "content": "Reply with the word OK."}
-        body = {"model": self.model, "messages": [hello], **request.fields}
-        is_signed_again, is_late = bool(request.secret_key), False
+    async def ask(self, fields: Json, *, is_signed: bool) -> Answer:
+        """Send a request with a limit of tokens, once more where that may help."""
+        body = {"model": self.model, "messages": [_HELLO], **fields}
+        secret_key = self._secret_key if is_signed else _WRONG_KEY
+        is_signed_again, is_late = not is_signed, False
         while True:
-            name = self._limits[0]
-            limit = {name: tokens} if name and body.keys().isdisjoint(LIMITS) else {}
-            answer = await self._exchange(request, body | limit)
+            answer = await self._exchange(
+                {**body, self._limits[0]: _TOKENS}, secret_key
+            )
             self.is_accepted |= answer.ok
             if answer.number == UNAUTHORIZED and not is_signed_again:
                 is_signed_again = True
@@ -164,21 +138,19 @@ class Service:
                 self._clock_offset = offset if abs(offset) <= _DAY else 0.0
             elif answer.number in BUSY and not (answer.problem or is_late):
                 is_late = True
-                asked = answer.headers.get("retry-after", "")
-                wait = float(asked) if re.fullmatch(r"\d{1,6}(\.\d+)?", asked) else 2.0
+                wait = number(answer.headers.get("retry-after", 2))
                 left = self.deadline - asyncio.get_running_loop().time()
-                await asyncio.sleep(min(wait, _LONGEST_WAIT, left))
-            elif answer.number in INVALID and name and not self.is_accepted:
-                del self._limits[0]
+                await asyncio.sleep(min(wait, left))
+            elif answer.number in INVALID and not self.is_accepted and self._limits[1:]:
+                del self._limits[0]  # the model may refuse its name
             else:
                 return answer
 
     def redact(self, text: str) -> str:
         """Redact the keys and all sent tokens, also in escaped form."""
         for secret in sorted(self._secrets, key=len, reverse=True):
-            if len(secret) >= _SHORTEST_SECRET:
-                for form in (secret, json.dumps(secret)[1:-1], quote(secret, safe="")):
-                    text = text.replace(form, "***")
+            for form in (secret, json.dumps(secret)[1:-1], quote(secret, safe="")):
+                text = text.replace(form, "***")
         return text
 
     def quote(self, text: str) -> str:
@@ -187,56 +159,43 @@ class Service:
         text = " ".join(text.split())
         return text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]}..."
 
-    async def _exchange(self, request: Request, body: Json) -> Answer:
-        key = request.access_key or self._access_key
-        secret_key = request.secret_key or self._secret_key
-        token = sign(key, secret_key, time.time() + self._clock_offset)
+    async def _exchange(self, body: Json, secret_key: str) -> Answer:
+        token = sign(self._access_key, secret_key, time.time() + self._clock_offset)
         self._secrets.add(token)
         headers = {
             b"Accept": b"text/event-stream" if body.get("stream") else b"*/*",
-            b"wuinai-access-key": key.encode(),
+            b"wuinai-access-key": self._access_key.encode(),
             b"wuinai-access-token": token.encode(),
         }
-        url = f"{self.url}/ai/chat/completions"
-        answer = Answer()
+        url, answer = f"{self.url}/ai/chat/completions", Answer()
         try:
             async with (
                 asyncio.timeout_at(self.deadline),
                 self.client.stream("POST", url, json=body, headers=headers) as response,
             ):
-                await _read(response, answer)
+                answer.status, answer.headers = response.status_code, response.headers
+                async for piece in response.aiter_bytes():
+                    answer.content += piece
+                    answer.reads += 1
+                    if (length := len(answer.content)) > _LARGEST_ANSWER:
+                        answer.problem = f"no end after {length:,} bytes"
+                        break
         except TimeoutError:
             answer.problem = f"no end after {time.time() - answer.sent_at:.0f} s"
         except (httpx2.HTTPError, OSError, ValueError) as error:
             answer.problem = f"{type(error).__name__}: {error}"
         answer.parse()
-        for name in ("promptTokens", "completionTokens"):
-            counts = answer.all(f"data.usage.{name}", f"usage.{name}")
-            self.usage[name] += number(counts[-1]) if counts else 0
-        exchange = {
-            "check": self.about,
-            "status": answer.status,
-            "code": number(answer.envelope.get("code")),
-            "seconds": round(time.time() - answer.sent_at, 3),
-            "headers": sorted(set(answer.headers))[:_MOST_NAMES],
-            "fields": sorted(answer.paths)[:_MOST_NAMES],
-        }
-        self.exchanges.append(exchange)
+        self.exchanges.append(
+            {
+                "check": self.about,
+                "status": answer.status,
+                "code": number(answer.envelope.get("code")),
+                "seconds": round(time.time() - answer.sent_at, 3),
+                "headers": sorted(set(answer.headers))[:_MOST_NAMES],
+                "fields": sorted(answer.paths)[:_MOST_NAMES],
+            }
+        )
         return answer
-
-
-async def _read(response: httpx2.Response, answer: Answer) -> None:
-    answer.received_at = time.time()
-    answer.status, answer.headers = response.status_code, response.headers
-    network = response.extensions.get("network_stream")
-    tls = network.get_extra_info("ssl_object") if network else None
-    answer.protocol = f"{response.http_version}, {tls.version() if tls else 'no TLS'}"
-    async for piece in response.aiter_bytes():
-        answer.content += piece
-        answer.reads += 1
-        if len(answer.content) > _LARGEST_ANSWER:
-            answer.problem = f"no end after {len(answer.content):,} bytes"
-            return
 
 
 def _walk(value: object, path: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
@@ -261,10 +220,9 @@ def camel_case(text: str) -> str:
 def parse(content: bytes | str) -> object:
     """Parse JSON; `None` if it is not JSON."""
     try:
-        value: object = json.loads(content)
+        return json.loads(content)
     except (ValueError, RecursionError):
         return None
-    return value
 
 
 def number(value: Any) -> int:
