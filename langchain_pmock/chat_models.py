@@ -682,7 +682,7 @@ class ChatPmock(RequestParams, BaseChatModel):
             else:
                 bind["tool_choice"] = {"type": "function", "function": {"name": name}}
                 bind["parallel_tool_calls"] = False  # one answer is expected
-            parser = parsers.from_call(schema, name, other_tools=bool(others))
+            parser = parsers.answer_parser(schema, name, other_tools=bool(others))
         else:
             bind["response_format"] = (
                 {"type": "json_object"}
@@ -691,7 +691,7 @@ class ChatPmock(RequestParams, BaseChatModel):
             )
             if others:
                 bind["tools"] = others
-            parser = parsers.from_text(schema)
+            parser = parsers.answer_parser(schema)
         if schema is not None:
             options = {
                 "method": method,

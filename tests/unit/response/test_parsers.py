@@ -27,7 +27,7 @@ from pydantic_core import from_json
 
 from langchain_pmock import PmockRefusalError
 from langchain_pmock._response import partial_json
-from langchain_pmock._response.parsers import from_call, from_text
+from langchain_pmock._response.parsers import answer_parser
 from tests.support.answers import pieces_of
 from tests.support.service import Pieces, Service, make_model, streams, whole
 from tests.support.wire import choice_of, chunk_of, data_of, envelope, event, events
@@ -122,7 +122,7 @@ async def test_events_of_the_parser() -> None:
 
 
 def test_parser_takes_strings_and_messages() -> None:
-    parser = from_text(None)
+    parser = answer_parser(None)
     assert parser.parse_result([Generation(text='{"x": 1}')]) == {"x": 1}
     assert parser.parse('{"x": 1}') == {"x": 1}
     assert [*parser.transform(iter([AIMessage('{"x": 1}')]))] == [{"x": 1}]
@@ -258,7 +258,7 @@ def _texts(draw: st.DrawFn, forms: list[str]) -> tuple[Any, str, list[str]]:
 def test_each_value_is_a_prefix_of_the_next(case: tuple[Any, str, list[str]]) -> None:
     value, _, pieces = case
     copies, values = [], []
-    for part in from_text(None).transform(iter(pieces)):
+    for part in answer_parser(None).transform(iter(pieces)):
         values.append(part)
         copies.append(copy.deepcopy(part))
     assert values == copies  # none has changed since it was handed out
@@ -273,7 +273,7 @@ def test_values_are_among_those_of_langchains_parser(
     case: tuple[Any, str, list[str]],
 ) -> None:
     _, text, _ = case
-    values = [*from_text(None).transform(iter(text))]
+    values = [*answer_parser(None).transform(iter(text))]
     expected = [*JsonOutputParser().transform(iter(text))]
     assert values[-1] == expected[-1]
     for value in values:
@@ -294,15 +294,15 @@ def test_any_text_has_a_value_or_an_error(pieces: list[str]) -> None:
     values = []
     text = "".join(pieces)
     try:
-        for value in from_text(None).transform(iter(pieces)):
+        for value in answer_parser(None).transform(iter(pieces)):
             values.append(value)
             str(value).encode()
     except OutputParserException:
         with pytest.raises(OutputParserException):
-            from_text(None).parse(text)
+            answer_parser(None).parse(text)
         return
     if pieces:
-        whole = from_text(None).parse(text)
+        whole = answer_parser(None).parse(text)
         assert values[-1:] == ([] if whole is None else [whole])
 
 
@@ -333,14 +333,14 @@ def test_cost_of_a_long_text_is_linear(
         parsed = 0
         text = LONG[case](size)
         with suppress(OutputParserException):
-            assert [*from_text(None).transform(iter(text))][-1] is not None
+            assert [*answer_parser(None).transform(iter(text))][-1] is not None
         costs.append(parsed)
     assert costs[1] <= 2.5 * costs[0]
 
 
 def test_long_text_has_a_value_for_each_64th() -> None:
     text = json.dumps({"essay": "word " * 20_000})
-    values = [*from_text(None).transform(iter(text))]
+    values = [*answer_parser(None).transform(iter(text))]
     assert values[-1] == json.loads(text)
     lengths = [len(value["essay"]) for value in values if value]
     assert lengths == sorted(set(lengths))
@@ -528,10 +528,10 @@ def test_error_of_an_invalid_call(way: str, why: str) -> None:
 def test_call_of_another_tool() -> None:
     service = WAYS["invoke"]("function_calling", {"x": 1}, "Search")
     message = service.model().invoke("Hi")
-    parser = from_call(Point, "Point", other_tools=True)
+    parser = answer_parser(Point, "Point")
     assert parser.invoke(message) is None
     with pytest.raises(OutputParserException, match="did not call the tool"):
-        from_call(Point, "Point").invoke(message)
+        answer_parser(Point, "Point", other_tools=False).invoke(message)
 
 
 class Search(BaseModel):
