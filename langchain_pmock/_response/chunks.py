@@ -1,10 +1,8 @@
-"""Conversion of the events of a stream to LangChain's chunks.
-
-Text tokens and pieces of tool calls have a fast path in `ChunkParser.event`.
-"""
+"""Conversion of the events of a stream to LangChain's chunks."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from functools import cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any, cast
@@ -54,7 +52,7 @@ class ChunkParser:
         self._emitted: dict[str, Any] = {}
         # For the last chunk, because each event may repeat them.
         self._late_metadata: dict[str, Any] = {}
-        self._late_extras: dict[str, list[Any]] = {}
+        self._late_extras: defaultdict[str, list[Any]] = defaultdict(list)
         self._usage: object = None
         self._blocks: list[Any] = []
         self._tool_calls = StreamedCalls()
@@ -65,6 +63,7 @@ class ChunkParser:
         """Convert an event."""
         data = envelope["data"]
         choices = data.get("choices")
+        # A fast path for text tokens and pieces of tool calls.
         is_short = len(data) <= _EVENT_FIELDS and "usage" not in data
         if self._emitted and is_short and type(choices) is list and len(choices) == 1:
             choice = choices[0]
@@ -87,21 +86,20 @@ class ChunkParser:
         extras = {n: _joined(n, parts) for n, parts in self._late_extras.items()}
         if call_extras := self._tool_calls.extras():
             extras["tool_call_extras"] = call_extras
-        return ChatGenerationChunk(
-            message=AIMessageChunk(
-                content="",
-                additional_kwargs=extras,
-                id=self._id,
-                response_metadata={
-                    **self._late_metadata,
-                    **self._new(self._metadata),
-                    "model_provider": PROVIDER,
-                },
-                usage_metadata=usage_metadata(self._usage),
-                tool_call_chunks=calls,
-                chunk_position="last",
-            )
+        message = AIMessageChunk(
+            content="",
+            additional_kwargs=extras,
+            id=self._id,
+            response_metadata={
+                **self._late_metadata,
+                **self._new(self._metadata),
+                "model_provider": PROVIDER,
+            },
+            usage_metadata=usage_metadata(self._usage),
+            tool_call_chunks=calls,
+            chunk_position="last",
         )
+        return ChatGenerationChunk(message=message)
 
     def _any_event(self, envelope: Mapping[str, Any]) -> ChatGenerationChunk | None:
         data = envelope["data"]
@@ -120,30 +118,23 @@ class ChunkParser:
             msg = "the stream has several choices, but one was requested"
             raise UnreadableError(msg)
         delta = object_of(choice, "delta") or object_of(choice, "message")
-        metadata = choice_metadata(choice)
-        self.finished = self.finished or "finish_reason" in metadata
-        logprobs = _take(metadata, "logprobs")
-        self._late_metadata.update(metadata)
+        late = choice_metadata(choice)
+        self.finished = self.finished or "finish_reason" in late
+        logprobs = _take(late, "logprobs")
+        self._late_metadata.update(late)
         content = self._content(delta)
         extras = message_extras(delta)
         reasoning = _take(extras, "reasoning_content")
         for name, value in extras.items():
-            self._late_extras.setdefault(name, []).append(value)
+            self._late_extras[name].append(value)
         calls = self._tool_calls.deltas(objects_of(delta, "tool_calls"))
         if not (content or reasoning or calls or logprobs):
             return None
         for tokens in object_of(logprobs, "logprobs").values():
             _check_tokens(tokens)
-        return _calls_chunk(
-            calls,
-            content=content,
-            additional_kwargs=reasoning,
-            id=self._id,
-            response_metadata={
-                "model_provider": PROVIDER,
-                **self._new(self._metadata),
-                **logprobs,
-            },
+        new = {"model_provider": PROVIDER, **self._new(self._metadata), **logprobs}
+        return self._calls_chunk(
+            calls, content=content, additional_kwargs=reasoning, response_metadata=new
         )
 
     def _tool_call_chunk(self, calls: list[dict[str, Any]]) -> ChatGenerationChunk:
@@ -151,11 +142,26 @@ class ChunkParser:
         names = [delta["name"] for delta in deltas]
         if any(names):
             metadata = {"model_provider": PROVIDER}
-            fields = {"content": "", "id": self._id, "response_metadata": metadata}
-            return _calls_chunk(deltas, **fields)
+            return self._calls_chunk(deltas, content="", response_metadata=metadata)
         chunk = self._make_piece("", self._id)
         cast("AIMessageChunk", chunk.message).tool_call_chunks = deltas
         return chunk
+
+    def _calls_chunk(
+        self, calls: list[ToolCallChunk], **fields: Any
+    ) -> ChatGenerationChunk:
+        """Create a chunk with deltas of tool calls.
+
+        LangChain parses the arguments of each chunk that is constructed, and tries each
+        prefix of text that is not JSON, which takes minutes for long arguments. So only
+        the first piece of a call is parsed, if it is short or complete.
+        """
+        texts = [call["args"] or "" for call in calls]
+        is_short = all(len(text) < LONG or is_json(text) for text in texts)
+        parsed = calls if is_short and any(call["name"] for call in calls) else []
+        message = AIMessageChunk(id=self._id, tool_call_chunks=parsed, **fields)
+        message.tool_call_chunks = calls
+        return ChatGenerationChunk(message=message)
 
     def _content(self, delta: Mapping[str, Any]) -> str | list[str | dict[str, Any]]:
         """Return the content of a delta, once LangChain can merge its blocks."""
@@ -265,19 +271,3 @@ def _restoring() -> Callable[[str, str | None], ChatGenerationChunk]:
         return chunk
 
     return restore
-
-
-def _calls_chunk(calls: list[ToolCallChunk], **fields: Any) -> ChatGenerationChunk:
-    """Create a chunk with deltas of tool calls.
-
-    LangChain parses the arguments of each chunk that is constructed, and tries each
-    prefix of text that is not JSON, which takes minutes for long arguments. So only the
-    first piece of a call is parsed, if it is short or complete.
-    """
-    arguments = [call["args"] or "" for call in calls]
-    is_parsed = any(call["name"] for call in calls) and all(
-        len(text) < LONG or is_json(text) for text in arguments
-    )
-    message = AIMessageChunk(tool_call_chunks=calls if is_parsed else [], **fields)
-    message.tool_call_chunks = calls
-    return ChatGenerationChunk(message=message)

@@ -14,7 +14,6 @@ from langchain_core.outputs import ChatGeneration, Generation
 from langchain_core.runnables import RunnableGenerator
 from langchain_core.runnables.config import (
     ensure_config,
-    get_async_callback_manager_for_config,
     get_callback_manager_for_config,
 )
 from langchain_core.runnables.utils import AddableDict
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
     from langchain_core.output_parsers import BaseOutputParser
     from langchain_core.runnables import Runnable, RunnableConfig
 
-Schema = dict[str, Any] | type
-
 _AROUND = " \n\r\t`"
 _FENCE = re.compile(r"```(?:json)?")
 _DECODER = json.JSONDecoder(strict=False)
@@ -43,11 +40,10 @@ _USUAL_REASONS = ("stop", "tool_calls", "function_call", "length")
 
 
 def answer_parser(
-    schema: Schema | None, tool: str | None = None, *, other_tools: bool = True
+    schema: object, tool: str | None = None, *, other_tools: bool = True
 ) -> BaseOutputParser[Any]:
     """Create the parser for answers in the text of a message or in a tool call."""
-    is_class = isinstance(schema, type) and is_basemodel_subclass(schema)
-    cls = schema if is_class else None
+    cls = schema if isinstance(schema, type) and is_basemodel_subclass(schema) else None
     return AnswerParser(answer_class=cls, tool=tool, other_tools=other_tools)
 
 
@@ -90,17 +86,11 @@ class AnswerParser(BaseTransformOutputParser[Any]):
     """Parses a structured answer in a message's text or in a tool call.
 
     A stream yields partial dicts, or one object of a pydantic class at its end.
-
-    Attributes:
-        answer_class: The pydantic class of the answer, of version 1 or 2; `None` for
-            dicts.
-        tool: The name of the tool whose arguments are the answer; `None` for text.
-        other_tools: Whether the model may call other tools instead of answering.
     """
 
-    answer_class: type | None
-    tool: str | None
-    other_tools: bool
+    answer_class: type | None  # of pydantic, version 1 or 2; None for dicts
+    tool: str | None  # whose arguments are the answer; None for text
+    other_tools: bool  # whether the model may call these instead of answering
 
     @property
     def OutputType(self) -> Any:  # noqa: N802 - LangChain's name
@@ -132,8 +122,7 @@ class AnswerParser(BaseTransformOutputParser[Any]):
     ) -> Iterator[Any]:
         stream = _Stream(self)
         parts = stream.parts(input)
-        if get_callback_manager_for_config(ensure_config(config)).handlers:
-            traced = _Traced(received=stream, name=self.get_name())
+        if traced := stream.traced(config):
             return traced.transform(map(_merged, parts), config, **kwargs)
         return (stream.value for _ in parts)
 
@@ -146,8 +135,7 @@ class AnswerParser(BaseTransformOutputParser[Any]):
     ) -> AsyncIterator[Any]:
         stream = _Stream(self)
         parts = stream.aparts(input)
-        if get_async_callback_manager_for_config(ensure_config(config)).handlers:
-            traced = _Traced(received=stream, name=self.get_name())
+        if traced := stream.traced(config):
             merged = (_merged(part) async for part in parts)
             return traced.atransform(merged, config, **kwargs)
         return (stream.value async for _ in parts)
@@ -175,6 +163,11 @@ class _Stream:
         self._names: dict[int | None, str] = {}  # of tool calls, by index
         self._index: int | None = None  # of the call that is the answer
         self._length = self._next_length = 0
+
+    def traced(self, config: RunnableConfig | None) -> _Traced | None:
+        is_traced = get_callback_manager_for_config(ensure_config(config)).handlers
+        name = self._parser.get_name()
+        return _Traced(received=self, name=name) if is_traced else None
 
     def parts(self, pieces: Iterator[str | BaseMessage]) -> Iterator[list[Any]]:
         """Yield the pieces up to each new value."""
