@@ -262,8 +262,12 @@ def test_content_and_additional_kwargs(
 def test_metadata_of_the_answer_and_its_choice() -> None:
     logprobs = {"content": [{"token": "Hi", "logprob": -0.1, "topLogprobs": []}]}
     choice = choice_of({"content": "Hi"}, xY="z", logprobs=logprobs)
-    fields = {"systemFingerprint": "fp", "nothing": None}
-    langchains = {"modelProvider": "openai", "output_version": "v1", "FinishReason": 1}
+    fields: Json = {"systemFingerprint": "fp", "nothing": None}
+    langchains: Json = {
+        "modelProvider": "openai",
+        "output_version": "v1",
+        "FinishReason": 1,
+    }
     (generation,) = result_of(choice, **fields, **langchains).generations
     assert generation.message.response_metadata == {
         **message_of({}).response_metadata,
