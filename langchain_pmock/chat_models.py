@@ -640,11 +640,11 @@ class ChatPmock(RequestParams, BaseChatModel):
             else:
                 bind["tool_choice"] = {"type": "function", "function": {"name": name}}
                 bind["parallel_tool_calls"] = False  # one answer is expected
-            parser = parsers.from_call(named, name, other_tools=bool(others))
+            parser = parsers.answer_parser(named, name, other_tools=bool(others))
         else:
             wanted = {"type": "json_object"} if method == "json_mode" else named
             bind["response_format"] = _schemas.response_format(wanted, strict=strict)
-            parser = parsers.from_text(named)
+            parser = parsers.answer_parser(named)
         if named is not None:
             options = {"method": method, "strict": strict}
             options = {
