@@ -338,8 +338,8 @@ class Answer(Generic[ItemT]):
         """
         if not self._uses_tasks:
             return await work
-        self._task = asyncio.ensure_future(work)
-        result = await asyncio.shield(self._task)
+        self._task = task = asyncio.ensure_future(work)
+        result = await asyncio.shield(task)
         self._task = None
         return result
 

@@ -142,7 +142,7 @@ def stalled(request: pytest.FixtureRequest) -> Iterator[ChatPmock]:
         stream(FIRST, STALL) if is_plain else stream(compressed, STALL, headers=GZIP)
     )
     with RawServer(answer) as service:
-        keys = {"access_key": "ak-example", "secret_key": "sk-example"}
+        keys: dict[str, Any] = {"access_key": "ak-example", "secret_key": "sk-example"}
         yield ChatPmock(model="gpt-5.1", base_url=service.url, max_retries=0, **keys)
 
 

@@ -19,7 +19,7 @@ from langchain_pmock import ChatPmock
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from langchain_core.language_models import BaseChatModel
+    from langchain_core.language_models import BaseChatModel, LanguageModelInput
     from langchain_core.messages import AIMessage, BaseMessage
     from langchain_core.outputs import LLMResult
     from langchain_core.runnables import Runnable
@@ -145,7 +145,7 @@ class Ask:
     def __call__(
         self,
         model: ChatPmock,
-        question: str = "Hello",
+        question: LanguageModelInput = "Hello",
         on_message: Callable[[AIMessage], None] = lambda _: None,
     ) -> Outcome:
         """Ask, and close the model's own clients; `on_message` may raise an error."""
@@ -169,7 +169,9 @@ class Ask:
             model.http_client.close()
         return outcome
 
-    async def in_loop(self, model: ChatPmock, question: str, outcome: Outcome) -> None:
+    async def in_loop(
+        self, model: ChatPmock, question: LanguageModelInput, outcome: Outcome
+    ) -> None:
         """Ask in the running event loop."""
         with outcome:
             if self.streams:

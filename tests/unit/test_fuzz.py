@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage
 
 from langchain_pmock import PmockError
-from tests.support.asking import WAYS, Ask
+from tests.support.calls import WAYS, Ask
 from tests.support.service import Echo, Pieces, cuts
 from tests.support.wire import event
 

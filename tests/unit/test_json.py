@@ -76,7 +76,7 @@ CIRCLE["a"] = CIRCLE
         Model(),
         object(),
     ],
-    ids=lambda value: reprlib.repr(value).partition(" at ")[0],
+    ids=lambda value: reprlib.repr(value).partition(" at ")[0].partition("...")[0],
 )
 def test_value_without_a_form_in_json_is_named(value: Any) -> None:
     with pytest.raises(PmockInvalidRequestError) as caught:

@@ -168,7 +168,9 @@ def test_invalid_tool(value: Any) -> None:
     assert str(caught.value).startswith(place)
 
 
-@pytest.mark.parametrize("value", [look_up, TOOL, "look_up", 5], ids=reprlib.repr)
+@pytest.mark.parametrize(
+    "value", [look_up, TOOL, "look_up", 5], ids=["function", "dict", "str", "int"]
+)
 def test_invalid_list_of_tools(value: Any) -> None:
     with pytest.raises(PmockInvalidRequestError, match="it must be a list of tools"):
         make_model().bind_tools(value)

@@ -45,7 +45,7 @@ def test_invalid_faults(fault: dict[str, Any], problem: str) -> None:
         {"chunks": "text"},
         {"chunks": [5]},
         {"raw": ["text"]},
-        {"usage": {"promptTokens": object()}},
+        {"usage": {"promptTokens": b"no JSON"}},
         {"finish_reason": 1},
         {"txet": "x"},
     ],
