@@ -10,7 +10,6 @@ import pytest
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessageChunk
 
-from langchain_pmock import ChatPmock
 from langchain_pmock.testing import Reply, ToolCall
 from tests.support.calls import TEXT, merge
 from tests.support.raw_server import STALL, RawServer, stream
@@ -19,6 +18,7 @@ from tests.support.wire import chunk_of, envelope, event
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
 
+    from langchain_pmock import ChatPmock
     from langchain_pmock.testing import PmockServer
     from tests.integration.conftest import MakeModel
     from tests.support.calls import Calls
@@ -129,21 +129,18 @@ def test_merged_stream_is_the_whole_message(
 # --- When it comes -------------------------------------------------------------------
 
 FIRST = event(envelope(chunk_of({"content": "你好"})))
-GZIP = {"Content-Encoding": "gzip"}
 
 
 @pytest.fixture(params=["plain", "gzip"])
-def stalled(request: pytest.FixtureRequest) -> Iterator[ChatPmock]:
+def stalled(request: pytest.FixtureRequest, make_model: MakeModel) -> Iterator[Any]:
     """A model whose service sends one chunk and no more."""
-    packed = zlib.compressobj(wbits=31)
-    compressed = packed.compress(FIRST) + packed.flush(zlib.Z_SYNC_FLUSH)
-    is_plain = request.param == "plain"
-    answer = (
-        stream(FIRST, STALL) if is_plain else stream(compressed, STALL, headers=GZIP)
-    )
-    with RawServer(answer) as service:
-        keys: dict[str, Any] = {"access_key": "ak-example", "secret_key": "sk-example"}
-        yield ChatPmock(model="gpt-5.1", base_url=service.url, max_retries=0, **keys)
+    packed, headers = FIRST, {}
+    if request.param == "gzip":
+        packer = zlib.compressobj(wbits=31)
+        packed = packer.compress(FIRST) + packer.flush(zlib.Z_SYNC_FLUSH)
+        headers = {"Content-Encoding": "gzip"}
+    with RawServer(stream(packed, STALL, headers=headers)) as service:
+        yield make_model(base_url=service.url)
 
 
 def test_chunk_is_yielded_before_the_next_is_sent(stalled: ChatPmock) -> None:
