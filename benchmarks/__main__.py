@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import io
+import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
 from pathlib import Path
 
@@ -17,17 +16,14 @@ _ROOT = Path(__file__).parents[1]
 
 def main() -> int:
     """Run the command line; the exit status is 1 if a budget is exceeded."""
-    jobs = "\n".join(f"  {name:15} {job.title}" for name, job in _jobs.JOBS.items())
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="Measure ChatPmock next to the floor and to other packages.",
-        epilog=f"jobs:\n{jobs}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("jobs", metavar="JOB", nargs="*", help="what to measure instead of everything")
+    names = ", ".join(_jobs.JOBS)
+    add("jobs", metavar="JOB", nargs="*", help=f"only this of {names}")
     add("--quick", action="store_true", help="a look at each: figures to ignore")
-    add("--rounds", type=int, help="at most so many rounds")
     add("--before", metavar="REV", help="also measure the package of a git revision")
     add("--output", type=Path, default=_ROOT, help="the tree that gets the results")
     options = parser.parse_args()
@@ -38,7 +34,6 @@ def main() -> int:
         results = _results.measure(
             options.jobs or list(_jobs.JOBS),
             is_quick=options.quick,
-            rounds=options.rounds,
             before=before,
         )
     if options.jobs:
@@ -62,10 +57,10 @@ def main() -> int:
 
 def _check_out(revision: str, folder: Path) -> Path:
     """Write the package as it was in a revision into a folder."""
-    archive = ["git", "archive", revision, "langchain_pmock"]
-    done = subprocess.run(archive, cwd=_ROOT, stdout=subprocess.PIPE, check=True)  # noqa: S603 - our own command
-    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as tar:
-        tar.extractall(folder, filter="data")
+    archive = folder / "package.tar"
+    command = ["git", "archive", "-o", str(archive), revision, "langchain_pmock"]
+    subprocess.run(command, cwd=_ROOT, check=True)  # noqa: S603 - our own command
+    shutil.unpack_archive(archive, folder, filter="data")
     return folder
 
 

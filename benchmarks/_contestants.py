@@ -12,7 +12,6 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.output_parsers import JsonOutputParser
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
-from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import Field
 from pydantic_core import from_json
 from typing_extensions import override
@@ -68,10 +67,6 @@ class Floor(BaseChatModel):
         return "floor"
 
     @override
-    def bind_tools(self, tools: Any, **kwargs: Any) -> Runnable[Any, AIMessage]:
-        return self.bind(tools=[convert_to_openai_tool(tool) for tool in tools])
-
-    @override
     def with_structured_output(self, schema: Any, **kwargs: Any) -> Runnable[Any, Any]:
         return self.bind(response_format=schema) | JsonOutputParser()
 
@@ -104,7 +99,7 @@ class Floor(BaseChatModel):
 
 def _body(messages: list[BaseMessage], options: dict[str, Any]) -> dict[str, Any]:
     sent = [{"role": _ROLES[m.type], "content": m.content} for m in messages]
-    given = {k: v for k, v in options.items() if k in {"tools", "response_format"}}
+    given = {k: v for k, v in options.items() if k == "response_format"}
     return {"model": "gpt-5.1", "messages": sent, "stream": True, **given}
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import itertools
 import json
 import random
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import httpx2
@@ -28,6 +27,7 @@ MANY_TOKENS = 20
 
 _PROMPT = "Tell me a story."
 _US = 1e6
+_LENGTHS = (10, 100, 2_000, 10_000, 100_000)
 _GROWING = (415, 4_150)  # pieces
 _PIECES = "{kb:.3g} KB in {size:,} pieces"
 
@@ -114,11 +114,6 @@ class Bench:
         return int(httpx2.get(f"{self.url}/sent").text)
 
 
-# --- Streams -------------------------------------------------------------------------
-
-_LENGTHS = (10, 100, 2_000, 10_000, 100_000)
-
-
 @Job("stream, µs a token", SYNC, _LENGTHS, _US, is_each=True)
 def stream(bench: Bench, tokens: int) -> Case:
     model = bench.model(f"text/{tokens}")
@@ -165,37 +160,6 @@ def tools(bench: Bench, pieces: int) -> Case:
     return lambda: bench.cpu(lambda: bench.last(model.stream(_PROMPT)))
 
 
-_MERGING = "tool call and `%s`, ms"
-
-
-@Job(_MERGING % "whole += chunk", sizes=_GROWING, label=_PIECES, rounds=2)
-def merged(bench: Bench, pieces: int) -> Case:
-    return _merging(bench, pieces, lambda s: bench.last(itertools.accumulate(s)))
-
-
-@Job(_MERGING % "chunks[0] + chunks[1:]", sizes=_GROWING, label=_PIECES, rounds=2)
-def merged_at_once(bench: Bench, pieces: int) -> Case:
-    def add_up(stream: Iterator[Any]) -> Any:
-        first, *others = stream
-        return first + others
-
-    return _merging(bench, pieces, add_up)
-
-
-def _merging(bench: Bench, pieces: int, add_up: Callable[[Iterator[Any]], Any]) -> Case:
-    model = bench.model(f"tool/{pieces}")
-    expected = json.loads(_wire.document(pieces))
-
-    def work() -> None:
-        (call,) = add_up(model.stream(_PROMPT)).tool_calls
-        _check(call["args"] == expected, "arguments")
-
-    return lambda: bench.cpu(work)
-
-
-# --- Calls ---------------------------------------------------------------------------
-
-
 @Job("invoke, ms")
 def invoke(bench: Bench, _: int) -> Case:
     model = bench.model("whole/0")
@@ -223,25 +187,11 @@ def history(bench: Bench, messages: int) -> Case:
     return _sending(bench, bench.model("whole/0"), sent, 40 * messages)
 
 
-@Job("call with tools bound, ms", sizes=(10, 100), label="{size} tools")
-def bound(bench: Bench, tools: int) -> Case:
-    parameters = {"type": "object", "properties": {"city": {"type": "string"}}}
-    model = bench.model("whole/0").bind_tools(
-        [
-            {"name": f"tool_{n}", "description": "Look.", "parameters": parameters}
-            for n in range(tools)
-        ]
-    )
-    return _sending(bench, model, [HumanMessage(_PROMPT)], 100 * tools)
-
-
 def _sending(bench: Bench, model: Any, messages: Any, at_least: int) -> Case:
     model.invoke(messages)
     _check(bench.sent() >= at_least, "request")
     return lambda: bench.cpu(lambda: model.invoke(messages))
 
-
-# --- Many at once --------------------------------------------------------------------
 
 _AT_ONCE = (1, 10, 50, 100, 500, 1_000, 2_000)
 
@@ -266,20 +216,12 @@ def _together(bench: Bench, streams: int) -> Callable[[], Coroutine[Any, Any, No
     return work
 
 
-# --- What is paid once ---------------------------------------------------------------
-
-
 @Job("import, ms", SYNC, rounds=3, is_fresh=True)
 def imports(bench: Bench, _: int) -> Case:
     return lambda: bench.imported
 
 
-@Job("first init, ms", MODELS, rounds=3, is_fresh=True)
-def first(bench: Bench, _: int) -> Case:
-    return lambda: replace(bench, enough=0).cpu(lambda: bench.model("first/0"))
-
-
-@Job("each further init, ms", MODELS)
+@Job("init, ms", MODELS)
 def init(bench: Bench, _: int) -> Case:
     return lambda: bench.cpu(lambda: bench.model("same/0"))
 

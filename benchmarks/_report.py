@@ -13,17 +13,16 @@ from typing import TYPE_CHECKING
 from benchmarks import _wire
 from benchmarks._jobs import JOBS
 from benchmarks._names import ASYNC, FLOOR, MISTRAL, PMOCK, SYNC
-from benchmarks._results import Cost
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from benchmarks._results import Results
 
-    Costs = Mapping[str, Mapping[int, Cost | None]]
+    Costs = Mapping[str, Mapping[int, float]]
     Figure = tuple[str, str, int]  # job, contestant, size
 
-FLOOR_IS = (
+_FLOOR_IS = (
     "The floor is LangChain and httpx2 joined with nothing of ours, written the plain "
     "way. ChatPmock lies under it where it does the same with less work: it copies a "
     "chunk that LangChain's constructor made once, where the floor calls the "
@@ -37,18 +36,14 @@ _OVERVIEW = {
     "ainvoke": 1,
     "many": 1_000,
 }
-_SMALL = ("stream", "invoke", "many")
-_GROWING = ("plain", "typed", "tools", "merged", "merged_at_once")
-_GROWTH = (*_GROWING, "images", "history", "bound")
-_STOPPED = Cost(math.inf, math.inf)
+_GROWTH = ("plain", "typed", "tools", "images", "history")
 _BUDGETS: list[tuple[str, float, Figure, Figure | None]] = [
     ("stream / floor", 0.9, ("stream", PMOCK, 2_000), ("stream", FLOOR, 2_000)),
     ("astream / floor", 0.9, ("astream", PMOCK, 2_000), ("astream", FLOOR, 2_000)),
     ("tool call / floor", 1, ("tools", PMOCK, 4_150), ("tools", FLOOR, 4_150)),
     ("invoke / floor", 1, ("invoke", PMOCK, 1), ("invoke", FLOOR, 1)),
     ("ainvoke / floor", 1, ("ainvoke", PMOCK, 1), ("ainvoke", FLOOR, 1)),
-    ("first init, ms", 5, ("first", PMOCK, 1), None),
-    ("each further init, ms", 0.2, ("init", PMOCK, 1), None),
+    ("init, ms", 0.2, ("init", PMOCK, 1), None),
     ("import / what it needs", 1.03, ("imports", PMOCK, 1), ("imports", FLOOR, 1)),
     ("1,000 at once, ms each", 2, ("many", PMOCK, 1_000), None),
     ("1,000 / 50 at once", 1.5, ("many", PMOCK, 1_000), ("many", PMOCK, 50)),
@@ -70,7 +65,7 @@ def markdown(results: Results) -> str:
         (
             "CPU time of the client's process alone, the least of all rounds of one "
             "run. In brackets the ratio to the floor or, in the second table, to the "
-            f"size before. {FLOOR_IS} [README.md](README.md) tells how it is measured."
+            f"size before. {_FLOOR_IS} [README.md](README.md) tells how it is measured."
         ),
         tables(results)["docs/performance.md"],
         "![How cost grows](results.svg)",
@@ -80,9 +75,7 @@ def markdown(results: Results) -> str:
             "The most that ChatPmock may cost. Milliseconds are for a machine whose "
             f"floor is {_REFERENCE} µs a token; a slower one is allowed more."
         ),
-        _table(
-            ["ChatPmock", "least", "median", "at most", "within"], _budgets(results)
-        ),
+        _table(["ChatPmock", "least", "at most", "within"], _budgets(results)),
         "## Each job",
         *(by_size(name, costs) for name, costs in results.items()),
     ]
@@ -93,16 +86,16 @@ def tables(results: Results) -> dict[str, str]:
     """Write the tables that other pages have too, by the page."""
     rows = []
     for name in _GROWTH:
-        before: dict[str, Cost | None] = {}
+        before = dict.fromkeys(SYNC, math.nan)
         title = JOBS[name].title.partition(", ")[0]
         for size in results[name][PMOCK]:
-            costs = {who: results[name][who][size] for who in SYNC}
-            cells = [_cell(costs[who], before.get(who), 1e3) for who in SYNC]
+            costs = {who: results[name][who][size] * 1e3 for who in SYNC}
+            cells = [_cell(costs[who], before[who]) for who in SYNC]
             rows.append([f"{title}: {_label(name, size)}", *cells])
             before = costs
     growth = _table(["CPU ms a call", *SYNC], rows)
     overview = _overview(results, tuple(_OVERVIEW), ASYNC)
-    small = _overview(results, _SMALL, SYNC)
+    small = _overview(results, ("stream", "invoke", "many"), SYNC)
     return {"README.md": small, "docs/performance.md": f"{overview}\n\n{growth}"}
 
 
@@ -110,15 +103,10 @@ def _overview(
     results: Results, names: Sequence[str], contestants: Sequence[str]
 ) -> str:
     titles = [f"{'1,000 ' * (name == 'many')}{JOBS[name].title}" for name in names]
-    rows = []
-    for who in contestants:
-        row = [who]
-        for name in names:
-            size, by_size = _OVERVIEW[name], results[name]
-            cost = _cost(results, name, who, size) if who in by_size else None
-            floor = _cost(results, name, FLOOR, size) if who != FLOOR else None
-            row.append(_cell(cost, floor) if cost else "-")
-        rows.append(row)
+    rows = [
+        [who, *(_beside_floor(results[n], n, who, _OVERVIEW[n]) for n in names)]
+        for who in contestants
+    ]
     return _table(["CPU time", *titles], rows)
 
 
@@ -134,18 +122,11 @@ def exceeded(results: Results) -> list[str]:
 
 def by_size(name: str, costs: Costs) -> str:
     """Write a table of one job: a row for each contestant, a column for each size."""
-    rows = []
-    for who, by_size in costs.items():
-        cells = [
-            _cell(
-                cost,
-                costs[FLOOR][size] if FLOOR in costs and who != FLOOR else None,
-                JOBS[name].figure(1, size),
-            )
-            for size, cost in by_size.items()
-        ]
-        rows.append([who, *cells])
     sizes = next(iter(costs.values()))
+    rows = [
+        [who, *(_beside_floor(costs, name, who, size) for size in sizes)]
+        for who in costs
+    ]
     return _table([JOBS[name].title, *(_label(name, size) for size in sizes)], rows)
 
 
@@ -167,49 +148,48 @@ def versions() -> str:
 
 
 def _budgets(results: Results) -> Iterator[list[str]]:
+    def cost_of(figure: Figure) -> float:
+        name, who, size = figure
+        return _cost(results.get(name, {}), name, who, size)
+
     for title, most, figure, over in _BUDGETS:
-        is_time = ", ms" in title  # slower machines are allowed more
-        if (
-            not {figure[0], (over or figure)[0], *["stream"] * is_time}
-            <= results.keys()
-        ):
-            continue  # only some jobs were measured
-        here = most
-        if is_time:
-            here *= _cost(results, "stream", FLOOR, 2_000).least / _REFERENCE
-        cost = _cost(results, *figure)
+        here, cost = most, cost_of(figure)
         if over:
-            other = _cost(results, *over)
-            cost = Cost(cost.least / other.least, cost.median / other.median)
-        allowed = f"{most:g}" if here == most else f"{most:g} ({_number(here)} here)"
-        within = "yes" if cost.least <= here else "**no**"
-        yield [title, _number(cost.least), _number(cost.median), allowed, within]
+            cost /= cost_of(over)
+        else:  # slower machines are allowed more
+            here *= cost_of(("stream", FLOOR, 2_000)) / _REFERENCE
+        if math.isnan(cost / here):
+            continue  # only some jobs were measured
+        allowed = f"{most:g}" if over else f"{most:g} ({_number(here)} here)"
+        yield [title, _number(cost), allowed, "yes" if cost <= here else "**no**"]
 
 
-def _cost(results: Results, name: str, who: str, size: int) -> Cost:
-    """Find a cost in its job's unit."""
-    by_size = results[name][who]
-    if size not in by_size:  # a quick run leaves some out
-        size = max(by_size)
-    cost, unit = by_size[size] or _STOPPED, JOBS[name].figure(1, size)
-    return Cost(cost.least * unit, cost.median * unit)
+def _cost(costs: Costs, name: str, who: str, size: int) -> float:
+    """Find a cost in its job's unit; nan if it was not measured."""
+    by_size = costs.get(who, {size: math.nan})
+    size = size if size in by_size else max(by_size)  # a quick run leaves some out
+    return JOBS[name].figure(by_size[size], size)
+
+
+def _beside_floor(costs: Costs, name: str, who: str, size: int) -> str:
+    floor = math.nan if who == FLOOR else _cost(costs, name, FLOOR, size)
+    return _cell(_cost(costs, name, who, size), floor)
 
 
 def _label(name: str, size: int) -> str:
     return JOBS[name].label.format(size=size, kb=size * _wire.PIECE / 1000)
 
 
-def _cell(cost: Cost | None, other: Cost | None, unit: float = 1) -> str:
-    cost = cost or _STOPPED
-    ratio = cost.least / other.least if other else math.nan
-    text = _number(cost.least * unit)
-    return f"{text} ({ratio:.2f}×)" if math.isfinite(ratio) else text
+def _cell(cost: float, other: float) -> str:
+    ratio = cost / other
+    has_ratio = math.isfinite(ratio) and math.isfinite(other)
+    return f"{_number(cost)} ({ratio:.2f}×)" if has_ratio else _number(cost)
 
 
 def _number(value: float) -> str:
     """Write three digits of a number, and all before the point."""
     if not math.isfinite(value):
-        return "stopped"
+        return "-" if math.isnan(value) else "stopped"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"  # noqa: PLR2004
 
 

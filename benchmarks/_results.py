@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import statistics
+import math
 import sys
 import time
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,28 +20,17 @@ if TYPE_CHECKING:
 
     from benchmarks._jobs import Job
 
-    Case = Callable[[], float | None]
+    Case = Callable[[], float]
 
 _SLOW = 4  # seconds; what takes longer is measured once
-_QUIET, _QUICK_QUIET = 0.25, 0.05  # seconds between two of many requests at once
 _ROOT = Path(__file__).parents[1]
 
 
-@dataclass(frozen=True)
-class Cost:
-    """What was measured, over all rounds: seconds or bytes."""
-
-    least: float
-    median: float
+Results = dict[str, dict[str, dict[int, float]]]
+"""The least seconds by job, contestant and size; infinite if a stream was stopped."""
 
 
-Results = dict[str, dict[str, dict[int, Cost | None]]]
-"""Costs by job, contestant and size; `None` where a stream was stopped."""
-
-
-def measure(
-    names: Sequence[str], *, is_quick: bool, rounds: int | None, before: Path | None
-) -> Results:
+def measure(names: Sequence[str], *, is_quick: bool, before: Path | None) -> Results:
     """Measure jobs; the package of the tree `before` in the same rounds."""
     results: Results = {}
     who = {name: [*JOBS[name].contestants] for name in names}
@@ -50,7 +38,7 @@ def measure(
         if before and PMOCK in contestants:
             contestants.insert(contestants.index(PMOCK) + 1, BEFORE)
     with contextlib.ExitStack() as stack:
-        url = stack.enter_context(serving(_QUICK_QUIET if is_quick else _QUIET))
+        url = stack.enter_context(serving())
 
         def start(contestant: str) -> Worker:
             tree = before if before and contestant == BEFORE else _ROOT
@@ -68,7 +56,6 @@ def measure(
         for name in names:
             print(f"Measuring {name} ...", file=sys.stderr)
             sizes, counted = _extent(JOBS[name], is_quick=is_quick)
-            counted = counted if rounds is None else min(rounds, counted)
             results[name] = {n: {} for n in who[name]}
             for size in sizes:
                 cases = {n: case(name, n, size) for n in who[name]}
@@ -83,31 +70,25 @@ def _extent(job: Job, *, is_quick: bool) -> tuple[tuple[int, ...], int]:
     return (short, 0) if is_quick else (job.sizes, job.rounds)
 
 
-def _measure_once(start: Callable[[], Worker], name: str) -> float | None:
+def _measure_once(start: Callable[[], Worker], name: str) -> float:
     with contextlib.closing(start()) as worker:
         return worker.measure(name, 1)
 
 
-def _in_turn(cases: Mapping[str, Case], rounds: int) -> dict[str, Cost | None]:
+def _in_turn(cases: Mapping[str, Case], rounds: int) -> dict[str, float]:
     """Measure all cases in each round, so that what disturbs one disturbs all.
 
     One round goes before, to warm up; it counts for what is slow, and if no others do.
     """
-    costs: dict[str, list[float]] = {name: [] for name in cases}
-    stopped = set()
+    costs = dict.fromkeys(cases, math.inf)
     left = dict(cases)
     for number in range(rounds + 1):
         for name, case in list(left.items()):
             start = time.monotonic()
             cost = case()
-            is_slow = cost is None or time.monotonic() - start > _SLOW
+            is_slow = math.isinf(cost) or time.monotonic() - start > _SLOW
             if is_slow:
                 del left[name]
-            if cost is None:
-                stopped.add(name)
-            elif number or not rounds or is_slow:
-                costs[name].append(cost)
-    return {
-        name: None if name in stopped else Cost(min(all_), statistics.median(all_))
-        for name, all_ in costs.items()
-    }
+            if number or not rounds or is_slow:
+                costs[name] = min(costs[name], cost)
+    return costs

@@ -16,7 +16,6 @@ from pydantic.alias_generators import to_camel
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-TOOL = "write"
 PIECE = 4  # characters of JSON in a piece
 SCHEMA = {
     "title": "Offer",
@@ -31,6 +30,7 @@ _STREAM = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
     b"Transfer-Encoding: chunked\r\n\r\n"
 )
+_USAGE = {"prompt_tokens": 5, "completion_tokens": 9, "total_tokens": 14}
 _HEAD = {"id": "chatcmpl-1", "created": 1768809934, "model": "gpt-5.1"}
 
 
@@ -67,7 +67,7 @@ def stream(dialect: str, kind: str, count: int) -> Iterator[bytes]:
             yield b"".join(batch)
             batch.clear()
     reason = "tool_calls" if kind == "tool" else "stop"
-    last = _event(dialect, {}, finish_reason=reason, usage=_usage(count))
+    last = _event(dialect, {}, finish_reason=reason, usage=_USAGE)
     yield b"".join([*batch, _chunk(last), _chunk("[DONE]"), b"0\r\n\r\n"])
 
 
@@ -76,7 +76,7 @@ def whole(dialect: str) -> bytes:
     """Return the response of an answer that is not streamed."""
     message = {"role": "assistant", "content": "Hello! How can I help you today?"}
     choice = {"index": 0, "message": message, "finish_reason": "stop"}
-    answer = _envelope(dialect, "chat.completion", choice, usage=_usage(9))
+    answer = _envelope(dialect, "chat.completion", choice, usage=_USAGE)
     return json_response(answer)
 
 
@@ -87,11 +87,6 @@ def json_response(value: object) -> bytes:
     return f"{head}{len(body)}\r\n\r\n".encode() + body
 
 
-def _usage(count: int) -> dict[str, int]:
-    counts = {"prompt_tokens": 5, "completion_tokens": count}
-    return {**counts, "total_tokens": count + 5}
-
-
 # Encoded once for each piece that differs: documents have more of them than text.
 @lru_cache(maxsize=100_000)
 def _delta(dialect: str, kind: str, piece: str, *, is_first: bool) -> bytes:
@@ -100,7 +95,7 @@ def _delta(dialect: str, kind: str, piece: str, *, is_first: bool) -> bytes:
     call: dict[str, Any] = {"index": 0, "function": {"arguments": piece}}
     if is_first:
         call["type"] = "function"
-        call["function"]["name"] = TOOL
+        call["function"]["name"] = "write"
     if is_first or dialect == "mistral":  # langchain-mistralai makes up others
         call["id"] = "call_1"
     return _chunk(_event(dialect, {"tool_calls": [call]}))
