@@ -755,5 +755,5 @@ class _Binding(RunnableBinding[LanguageModelInput, AIMessage]):
         return RunnableBinding.lc_id()
 
 
-for _alias in _ALIASES.keys() - {"model_name"}:
+for _alias in sorted(_ALIASES.keys() - {"model_name"}):
     setattr(ChatPmock, _alias, property(attrgetter(_ALIASES[_alias])))

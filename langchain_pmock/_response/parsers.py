@@ -236,8 +236,15 @@ class _Stream:
         return text
 
 
+def _refusal_block(message: AIMessage) -> object:
+    """Return the refusal that is in the content, as in OpenAI's blocks."""
+    blocks = message.content if isinstance(message.content, list) else ()
+    found = (block.get("refusal") for block in blocks if isinstance(block, dict))
+    return next(filter(None, found), None)
+
+
 def _check_whole(message: AIMessage) -> None:
-    refusal = message.additional_kwargs.get("refusal")
+    refusal = message.additional_kwargs.get("refusal") or _refusal_block(message)
     reason = message.response_metadata.get("finish_reason")
     if refusal or reason in _REFUSALS:
         trace_id = message.response_metadata.get("trace_id")

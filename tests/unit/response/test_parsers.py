@@ -539,3 +539,11 @@ def test_class_of_pydantic_v1(method: str, way: str) -> None:
     assert answer.x == 1
     with pytest.raises(OutputParserException):
         ask(way, structured(WAYS[way](method, {"x": "one"}), Point, method=method))
+
+
+def test_refusal_in_the_content_is_a_refusal() -> None:
+    blocks: Any = [{"type": "refusal", "refusal": "I cannot help with that."}]
+    message = AIMessage(blocks, response_metadata={"finish_reason": "stop"})
+    with pytest.raises(PmockRefusalError, match="I cannot help with that") as caught:
+        answer_parser(Point).invoke(message)
+    assert caught.value.raw_message is message
