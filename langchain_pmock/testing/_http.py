@@ -91,17 +91,16 @@ class Running:
 
     def __init__(self, port: int, respond: Respond, refuse: Refuse) -> None:
         self._respond, self._refuse = respond, refuse
-        self._ready: Future[tuple[web.Server, Callable[[], object]]] = Future()
+        self._ready: Future[web.Server] = Future()
+        self._stopped = asyncio.Event()
         self._listener = socket.create_server((HOST, port), backlog=_BACKLOG)
         self.port: int = self._listener.getsockname()[1]
+        self._runner = asyncio.Runner()
+        self._loop = self._runner.get_loop()
         name = f"PmockServer-{self.port}"
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        try:
-            self._thread.start()
-            self._server, self._stop = self._ready.result()
-        except BaseException:
-            self._listener.close()
-            raise
+        self._thread.start()
+        self._server = self._ready.result()
 
     @property
     def open_connections(self) -> int:
@@ -110,20 +109,14 @@ class Running:
     def stop(self) -> None:
         """Stop, and abort all connections."""
         with suppress(RuntimeError):  # the loop is closed: its thread died
-            self._stop()
+            self._loop.call_soon_threadsafe(self._stopped.set)
         self._thread.join()
 
     def _run(self) -> None:
-        try:
-            with asyncio.Runner() as runner:
-                runner.run(self._serve())
-        except BaseException as error:
-            if self._ready.done():
-                raise
-            self._ready.set_exception(error)
+        with self._runner as runner:
+            runner.run(self._serve())
 
     async def _serve(self) -> None:
-        loop, stopped = asyncio.get_running_loop(), asyncio.Event()
         server = web.Server(
             self._handle,
             handler_cancellation=True,  # when the client disconnects
@@ -131,11 +124,11 @@ class Running:
             auto_decompress=False,
             lingering_time=_LINGER,
         )
-        listening = await loop.create_server(
+        listening = await self._loop.create_server(
             server, sock=self._listener, backlog=_BACKLOG
         )
-        self._ready.set_result((server, lambda: loop.call_soon_threadsafe(stopped.set)))
-        await stopped.wait()
+        self._ready.set_result(server)
+        await self._stopped.wait()
         # asyncio leaks a connection that it accepts just before its server is closed.
         for _ in range(4):
             await asyncio.sleep(0)

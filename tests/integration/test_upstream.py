@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -457,46 +456,6 @@ def test_disconnected_client_cancels_the_request(
         post(server, timeout=0.2)
     wait_until(lambda: openai.left == 1)
     assert openai.active == 0
-
-
-def long_or_short(body: Any) -> Iterator[bytes | float]:
-    """Repeat the message; a long answer ends only if the client leaves."""
-    text: str = body["messages"][0]["content"]
-    for word in text.split(" "):
-        yield f"data: {chunk({'content': word + ' '})}\n\n".encode()
-    while "long" in text:
-        yield 0.01
-        yield f"data: {chunk({'content': 'more '})}\n\n".encode()
-    yield f"data: {chunk({}, 'stop')}\n\ndata: [DONE]\n\n".encode()
-
-
-async def test_a_hundred_streams_some_of_them_cancelled(
-    server: PmockServer, openai: OpenAIServer
-) -> None:
-    openai.answer = long_or_short
-    model = model_of(server)
-
-    async def ask(prompt: str) -> str:
-        text = ""
-        async for piece in model.astream(prompt):
-            text += piece.text
-            if "more" in text:
-                break
-        return text
-
-    async def cancel(prompt: str) -> None:
-        task = asyncio.create_task(ask(prompt + " without end"))
-        await asyncio.sleep(0.2)
-        task.cancel()
-
-    short = [f"short {number}" for number in range(60)]
-    long = [f"long {number}" for number in range(40)]
-    answers = await asyncio.gather(*map(ask, short + long), *map(cancel, long[:15]))
-    assert answers[:60] == [text + " " for text in short]
-    assert answers[60:100] == [text + " more " for text in long]
-    await asyncio.to_thread(wait_until, lambda: not openai.active)
-    assert openai.left == len(openai.requests) - len(short)
-    assert openai.left >= len(long)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
