@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,16 @@ SOURCES = (
     "benchmarks/*.svg",
     "examples/[!_]*.*",
 )
+# The search lists guides before examples.
+RANK = "---\nsearch: {boost: 0.2}\n---\n\n"
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Link to the repository, whose address is in pyproject.toml alone."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    config.repo_url = project["urls"]["Source"]
+    config.repo_name = "GitHub"
+    return config
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -41,13 +52,16 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_post_build(config: MkDocsConfig) -> None:
-    """Publish `llms.txt` with the sources that it links to."""
-    folder = ROOT / "docs"
-    links = re.findall(r"\]\(([^)]+)\)", (folder / "llms.txt").read_text("utf-8"))
-    for link in ["llms.txt", *links]:
-        target = Path(config.site_dir, "docs", link).resolve()
+    """Publish `llms.txt` at the root, with the sources that it links to."""
+    text = (ROOT / "docs" / "llms.txt").read_text("utf-8")
+    for link in re.findall(r"\]\(([^)]+)\)", text):
+        source = (ROOT / "docs" / link).resolve()
+        path = source.relative_to(ROOT).as_posix()
+        text = text.replace(f"]({link})", f"]({path})")
+        target = Path(config.site_dir, path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(folder / link, target)
+        shutil.copy(source, target)
+    Path(config.site_dir, "llms.txt").write_text(text, "utf-8")
 
 
 class _Page(File):
@@ -61,14 +75,14 @@ class _Page(File):
 def _files(path: Path, config: MkDocsConfig) -> Iterator[File]:
     name = path.relative_to(ROOT).as_posix()
     if path.suffix == ".py":
-        text = f"# {path.name}\n\n```python\n{path.read_text('utf-8')}```\n"
+        text = f"{RANK}# {path.name}\n\n```python\n{path.read_text('utf-8')}```\n"
         yield _Page.generated(config, name, content=text)
     elif path.suffix == ".ipynb":
         exporter = MarkdownExporter()  # type: ignore[no-untyped-call]
         text, resources = exporter.from_filename(str(path))
         # Jupyter keeps the capitals of a heading in its anchor.
         text = re.sub(r"\]\(#[^)]+\)", lambda link: link[0].lower(), text)
-        yield _Page.generated(config, name, content=text)
+        yield _Page.generated(config, name, content=RANK + text)
         for output, content in resources["outputs"].items():
             yield File.generated(config, f"examples/{output}", content=content)
     else:

@@ -31,8 +31,8 @@ class Packing(AgentState[Any]):
 @tool
 def add_items(items: list[str], runtime: ToolRuntime[None, Packing]) -> Command[Any]:
     """Add items to the luggage."""
-    told = ToolMessage(f"Added {len(items)}.", tool_call_id=runtime.tool_call_id)
-    return Command(update={"luggage": items, "messages": [told]})
+    result = ToolMessage(f"Added {len(items)}.", tool_call_id=runtime.tool_call_id)
+    return Command(update={"luggage": items, "messages": [result]})
 
 
 @tool
@@ -49,11 +49,11 @@ class Trip(BaseModel):
     items: list[str]
 
 
-def talk(agent: CompiledStateGraph[Any, Any, Any, Any], said: str) -> None:
+def talk(agent: CompiledStateGraph[Any, Any, Any, Any], text: str) -> None:
     """Send a message to an agent, and print its messages as they are streamed."""
-    print(f"\nYou:   {said}")
+    print(f"\nYou:   {text}")
     print("Agent: ", end="")
-    turn = {"messages": [HumanMessage(said)]}
+    turn = {"messages": [HumanMessage(text)]}
     for message, _ in agent.stream(turn, THREAD, stream_mode="messages"):
         if isinstance(message, ToolMessage):
             print(f"({message.name}: {message.text})", end="\n       ")
@@ -79,9 +79,9 @@ def main() -> None:
             checkpointer=memory,
             response_format=Trip,
         )
-        said = "My destination is Kyoto, for 4 days. Look into the luggage and sum up."
-        print(f"\nYou:   {said}")
-        turn: Any = {"messages": [HumanMessage(said)]}
+        text = "My destination is Kyoto, for 4 days. Look into the luggage and sum up."
+        print(f"\nYou:   {text}")
+        turn: Any = {"messages": [HumanMessage(text)]}
         print("Agent:", repr(planner.invoke(turn, THREAD)["structured_response"]))
 
 

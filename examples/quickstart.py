@@ -7,7 +7,7 @@ First it shows a request and its response. Run it with `make demo`, or with
 import json
 from typing import Any
 
-import httpx
+import httpx2
 from _service import service
 from langchain.agents import create_agent
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
@@ -30,13 +30,13 @@ class Trip(BaseModel):
 
 def show_the_wire(pmock: dict[str, Any]) -> None:
     """Print one request and its response, without the key and the signature."""
-    responses: list[httpx.Response] = []
+    responses: list[httpx2.Response] = []
 
-    def keep(response: httpx.Response) -> None:
+    def keep(response: httpx2.Response) -> None:
         response.read()
         responses.append(response)
 
-    with httpx.Client(event_hooks={"response": [keep]}) as client:
+    with httpx2.Client(event_hooks={"response": [keep]}) as client:
         ChatPmock(model="gpt-5.1", http_client=client, **pmock).invoke("Hello.")
     response = responses[-1]
     request = response.request

@@ -23,12 +23,7 @@ class UnreadableError(ValueError):
 
 
 def encode(value: object, place: str = "body", *, allow_nan: bool = False) -> bytes:
-    """Serialize a value as JSON in UTF-8; lone surrogates become U+FFFD.
-
-    Raises:
-        PmockInvalidRequestError: If JSON has no form for a part of it. The text has the
-            path, such as `body.tools[0].function.name`, and the value.
-    """
+    """Serialize a value as JSON in UTF-8, or name the path to what has no form."""
     if problem := _problem(value, _DEEPEST, allow_nan=allow_nan):
         path, what = problem
         msg = f"{f'{place}{path}'[:_LONGEST_PATH]}{what}"
@@ -79,9 +74,6 @@ def decode(payload: bytes | str) -> object:
 
     Bytes that are not UTF-8, and lone surrogates such as `"\ud83d"`, become U+FFFD.
     Strings may contain unescaped control characters.
-
-    Raises:
-        ValueError: If it is not JSON, or is nested too deeply.
     """
     if isinstance(payload, bytes):
         payload = payload.decode("utf-8", "replace")

@@ -77,11 +77,11 @@ class Signature:
         self.offset = offset
 
     @property
-    def headers(self) -> dict[str, str]:
-        """The two headers of a signed request."""
+    def headers(self) -> dict[bytes, bytes]:
+        """The two headers of a signed request, in UTF-8: httpx2 encodes as ASCII."""
         return {
-            ACCESS_KEY_HEADER: self._access_key,
-            ACCESS_TOKEN_HEADER: self._token,
+            ACCESS_KEY_HEADER.encode(): self._access_key.encode(),
+            ACCESS_TOKEN_HEADER.encode(): self._token.encode(),
         }
 
     @property
@@ -172,8 +172,11 @@ def read_key(key: Key, name: str) -> str:
         return key.get_secret_value()
     if isinstance(key, str):
         return key
+    result = key()
     try:
-        return check_key(key(), f"The result of the function {name}").get_secret_value()
+        return check_key(
+            result, f"The result of the function {name}"
+        ).get_secret_value()
     except ValueError as error:
         problem = PmockInvalidRequestError(str(error))
     raise problem

@@ -2,9 +2,10 @@
 
 # Annotations are evaluated: LangChain calls typing.get_type_hints on public methods.
 import hmac
+import inspect
 import json
 from collections import UserDict
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property, partial
 from operator import attrgetter
@@ -34,26 +35,27 @@ from langchain_core.language_models import (
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableBinding, RunnableMap
-from langchain_core.tools import BaseTool
 from langchain_core.utils import from_env, secret_from_env
 from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
     Field,
+    ModelWrapValidatorHandler,
     PlainSerializer,
     PositiveFloat,
     PositiveInt,
     ValidationError,
     model_validator,
 )
-from pydantic.functional_validators import ModelWrapValidatorHandler
-from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
+from pydantic_core import InitErrorDetails, PydanticCustomError
 from typing_extensions import override
 
 from langchain_pmock._gateway import endpoint as _endpoint
 from langchain_pmock._gateway.client import PmockClient
 from langchain_pmock._request import params as _params
+from langchain_pmock._request import schemas as _schemas
+from langchain_pmock._request import tokens as _tokens
 from langchain_pmock._request import tools as _tools
 from langchain_pmock._request.messages import to_wire
 from langchain_pmock._request.params import RequestParams
@@ -74,7 +76,6 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 
 _translator.register()
 
-_ToolLike = Mapping[str, Any] | type | Callable[..., Any] | BaseTool
 _Method = Literal["json_schema", "function_calling", "json_mode"]
 
 _ALIASES = {
@@ -83,17 +84,7 @@ _ALIASES = {
     "api_secret": "secret_key",
 }
 _RETRIES = 2
-# What the client is made of.
-_CLIENT = (
-    "access_key",
-    "secret_key",
-    "base_url",
-    "max_retries",
-    "stream_chunk_timeout",
-    "max_response_bytes",
-    "http_client",
-    "http_async_client",
-)
+_CLIENT = tuple(inspect.signature(PmockClient).parameters)
 # Names that LangChain itself passes to calls.
 _LANGCHAINS = {"stream", "ls_structured_output_format", "structured_output_format"}
 
@@ -114,16 +105,7 @@ class _Headers(UserDict[str, str]):
 class ChatPmock(RequestParams, BaseChatModel):
     """Chat models of the pmock gateway: GPT, Gemini and Claude behind one endpoint.
 
-    Setup:
-        Install the package and set the two keys:
-
-        ```bash
-        pip install langchain-pmock
-        export PMOCK_ACCESS_KEY="your access key"
-        export PMOCK_SECRET_KEY="your secret key"
-        ```
-
-    Instantiate:
+    Instantiate; the keys are read from `PMOCK_ACCESS_KEY` and `PMOCK_SECRET_KEY`:
         ```python
         from langchain_pmock import ChatPmock
 
@@ -266,12 +248,6 @@ class ChatPmock(RequestParams, BaseChatModel):
         request_timeout: _endpoint.Timeout | None = None
         stop_sequences: str | list[str] | None = None
         extra_body: dict[str, Any] = {}
-    else:
-        api_key = property(attrgetter("access_key"))
-        api_secret = property(attrgetter("secret_key"))
-        request_timeout = property(attrgetter("timeout"))
-        stop_sequences = property(attrgetter("stop"))
-        extra_body = property(attrgetter("model_kwargs"))
 
     _call_types: ClassVar[Mapping[str, Any]] = {
         "timeout": _Timeout,
@@ -300,8 +276,7 @@ class ChatPmock(RequestParams, BaseChatModel):
             if name not in cls.model_fields:
                 raise ValueError(_params.unknown(given, cls.model_fields))
             if name in named:
-                twins = [repr(n) for n in values if _ALIASES.get(n, n) == name]
-                msg = f"{' and '.join(twins)} are the same parameter: pass only one."
+                msg = f"{name!r} is given twice: by its name and by an alias."
                 raise ValueError(msg)
             named[name] = value
         return named
@@ -309,9 +284,7 @@ class ChatPmock(RequestParams, BaseChatModel):
     @model_validator(mode="after")
     def _complete(self) -> Self:
         if self.streaming and (self.n or 1) > 1:
-            msg = (
-                f"n={self.n} is not valid with streaming=True: a stream has one answer"
-            )
+            msg = f"n={self.n} is not valid with streaming=True"
             raise ValueError(msg)
         self._add_version("langchain-pmock", __version__)
         return self
@@ -323,35 +296,38 @@ class ChatPmock(RequestParams, BaseChatModel):
         """Validate, without the input in errors, which may contain secrets."""
         if not isinstance(values, dict):
             return handler(values)
-        named: dict[str, Any] = {}
         try:
-            named = cls._rename(values)
-            return handler(named)
+            values = cls._rename(values)
+            return handler(values)
         except ValidationError as error:
-            problems = [cls._without_secrets(each, named) for each in error.errors()]
+            found: Any = error.errors()
         except ValueError as error:
-            problems = [_problem("value_error", str(error))]
+            found = [{"type": "value_error", "msg": str(error), "loc": ()}]
         # Outside the except block, so that the error's context has no input either.
+        problems = [cls._without_secrets(each, values) for each in found]
         raise ValidationError.from_exception_data(cls.__name__, problems)
 
     @classmethod
     def _without_secrets(
-        cls, problem: ErrorDetails, values: Mapping[str, Any]
+        cls, problem: Mapping[str, Any], values: Mapping[str, Any]
     ) -> InitErrorDetails:
         """Remove the input of a validation error unless it cannot be a secret."""
-        loc, value = problem["loc"][:1], None
+        loc, message, value = problem["loc"][:1], problem["msg"], None
         name = "".join(map(str, loc))
-        message = problem["msg"].removeprefix("Value error, ")
         if name in values and name in cls._types:
-            value = None if name in cls._redacted else values[name]
-            message = cls._describe(name, values[name], problem["msg"])
-        return _problem(problem["type"], message, loc, value)
+            value = None if cls._is_redacted(name) else values[name]
+            message = cls._describe(name, values[name], message)
+        # pydantic's own types of errors have fixed texts.
+        kind = PydanticCustomError(
+            problem["type"], message.removeprefix("Value error, ")
+        )
+        return {"type": kind, "loc": loc, "input": value}
 
     # --- Copies and serialized forms -------------------------------------------------
 
     @property
     def lc_secrets(self) -> dict[str, str]:
-        """Names of the environment variables that the serialized form refers to."""
+        """Environment variables that the serialized form refers to."""
         return {"access_key": "PMOCK_ACCESS_KEY", "secret_key": "PMOCK_SECRET_KEY"}
 
     @property
@@ -485,18 +461,15 @@ class ChatPmock(RequestParams, BaseChatModel):
         """Create the body of one request, and the client's options for it."""
         params = self._call_params(stop, kwargs)
         if streamed and (params.get("n") or 1) > 1:
-            msg = (
-                f"n={params['n']} cannot be streamed, because a stream has one answer: "
-                "use generate."
-            )
+            msg = f"n={params['n']} cannot be streamed: use generate."
             raise PmockInvalidRequestError(msg)
         if "extra_headers" in kwargs:  # the one of the frame that called
             kwargs["extra_headers"] = params.get("extra_headers")
-        timeout = params.get("timeout")
-        return self._to_wire(params, to_wire(messages, self.wire)), {
-            "timeout": None if timeout is None else httpx2.Timeout(timeout),
-            "headers": self._headers(params.get("extra_headers")),
-        }
+        if (timeout := params.get("timeout")) is not None:
+            timeout = httpx2.Timeout(timeout)
+        headers = self._headers(params.get("extra_headers"))
+        body = self._to_wire(params, to_wire(messages, self.wire))
+        return body, {"timeout": timeout, "headers": headers}
 
     def _call_params(
         self, stop: list[str] | None, kwargs: Mapping[str, Any]
@@ -509,16 +482,11 @@ class ChatPmock(RequestParams, BaseChatModel):
             given["stop"] = stop
         if (tools := given.get("tools")) is not None:
             given["tools"] = _tools.tools_to_wire(tools)
-        if (choice := given.get("tool_choice")) is not None:
-            if (parallel := _tools.parallel_tool_calls(choice)) is not None:
-                given.setdefault("parallel_tool_calls", parallel)
-            given["tool_choice"] = _tools.choice_to_wire(
-                choice, given.get("tools") or []
-            )
+        if given.get("tool_choice") is not None:
+            choice = given.pop("tool_choice")
+            given = {**_tools.choice_params(choice, given.get("tools") or []), **given}
         if (schema := given.get("response_format")) is not None:
-            from langchain_pmock._request import schemas  # noqa: PLC0415 - slow to import
-
-            given["response_format"] = schemas.response_format(schema, strict=None)
+            given["response_format"] = _schemas.response_format(schema, strict=None)
         own = {**self._set_params(), "timeout": self.timeout}
         return self._merged(own, given)
 
@@ -535,11 +503,8 @@ class ChatPmock(RequestParams, BaseChatModel):
         """Merge the headers of the model and of a call."""
         if not (self.default_headers or extra):
             return None
-        return _Headers(
-            (name.lower(), value)
-            for headers in (self.default_headers, extra)
-            for name, value in (headers or {}).items()
-        )
+        pairs = [*(self.default_headers or {}).items(), *(extra or {}).items()]
+        return _Headers((name.lower(), value) for name, value in pairs)
 
     @cached_property
     def _client(self) -> PmockClient:
@@ -554,7 +519,7 @@ class ChatPmock(RequestParams, BaseChatModel):
     @override
     def bind_tools(
         self,
-        tools: Sequence[_ToolLike],
+        tools: Sequence[_tools.ToolLike],
         *,
         tool_choice: str | bool | Mapping[str, Any] | None = None,
         strict: bool | None = None,
@@ -581,15 +546,11 @@ class ChatPmock(RequestParams, BaseChatModel):
                 valid.
         """
         bound = _tools.tools_to_wire(tools, strict=strict)
-        if tool_choice is not None:
-            choice = _tools.choice_to_wire(tool_choice, bound)
-            if choice is not None:
-                kwargs["tool_choice"] = choice
-        if parallel_tool_calls is None:
-            parallel_tool_calls = _tools.parallel_tool_calls(tool_choice)
+        given = _tools.choice_params(tool_choice, bound)
         if parallel_tool_calls is not None:
-            kwargs["parallel_tool_calls"] = parallel_tool_calls
-        return self.bind(tools=bound, **kwargs)
+            given["parallel_tool_calls"] = parallel_tool_calls
+        set_ = {name: value for name, value in given.items() if value is not None}
+        return self.bind(tools=bound, **set_, **kwargs)
 
     @overload
     def with_structured_output(
@@ -611,7 +572,7 @@ class ChatPmock(RequestParams, BaseChatModel):
         method: _Method | None = ...,
         include_raw: Literal[True],
         strict: bool | None = ...,
-        tools: Sequence[_ToolLike] | None = ...,
+        tools: Sequence[_tools.ToolLike] | None = ...,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, dict[str, Any]]: ...
 
@@ -623,7 +584,7 @@ class ChatPmock(RequestParams, BaseChatModel):
         method: _Method | None = ...,
         include_raw: bool = ...,
         strict: bool | None = ...,
-        tools: Sequence[_ToolLike] | None = ...,
+        tools: Sequence[_tools.ToolLike] | None = ...,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, dict[str, Any] | BaseModel]: ...
 
@@ -635,7 +596,7 @@ class ChatPmock(RequestParams, BaseChatModel):
         method: _Method | None = None,
         include_raw: bool = False,
         strict: bool | None = None,
-        tools: Sequence[_ToolLike] | None = None,
+        tools: Sequence[_tools.ToolLike] | None = None,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, dict[str, Any] | BaseModel]:
         """Let the model answer with a value that matches a schema.
@@ -663,18 +624,15 @@ class ChatPmock(RequestParams, BaseChatModel):
         Raises:
             PmockInvalidRequestError: If an argument is not valid.
         """
-        # Imported on first use: they are slow to import.
-        from langchain_pmock._request import schemas  # noqa: PLC0415
-        from langchain_pmock._response import parsers  # noqa: PLC0415
+        from langchain_pmock._response import parsers  # noqa: PLC0415 - slow to import
 
         method = method or self._structured_method(tools)
-        schemas.check_arguments(schema, method=method, strict=strict, tools=tools)
+        _schemas.check_arguments(schema, method=method, strict=strict, tools=tools)
+        named: Any = _schemas.named(schema)
         others = _tools.tools_to_wire(tools or [], strict=strict)
-        bind: dict[str, Any] = {}
-        if schema is not None:
-            schema = schemas.named(schema)
-        if method == "function_calling" and schema is not None:
-            tool = schemas.answer_tool(schema, strict=strict)
+        bind: dict[str, Any] = {"tools": others} if others else {}
+        if method == "function_calling":
+            tool = _schemas.answer_tool(named, strict=strict)
             name = tool["function"]["name"]
             bind["tools"] = [*others, tool]
             if others:
@@ -682,29 +640,24 @@ class ChatPmock(RequestParams, BaseChatModel):
             else:
                 bind["tool_choice"] = {"type": "function", "function": {"name": name}}
                 bind["parallel_tool_calls"] = False  # one answer is expected
-            parser = parsers.from_call(schema, name, other_tools=bool(others))
+            parser = parsers.answer_parser(named, name, other_tools=bool(others))
         else:
-            bind["response_format"] = (
-                {"type": "json_object"}
-                if method == "json_mode" or schema is None
-                else schemas.response_format(schema, strict=strict)
-            )
-            if others:
-                bind["tools"] = others
-            parser = parsers.from_text(schema)
-        if schema is not None:
+            wanted = {"type": "json_object"} if method == "json_mode" else named
+            bind["response_format"] = _schemas.response_format(wanted, strict=strict)
+            parser = parsers.answer_parser(named)
+        if named is not None:
+            options = {"method": method, "strict": strict}
             options = {
-                "method": method,
-                **({} if strict is None else {"strict": strict}),
+                name: value for name, value in options.items() if value is not None
             }
             # For LangSmith; langchain-core removes it from the call's parameters.
-            bind["ls_structured_output_format"] = {"kwargs": options, "schema": schema}
+            bind["ls_structured_output_format"] = {"kwargs": options, "schema": named}
         llm = self.bind(**{**bind, **kwargs})
         if include_raw:
             return RunnableMap(raw=llm) | parsers.beside_raw(parser)
         return llm | parser
 
-    def _structured_method(self, tools: Sequence[_ToolLike] | None) -> _Method:
+    def _structured_method(self, tools: Sequence[_tools.ToolLike] | None) -> _Method:
         name = self.model.lower()
         # Before version 3, Gemini refuses a JSON schema together with tools:
         # https://github.com/googleapis/python-genai/issues/867
@@ -746,17 +699,17 @@ class ChatPmock(RequestParams, BaseChatModel):
         self, stop: list[str] | None = None, **kwargs: Any
     ) -> LangSmithParams:
         params = self._call_params(stop, kwargs)
-        stops = params.get("stop")
+        stops, limit = params.get("stop"), params.get("max_completion_tokens")
         found = {
+            "ls_provider": PROVIDER,
+            "ls_model_type": "chat",
             "ls_model_name": params["model"],
             "ls_temperature": params.get("temperature"),
-            "ls_max_tokens": params.get("max_tokens")
-            or params.get("max_completion_tokens"),
+            "ls_max_tokens": params.get("max_tokens") or limit,
             "ls_stop": [stops] if isinstance(stops, str) else stops,
         }
         found = {name: value for name, value in found.items() if value is not None}
-        ls_params = {"ls_provider": PROVIDER, "ls_model_type": "chat", **found}
-        return cast("LangSmithParams", ls_params)
+        return cast("LangSmithParams", found)
 
     @override
     def _combine_llm_outputs(
@@ -774,8 +727,6 @@ class ChatPmock(RequestParams, BaseChatModel):
         """Estimate the number of tokens of a text, without a tokenizer."""
         if self.custom_get_token_ids is not None:
             return super().get_num_tokens(text)
-        from langchain_pmock._request import tokens as _tokens  # noqa: PLC0415 - slow to import
-
         return _tokens.count_text_tokens(text)
 
     @override
@@ -785,8 +736,6 @@ class ChatPmock(RequestParams, BaseChatModel):
         """Estimate the tokens of messages, images, tool calls and bound tools."""
         if self.custom_get_token_ids is not None:
             return super().get_num_tokens_from_messages(list(messages), tools)
-        from langchain_pmock._request import tokens as _tokens  # noqa: PLC0415 - slow to import
-
         return _tokens.count_message_tokens(list(messages), tools, self.wire)
 
 
@@ -806,8 +755,5 @@ class _Binding(RunnableBinding[LanguageModelInput, AIMessage]):
         return RunnableBinding.lc_id()
 
 
-def _problem(
-    kind: str, message: str, loc: tuple[int | str, ...] = (), value: object = None
-) -> InitErrorDetails:
-    # pydantic's built-in error types have fixed texts.
-    return {"type": PydanticCustomError(kind, message), "loc": loc, "input": value}
+for _alias in sorted(_ALIASES.keys() - {"model_name"}):
+    setattr(ChatPmock, _alias, property(attrgetter(_ALIASES[_alias])))

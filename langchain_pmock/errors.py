@@ -104,17 +104,14 @@ class PmockError(core.ModelError):
         code, trace_id = attributes.get("code"), attributes.get("trace_id")
         number = attributes.get("status_code") if code in (None, _OK) else code
         what = cls._what + (f" ({number})" if number not in (None, _OK) else "")
-        if reason:
-            what += f": {reason}"
-        if not what.endswith((".", "!", "?", "。")):
-            what += "."
-        trace = f"Trace id: {trace_id}." if trace_id else ""
-        support = ""
+        what += f": {reason}" if reason else ""
+        texts = [what if what.endswith((".", "!", "?", "。")) else f"{what}."]
+        if trace_id:
+            texts.append(f"Trace id: {trace_id}.")
+        texts.append(cls._advice)
         if trace_id and issubclass(PmockAPIError, cls):
-            support = "If it persists, give the trace id to pmock's support."
-        texts = (what, trace, cls._advice, support)
-        text = " ".join(part for part in texts if part)
-        return cls(text, **attributes)
+            texts.append("If it persists, give the trace id to pmock's support.")
+        return cls(" ".join(filter(None, texts)), **attributes)
 
 
 class PmockAuthenticationError(PmockError, core.ModelAuthenticationError):
@@ -239,9 +236,6 @@ _BY_CODE: dict[int, type[PmockError]] = {
     429: PmockRateLimitError,
 }
 
-_CLIENT_ERRORS = range(400, 500)
-_SERVER_ERRORS = range(500, 600)
-
 # Assumed: the service passes on the vendors' messages about inputs that are too long.
 _CONTEXT_OVERFLOW = (
     # OpenAI: langchain-openai, `_handle_openai_bad_request` and `..._api_error`;
@@ -266,21 +260,12 @@ _CONTEXT_OVERFLOW = (
 
 
 def error_class(code: int, message: str = "") -> type[PmockError]:
-    """Find the class of an error.
-
-    Args:
-        code: The envelope's `code`, or the HTTP status where there is no envelope.
-        message: The service's message; it distinguishes a context overflow.
-
-    Returns:
-        The class; `PmockError` for a code that is not an HTTP error.
-    """
+    """Find the class by the code (or HTTP status) and the message of the service."""
     if code in _BY_CODE:
         return _BY_CODE[code]
-    is_error = code in _CLIENT_ERRORS or code in _SERVER_ERRORS
+    kind = {4: PmockInvalidRequestError, 5: PmockAPIError}.get(code // 100, PmockError)
     # Gateways pass the vendors' messages on with codes of their own.
+    is_error = kind is not PmockError
     if is_error and re.search(_CONTEXT_OVERFLOW, message, re.IGNORECASE):
         return PmockContextOverflowError
-    if code in _CLIENT_ERRORS:
-        return PmockInvalidRequestError
-    return PmockAPIError if code in _SERVER_ERRORS else PmockError
+    return kind

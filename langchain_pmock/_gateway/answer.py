@@ -35,6 +35,7 @@ from pydantic_core import from_json
 
 from langchain_pmock import errors
 from langchain_pmock._gateway import deadline
+from langchain_pmock._gateway.attempt import LONGEST_BODY
 from langchain_pmock._gateway.sse import OtherEvent, SSEDecoder
 from langchain_pmock._json import UnreadableError, decode
 
@@ -77,7 +78,6 @@ _AFTER_DONE = 0.5
 _AFTER_FINISH = 5.0
 
 _DONE_DATA = b"[DONE]"
-_HEAD = 20_000  # bytes of a body without events that are kept for an error
 # Matches a line of an event stream: a comment or a field.
 _FIELD = rb"(?:^|[\r\n])(?::|(?:data|event|id|retry)(?:[:\r\n]|$))"
 _TRANSPORTS = ("httpx", "httpcore", "httpx2", "httpcore2")
@@ -252,6 +252,10 @@ class Answer(Generic[ItemT]):
     def _close(self) -> None:
         try:
             self._response.close()
+        except BaseException as error:
+            if not isinstance(error, Exception):
+                self._lease.retire()
+            raise
         finally:
             self._lease.release()
 
@@ -334,8 +338,8 @@ class Answer(Generic[ItemT]):
         """
         if not self._uses_tasks:
             return await work
-        self._task = asyncio.ensure_future(work)
-        result = await asyncio.shield(self._task)
+        self._task = task = asyncio.ensure_future(work)
+        result = await asyncio.shield(task)
         self._task = None
         return result
 
@@ -367,7 +371,7 @@ class Answer(Generic[ItemT]):
             self._body += data
             return
         if not self._events:
-            self._body += data[: max(0, _HEAD - len(self._body))]
+            self._body += data[: max(0, LONGEST_BODY - len(self._body))]
         is_idle = True
         for payload in self._decoder.feed(data):
             self._events += 1
@@ -403,8 +407,8 @@ class Answer(Generic[ItemT]):
             self._is_whole = True
         if self._is_refusal:
             self._max_bytes = _LARGEST_ERROR_BODY
-        encoding = response.headers.get("content-encoding", "").lower()
-        if encoding not in _DECODED:
+        encoding = response.headers.get("content-encoding", "")
+        if encoding.lower() not in _DECODED:
             if self._is_refusal:
                 self._max_bytes = 0
                 return "raw"
@@ -439,7 +443,8 @@ class Answer(Generic[ItemT]):
 
     def _or_end(self, data: bytes | None) -> bytes:
         """Return the bytes, or none after the deadline."""
-        if data is None and self._state is _FINISHED:
+        if self._state is _FINISHED and (data is None or not self._time_left()):
+            data = None
             logger.warning(
                 "The service left the stream open for %g s after the finish reason. It "
                 "was ended without [DONE]; the token usage may be missing.",

@@ -34,7 +34,8 @@ _EXCERPT = 200  # characters of a body that is not an envelope
 _LONGEST_REASON = 2_000  # characters of a message; the response has more of it
 _LONGEST_TRACE_ID = 200
 _LONGEST_BODY = 200_000  # bytes of a body that an error keeps
-_LONGEST_SECRET = 10_000  # bytes that are read beyond, so that none is cut
+LONGEST_BODY = _LONGEST_BODY + 10_000
+"""Bytes of a body that are read for an error: more, so that no secret in it is cut."""
 # Takes linear time, unlike a pattern that searches for the end of an element.
 _TAGS = r"<[^<>]*>"
 _USERINFO = r"(?<=//)[^/@\s]+(?=@)"
@@ -42,17 +43,19 @@ _BAD_CERTIFICATE = "CERTIFICATE_VERIFY_FAILED"  # OpenSSL's name
 # These describe the body as it was sent; that of the copy is decoded.
 _ENCODING = (b"content-encoding", b"content-length", b"transfer-encoding")
 
+_ASCII = b"".join(bytes([byte, byte]) for byte in range(32, 127))
+
 _FEW = "{0,8}"  # repetitions of an escape, so that matching takes linear time
 _SHORTEST_SECRET = 4  # characters; shorter ones would match in any text
 _SHORTEST_HEADER = 8
 _PUBLIC_HEADERS = {
-    "accept",
-    "accept-encoding",
-    "connection",
-    "content-length",
-    "content-type",
-    "host",
-    "user-agent",
+    b"accept",
+    b"accept-encoding",
+    b"connection",
+    b"content-length",
+    b"content-type",
+    b"host",
+    b"user-agent",
 }
 
 
@@ -90,9 +93,9 @@ class Attempt:
     def _secrets(self) -> re.Pattern[bytes]:
         secrets = {s for s in self.signature.secrets if len(s) >= _SHORTEST_SECRET}
         secrets |= {
-            value
-            for name, value in self.request.headers.items()
-            if name not in _PUBLIC_HEADERS and len(value) >= _SHORTEST_HEADER
+            value.decode("utf-8", "replace")
+            for name, value in self.request.headers.raw
+            if name.lower() not in _PUBLIC_HEADERS and len(value) >= _SHORTEST_HEADER
         }
         # One may be the beginning of another.
         ordered = sorted(secrets, key=len, reverse=True)
@@ -136,7 +139,7 @@ class Attempt:
         with contextlib.suppress(ValueError):
             parsed = decode(payload)
             envelope = parsed if isinstance(parsed, dict) else {}
-        payload = self.redact(payload[: _LONGEST_BODY + _LONGEST_SECRET])
+        payload = self.redact(payload[:LONGEST_BODY])
         safe_response = self.copy(response, payload[:_LONGEST_BODY])
         message, code = self.text(_message(envelope)), _code(envelope)
         trace_id = envelope.get("traceId") or envelope.get("trace_id") or trace_id
@@ -182,8 +185,7 @@ class Attempt:
             response: The response, if there is one.
             trace_id: The service's id of the request.
         """
-        if not (kinds := _kinds(error)):
-            return None
+        kinds = _kinds(error)
         if "HTTPStatusError" in kinds:  # raised by a hook of the user's client
             refused: Response = error.response  # type: ignore[attr-defined]
             return self.failure(_read_so_far(refused), refused)
@@ -291,11 +293,12 @@ def _read_so_far(response: Response) -> bytes:
 
 
 def _decodes(payload: bytes, encoding: str | None) -> bool:
+    """Check that bytes can be decoded, and that no secret can be in them unredacted."""
     try:
         payload.decode(encoding or "utf-8", "replace")
+        return _ASCII.decode(encoding or "utf-8") == _ASCII.decode()
     except (LookupError, ValueError):
         return False
-    return True
 
 
 def _readable(text: str, longest: int = _LONGEST_REASON) -> str:

@@ -30,9 +30,10 @@ DEFAULT_BASE_URL = "https://ai.pmock.com/api"
 # Container networks have underscores in host names, unlike DNS.
 _HOST = r"([a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}\.?"
 _PORTS = range(1, 65536)
-_SIGNED = {_signature.ACCESS_KEY_HEADER, _signature.ACCESS_TOKEN_HEADER}
 # Set by this package, or by HTTP itself.
 _RESERVED = {
+    _signature.ACCESS_KEY_HEADER,
+    _signature.ACCESS_TOKEN_HEADER,
     "connection",
     "content-length",
     "expect",
@@ -43,11 +44,7 @@ _HEADER_NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # RFC 9110's token
 
 
 def check_key(name: str, alias: str, value: object) -> object:
-    """Validate a key, or accept a function that returns it.
-
-    Raises:
-        ValueError: If it is not a key. The text does not have it.
-    """
+    """Validate a key, or accept a function that returns it."""
     key = value.get_secret_value() if isinstance(value, SecretStr) else value
     if isinstance(key, str) and not key.strip():
         msg = (
@@ -59,11 +56,7 @@ def check_key(name: str, alias: str, value: object) -> object:
 
 
 def check_base_url(value: str) -> str:
-    """Validate and normalize the service's URL.
-
-    Raises:
-        ValueError: If it is not a valid URL for a service.
-    """
+    """Validate and normalize the service's URL."""
     value = value.strip().rstrip("/") or DEFAULT_BASE_URL
     # User info may have a password, and a query may have a key.
     can_be_shown = not set("@?#") & set(value)
@@ -73,24 +66,23 @@ def check_base_url(value: str) -> str:
     except (httpx2.InvalidURL, UnicodeError) as error:
         msg = "base_url is not a URL" + (f": {error}" if can_be_shown else "")
         raise ValueError(msg) from None
-    is_web = url.scheme in {"http", "https"} and host
-    if url.userinfo or ("@" in value and not is_web):
-        msg = "base_url must not have credentials in it: use access_key, secret_key"
-        raise ValueError(msg)
-    if url.query or url.fragment:
-        msg = "base_url must have neither a query nor a fragment"
-        raise ValueError(msg)
     shown = f"base_url={value!r}" if can_be_shown else "base_url"
-    if not is_web:
-        msg = f"{shown} must start with https:// (or http://) and a host"
-        raise ValueError(msg)
+    is_web = url.scheme in {"http", "https"} and host
     # A host with a colon is an IPv6 address, which httpx2 has validated.
-    if not (":" in raw_host or re.fullmatch(_HOST, raw_host)):
-        msg = f"{shown} has an invalid host"
-        raise ValueError(msg)
-    if url.port is not None and url.port not in _PORTS:
-        msg = f"{shown} has an invalid port: it must be 1 to 65535"
-        raise ValueError(msg)
+    is_host = ":" in raw_host or re.fullmatch(_HOST, raw_host)
+    problems = {
+        "must not have credentials in it: use access_key, secret_key": url.userinfo
+        or ("@" in value and not is_web),
+        "must have neither a query nor a fragment": url.query or url.fragment,
+        "must start with https:// (or http://) and a host": not is_web,
+        "has an invalid host": not is_host,
+        "has an invalid port: it must be 1 to 65535": url.port is not None
+        and url.port not in _PORTS,
+    }
+    for problem, is_found in problems.items():
+        if is_found:
+            msg = f"{shown} {problem}"
+            raise ValueError(msg)
     if url.scheme == "http" and not _is_loopback(host):
         msg = (
             f"{shown} is not encrypted: prompts, answers and the access key can be "
@@ -101,41 +93,23 @@ def check_base_url(value: str) -> str:
 
 
 def check_headers(field: str, headers: Mapping[str, str]) -> dict[str, str]:
-    """Validate the user's headers, and strip their values.
-
-    Raises:
-        ValueError: If a header is not valid. The text has no value, which may be
-            secret.
-    """
+    """Validate the user's headers, and strip their values."""
     for position, (name, value) in enumerate(headers.items(), start=1):
         if not re.fullmatch(_HEADER_NAME, name):
             # The name is not shown: it may contain the value.
-            msg = (
-                f"{field}: the name at place {position} is not a header's name: "
-                "use letters, digits and hyphens"
-            )
-            raise ValueError(msg)
-        if name.lower() in _SIGNED:
-            msg = f"{field} must not have {name!r}: each request is signed"
-            raise ValueError(msg)
-        if name.lower() in _RESERVED:
+            msg = f"{field}: the name at place {position} is not a header's name"
+        elif name.lower() in _RESERVED:
             msg = f"{field} must not have {name!r}: it is set for each request"
-            raise ValueError(msg)
-        if not (value.strip().isascii() and value.strip().isprintable()):
-            msg = (
-                f"{field}[{name!r}] must be ASCII, without control characters "
-                "or line breaks"
-            )
-            raise ValueError(msg)
+        elif not (value.strip().isascii() and value.strip().isprintable()):
+            msg = f"{field}[{name!r}] must be ASCII without control characters"
+        else:
+            continue
+        raise ValueError(msg)
     return {name: value.strip() for name, value in headers.items()}
 
 
 def check_timeout(value: object) -> float | httpx2.Timeout:
-    """Validate a timeout: seconds, or a `Timeout` of httpx2 or httpx, or its dict.
-
-    Raises:
-        ValueError: If it is none of these, or a limit is not a positive number.
-    """
+    """Validate a timeout: seconds, or a `Timeout` of httpx2 or httpx, or its dict."""
     given: Any = value.as_dict() if hasattr(value, "as_dict") else value
     is_dict = isinstance(given, dict)
     try:
@@ -150,11 +124,7 @@ def check_timeout(value: object) -> float | httpx2.Timeout:
 
 
 def check_client(field: str, name: str, value: object) -> object:
-    """Validate the user's own client, which is one of httpx2 or of httpx.
-
-    Raises:
-        ValueError: If it is another object.
-    """
+    """Validate the user's own client, which is one of httpx2 or of httpx."""
     # Who has a client of httpx has imported it.
     libraries = [httpx2, *filter(None, [sys.modules.get("httpx")])]
     if value is None or any(isinstance(value, getattr(m, name)) for m in libraries):

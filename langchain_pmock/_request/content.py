@@ -72,10 +72,8 @@ def block_type(block: Block) -> str:
 def optional(fields: Block, name: str, block: Block | None = None) -> str:
     """Return a field that must be a string if it is set, else `""`."""
     value = fields.get(name)
-    if isinstance(value, str):
-        return value
-    if value is None:
-        return ""
+    if value is None or isinstance(value, str):
+        return value or ""
     why = f"{name}={reprlib.repr(value)} must be a string"
     if isinstance(value, (bytes, bytearray)) and name != "text":
         why += ", such as base64.b64encode(data).decode()"
@@ -96,14 +94,14 @@ def _text(block: Block, *fields: str) -> Part:
 
 def _plain_text(block: Block) -> Part:
     """Convert a text document, preceded by its title and context."""
-    if block.get("text") is None and (data := optional(block, "base64")):
+    if block.get("text") is None:
+        if not (data := optional(block, "base64")):
+            return _data(block)
         try:
             text = base64.b64decode(data, validate=True).decode()
         except ValueError as error:
             raise _cannot_send(block, "its base64 data is not UTF-8 text") from error
         block = {**block, "text": text}
-    if block.get("text") is None:
-        return _data(block)
     return _text(block, "title", "context", "text")
 
 
@@ -130,11 +128,10 @@ def _data(block: Block) -> Part:
         kind = mime_type.partition("/")[0]
     is_image = kind in ("image", "image_url", "input_image")
     by_url = is_image and "url" in source
-    if not (by_url or "data" in source):
+    if not (by_url or ("data" in source and mime_type)):
         why = "audio and files can only be sent as base64, files also by id"
+        why = "base64 data needs a mime_type" if "data" in source else why
         raise _cannot_send(block, why)
-    if not (by_url or mime_type):
-        raise _cannot_send(block, "base64 data needs a mime_type")
     subtype = mime_type.partition("/")[2].partition(";")[0]
     if kind == "audio":
         format_ = _AUDIO_FORMATS.get(subtype, subtype)

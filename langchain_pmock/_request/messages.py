@@ -67,10 +67,6 @@ def to_wire(
     object; other arguments, such as those of a call that was cut off, are sent as
     `{"invalid": "<the text>"}`. Additional fields of a tool call are read from
     `additional_kwargs["tool_call_extras"]`, by the call's id.
-
-    Raises:
-        PmockInvalidRequestError: If there are no messages, or one cannot be sent. The
-            text has the message's index and the reason.
     """
     if not messages:
         msg = "messages=[] is not valid: pmock needs at least one message."
@@ -90,7 +86,8 @@ def _message(message: BaseMessage, wire: Wire) -> Iterable[WireMessage]:
     results: list[WireMessage] = []
     if isinstance(message, ToolMessage):
         content = _content(content, failed=message.status == "error")
-        written = _tool(message.tool_call_id, content, wire)
+        id_ = message.tool_call_id
+        written = {"role": "tool", wire.tool_call_id: id_, "content": content}
     elif (role := _role(message)) == "assistant":
         written = _assistant(message, wire)
     else:
@@ -118,16 +115,13 @@ def _role(message: BaseMessage) -> Any:
     raise PmockInvalidRequestError(msg)
 
 
-def _tool(id_: str, content: str | list[Part], wire: Wire) -> WireMessage:
-    return {"role": "tool", wire.tool_call_id: id_, "content": content}
-
-
 def _is_result(block: Any) -> bool:
     return isinstance(block, dict) and block.get("type") == "tool_result"
 
 
 def _result(block: Block, wire: Wire) -> WireMessage:
-    return _tool(required(block, "tool_use_id"), _result_content(block), wire)
+    id_ = required(block, "tool_use_id")
+    return {"role": "tool", wire.tool_call_id: id_, "content": _result_content(block)}
 
 
 def _result_content(block: Block) -> str | list[Part]:
@@ -180,10 +174,9 @@ def _assistant(message: BaseMessage, wire: Wire) -> WireMessage:
         content = [part for part in parts if part.get("text") != ""] or ""
     # The service documents no field for refusals, so they are sent as text.
     if isinstance(refusal := extras.get("refusal"), str) and refusal:
-        if not content:
-            content = refusal
-        elif text_part(refusal) not in (parts := _parts(content)):
-            content = [*parts, text_part(refusal)]
+        parts = _parts(content) if content else []
+        if text_part(refusal) not in parts:
+            content = [*parts, text_part(refusal)] if parts else refusal
     written: WireMessage = {"role": "assistant", "content": content}
     blocks = [block for block in others if block_type(block) in _TOOL_CALLS]
     if calls := _calls(message, blocks):
@@ -217,10 +210,8 @@ def _calls(message: BaseMessage, blocks: Iterable[Block]) -> list[dict[str, Any]
     others = [_call(block, extras) for block in filter(_is_answerable, blocks)]
     calls += [call for call in others if call.get("id") not in ids]
     if not calls and isinstance(raw := kwargs.get("tool_calls"), list):
-        functions = (
-            {**call, **_dict(call.get("function"))} for call in map(_dict, raw)
-        )
-        calls = [_call(function, extras) for function in functions]
+        flat = ({**call, **_dict(call.get("function"))} for call in map(_dict, raw))
+        calls = [_call(call, extras) for call in flat]
     return calls
 
 

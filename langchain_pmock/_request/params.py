@@ -8,11 +8,7 @@ from __future__ import annotations
 
 import difflib
 import warnings
-from collections.abc import (  # noqa: TC003 - pydantic evaluates the types
-    Iterable,
-    Mapping,
-    Sequence,
-)
+from collections.abc import Iterable, Mapping  # noqa: TC003 - pydantic evaluates them
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
 
 from langchain_core.language_models import BaseChatModel
@@ -196,30 +192,21 @@ class RequestParams(BaseModel):
     # Derived from the fields of each class.
     _types: ClassVar[Mapping[str, Any]] = {}
     _wire_names: ClassVar[Mapping[str, str]] = {}
-    _callable: ClassVar[Sequence[str]] = ()
-    _redacted: ClassVar[frozenset[str]] = frozenset()  # their values may be secret
     _adapter: ClassVar[TypeAdapter[dict[str, Any]]]
 
     @classmethod
     @override
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
-        own = {
-            name: field
-            for name, field in cls.model_fields.items()
-            if name not in BaseChatModel.model_fields  # LangChain validates its fields
-        }
-        fields = {
-            name: _Annotated[(field.annotation, name, *field.metadata)]
-            for name, field in own.items()
-        }
-        sent = [name for name, field in own.items() if SENT in field.metadata]
-        shown = {name for name, field in own.items() if field.repr}
-        cls._types = {**dict.fromkeys(_CONVERTED, Any), **cls._call_types, **fields}
-        cls._wire_names = {name: camel_case(name) for name in (*sent, *_CONVERTED)}
-        cls._callable = (*cls._wire_names, "model_kwargs", *cls._call_types)
-        cls._redacted = frozenset(cls._types) - shown | {"base_url", "model_kwargs"}
-        values = _TypedDict("Values", cls._types, total=False)
+        types = {**dict.fromkeys(_CONVERTED, Any), **cls._call_types}
+        sent = [*_CONVERTED]
+        for name, field in cls.model_fields.items():
+            if name not in BaseChatModel.model_fields:  # LangChain validates its fields
+                types[name] = _Annotated[(field.annotation, name, *field.metadata)]
+            if SENT in field.metadata:
+                sent.append(name)
+        cls._types, cls._wire_names = types, {name: camel_case(name) for name in sent}
+        values = _TypedDict("Values", types, total=False)
         config = ConfigDict(defer_build=True, arbitrary_types_allowed=True)
         values.__pydantic_config__ = config
         cls._adapter = TypeAdapter(values)
@@ -238,13 +225,17 @@ class RequestParams(BaseModel):
     def _describe(cls, name: str, value: object, message: str) -> str:
         """Describe an invalid value, without the value if it may be secret."""
         reason = message.removeprefix("Value error, ")
-        if name in cls._redacted:
+        if cls._is_redacted(name):
             # Messages of our own have the name.
             return reason if reason != message else f"{name} is not valid: {reason}"
         shown = repr(value)
-        if len(shown) > _SHOWN:
-            shown = shown[:_SHOWN] + "..."
+        shown = shown if len(shown) <= _SHOWN else shown[:_SHOWN] + "..."
         return f"{name}={shown} is not valid: {reason}"
+
+    @classmethod
+    def _is_redacted(cls, name: str) -> bool:
+        field = cls.model_fields.get(name)
+        return not (field and field.repr) or name in ("base_url", "model_kwargs")
 
     def _set_params(self) -> dict[str, Any]:
         """Collect the parameters that are set."""
@@ -265,13 +256,15 @@ class RequestParams(BaseModel):
         if not given:
             return {**own}
         named = {ALIASES.get(name, name): value for name, value in given.items()}
-        if refused := [self._refusal(n) for n in named if n not in self._callable]:
-            raise PmockInvalidRequestError("; ".join(refused))
+        others = ("model_kwargs", *self._call_types)
+        if refused := [n for n in named if not (n in self._wire_names or n in others)]:
+            raise PmockInvalidRequestError("; ".join(map(self._refusal, refused)))
         unset = {n for n, v in named.items() if v is None}
         checked = self._checked({n: v for n, v in named.items() if n not in unset})
         kept = {n: v for n, v in own.items() if n not in unset or n == "model"}
-        if "model_kwargs" in checked and "model_kwargs" in kept:
-            checked["model_kwargs"] = kept["model_kwargs"] | checked["model_kwargs"]
+        if "model_kwargs" in checked:
+            own_kwargs = kept.get("model_kwargs", {})
+            checked["model_kwargs"] = {**own_kwargs, **checked["model_kwargs"]}
         merged = {**kept, **checked}
         return {n: v for n, v in merged.items() if v not in ([], {})}
 
@@ -279,7 +272,7 @@ class RequestParams(BaseModel):
     def _refusal(cls, name: str) -> str:
         """Describe a name that a call does not accept."""
         if name not in cls._types:
-            return unknown(name, cls._callable)
+            return unknown(name, (*cls._wire_names, "model_kwargs", *cls._call_types))
         hint = f" {_HINTS[name]}" if name in _HINTS else ""
         return f"{name!r} cannot be given to a call: set it in the constructor.{hint}"
 
@@ -287,11 +280,8 @@ class RequestParams(BaseModel):
         self, params: Mapping[str, Any], messages: list[dict[str, Any]]
     ) -> dict[str, Any]:
         """Convert parameters and messages to the body of a request."""
-        body = {
-            self._wire_names[name]: value
-            for name, value in params.items()
-            if name in self._wire_names
-        }
+        names = self._wire_names
+        body = {names[name]: value for name, value in params.items() if name in names}
         return {**body, "messages": messages, **params.get("model_kwargs", {})}
 
 
@@ -302,9 +292,7 @@ def unknown(name: str, names: Iterable[str]) -> str:
     close = difflib.get_close_matches(
         snake_case(name), [*names, *ALIASES], n=1, cutoff=_CLOSE
     )
-    hint = "ChatPmock has no such parameter."
-    if close:
-        hint = f"did you mean {close[0]!r}?"
+    hint = f"did you mean {close[0]!r}?" if close else "there is no such parameter."
     return (
         f"Unknown parameter {name!r}: {hint} A field of the service that this version "
         "does not have can be sent with model_kwargs."

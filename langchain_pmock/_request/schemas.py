@@ -23,11 +23,7 @@ _METHODS = ("json_schema", "function_calling", "json_mode")
 
 
 def response_format(schema: Schema, *, strict: bool | None) -> dict[str, Any]:
-    """Convert a schema to the request's response format.
-
-    Raises:
-        PmockInvalidRequestError: If it is not a schema, or contradicts `strict`.
-    """
+    """Convert a schema to the request's response format."""
     if isinstance(schema, dict):
         kind: Any = schema.get("type")
         if kind in ("text", "json_object") and len(schema) == 1:
@@ -35,23 +31,18 @@ def response_format(schema: Schema, *, strict: bool | None) -> dict[str, Any]:
         if kind in ("json_schema", "function") and isinstance(schema.get(kind), dict):
             schema = schema[kind]
     json_schema = _named_schema(schema)
-    own = json_schema.get("strict")
-    if strict is not None and own not in (None, strict):
-        msg = f"strict={strict} is not valid: the schema itself has strict={own}."
-        raise PmockInvalidRequestError(msg)
     if strict is not None:
+        if (own := json_schema.setdefault("strict", strict)) not in (None, strict):
+            msg = f"strict={strict} is not valid: the schema itself has strict={own}."
+            raise PmockInvalidRequestError(msg)
         json_schema["strict"] = strict
     if json_schema.get("strict"):
         json_schema["schema"] = _closed(json_schema.get("schema", {}))
     return {"type": "json_schema", "json_schema": json_schema}
 
 
-def named(schema: Schema) -> Schema:
-    """Add a title to a JSON schema without one, which langchain-core requires.
-
-    Raises:
-        PmockInvalidRequestError: If it is a type that is no class, such as `list[X]`.
-    """
+def named(schema: Schema | None) -> Schema | None:
+    """Add a title to a JSON schema without one, which langchain-core requires."""
     is_builtin = isinstance(schema, type) and schema.__module__ == "builtins"
     if is_builtin or get_origin(schema) is not None:
         shown = getattr(schema, "__name__", schema) if is_builtin else schema
@@ -65,9 +56,8 @@ def named(schema: Schema) -> Schema:
     if not isinstance(schema, dict):
         return schema
     schema = _rooted(schema)
-    if not schema.keys() & {"title", "name", "function"}:
-        return {"title": "answer", **schema}
-    return schema
+    has_name = schema.keys() & {"title", "name", "function"}
+    return schema if has_name else {"title": "answer", **schema}
 
 
 def _rooted(schema: dict[str, Any]) -> dict[str, Any]:
@@ -131,17 +121,15 @@ def check_arguments(
 ) -> None:
     """Check the combination of arguments of `with_structured_output`."""
     is_json_mode = method == "json_mode"
-    msg = None
     if method not in _METHODS:
         msg = f"method={method!r} is not valid: it must be one of {', '.join(_METHODS)}"
-    elif strict is not None and is_json_mode:
-        msg = f"strict={strict} is not valid with method='json_mode': it has no schema"
-    elif tools and is_json_mode:
-        msg = "tools are not valid with method='json_mode'"
+    elif is_json_mode and (strict is not None or tools):
+        msg = "strict and tools are not valid with method='json_mode'"
     elif schema is None and not is_json_mode:
-        msg = f"schema=None is not valid with method={method!r}: it needs a schema"
-    if msg:
-        raise PmockInvalidRequestError(msg + ".")
+        msg = f"schema=None is not valid with method={method!r}"
+    else:
+        return
+    raise PmockInvalidRequestError(msg + ".")
 
 
 def answer_tool(schema: Schema, *, strict: bool | None) -> dict[str, Any]:

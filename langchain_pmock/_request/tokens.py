@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 
 _DEFAULT = Wire()
 
-_CJK = re.compile(r"[\u2e80-\ua4cf\uac00-\ud7ff\uf900-\ufaff\U00020000-\U0003ffff]")
+# Compiled on first use.
+_CJK = r"[\u2e80-\ua4cf\uac00-\ud7ff\uf900-\ufaff\U00020000-\U0003ffff]"
 _TOKENS_PER_CJK = 0.8
 _CHARACTERS_PER_TOKEN = 4
 
@@ -53,7 +54,7 @@ _REFERENCE = 1500  # a file of unknown size: one page
 
 def count_text_tokens(text: str) -> int:
     """Estimate the number of tokens of a text."""
-    rest = len(_CJK.sub("", text))
+    rest = len(re.sub(_CJK, "", text))
     cjk = len(text) - rest
     return math.ceil(cjk * _TOKENS_PER_CJK + rest / _CHARACTERS_PER_TOKEN)
 

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import re
 import reprlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_function
 
 from langchain_pmock.errors import PmockInvalidRequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from langchain_core.tools import BaseTool
-
-    ToolLike = Mapping[str, Any] | type | Callable[..., Any] | BaseTool
+ToolLike = Mapping[str, Any] | type | Callable[..., Any] | BaseTool
 
 _WORDS = {"auto": "auto", "none": "none", "any": "required", "required": "required"}
 _FORCED = ("function", "tool")  # types of OpenAI and Anthropic
@@ -27,11 +26,7 @@ _ANTHROPIC_TOOL = re.compile(r"\w+_20\d{6}")
 def tools_to_wire(
     tools: Iterable[ToolLike], *, strict: bool | None = None
 ) -> list[dict[str, Any]]:
-    """Convert tools to the request's tools.
-
-    Raises:
-        PmockInvalidRequestError: If an item is not a tool. The text has its index.
-    """
+    """Convert tools to the request's tools."""
     if isinstance(tools, (str, Mapping)) or not isinstance(tools, Iterable):
         msg = f"tools={reprlib.repr(tools)} is not valid: it must be a list of tools."
         raise PmockInvalidRequestError(msg)
@@ -77,7 +72,7 @@ def convert(tool: Any, place: str, *, strict: bool | None) -> dict[str, Any]:
 
 
 def choice_to_wire(
-    choice: str | bool | Mapping[str, Any],  # noqa: FBT001 - LangChain's API
+    choice: str | bool | Mapping[str, Any] | None,  # noqa: FBT001 - LangChain's API
     tools: Sequence[Mapping[str, Any]],
 ) -> str | dict[str, Any] | None:
     """Convert the tool choice to the request's; `None` to send none.
@@ -85,11 +80,8 @@ def choice_to_wire(
     It can be `"auto"`, `"none"`, `"any"`, `"required"` or `True` (the last three for at
     least one call), a tool's name, a dict in OpenAI's or Anthropic's format, or
     `False`.
-
-    Raises:
-        PmockInvalidRequestError: If it is none of these, or names an unknown tool.
     """
-    if choice is False:
+    if choice is None or choice is False:
         return None
     name: object = "required" if choice is True else choice
     if isinstance(choice, Mapping):
@@ -107,7 +99,8 @@ def choice_to_wire(
         return _WORDS[name]
     if name in [tool.get("type") for tool in tools if "function" not in tool]:
         return {"type": name}  # one of OpenAI's own tools
-    names = [found for tool in tools if (found := _name(tool)) is not None]
+    names = [(tool.get("function") or tool).get("name") for tool in tools]
+    names = [found for found in names if isinstance(found, str)]
     if name not in names:
         msg = (
             f"tool_choice={choice!r} is not valid: the tools are {names}; also allowed "
@@ -117,18 +110,14 @@ def choice_to_wire(
     return {"type": "function", "function": {"name": name}}
 
 
-def parallel_tool_calls(choice: object) -> bool | None:
-    """Return `parallelToolCalls` from a choice in Anthropic's format, if set there."""
+def choice_params(choice: Any, tools: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Convert the tool choice to parameters; Anthropic's can have two."""
+    params: dict[str, Any] = {"tool_choice": choice_to_wire(choice, tools)}
     if isinstance(choice, Mapping) and "disable_parallel_tool_use" in choice:
-        return not choice["disable_parallel_tool_use"]
-    return None
+        params["parallel_tool_calls"] = not choice["disable_parallel_tool_use"]
+    return params
 
 
 def _without_nulls(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Drop nulls, and the empty description of a class without a docstring."""
     return {name: value for name, value in fields.items() if value not in (None, "")}
-
-
-def _name(tool: Mapping[str, Any]) -> str | None:
-    name = (tool.get("function") or tool).get("name")
-    return name if isinstance(name, str) else None

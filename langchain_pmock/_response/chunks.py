@@ -1,10 +1,8 @@
-"""Conversion of the events of a stream to LangChain's chunks.
-
-Text tokens and pieces of tool calls have a fast path in `ChunkParser.event`.
-"""
+"""Conversion of the events of a stream to LangChain's chunks."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from functools import cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any, cast
@@ -12,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from langchain_core.messages import AIMessageChunk, merge_content
 from langchain_core.outputs import ChatGenerationChunk
 
-from langchain_pmock._json import UnreadableError, decode
+from langchain_pmock._json import UnreadableError
 from langchain_pmock._response.fields import checked, content_of, object_of, objects_of
 from langchain_pmock._response.messages import (
     NO_CHOICES,
@@ -23,7 +21,7 @@ from langchain_pmock._response.messages import (
     unknown_fields,
     usage_metadata,
 )
-from langchain_pmock._response.tool_calls import StreamedCalls
+from langchain_pmock._response.tool_calls import LONG, StreamedCalls, is_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -32,7 +30,6 @@ if TYPE_CHECKING:
 
 _EVENT_FIELDS = 5  # of an event with only text: id, model, created, object, choices
 _CHOICE_FIELDS = 2  # index, delta
-_LONG = 1_000  # characters of arguments
 
 
 class ChunkParser:
@@ -48,7 +45,6 @@ class ChunkParser:
     """
 
     def __init__(self) -> None:
-        """Initialize the state before the first event."""
         self.finished = False
         self.trace_id: str | None = None
         self._id: str | None = None
@@ -56,7 +52,7 @@ class ChunkParser:
         self._emitted: dict[str, Any] = {}
         # For the last chunk, because each event may repeat them.
         self._late_metadata: dict[str, Any] = {}
-        self._late_extras: dict[str, list[Any]] = {}
+        self._late_extras: defaultdict[str, list[Any]] = defaultdict(list)
         self._usage: object = None
         self._blocks: list[Any] = []
         self._tool_calls = StreamedCalls()
@@ -64,14 +60,10 @@ class ChunkParser:
         self._make_piece = text_chunks()
 
     def event(self, envelope: Mapping[str, Any]) -> ChatGenerationChunk | None:
-        """Convert an event.
-
-        Raises:
-            UnreadableError: If it does not have the documented structure, or has more
-                than one choice.
-        """
+        """Convert an event."""
         data = envelope["data"]
         choices = data.get("choices")
+        # A fast path for text tokens and pieces of tool calls.
         is_short = len(data) <= _EVENT_FIELDS and "usage" not in data
         if self._emitted and is_short and type(choices) is list and len(choices) == 1:
             choice = choices[0]
@@ -87,32 +79,27 @@ class ChunkParser:
         return self._any_event(envelope)
 
     def end(self) -> ChatGenerationChunk:
-        """Create the last chunk, with finish reason, usage and unknown fields.
-
-        Raises:
-            UnreadableError: If no event had a choice.
-        """
+        """Create the last chunk, with finish reason, usage and unknown fields."""
         if not (self.finished or self._emitted or self._late_extras):
             raise UnreadableError(NO_CHOICES)
         calls = self._tool_calls.last_deltas()
         extras = {n: _joined(n, parts) for n, parts in self._late_extras.items()}
         if call_extras := self._tool_calls.extras():
             extras["tool_call_extras"] = call_extras
-        return ChatGenerationChunk(
-            message=AIMessageChunk(
-                content="",
-                additional_kwargs=extras,
-                id=self._id,
-                response_metadata={
-                    **self._late_metadata,
-                    **self._new(self._metadata),
-                    "model_provider": PROVIDER,
-                },
-                usage_metadata=usage_metadata(self._usage),
-                tool_call_chunks=calls,
-                chunk_position="last",
-            )
+        message = AIMessageChunk(
+            content="",
+            additional_kwargs=extras,
+            id=self._id,
+            response_metadata={
+                **self._late_metadata,
+                **self._new(self._metadata),
+                "model_provider": PROVIDER,
+            },
+            usage_metadata=usage_metadata(self._usage),
+            tool_call_chunks=calls,
+            chunk_position="last",
         )
+        return ChatGenerationChunk(message=message)
 
     def _any_event(self, envelope: Mapping[str, Any]) -> ChatGenerationChunk | None:
         data = envelope["data"]
@@ -131,30 +118,23 @@ class ChunkParser:
             msg = "the stream has several choices, but one was requested"
             raise UnreadableError(msg)
         delta = object_of(choice, "delta") or object_of(choice, "message")
-        metadata = choice_metadata(choice)
-        self.finished = self.finished or "finish_reason" in metadata
-        logprobs = _take(metadata, "logprobs")
-        self._late_metadata.update(metadata)
+        late = choice_metadata(choice)
+        self.finished = self.finished or "finish_reason" in late
+        logprobs = _take(late, "logprobs")
+        self._late_metadata.update(late)
         content = self._content(delta)
         extras = message_extras(delta)
         reasoning = _take(extras, "reasoning_content")
         for name, value in extras.items():
-            self._late_extras.setdefault(name, []).append(value)
+            self._late_extras[name].append(value)
         calls = self._tool_calls.deltas(objects_of(delta, "tool_calls"))
         if not (content or reasoning or calls or logprobs):
             return None
         for tokens in object_of(logprobs, "logprobs").values():
             _check_tokens(tokens)
-        return _calls_chunk(
-            calls,
-            content=content,
-            additional_kwargs=reasoning,
-            id=self._id,
-            response_metadata={
-                "model_provider": PROVIDER,
-                **self._new(self._metadata),
-                **logprobs,
-            },
+        new = {"model_provider": PROVIDER, **self._new(self._metadata), **logprobs}
+        return self._calls_chunk(
+            calls, content=content, additional_kwargs=reasoning, response_metadata=new
         )
 
     def _tool_call_chunk(self, calls: list[dict[str, Any]]) -> ChatGenerationChunk:
@@ -162,12 +142,26 @@ class ChunkParser:
         names = [delta["name"] for delta in deltas]
         if any(names):
             metadata = {"model_provider": PROVIDER}
-            return _calls_chunk(
-                deltas, content="", id=self._id, response_metadata=metadata
-            )
+            return self._calls_chunk(deltas, content="", response_metadata=metadata)
         chunk = self._make_piece("", self._id)
         cast("AIMessageChunk", chunk.message).tool_call_chunks = deltas
         return chunk
+
+    def _calls_chunk(
+        self, calls: list[ToolCallChunk], **fields: Any
+    ) -> ChatGenerationChunk:
+        """Create a chunk with deltas of tool calls.
+
+        LangChain parses the arguments of each chunk that is constructed, and tries each
+        prefix of text that is not JSON, which takes minutes for long arguments. So only
+        the first piece of a call is parsed, if it is short or complete.
+        """
+        texts = [call["args"] or "" for call in calls]
+        is_short = all(len(text) < LONG or is_json(text) for text in texts)
+        parsed = calls if is_short and any(call["name"] for call in calls) else []
+        message = AIMessageChunk(id=self._id, tool_call_chunks=parsed, **fields)
+        message.tool_call_chunks = calls
+        return ChatGenerationChunk(message=message)
 
     def _content(self, delta: Mapping[str, Any]) -> str | list[str | dict[str, Any]]:
         """Return the content of a delta, once LangChain can merge its blocks."""
@@ -217,51 +211,44 @@ def _check_tokens(tokens: object) -> None:
 
 def text_chunks() -> Callable[[str, str | None], ChatGenerationChunk]:
     """Return a function that creates the text chunks of one stream."""
-    return _TextChunks().make if _can_restore() else _construct
+    return _restoring() if _can_restore() else _construct
 
 
 @cache
 def _can_restore() -> bool:
-    """Whether restored chunks equal constructed ones, and share no containers."""
+    """Whether restored chunks have the state of constructed ones in this version."""
     expected = _construct("a", "1")
     try:
-        template = _TextChunks()
-        made, other = template.make("a", "1"), template.make("a", "1")
-        is_equal = made.__getstate__() == expected.__getstate__() and (
-            made.message.__getstate__() == expected.message.__getstate__()
-        )
+        made = _restoring()("a", "1")
     except (AttributeError, LookupError, TypeError):
         return False
-    return is_equal and not any(
-        isinstance(value, (dict, list, set)) and value is vars(theirs)[name]
-        for ours, theirs in ((made, other), (made.message, other.message))
-        for name, value in vars(ours).items()
+    return made.__getstate__() == expected.__getstate__() and (
+        made.message.__getstate__() == expected.message.__getstate__()
     )
 
 
 def _construct(text: str, id_: str | None) -> ChatGenerationChunk:
-    return ChatGenerationChunk(
-        message=AIMessageChunk(
-            content=text, id=id_, response_metadata={"model_provider": PROVIDER}
-        )
-    )
+    metadata = {"model_provider": PROVIDER}
+    message = AIMessageChunk(content=text, id=id_, response_metadata=metadata)
+    return ChatGenerationChunk(message=message)
 
 
-class _TextChunks:
-    """Creates the text chunks of a stream by restoring the state of a template.
+def _restoring() -> Callable[[str, str | None], ChatGenerationChunk]:
+    """Return a function that creates the chunks of a stream by restoring their state.
 
     Constructing and validating each one would take a tenth of the time of a token. The
     chunks of a stream share pydantic's sets of the fields that were set, a quarter of
     their memory. Written for langchain-core 1.6 to 1.8; `_can_restore` checks it.
     """
+    template: Any = _construct("", "")
+    of_chunk, of_message = template.__getstate__(), template.message.__getstate__()
+    for fields in (of_chunk["__dict__"], of_message["__dict__"]):
+        for name, value in fields.items():
+            if isinstance(value, (dict, list, set)):
+                fields[name] = None  # each chunk needs its own
 
-    def __init__(self) -> None:
-        template = _construct("", "")
-        self._chunk = cast("dict[str, Any]", template.__getstate__())
-        self._message = cast("dict[str, Any]", template.message.__getstate__())
-
-    def make(self, text: str, id_: str | None) -> ChatGenerationChunk:
-        state = self._message.copy()
+    def restore(text: str, id_: str | None) -> ChatGenerationChunk:
+        state = of_message.copy()
         state["__dict__"] = fields = state["__dict__"].copy()
         state["__pydantic_extra__"] = {}
         fields["content"] = text
@@ -273,7 +260,7 @@ class _TextChunks:
         fields["tool_call_chunks"] = []
         message = AIMessageChunk.__new__(AIMessageChunk)
         message.__setstate__(state)
-        state = self._chunk.copy()
+        state = of_chunk.copy()
         state["__dict__"] = fields = state["__dict__"].copy()
         # LangChain keeps the chunks until the stream ends. A plain `str` is not tracked
         # by the garbage collector, unlike the constructor's text.
@@ -283,27 +270,4 @@ class _TextChunks:
         chunk.__setstate__(state)
         return chunk
 
-
-def _calls_chunk(calls: list[ToolCallChunk], **fields: Any) -> ChatGenerationChunk:
-    """Create a chunk with deltas of tool calls.
-
-    LangChain parses the arguments of each chunk that is constructed, and tries each
-    prefix of text that is not JSON, which takes minutes for long arguments. So only the
-    first piece of a call is parsed, if it is short or complete.
-    """
-    is_parsed = any(call["name"] for call in calls) and all(
-        _is_soon_parsed(call["args"] or "") for call in calls
-    )
-    message = AIMessageChunk(tool_call_chunks=calls if is_parsed else [], **fields)
-    message.tool_call_chunks = calls
-    return ChatGenerationChunk(message=message)
-
-
-def _is_soon_parsed(arguments: str) -> bool:
-    if len(arguments) < _LONG:
-        return True
-    try:
-        decode(arguments)
-    except ValueError:
-        return False
-    return True
+    return restore

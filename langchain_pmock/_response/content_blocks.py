@@ -34,21 +34,13 @@ def translate_content_chunk(chunk: AIMessageChunk) -> list[types.ContentBlock]:
 
     The index of each identifies its block in the merged message.
     """
-    calls: list[dict[str, Any]]
+    calls = [
+        {**call, "type": "tool_call_chunk", "index": f"lc_tool_call_{call['index']}"}
+        for call in chunk.tool_call_chunks
+    ]
     # The last chunk may have only the id of a call, which is not a complete call.
-    if chunk.chunk_position == "last" and all(
-        call["name"] for call in chunk.tool_call_chunks
-    ):
+    if chunk.chunk_position == "last" and all(call["name"] for call in calls):
         calls = [{**call, "type": "tool_call"} for call in chunk.tool_calls]
-    else:
-        calls = [
-            {
-                **call,
-                "type": "tool_call_chunk",
-                "index": f"lc_tool_call_{call['index']}",
-            }
-            for call in chunk.tool_call_chunks
-        ]
     blocks: list[Any] = _blocks(chunk, calls)
     for block in blocks:
         if block["type"] != "tool_call":
@@ -74,7 +66,6 @@ def _blocks(message: AIMessage, calls: list[dict[str, Any]]) -> list[Any]:
     blocks.extend(calls)
     if refusal := message.additional_kwargs.get("refusal"):
         block = {"type": "refusal", "refusal": refusal}
-        blocks.append(
-            block if _HAS_REFUSAL else {"type": "non_standard", "value": block}
-        )
+        wrapped = {"type": "non_standard", "value": block}
+        blocks.append(block if _HAS_REFUSAL else wrapped)
     return blocks

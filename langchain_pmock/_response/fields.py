@@ -1,4 +1,7 @@
-"""Checked access to the fields of an answer, which may be any JSON."""
+"""Checked access to the fields of an answer, which may be any JSON.
+
+The functions raise an `UnreadableError` if a field has another type.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +23,6 @@ _KINDS = {
     float: "a number",
     type(None): "null",
 }
-_NO_IDS = ("", "null")
-_BLOCK_STRINGS = ("type", "text", "id")
 
 
 def get(mapping: Mapping[str, Any], name: str) -> Any:
@@ -31,11 +32,7 @@ def get(mapping: Mapping[str, Any], name: str) -> Any:
 
 
 def object_of(mapping: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Return an object, empty if it is missing or null.
-
-    Raises:
-        UnreadableError: If it is not an object. The other functions do the same.
-    """
+    """Return an object, empty if it is missing or null."""
     value = get(mapping, name)
     return {} if value is None else checked(value, name, dict)
 
@@ -61,7 +58,7 @@ def id_of(mapping: Mapping[str, Any], name: str) -> str | None:
     value = get(mapping, name)
     if type(value) in (int, float):
         return str(value)
-    return None if value is None or value in _NO_IDS else checked(value, name, str)
+    return None if value is None or value in ("", "null") else checked(value, name, str)
 
 
 def content_of(message: Mapping[str, Any]) -> str | list[str | dict[str, Any]]:
@@ -70,11 +67,9 @@ def content_of(message: Mapping[str, Any]) -> str | list[str | dict[str, Any]]:
     if content is None or isinstance(content, str):
         return content or ""
     for at, block in enumerate(checked(content, "content", list)):
-        if isinstance(block, str):
-            continue
         name = f"content[{at}]"
-        fields = checked(block, name, dict)
-        for field in _BLOCK_STRINGS:
+        fields = {} if isinstance(block, str) else checked(block, name, dict)
+        for field in ("type", "text", "id"):
             if fields.get(field) is not None:
                 checked(fields[field], f"{name}.{field}", str)
         if fields.get("type") == "non_standard":  # of LangChain, which reads its value
@@ -90,11 +85,7 @@ def as_text(value: object) -> str:
 
 
 def checked(value: Any, name: str, kind: type) -> Any:
-    """Return a value of the documented type.
-
-    Raises:
-        UnreadableError: If it has another type.
-    """
+    """Return a value of the documented type."""
     if type(value) is kind:
         return value
     path = ".".join(map(camel_case, name.split(".")))

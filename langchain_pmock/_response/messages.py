@@ -58,79 +58,63 @@ _CACHE_DETAILS = {
     "cache_write_tokens": "cache_creation",
     "prompt_cache_hit_tokens": "cache_read",  # DeepSeek
 }
-_INPUT_DETAILS = {
+# LangChain expects details that do not overlap, and counts the rest as text. Cached
+# tokens are text too, so counts of text are left out: they would count twice.
+_DETAILS = {
     **_CACHE_DETAILS,
     "cached_tokens": "cache_read",
+    "reasoning_tokens": "reasoning",
     "audio_tokens": "audio",
     "image_tokens": "image",
+    "text_tokens": None,
+    "content_tokens": None,
 }
-_OUTPUT_DETAILS = {"reasoning_tokens": "reasoning", "audio_tokens": "audio"}
-# LangChain expects details that do not overlap, and counts the rest as text. Cached
-# tokens are text too, so these would be counted twice.
-_NO_DETAILS = {"text_tokens", "content_tokens"}
 _MOST_TOKENS = 2**53  # the largest integer that all JSON libraries read exactly
 
 
 def chat_result(envelope: Mapping[str, Any]) -> ChatResult:
-    """Convert the envelope of a whole answer to LangChain's result.
-
-    Raises:
-        UnreadableError: If it does not have the documented structure.
-    """
+    """Convert the envelope of a whole answer to LangChain's result."""
     data = envelope["data"]
     metadata = {**answer_metadata(envelope), **unknown_fields(data)}
     usage = usage_metadata(data.get("usage"))
     generations: list[ChatGeneration] = []
     for choice in objects_of(data, "choices"):
         message = checked(choice.get("message"), "message", dict)
-        wire_calls = objects_of(message, "tool_calls")
-        calls = [parse_tool_call(call) for call in wire_calls]
         kept = message_extras(message)
         name = as_text(kept.pop("name", None)) or None
-        extras = {
-            call["id"]: extra
-            for call, wire_call in zip(calls, wire_calls, strict=True)
-            if (extra := call_extras(wire_call))
-        }
+        calls: list[Any] = []
+        extras = {}
+        for wire_call in objects_of(message, "tool_calls"):
+            call = _tool_call(wire_call)
+            calls.append(call)
+            if extra := call_extras(wire_call):
+                extras[call["id"]] = extra
         if extras:
             kept["tool_call_extras"] = extras
-        generations.append(
-            ChatGeneration(
-                message=AIMessage(
-                    content=content_of(message),
-                    name=name,
-                    additional_kwargs=kept,
-                    tool_calls=[c for c in calls if c["type"] == "tool_call"],
-                    invalid_tool_calls=[c for c in calls if c["type"] != "tool_call"],
-                    # Once, because callbacks add up the usage of all messages.
-                    usage_metadata=None if generations else usage,
-                    response_metadata={**metadata, **choice_metadata(choice)},
-                    id=_message_id(metadata.get("id"), len(generations)),
-                )
-            )
+        index, id_ = len(generations), metadata.get("id")
+        answer = AIMessage(
+            content=content_of(message),
+            name=name,
+            additional_kwargs=kept,
+            tool_calls=[c for c in calls if c["type"] == "tool_call"],
+            invalid_tool_calls=[c for c in calls if c["type"] != "tool_call"],
+            # Once, because callbacks add up the usage of all messages.
+            usage_metadata=None if index else usage,
+            response_metadata={**metadata, **choice_metadata(choice)},
+            # LangGraph keeps one message per id.
+            id=f"{id_}-{index}" if id_ and index else id_,
         )
+        generations.append(ChatGeneration(message=answer))
     if not generations:
         raise UnreadableError(NO_CHOICES)
-    return ChatResult(generations=generations, llm_output=_llm_output(metadata, usage))
-
-
-def _message_id(id_: str | None, index: int) -> str | None:
-    """Make the ids of several answers unique: LangGraph keeps one message per id."""
-    return f"{id_}-{index}" if id_ and index else id_
-
-
-def _llm_output(
-    metadata: Mapping[str, Any], usage: UsageMetadata | None
-) -> dict[str, Any]:
-    """Return the `llm_output` that callback handlers read, with OpenAI's names."""
-    output = {name: metadata[name] for name in ("model_name", "id") if name in metadata}
-    if usage:
+    output = {k: v for k, v in metadata.items() if k in {"model_name", "id"}}
+    if usage:  # with OpenAI's names, which callback handlers read
         output["token_usage"] = {
             "prompt_tokens": usage["input_tokens"],
             "completion_tokens": usage["output_tokens"],
             "total_tokens": usage["total_tokens"],
         }
-    return output
+    return ChatResult(generations=generations, llm_output=output)
 
 
 def combined_llm_output(outputs: Iterable[Mapping[str, Any] | None]) -> dict[str, Any]:
@@ -195,79 +179,66 @@ def usage_metadata(usage: object) -> UsageMetadata | None:
     """Convert the usage to LangChain's; invalid counts are left out."""
     if not usage or not isinstance(usage, dict):
         return None
-    input_tokens, inputs = _side(usage, "prompt", "input")
-    output_tokens, outputs = _side(usage, "completion", "output")
+    beside = {k: v for k, v in usage.items() if snake_case(k) in _CACHE_DETAILS}
+    input_tokens, inputs = _side(usage, ("prompt", "input"), beside)
+    output_tokens, outputs = _side(usage, ("completion", "output"), {})
     total = _count(get(usage, "total_tokens"))
     metadata: dict[str, Any] = {
         "input_tokens": input_tokens,
         "output_tokens": output_tokens,
         "total_tokens": input_tokens + output_tokens if total is None else total,
     }
-    if inputs:
-        metadata["input_token_details"] = inputs
-    if outputs:
-        metadata["output_token_details"] = outputs
+    details = {"input_token_details": inputs, "output_token_details": outputs}
+    metadata.update((name, found) for name, found in details.items() if found)
     return cast("UsageMetadata", metadata)
 
 
-def _side(usage: dict[str, Any], *names: str) -> tuple[int, dict[str, int]]:
-    """Return the tokens and details of one side, under the first name it has."""
-    counts = (_count(get(usage, f"{name}_tokens")) for name in names)
-    tokens = next((count for count in counts if count is not None), 0)
-    is_input = "input" in names
-    aliases = _INPUT_DETAILS if is_input else _OUTPUT_DETAILS
-    fields = [
-        (field, value)
-        for name in names
-        if isinstance(details := get(usage, f"{name}_tokens_details"), dict)
-        for field, value in details.items()
-    ]
-    if is_input:
-        fields += [(k, v) for k, v in usage.items() if snake_case(k) in _CACHE_DETAILS]
+def _side(
+    usage: dict[str, Any], names: tuple[str, str], beside: dict[str, Any]
+) -> tuple[int, dict[str, int]]:
+    """Return the tokens and details of one side, which services name differently."""
+    counts = [_count(get(usage, f"{name}_tokens")) for name in names]
+    fields = [get(usage, f"{name}_tokens_details") for name in names]
     found: dict[str, int] = {}
-    for field, value in fields:
-        name, count = snake_case(field), _count(value)
-        if count is not None and name not in _NO_DETAILS:
-            name = aliases.get(name, name)
-            # The same count may be sent under two names.
-            found[name] = max(count, found.get(name, 0))
-    return tokens, found
+    for details in (*fields, beside):
+        for field, value in details.items() if isinstance(details, dict) else ():
+            name, count = snake_case(field), _count(value)
+            alias = _DETAILS.get(name, name)
+            if count is not None and alias:
+                # The same count may be sent under two names.
+                found[alias] = max(count, found.get(alias, 0))
+    return next((count for count in counts if count is not None), 0), found
 
 
 def _count(value: object) -> int | None:
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+    if type(value) not in (int, float, str):
         return None
     try:
-        count = int(value)
+        count = int(value)  # type: ignore[call-overload]
     except (OverflowError, ValueError):
         return None
     return count if 0 <= count < _MOST_TOKENS else None
 
 
-def parse_tool_call(call: Mapping[str, Any]) -> ToolCall | InvalidToolCall:
-    """Convert a tool call of a whole answer.
-
-    If its arguments are not a JSON object, the result is an invalid call with the text
-    and the reason. A call without an id gets one.
-    """
+def _tool_call(call: Mapping[str, Any]) -> ToolCall | InvalidToolCall:
+    """Convert a tool call; one without a name or a JSON object is invalid."""
     function = object_of(call, "function")
     name, text = string_of(function, "name"), as_text(function.get("arguments"))
     id_ = id_of(call, "id") or new_tool_call_id()
-    if not name:
-        return invalid_tool_call(
-            name=name, args=text, id=id_, error="The call names no function."
-        )
+    args: Any = {}
     try:
-        args = decode(text) if text.strip() else {}
+        if text.strip():
+            args = decode(text)
     except ValueError as error:
         reason = f"The arguments are not valid JSON: {error}"
-        return invalid_tool_call(name=name, args=text, id=id_, error=reason)
-    if args is None:
-        args = {}
-    if not isinstance(args, dict):
+    else:
+        args = {} if args is None else args
         reason = f"The arguments are a JSON {type(args).__name__}, not an object."
-        return invalid_tool_call(name=name, args=text, id=id_, error=reason)
-    return tool_call(name=name, args=args, id=id_)
+        if name and isinstance(args, dict):
+            return tool_call(name=name, args=args, id=id_)
+    if not name:
+        reason = "The call names no function."
+    return invalid_tool_call(name=name, args=text, id=id_, error=reason)
 
 
 def new_tool_call_id() -> str:

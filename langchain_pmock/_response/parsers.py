@@ -14,12 +14,10 @@ from langchain_core.outputs import ChatGeneration, Generation
 from langchain_core.runnables import RunnableGenerator
 from langchain_core.runnables.config import (
     ensure_config,
-    get_async_callback_manager_for_config,
     get_callback_manager_for_config,
 )
 from langchain_core.runnables.utils import AddableDict
 from langchain_core.utils.pydantic import is_basemodel_subclass
-from pydantic import BaseModel
 from typing_extensions import override
 
 from langchain_pmock._json import decode
@@ -33,8 +31,6 @@ if TYPE_CHECKING:
     from langchain_core.output_parsers import BaseOutputParser
     from langchain_core.runnables import Runnable, RunnableConfig
 
-Schema = dict[str, Any] | type
-
 _AROUND = " \n\r\t`"
 _FENCE = re.compile(r"```(?:json)?")
 _DECODER = json.JSONDecoder(strict=False)
@@ -43,22 +39,12 @@ _REFUSALS = ("content_filter", "refusal")
 _USUAL_REASONS = ("stop", "tool_calls", "function_call", "length")
 
 
-def from_text(schema: Schema | None) -> BaseOutputParser[Any]:
-    """Create the parser for answers in the text of a message."""
-    return AnswerParser(answer_class=_class_of(schema), other_tools=True)
-
-
-def from_call(
-    schema: Schema, name: str, *, other_tools: bool = False
+def answer_parser(
+    schema: object, tool: str | None = None, *, other_tools: bool = True
 ) -> BaseOutputParser[Any]:
-    """Create the parser for answers in the arguments of a tool call."""
-    cls = _class_of(schema)
-    return AnswerParser(answer_class=cls, tool=name, other_tools=other_tools)
-
-
-def _class_of(schema: Schema | None) -> type | None:
-    is_class = isinstance(schema, type) and is_basemodel_subclass(schema)
-    return schema if is_class else None  # type: ignore[return-value]
+    """Create the parser for answers in the text of a message or in a tool call."""
+    cls = schema if isinstance(schema, type) and is_basemodel_subclass(schema) else None
+    return AnswerParser(answer_class=cls, tool=tool, other_tools=other_tools)
 
 
 def beside_raw(parser: BaseOutputParser[Any]) -> Runnable[Any, dict[str, Any]]:
@@ -69,12 +55,7 @@ def beside_raw(parser: BaseOutputParser[Any]) -> Runnable[Any, dict[str, Any]]:
         for answer in answers:
             yield AddableDict(answer)
             raw.append(answer["raw"])
-        parsed = error = None
-        try:
-            parsed = parser.invoke(_merged(raw))
-        except Exception as caught:  # noqa: BLE001 - part of the result
-            error = caught
-        yield AddableDict(parsed=parsed, parsing_error=error)
+        yield _outcome(*parser.batch([_merged(raw)], return_exceptions=True))
 
     async def aadd(
         answers: AsyncIterator[dict[str, Any]],
@@ -83,14 +64,15 @@ def beside_raw(parser: BaseOutputParser[Any]) -> Runnable[Any, dict[str, Any]]:
         async for answer in answers:
             yield AddableDict(answer)
             raw.append(answer["raw"])
-        parsed = error = None
-        try:
-            parsed = await parser.ainvoke(_merged(raw))
-        except Exception as caught:  # noqa: BLE001 - as above
-            error = caught
-        yield AddableDict(parsed=parsed, parsing_error=error)
+        yield _outcome(*await parser.abatch([_merged(raw)], return_exceptions=True))
 
     return RunnableGenerator(add, aadd)
+
+
+def _outcome(parsed: object) -> AddableDict:
+    if isinstance(parsed, Exception):
+        return AddableDict(parsed=None, parsing_error=parsed)
+    return AddableDict(parsed=parsed, parsing_error=None)
 
 
 def _merged(chunks: Sequence[Any]) -> Any:
@@ -104,26 +86,15 @@ class AnswerParser(BaseTransformOutputParser[Any]):
     """Parses a structured answer in a message's text or in a tool call.
 
     A stream yields partial dicts, or one object of a pydantic class at its end.
-
-    Attributes:
-        answer_class: The pydantic class of the answer, of version 1 or 2; `None` for
-            dicts.
-        tool: The name of the tool whose arguments are the answer; `None` for text.
-        other_tools: Whether the model may call other tools instead of answering.
     """
 
-    answer_class: type | None = None
-    tool: str | None = None
-    other_tools: bool = False
+    answer_class: type | None  # of pydantic, version 1 or 2; None for dicts
+    tool: str | None  # whose arguments are the answer; None for text
+    other_tools: bool  # whether the model may call these instead of answering
 
     @property
     def OutputType(self) -> Any:  # noqa: N802 - LangChain's name
-        """The type of the answers."""
         return self.answer_class or dict[str, Any]
-
-    @property
-    def _type(self) -> str:
-        return "pmock_answer"
 
     @override
     def parse(self, text: str) -> Any:
@@ -138,11 +109,8 @@ class AnswerParser(BaseTransformOutputParser[Any]):
         called = [call["name"] for call in message.tool_calls]
         if self.other_tools and called and self.tool not in called:
             return None
-        value = (
-            _json_of(message) if self.tool is None else _arguments(message, self.tool)
-        )
-        if self.answer_class is None:
-            return value
+        tool = self.tool
+        value = _json_of(message) if tool is None else _arguments(message, tool)
         return _object(value, self.answer_class, message)
 
     @override
@@ -154,8 +122,7 @@ class AnswerParser(BaseTransformOutputParser[Any]):
     ) -> Iterator[Any]:
         stream = _Stream(self)
         parts = stream.parts(input)
-        if get_callback_manager_for_config(ensure_config(config)).handlers:
-            traced = _Traced(received=stream, name=self.get_name())
+        if traced := stream.traced(config):
             return traced.transform(map(_merged, parts), config, **kwargs)
         return (stream.value for _ in parts)
 
@@ -168,8 +135,7 @@ class AnswerParser(BaseTransformOutputParser[Any]):
     ) -> AsyncIterator[Any]:
         stream = _Stream(self)
         parts = stream.aparts(input)
-        if get_async_callback_manager_for_config(ensure_config(config)).handlers:
-            traced = _Traced(received=stream, name=self.get_name())
+        if traced := stream.traced(config):
             merged = (_merged(part) async for part in parts)
             return traced.atransform(merged, config, **kwargs)
         return (stream.value async for _ in parts)
@@ -198,30 +164,27 @@ class _Stream:
         self._index: int | None = None  # of the call that is the answer
         self._length = self._next_length = 0
 
+    def traced(self, config: RunnableConfig | None) -> _Traced | None:
+        is_traced = get_callback_manager_for_config(ensure_config(config)).handlers
+        name = self._parser.get_name()
+        return _Traced(received=self, name=name) if is_traced else None
+
     def parts(self, pieces: Iterator[str | BaseMessage]) -> Iterator[list[Any]]:
         """Yield the pieces up to each new value."""
         for piece in pieces:
-            if self._has_new_value(piece):
-                yield self._part()
-        if self._has_new_value():
-            yield self._part()
+            yield from self._part(piece)
+        yield from self._part()
 
     async def aparts(
         self, pieces: AsyncIterator[str | BaseMessage]
     ) -> AsyncIterator[list[Any]]:
-        """Async version of `parts`."""
         async for piece in pieces:
-            if self._has_new_value(piece):
-                yield self._part()
-        if self._has_new_value():
-            yield self._part()
+            for part in self._part(piece):
+                yield part
+        for part in self._part():
+            yield part
 
-    def _part(self) -> list[Any]:
-        part = self._pieces[self._start :] or self._pieces[-1:]
-        self._start = len(self._pieces)
-        return part
-
-    def _has_new_value(self, piece: str | BaseMessage | None = None) -> bool:
+    def _part(self, piece: str | BaseMessage | None = None) -> list[list[Any]]:
         """Parse what there is, or the whole answer without another piece."""
         before = self.value
         if piece is not None:
@@ -229,12 +192,14 @@ class _Stream:
             self._parse_partially(piece)
         elif self._pieces:
             whole = _merged(self._pieces)
-            is_text = isinstance(whole, str)
-            result = (
-                Generation(text=whole) if is_text else ChatGeneration(message=whole)
-            )
-            self.value = self._parser.parse_result([result])
-        return self.value is not None and self.value != before
+            if isinstance(whole, str):
+                whole = AIMessage(whole)
+            self.value = self._parser.parse_result([ChatGeneration(message=whole)])
+        if self.value is None or self.value == before:
+            return []
+        part = self._pieces[self._start :] or self._pieces[-1:]
+        self._start = len(self._pieces)
+        return [part]
 
     def _parse_partially(self, piece: str | BaseMessage) -> None:
         text = "" if self._parser.answer_class else self._text_of(piece)
@@ -271,8 +236,15 @@ class _Stream:
         return text
 
 
+def _refusal_block(message: AIMessage) -> object:
+    """Return the refusal that is in the content, as in OpenAI's blocks."""
+    blocks = message.content if isinstance(message.content, list) else ()
+    found = (block.get("refusal") for block in blocks if isinstance(block, dict))
+    return next(filter(None, found), None)
+
+
 def _check_whole(message: AIMessage) -> None:
-    refusal = message.additional_kwargs.get("refusal")
+    refusal = message.additional_kwargs.get("refusal") or _refusal_block(message)
     reason = message.response_metadata.get("finish_reason")
     if refusal or reason in _REFUSALS:
         trace_id = message.response_metadata.get("trace_id")
@@ -331,11 +303,11 @@ def _arguments(message: AIMessage, tool: str) -> dict[str, Any]:
 
 
 def _object(value: object, cls: Any, message: AIMessage) -> object:
-    """Create an object of a pydantic class, of version 1 or 2."""
+    """Create an object of a pydantic class, of version 1 or 2; without one, a dict."""
+    if cls is None:
+        return value
     try:
-        if issubclass(cls, BaseModel):
-            return cls.model_validate(value)
-        return cls.parse_obj(value)
+        return (getattr(cls, "model_validate", None) or cls.parse_obj)(value)
     except ValueError as error:
         what = f"The structured answer does not match {cls.__name__}: {error}"
         raise _failure(message, what, json.dumps(value)) from error

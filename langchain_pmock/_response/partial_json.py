@@ -7,23 +7,15 @@ from typing import Any
 
 from pydantic_core import from_json
 
-# In this order: an incomplete escape at the end, a surrogate pair, a lone surrogate.
+_HIGH = r"\\u[dD][89abAB][0-9a-fA-F]{2}"  # the first half of a surrogate pair
+_LOW = r"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _ESCAPES = re.compile(
-    r"""
-      (?P<cut>
-        (?: \\u[dD][89abAB][0-9a-fA-F]{2}
-            (?: \\ (?: u (?: [dD] (?: [c-fC-F] [0-9a-fA-F]? )? )? )? )?
-          | \\ (?: u[0-9a-fA-F]{0,3} )?
-        ) \Z
-      )
-    | (?P<pair> \\u[dD][89abAB][0-9a-fA-F]{2} \\u[dD][c-fC-F][0-9a-fA-F]{2} )
-    | (?P<half> \\u[dD][89a-fA-F][0-9a-fA-F]{2} )
-    | \\.
-    """,
-    re.DOTALL | re.VERBOSE,
+    rf"(?P<cut>(?=\\)(?:{_HIGH})?(?:\\(?:u[0-9a-fA-F]{{0,3}})?)?\Z)"
+    rf"|{_HIGH}{_LOW}|(?P<half>{_HIGH}|{_LOW})|\\.",
+    re.DOTALL,
 )
 _STRINGS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
-_CONTROLS = {chr(code): f"\\u{code:04x}" for code in range(32)}
+_CONTROLS = {code: f"\\u{code:04x}" for code in range(32)}
 _NUMBER = "+-.0123456789eE"
 
 
@@ -34,7 +26,6 @@ class WholeEscapes:
     """
 
     def __init__(self) -> None:
-        """Initialize the state before the first piece."""
         self._cut = ""
 
     def feed(self, piece: str) -> str:
@@ -46,9 +37,7 @@ class WholeEscapes:
 
     def end(self) -> str:
         """Return the rest after the last piece."""
-        cut, self._cut = self._cut, ""
-        # The space completes the escape.
-        return _ESCAPES.sub(self._replace, f"{cut} ")[:-1]
+        return self.feed(" ")[:-1]  # the space completes the escape
 
     def _replace(self, match: re.Match[str]) -> str:
         if match.lastgroup == "cut":
@@ -58,30 +47,20 @@ class WholeEscapes:
 
 
 def parse_partial(text: str) -> Any:
-    """Parse the beginning of JSON text.
+    """Parse the beginning of JSON text; raise a `ValueError` if it is none.
 
     Strings are included before they are complete, numbers and keys after. Strings may
     have unescaped control characters, which models send.
-
-    Raises:
-        ValueError: If it is not JSON, or is nested too deeply.
     """
     try:
         value = _parse(text)
     except ValueError:
-        text = _STRINGS.sub(_without_controls, WholeEscapes().feed(text))
+        text = WholeEscapes().feed(text)
+        text = _STRINGS.sub(lambda string: string[0].translate(_CONTROLS), text)
         value = _parse(text)
     if text[-1:] in _NUMBER and type(_last_leaf(value)) in (int, float):
         value = _parse(text.rstrip(_NUMBER))
     return value
-
-
-def _without_controls(string: re.Match[str]) -> str:
-    text = string[0]
-    for control, escape in _CONTROLS.items():
-        if control in text:
-            text = text.replace(control, escape)
-    return text
 
 
 def _parse(text: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages.tool import tool_call_chunk
@@ -23,27 +24,19 @@ if TYPE_CHECKING:
 
 # A bracket, or a string up to its end or that of the text.
 _BRACKETS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*("|\\?\Z)|[{}\[\]]', re.DOTALL)
-_LONG = 1_000  # characters
+LONG = 1_000  # characters of arguments
 
 
+@dataclass(slots=True)
 class _Call:
     """The received part of a streamed tool call."""
 
-    __slots__ = ("arguments", "escapes", "extras", "id", "name", "number")
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.id: str | None = None
-        self.name = ""
-        self.arguments: list[str] = []
-        self.escapes = WholeEscapes()
-        self.extras: dict[str, Any] = {}
-
-    def is_complete(self) -> bool:
-        try:
-            return isinstance(decode("".join(self.arguments)), dict)
-        except ValueError:
-            return False
+    number: int
+    id: str | None = None
+    name: str = ""
+    arguments: list[str] = field(default_factory=list)
+    escapes: WholeEscapes = field(default_factory=WholeEscapes)
+    extras: dict[str, Any] = field(default_factory=dict)
 
 
 class StreamedCalls:
@@ -55,7 +48,6 @@ class StreamedCalls:
     """
 
     def __init__(self) -> None:
-        """Initialize the state before the first fragment."""
         self._calls: list[_Call] = []
         self._by_index: dict[int | str, _Call] = {}
         self._by_id: dict[str, _Call] = {}
@@ -66,9 +58,6 @@ class StreamedCalls:
 
         LangChain merges deltas by index, across chunks only, and concatenates names: so
         the index is the number of the call, and each delta has what is new.
-
-        Raises:
-            UnreadableError: If a fragment does not have the documented structure.
         """
         if len(fragments) == 1:
             return [self._delta(fragments[0])]
@@ -91,10 +80,8 @@ class StreamedCalls:
             rest = call.escapes.end()
             rest += _seal("".join(call.arguments) + rest)
             if new_id or rest:
-                delta = tool_call_chunk(
-                    index=call.number, id=new_id, name=None, args=rest or None
-                )
-                deltas.append(delta)
+                args = rest or None
+                deltas.append(tool_call_chunk(index=call.number, id=new_id, args=args))
         return deltas
 
     def extras(self) -> dict[str, dict[str, Any]]:
@@ -143,7 +130,7 @@ class StreamedCalls:
         elif name and before.name and not (id_ and before.id):
             is_next = index is None and before.id is None and name != before.name
             starts = text.lstrip().startswith("{")
-            if is_next or (starts and before.is_complete()):
+            if is_next or (starts and is_json("".join(before.arguments))):
                 call = None
         if call is None:
             call = _Call(len(self._calls))
@@ -164,6 +151,14 @@ def _index_of(index: Any) -> int | str | None:
     return int(text) if text.isdecimal() else text
 
 
+def is_json(text: str) -> bool:
+    try:
+        decode(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _seal(arguments: str) -> str:
     """Return an ending that keeps LangChain from completing arguments that are cut off.
 
@@ -173,14 +168,9 @@ def _seal(arguments: str) -> str:
     LangChain also tries each prefix of a text that is not JSON, which takes quadratic
     time without such a bracket.
     """
-    try:
-        decode(arguments or "{}")
-    except ValueError:
-        pass
-    else:
+    is_object = arguments.lstrip().startswith("{")
+    if is_json(arguments or "{}") or not (is_object or len(arguments) >= LONG):
         return ""
-    if not arguments.lstrip().startswith("{") and len(arguments) < _LONG:
-        return ""  # not an object, so LangChain does not complete it
     quote = ""
     expected: list[str] = []
     for match in _BRACKETS.finditer(arguments):

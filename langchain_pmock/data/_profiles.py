@@ -66,6 +66,8 @@ _GPT_5: ModelProfile = {
     "tool_call_streaming": True,
     "temperature": True,
 }
+# With reasoning enabled, OpenAI refuses a temperature.
+_GPT_THINKING: ModelProfile = {**_GPT_5, "temperature": False}
 
 # https://ai.google.dev/gemini-api/docs/models/gemini-3-pro-preview
 # https://ai.google.dev/gemini-api/docs/models/gemini-3-flash-preview
@@ -111,13 +113,8 @@ _CLAUDE_4_5: ModelProfile = {
 _PROFILES: dict[str, ModelProfile] = {
     "gpt-5.1": {**_GPT_5, "name": "GPT-5.1"},
     "gpt-5.1-all": {**_GPT_5, "name": "GPT-5.1 All"},
-    # With reasoning enabled, OpenAI refuses a temperature.
-    "gpt-5.1-thinking": {**_GPT_5, "name": "GPT-5.1 Thinking", "temperature": False},
-    "gpt-5.1-thinking-all": {
-        **_GPT_5,
-        "name": "GPT-5.1 Thinking All",
-        "temperature": False,
-    },
+    "gpt-5.1-thinking": {**_GPT_THINKING, "name": "GPT-5.1 Thinking"},
+    "gpt-5.1-thinking-all": {**_GPT_THINKING, "name": "GPT-5.1 Thinking All"},
     "gpt-5.2": {**_GPT_5, "name": "GPT-5.2"},
     "gemini-3-pro": {**_GEMINI, "name": "Gemini 3 Pro"},
     "gemini-2.5-pro": {**_GEMINI, "name": "Gemini 2.5 Pro"},
@@ -128,13 +125,6 @@ _PROFILES: dict[str, ModelProfile] = {
 
 
 def get_profile(model: str) -> ModelProfile | None:
-    """Return the profile of a model.
-
-    Args:
-        model: The model's name, such as `"gpt-5.1"`.
-
-    Returns:
-        A copy of the profile, or `None` for a model that is not documented.
-    """
+    """Return the profile of a model."""
     profile = _PROFILES.get(model)
     return None if profile is None else profile.copy()

@@ -6,8 +6,6 @@ format are in OpenAI's format, with snake_case fields.
 
 from __future__ import annotations
 
-import base64
-import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
@@ -16,10 +14,11 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    Json,
     StringConstraints,
     ValidationError,
-    model_validator,
 )
+from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError, from_json, to_json
 
 if TYPE_CHECKING:
@@ -30,8 +29,8 @@ if TYPE_CHECKING:
 
 _INT32 = 2**31
 _LONGEST_VALUE = 80
-_MOST_CHOICES = 128  # OpenAI's limit
-_DATA_URL = re.compile(r"data:[\w.+-]+/[\w.+-]+(?:;[\w.=+-]+)*?;base64,(.*)", re.DOTALL)
+_BASE64 = "(?:[A-Za-z0-9+/=]{4})+"
+_DATA_URL = rf"data:[\w.+-]+/[\w.+-]+(?:;[\w.=+-]+)*;base64,{_BASE64}"
 
 
 class RefusedError(ValueError):
@@ -52,29 +51,6 @@ def _must(check: Callable[[Any], bool], problem: LiteralString) -> AfterValidato
     return AfterValidator(validate)
 
 
-def _is_base64(value: str) -> bool:
-    try:
-        return bool(base64.b64decode(value, validate=True))
-    except ValueError:
-        return False
-
-
-def _is_data_url(value: str) -> bool:
-    match = _DATA_URL.fullmatch(value)
-    return match is not None and _is_base64(match[1])
-
-
-def _is_url(value: str) -> bool:
-    return _is_data_url(value) or re.match(r"https?://[^\s/]", value) is not None
-
-
-def _is_object(text: str) -> bool:
-    try:
-        return isinstance(from_json(text), dict)
-    except ValueError:
-        return False
-
-
 def _is_object_schema(schema: dict[str, Any]) -> bool:
     return (
         schema.get("type", "object") == "object"
@@ -87,20 +63,14 @@ Text = Annotated[str, StringConstraints(min_length=1)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
 Count = Annotated[int, Field(ge=1, lt=_INT32)]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
-Base64 = Annotated[str, _must(_is_base64, "Should be valid base64 and not empty")]
-DataUrl = Annotated[
-    str, _must(_is_data_url, "Should look like data:<media type>;base64,<data>")
-]
-Url = Annotated[
-    str,
-    _must(_is_url, "Should look like https://... or data:<media type>;base64,<data>"),
-]
+Base64 = Annotated[str, StringConstraints(pattern=f"^{_BASE64}$")]
+DataUrl = Annotated[str, StringConstraints(pattern=f"^{_DATA_URL}$")]
+Url = Annotated[str, StringConstraints(pattern=rf"^(?:https?://[^\s/]|{_DATA_URL}$)")]
 Parameters = Annotated[
     dict[str, Any], _must(_is_object_schema, "Should be a JSON schema of an object")
 ]
-Arguments = Annotated[str, _must(_is_object, "Should be the JSON text of an object")]
 OtherType = Annotated[
-    Text, _must(lambda kind: kind != "function", "Should not be function")
+    str, _must(lambda kind: kind != "function", "Should not be function")
 ]
 
 
@@ -110,6 +80,10 @@ class Strict(BaseModel):
     model_config = ConfigDict(
         extra="forbid", strict=True, allow_inf_nan=False, protected_namespaces=()
     )
+
+
+class CamelCase(Strict):
+    model_config = ConfigDict(alias_generator=to_camel)  # type: ignore[pydantic-alias]
 
 
 # --- Content -------------------------------------------------------------------------
@@ -148,17 +122,16 @@ class File(Strict):
     file_id: Text = ""
     filename: Text = ""
 
-    @model_validator(mode="after")
-    def _has_one_source(self) -> File:
-        if bool(self.file_data) == bool(self.file_id):
-            kind, message = "file", "Should have either file_data or file_id"
-            raise PydanticCustomError(kind, message)
-        return self
-
 
 class FileBlock(Strict):
     type: Literal["file"]
-    file: File
+    file: Annotated[
+        File,
+        _must(
+            lambda file: bool(file.file_data) != bool(file.file_id),
+            "Should have either file_data or file_id",
+        ),
+    ]
 
 
 Block = Annotated[
@@ -172,7 +145,7 @@ Content = str | Annotated[list[Block], Field(min_length=1)]
 
 class CalledFunction(Strict):
     name: Text
-    arguments: Arguments
+    arguments: Json[dict[str, Any]]
 
 
 class ToolCall(Strict):
@@ -185,22 +158,20 @@ class ToolCall(Strict):
     function: CalledFunction
 
 
-class Message(Strict):
+class Message(CamelCase):
     content: Content
     name: Text = ""
 
     @property
-    def text(self) -> str:
-        """The text of the message."""
+    def blocks(self) -> list[Block]:
         if isinstance(self.content, str):
-            return self.content
-        texts = (block.text for block in self.content if isinstance(block, TextBlock))
-        return "\n".join(texts)
+            return [TextBlock(type="text", text=self.content)]
+        return self.content
 
     @property
-    def blocks(self) -> list[Block]:
-        """The blocks of the message; empty for a plain text."""
-        return [] if isinstance(self.content, str) else self.content
+    def text(self) -> str:
+        texts = (block.text for block in self.blocks if isinstance(block, TextBlock))
+        return "\n".join(texts)
 
 
 class SystemMessage(Message):
@@ -214,23 +185,14 @@ class UserMessage(Message):
 class AssistantMessage(Message):
     role: Literal["assistant"]
     content: Content = ""
-    tool_calls: Annotated[list[ToolCall], Field(min_length=1)] = Field(
-        default=[], alias="toolCalls"
-    )
-    reasoning_content: str = Field(default="", alias="reasoningContent")
+    tool_calls: Annotated[list[ToolCall], Field(min_length=1)] = []
+    reasoning_content: str = ""
     refusal: str = ""
-
-    @model_validator(mode="after")
-    def _says_something(self) -> AssistantMessage:
-        if not self.model_fields_set & {"content", "tool_calls", "refusal"}:
-            kind, message = "assistant", "Should have content, toolCalls or refusal"
-            raise PydanticCustomError(kind, message)
-        return self
 
 
 class ToolMessage(Message):
     role: Literal["tool"]
-    tool_call_id: Text = Field(alias="toolCallId")
+    tool_call_id: Text
 
 
 AnyMessage = Annotated[
@@ -244,14 +206,14 @@ AnyMessage = Annotated[
 class Function(Strict):
     name: Name
     description: str = ""
-    parameters: Parameters = Field(default={})
+    parameters: Parameters = {}
     strict: bool = False
 
 
 class FunctionTool(Strict):
     type: Literal["function"]
     function: Function
-    cache_control: dict[str, Any] = Field(default={})
+    cache_control: dict[str, Any] = {}
 
 
 class OtherTool(Strict):
@@ -290,7 +252,7 @@ class PlainFormat(Strict):
 # --- The body ------------------------------------------------------------------------
 
 
-class Body(Strict):
+class Body(CamelCase):
     """A chat request.
 
     No default is None, so that null is refused like any other value of a wrong type.
@@ -300,49 +262,36 @@ class Body(Strict):
     model: Text
     stream: bool = False
     temperature: Annotated[float, Field(ge=0, le=2)] = 1.0
-    max_tokens: Count = Field(default=_INT32 - 1, alias="maxTokens")
-    max_completion_tokens: Count = Field(
-        default=_INT32 - 1, alias="maxCompletionTokens"
-    )
-    top_p: Annotated[float, Field(ge=0, le=1)] = Field(default=1.0, alias="topP")
-    frequency_penalty: Penalty = Field(default=0.0, alias="frequencyPenalty")
-    presence_penalty: Penalty = Field(default=0.0, alias="presencePenalty")
-    stop: Text | list[Text] = Field(default=[])
-    n: Annotated[int, Field(ge=1, le=_MOST_CHOICES)] = 1
+    max_tokens: Count = _INT32 - 1
+    max_completion_tokens: Count = _INT32 - 1
+    top_p: Annotated[float, Field(ge=0, le=1)] = 1.0
+    frequency_penalty: Penalty = 0.0
+    presence_penalty: Penalty = 0.0
+    stop: Text | list[Text] = []
+    n: Annotated[int, Field(ge=1, le=128)] = 1
     seed: Annotated[int, Field(ge=-_INT32, lt=_INT32)] = 0
     user: str = ""
-    tools: Annotated[list[FunctionTool | OtherTool], Field(min_length=1)] = Field(
-        default=[]
-    )
-    tool_choice: Literal["auto", "none", "required"] | NamedToolChoice = Field(
-        default="auto", alias="toolChoice"
-    )
+    tools: Annotated[list[FunctionTool | OtherTool], Field(min_length=1)] = []
+    tool_choice: Literal["auto", "none", "required"] | NamedToolChoice = "auto"
     response_format: Annotated[SchemaFormat | PlainFormat, Discriminator("type")] = (
-        Field(default=PlainFormat(type="text"), alias="responseFormat")
+        PlainFormat(type="text")
     )
     logprobs: bool = False
-    top_logprobs: Annotated[int, Field(ge=0, le=20)] = Field(
-        default=0, alias="topLogprobs"
-    )
-    logit_bias: dict[str, Annotated[float, Field(ge=-100, le=100)]] = Field(
-        default={}, alias="logitBias"
-    )
-    parallel_tool_calls: bool = Field(default=True, alias="parallelToolCalls")
+    top_logprobs: Annotated[int, Field(ge=0, le=20)] = 0
+    logit_bias: dict[str, Annotated[float, Field(ge=-100, le=100)]] = {}
+    parallel_tool_calls: bool = True
 
     @property
     def functions(self) -> list[Function]:
-        """The functions that the client runs."""
         return [t.function for t in self.tools if isinstance(t, FunctionTool)]
 
     @property
-    def stops(self) -> list[str]:
-        """The stop sequences."""
-        return [self.stop] if isinstance(self.stop, str) else self.stop
+    def limit(self) -> int:
+        return min(self.max_tokens, self.max_completion_tokens)
 
     @property
-    def limit(self) -> int:
-        """The maximum number of tokens of the answer."""
-        return min(self.max_tokens, self.max_completion_tokens)
+    def stops(self) -> list[str]:
+        return [self.stop] if isinstance(self.stop, str) else self.stop
 
 
 def parse(content: bytes) -> Any:
@@ -371,23 +320,21 @@ def validate(body: Any, *, allow_reasoning: bool = False) -> Body:
 def _problems_across(body: Body, *, allow_reasoning: bool) -> Iterator[str]:
     called: set[str] = set()
     for index, message in enumerate(body.messages):
+        where = f"messages[{index}]"
         if isinstance(message, AssistantMessage):
             called |= {call.id for call in message.tool_calls}
+            if not message.model_fields_set & {"content", "tool_calls", "refusal"}:
+                yield f"{where} has neither content nor toolCalls nor refusal"
             if message.reasoning_content and not allow_reasoning:
-                yield f"messages[{index}].reasoningContent: Not a documented field"
+                yield f"{where}.reasoningContent: Not a documented field"
         elif isinstance(message, ToolMessage) and message.tool_call_id not in called:
-            yield (
-                f"messages[{index}].toolCallId is {message.tool_call_id!r}, but no "
-                f"assistant message before it has a tool call with that id"
-            )
+            call_id = message.tool_call_id
+            yield f"{where}.toolCallId is {call_id!r}, but no call before has that id"
     names = [function.name for function in body.functions]
     if isinstance(body.tool_choice, NamedToolChoice):
         name = body.tool_choice.function.name
         if name not in names:
-            yield (
-                f"toolChoice.function.name is {name!r}, but the tools are: "
-                f"{', '.join(names) or 'none'}"
-            )
+            yield f"toolChoice.function.name is {name!r}, but the tools are: {names}"
     elif body.tool_choice == "required" and not body.tools:
         yield "toolChoice is 'required', but there are no tools"
     if body.stream and body.n > 1:

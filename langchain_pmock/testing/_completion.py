@@ -22,7 +22,6 @@ Json = dict[str, Any]
 _TOKEN = re.compile(rf"\s*(?:[^\W{CJK}]+|.)", re.DOTALL)
 _IMAGE_TOKENS = 85
 _AUDIO_TOKENS = 50
-_FILE_TOKENS = 200
 
 
 def tokens(text: str) -> list[str]:
@@ -80,10 +79,14 @@ class Completion:
     def chunks(self) -> Iterator[Json]:
         """Yield the chunks of a stream, which has one choice."""
         reply = self.replies[0]
-        for delta, logprobs in self._deltas(reply):
-            yield self._chunk(delta, logprobs)
-        chunk = self._chunk({}, reply.logprobs, _finish_reason(reply))
-        yield {**chunk, "usage": self._usage()}
+        for delta in self._deltas(reply):
+            choice: Json = {"delta": delta}
+            if reply.logprobs is None and "content" in delta and delta["content"]:
+                choice["logprobs"] = self._logprobs([delta["content"]])
+            yield self._chunk({k: v for k, v in choice.items() if v is not None})
+        yield self._chunk(self._ended({"delta": {}}, reply, [])) | {
+            "usage": self._usage()
+        }
 
     @cached_property
     def _id(self) -> str:
@@ -100,49 +103,43 @@ class Completion:
                 self._tool_call(position, call, call.arguments_text)
                 for position, call in enumerate(reply.tool_calls)
             ]
-        logprobs = reply.logprobs
-        if logprobs is None and self.body.logprobs:
-            logprobs = self._logprobs(tokens(_text(reply)))
-        return {
-            "index": index,
-            "message": message,
-            "finishReason": _finish_reason(reply),
-            **({} if logprobs is None else {"logprobs": logprobs}),
-        }
+        choice = {"index": index, "message": message}
+        return self._ended(choice, reply, tokens(_text(reply)))
 
-    def _chunk(
-        self, delta: Json, logprobs: Mapping[str, Any] | None, finish: str | None = None
-    ) -> Json:
-        choice = {"delta": delta, "logprobs": logprobs, "finishReason": finish}
-        given = {name: value for name, value in choice.items() if value is not None}
+    def _chunk(self, choice: Json) -> Json:
         return {
             "created": self.created,
             "model": self.body.model,
             "id": self._id,
-            "choices": [{**given, "index": 0}],
+            "choices": [{**choice, "index": 0}],
             "object": "chat.completion.chunk",
         }
 
-    def _deltas(self, reply: Reply) -> Iterator[tuple[Json, Json | None]]:
-        yield {"role": "assistant", "content": ""}, None
+    def _ended(self, choice: Json, reply: Reply, pieces: list[str]) -> Json:
+        """Add what the end of an answer has."""
+        logprobs = self._logprobs(pieces) if reply.logprobs is None else reply.logprobs
+        ended = {**choice, "finishReason": _finish_reason(reply)}
+        return {**ended, "logprobs": logprobs} if logprobs else ended
+
+    def _deltas(self, reply: Reply) -> Iterator[Json]:
+        yield {"role": "assistant", "content": ""}
         if reply.chunks is not None:
             for piece in reply.chunks:
-                yield {"content": piece} if isinstance(piece, str) else {**piece}, None
+                yield {"content": piece} if isinstance(piece, str) else {**piece}
             return
-        for token in tokens(reply.reasoning):
-            yield {"reasoningContent": token}, None
-        counted = self.body.logprobs and not reply.logprobs
-        for position, token in enumerate(tokens(reply.text)):
-            logprobs = self._logprobs([token], position) if counted else None
-            yield {"content": token}, logprobs
-        for token in tokens(reply.refusal):
-            yield {"refusal": token}, None
+        for name, text in (
+            ("reasoningContent", reply.reasoning),
+            ("content", reply.text),
+            ("refusal", reply.refusal),
+        ):
+            for token in tokens(text):
+                yield {name: token}
         for index, call in enumerate(reply.tool_calls):
             head = {"index": index, **self._tool_call(index, call, "")}
-            yield {"toolCalls": [head]}, None
+            yield {"toolCalls": [head]}
             for token in tokens(call.arguments_text):
                 piece = {"index": index, "function": {"arguments": token}}
-                yield {"toolCalls": [piece]}, None
+                yield {"toolCalls": [piece]}
 
     def _tool_call(self, index: int, call: ToolCall, arguments: str) -> Json:
         call_id = make_id("call_", self.seed, index) if call.id == "auto" else call.id
@@ -153,21 +150,15 @@ class Completion:
             **call.extra,
         }
 
-    def _logprobs(self, pieces: list[str], start: int = 0) -> Json:
-        """Return log probabilities that fall over ten tokens, then start again."""
-        content: list[Json] = []
-        for position, token in enumerate(pieces, start):
-            others = [f" option{rank}" for rank in range(1, self.body.top_logprobs)]
-            top = [
-                {
-                    "token": option,
-                    "logprob": round(-0.01 * (1 + position % 10) - rank, 2),
-                    "bytes": list(option.encode()),
-                }
-                for rank, option in enumerate([token, *others])
-            ]
-            content.append({**top[0], "topLogprobs": top[: self.body.top_logprobs]})
-        return {"content": content}
+    def _logprobs(self, pieces: list[str]) -> Json | None:
+        if not self.body.logprobs:
+            return None
+        made = [
+            {"token": piece, "logprob": -0.1, "bytes": list(piece.encode())}
+            for piece in pieces
+        ]
+        most = min(self.body.top_logprobs, 1)
+        return {"content": [{**each, "topLogprobs": [each][:most]} for each in made]}
 
     def _usage(self) -> Mapping[str, Any]:
         if (given := self.replies[0].usage) is not None:
@@ -175,30 +166,28 @@ class Completion:
         blocks = [b.type for message in self.body.messages for b in message.blocks]
         prompt = {
             "textTokens": sum(len(tokens(m.text)) for m in self.body.messages),
-            "imageTokens": blocks.count("image_url") * _IMAGE_TOKENS,
-            "audioTokens": blocks.count("input_audio") * _AUDIO_TOKENS,
+            "imageTokens": _IMAGE_TOKENS * blocks.count("image_url"),
+            "audioTokens": _AUDIO_TOKENS * blocks.count("input_audio"),
+            "cachedTokens": 0,
         }
-        prompt["textTokens"] += blocks.count("file") * _FILE_TOKENS
-        reasoning = sum(len(tokens(reply.reasoning)) for reply in self.replies)
-        content = sum(
-            len(tokens(text))
-            for reply in self.replies
-            for text in (
-                *(_text(reply), reply.refusal),
-                *(call.name + call.arguments_text for call in reply.tool_calls),
-            )
-        )
-        inputs, outputs = sum(prompt.values()), content + reasoning
+        reasoning = content = 0
+        for reply in self.replies:
+            reasoning += len(tokens(reply.reasoning))
+            called = (call.name + call.arguments_text for call in reply.tool_calls)
+            texts = (_text(reply), reply.refusal, *called)
+            content += sum(len(tokens(text)) for text in texts)
+        completion = {
+            "contentTokens": content,
+            "reasoningTokens": reasoning,
+            "audioTokens": 0,
+        }
+        inputs, outputs = sum(prompt.values()), sum(completion.values())
         return {
             "promptTokens": inputs,
             "completionTokens": outputs,
             "totalTokens": inputs + outputs,
-            "promptTokensDetails": {**prompt, "cachedTokens": 0},
-            "completionTokensDetails": {
-                "contentTokens": content,
-                "reasoningTokens": reasoning,
-                "audioTokens": 0,
-            },
+            "promptTokensDetails": prompt,
+            "completionTokensDetails": completion,
         }
 
 

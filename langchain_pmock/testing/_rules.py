@@ -29,10 +29,7 @@ from langchain_pmock.testing._body import (
 from langchain_pmock.testing._script import Reply, ToolCall
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from langchain_pmock.testing._body import AnyMessage, Body, Function
-    from langchain_pmock.testing._body import ToolCall as CalledTool
 
 CJK = "぀-ヿ㐀-䶿一-鿿가-힯"  # scripts without spaces between words
 
@@ -70,10 +67,8 @@ _KINDS = {"image_url": "image", "input_audio": "audio clip", "file": "file"}
 def reply_to(body: Body) -> Reply:
     """Answer a request by the rules of this module."""
     results: list[ToolMessage] = []
-    for message in reversed(body.messages):
-        if not isinstance(message, ToolMessage):
-            break
-        results.insert(0, message)
+    for message in body.messages:
+        results = [*results, message] if isinstance(message, ToolMessage) else []
     users = (m.text for m in reversed(body.messages) if isinstance(m, UserMessage))
     prompt = next(users, "")
     # The results of tools are newer than the user's message.
@@ -93,10 +88,13 @@ def reply_to(body: Body) -> Reply:
         keys = [key for key in _quoted(prompts) if re.fullmatch(r"[\w-]+", key)]
         text = json.dumps(dict.fromkeys(keys or ["answer"], source), ensure_ascii=False)
     elif results:
-        names = {c.id: c.function.name for c in _calls(body.messages)}
-        text = "\n".join(
-            f"{names[r.tool_call_id]} says: {r.text}{_attachments(r)}" for r in results
-        )
+        names = {
+            call.id: call.function.name
+            for message in body.messages
+            if isinstance(message, AssistantMessage)
+            for call in message.tool_calls
+        }
+        text = "\n".join(f"{names[r.tool_call_id]} says: {r.text}" for r in results)
     else:
         text = f"You said: {prompt}{_attachments(body.messages[-1])}"
     return Reply(text=text, tool_calls=calls, reasoning=reasoning)
@@ -113,9 +111,8 @@ def _functions_to_call(body: Body, text: str, *, after_results: bool) -> list[Fu
         return []
     if choice == "required":
         return (_about(functions, text) or functions)[:1]
-    chosen = (
-        _about(functions, text) if isinstance(body.messages[-1], UserMessage) else []
-    )
+    asked = isinstance(body.messages[-1], UserMessage)
+    chosen = _about(functions, text) if asked else []
     return chosen if body.parallel_tool_calls else chosen[:1]
 
 
@@ -138,12 +135,6 @@ def words(text: str) -> set[str]:
 def _arguments(function: Function, source: str) -> dict[str, Any]:
     made = fill({"type": "object", **function.parameters}, source)
     return made if isinstance(made, dict) else {}
-
-
-def _calls(messages: list[AnyMessage]) -> Iterator[CalledTool]:
-    for message in messages:
-        if isinstance(message, AssistantMessage):
-            yield from message.tool_calls
 
 
 def _attachments(message: AnyMessage) -> str:
@@ -187,7 +178,7 @@ class _Filler:
         names = [n for n in names if not _COMMON.fullmatch(n.split()[0].lower())]
         self.phrases = _quoted(text) or names
 
-    def fill(self, schema: Any, key: str) -> Any:  # noqa: PLR0911 - one for each kind
+    def fill(self, schema: Any, key: str) -> Any:
         """Create a value; raises RecursionError if the schema requires itself."""
         schema = schema if isinstance(schema, dict) else {}
         if "$ref" in schema:
@@ -198,20 +189,20 @@ class _Filler:
             return next(filter(self.mentions, schema["enum"]), schema["enum"][0])
         if branches := schema.get("anyOf", schema.get("oneOf")):
             return self.first_of(branches, key)
-        kind = schema.get("type")
+        kind = schema.get("type", "object" if "properties" in schema else "string")
         if isinstance(kind, list):
             kind = next((k for k in kind if k != "null"), "null")
-        if kind == "object" or "properties" in schema:
-            return self.fields(schema)
-        if kind == "array":
-            return self.array(schema, key)
-        if kind in {"integer", "number"}:
-            return self.number(schema, whole=kind == "integer")
         if kind in {"boolean", "null"}:
             return True if kind == "boolean" else None
-        return self.string(schema, key)
+        make = {
+            "object": self.fields,
+            "array": self.array,
+            "integer": self.number,
+            "number": self.number,
+        }
+        return make.get(kind, self.string)(schema, key)
 
-    def fields(self, schema: dict[str, Any]) -> dict[str, Any]:
+    def fields(self, schema: dict[str, Any], _: str) -> dict[str, Any]:
         """Fill the required properties, and those that the text names."""
         properties = schema.get("properties", {})
         made = {k: self.fill(properties.get(k), k) for k in schema.get("required", [])}
@@ -235,7 +226,6 @@ class _Filler:
 
     def first_of(self, branches: list[Any], key: str) -> Any:
         """Return the first branch that can be filled; null is tried last."""
-        branches = [branch for branch in branches if isinstance(branch, dict)]
         for branch in sorted(branches, key=lambda branch: branch == {"type": "null"}):
             with contextlib.suppress(RecursionError):
                 return self.fill(branch, key)
@@ -258,36 +248,29 @@ class _Filler:
             raise RecursionError(key)
         return made
 
-    def number(self, schema: dict[str, Any], *, whole: bool) -> float:
+    def number(self, schema: dict[str, Any], _: str) -> float:
         limits = [(_FITS[k], v) for k, v in schema.items() if k in _FITS]
-        step = schema.get("multipleOf", 1 if whole else None)
-        grid = step or 0.5
-        near = [(v // grid + by) * grid for _, v in limits for by in (0, 1, -1)]
-        for n in (*self.numbers, 0, *near):
-            if (step and n % step) or not all(fits(n, v) for fits, v in limits):
-                continue
-            if n in self.numbers:
-                self.numbers.remove(n)
-            return int(n) if whole else n
+        bounds = [bound for _, bound in limits]
+        near = (bound + by for by in (0, 1, -1) for bound in bounds)
+        whole = "integer" in schema["type"]
+        for n in (*self.numbers, 0, *near, sum(bounds) / 2):
+            if not (whole and n % 1) and all(fits(n, v) for fits, v in limits):
+                if n in self.numbers:
+                    self.numbers.remove(n)
+                return int(n) if whole else n
         return 0
 
     def string(self, schema: dict[str, Any], key: str) -> str:
         if schema.get("format") in _SAMPLES:
             return _SAMPLES[schema["format"]]
-        if pattern := schema.get("pattern"):
-            options = (*self.phrases, *self.text.split(), *_SAMPLES.values(), "12345")
-            with contextlib.suppress(re.error):  # valid in JavaScript only
-                return next((o for o in options if re.search(pattern, o)), self.text)
         value = self.after(key) or (self.phrases.pop(0) if self.phrases else self.text)
         value = (value.strip() or key)[: schema.get("maxLength")]
         return value.ljust(min(schema.get("minLength", 0), _LONGEST), ".")
 
     def after(self, key: str) -> str | None:
         """Find the value after a name: "name: Anna", "the name is Anna"."""
-        pattern = (
-            rf"(?i:\b{re.escape(key)}(?: is|:|=) ?)(?:{_QUOTED.pattern}|({_NAME}))"
-        )
-        match = re.search(pattern, self.text) if key else None
-        found = next(filter(None, match.groups()), None) if match else None
+        value = rf"(?:{_QUOTED.pattern}|({_NAME}))"
+        match = re.search(rf"(?i:\b{re.escape(key)}(?: is|:|=) ?){value}", self.text)
+        found = match and next(filter(None, match.groups()))
         self.phrases = [phrase for phrase in self.phrases if phrase != found]
         return found

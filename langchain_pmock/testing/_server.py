@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import hmac
 import secrets
 import time
 from collections import Counter
@@ -55,25 +54,17 @@ _MODELS = {
 class PmockServer:
     """A local HTTP server that implements pmock's API strictly.
 
-    It verifies the access key and the signature of each request, refuses bodies that
-    the API does not allow (and names the invalid field), and answers or streams in the
-    documented format. Nothing leaves the machine unless there is an `upstream`.
+    It verifies the signature of each request, refuses bodies that the API does not
+    allow (and names the invalid field), and answers or streams in the documented
+    format. Nothing leaves the machine unless there is an `upstream`.
 
-    Answers come from the first of these that has one:
-
-    * `fail` and `script`, for the next requests in order;
-    * the tape, with `replay`;
-    * another server, with `upstream`;
-    * rules: calls of the tools that match the user's last message, by the words of
-      their names, or else of their descriptions; JSON for a `responseFormat`; the
-      results of tools; or else the message: `"You said: Hello"`. Arguments and JSON
-      contain the numbers, quoted phrases, names and enum options of the message, or
-      else defaults that match the schema.
-
-    `stop`, `maxTokens` and `n` are applied; a token is a word with the space before it,
-    or a single other character. Models whose name ends with `thinking` or
-    `thinking-all` send reasoning too. Answers and ids are deterministic: they depend on
-    the request, and the ids also on the number of equal requests before.
+    Answers come from the first of these that has one: `fail` and `script`; the tape,
+    with `replay`; another server, with `upstream`; and rules. These call the tools
+    that match the user's last message, fill a `responseFormat`, and otherwise repeat
+    the message (`"You said: Hello"`) or the results of tools. They apply `stop`,
+    `maxTokens` and `n`; a token is a word with the space before it, or a single other
+    character. Models whose name ends with `thinking` or `thinking-all` send reasoning
+    too. Answers and ids depend only on the request and the number of equal ones before.
 
     Attributes:
         access_key: The accepted access key.
@@ -171,15 +162,13 @@ class PmockServer:
         self._recorder = Recorder(record, self._tape) if record is not None else None
         self._script: list[Line] = []
         self._faults: list[Fault] = []
-        self._seen: Counter[str] = Counter()
+        self._seen: Counter[bytes] = Counter()
         self._running: Running | None = None
 
     def __repr__(self) -> str:
         """Return the class and the URL, without keys."""
         where = f"url={self.url!r}" if self._running else "stopped"
         return f"{type(self).__name__}({where})"
-
-    # --- Scripts and faults ----------------------------------------------------------
 
     def script(
         self,
@@ -200,13 +189,6 @@ class PmockServer:
 
         Raises:
             ValueError: If a reply is none of these.
-
-        Example:
-            ```python
-            server.script("I send it to Ann.", message="You are the supervisor")
-            server.script("Done.", "Done again.", message="You are Ann")
-            server.script(lambda request: request.body["model"].upper())
-            ```
         """
         self._script += [Line(reply, model, message) for reply in replies]
 
@@ -253,8 +235,6 @@ class PmockServer:
         self.requests.clear()
         if self._tape is not None:
             self._tape.rewind()
-
-    # --- Start and stop --------------------------------------------------------------
 
     def __enter__(self) -> Self:
         """Start the server."""
@@ -315,8 +295,6 @@ class PmockServer:
             raise RuntimeError(message)
         return self._running
 
-    # --- Answers ---------------------------------------------------------------------
-
     async def _serve(self, request: web.BaseRequest, content: bytes) -> Response:
         if request.path != _CHAT_PATH:
             return self._refuse(404, "Not Found")
@@ -339,42 +317,38 @@ class PmockServer:
         # A connection that is reset immediately has no status.
         if response.live or any(isinstance(step, bytes) for step in response.steps):
             request.status, request.code = response.status, response.code
-        response.headers = {**response.headers, "Date": self._date()}
-        return response
+        return self._dated(response)
 
     def _refuse(self, code: int, message: str, seed: str = "") -> Response:
         """Answer with an HTTP status and an envelope of the same code."""
         content = envelope(code, message, None, make_id("", seed))
-        response = Response([content], status=code, code=code)
-        response.headers["Date"] = self._date()
-        return response
+        return self._dated(Response([content], status=code, code=code))
+
+    def _dated(self, response: Response) -> Response:
+        date = formatdate(self._now(), usegmt=True)
+        return replace(response, headers={**response.headers, "Date": date})
 
     def _now(self) -> float:
         return self._clock() + self.clock_offset
 
-    def _date(self) -> str:
-        return formatdate(self._now(), usegmt=True)
-
     def _number(self, content: bytes) -> str:
         """Return the seed of ids: the body's digest and its number of occurrences."""
-        digest = hashlib.sha256(content).hexdigest()
+        digest = hashlib.sha256(content).digest()
         self._seen[digest] += 1
         if len(self._seen) > _BODIES_COUNTED:
             del self._seen[next(iter(self._seen))]
-        return f"{digest}:{self._seen[digest]}"
+        return f"{digest.hex()}:{self._seen[digest]}"
 
     def _authenticate(self, headers: Mapping[str, str]) -> None:
         token = sign(self.access_key, self.secret_key, self._now())
-        for header, right, problem in (
-            (ACCESS_KEY_HEADER, self.access_key, "is not the access key"),
-            (ACCESS_TOKEN_HEADER, token, "is not the signature of this minute"),
+        for header, right, what in (
+            (ACCESS_KEY_HEADER, self.access_key, "the access key"),
+            (ACCESS_TOKEN_HEADER, token, "the signature of this minute"),
         ):
-            if header not in headers:
-                message = f"the header {header} is missing"
-                raise RefusedError(message, 401)
-            given = headers[header].encode(errors="surrogateescape")
-            if not hmac.compare_digest(given, right.encode()):
-                message = f"the header {header} {problem}"
+            given = headers.get(header, "").encode(errors="surrogateescape")
+            if given != right.encode():
+                problem = f"not {what}" if given else "missing"
+                message = f"the header {header} is {problem}"
                 raise RefusedError(message, 401)
 
     def _read(self, request: RecordedRequest, content: bytes) -> Body:
@@ -412,17 +386,14 @@ class PmockServer:
         completion = Completion(body, replies, seed, int(self._now()))
         trace_id = make_id("", seed)
         if body.stream:
-            events = self._events(completion)
-            response = Response(events, code=SUCCESS, type=EVENT_STREAM)
-            response.delay = self.delay
+            response = Response(self._events(completion), type=EVENT_STREAM)
         else:
-            data = envelope(SUCCESS, "success", completion.whole(), trace_id)
-            response = Response([data], code=SUCCESS)
-        response.restore = restore
-        if fault is not None:
-            is_stream = body.stream
-            return inject(response, fault, self.newline, trace_id, is_stream=is_stream)
-        return response
+            data = completion.whole()
+            response = Response([envelope(SUCCESS, "success", data, trace_id)])
+        response = replace(response, code=SUCCESS, delay=self.delay, restore=restore)
+        if fault is None:
+            return response
+        return inject(response, fault, self.newline, trace_id, is_stream=body.stream)
 
     def _take(
         self, request: RecordedRequest
@@ -448,8 +419,7 @@ class PmockServer:
         return fault, None, lambda: None
 
     def _events(self, completion: Completion) -> list[Step]:
-        raw = completion.replies[0].raw
-        if raw is not None:
+        if (raw := completion.replies[0].raw) is not None:
             return [*raw]
         chunks = (chunk_envelope(chunk) for chunk in completion.chunks())
         return [event(data, self.newline) for data in (*chunks, b"[DONE]")]

@@ -53,23 +53,24 @@ class Tape:
         self._played: Counter[str] = Counter()
         with self.path.open("rb") as file:
             for number, line in enumerate(file, 1):
-                if line.strip() and (exchange := self._read(number, line)):
-                    key = _key(exchange.request)
-                    self._exchanges.setdefault(key, []).append((number, exchange))
+                try:
+                    if line.strip():
+                        self._add(number, line)
+                except (ValueError, TypeError, RecursionError) as error:
+                    where = f"{path}, line {number}"
+                    if line.endswith(b"\n"):
+                        message = f"{where}: this is not a tape: {error}"
+                        raise ValueError(message) from error
+                    message = f"{where} is cut off; it is not replayed"
+                    warnings.warn(message, stacklevel=4)
+                else:
                     self.end += len(line)
 
-    def _read(self, number: int, line: bytes) -> _Exchange | None:
-        where = f"{self.path}, line {number}"
-        try:
-            exchange = _Exchange(**json.loads(line))
-            validate(exchange.request, allow_reasoning=True)
-        except (ValueError, TypeError, RecursionError) as error:
-            if not line.endswith(b"\n"):
-                warnings.warn(f"{where} is cut off; it is not replayed", stacklevel=5)
-                return None
-            message = f"{where}: this is not a tape: {error}"
-            raise ValueError(message) from error
-        return exchange
+    def _add(self, number: int, line: bytes) -> None:
+        exchange = _Exchange(**json.loads(line))
+        validate(exchange.request, allow_reasoning=True)
+        key = _key(exchange.request)
+        self._exchanges.setdefault(key, []).append((number, exchange))
 
     def rewind(self) -> None:
         """Start again from the beginning."""
@@ -94,9 +95,8 @@ class Tape:
     def explain(self, body: Json) -> str:
         """Explain a missing request, with the most similar one on the tape."""
         key = _key(body)
-        if found := self._exchanges.get(key):
-            times = f"{len(found)} time{'s' if len(found) > 1 else ''}"
-            return f"the tape {self.path} has this request {times}, and all are played"
+        if times := len(self._exchanges.get(key, [])):
+            return f"{times} answers to this request are on the tape, and all are used"
         asked = _leaves(json.loads(key))
         near: list[tuple[int, int, list[str]]] = []
         for other, [(line, _), *_] in self._exchanges.items():
@@ -131,9 +131,8 @@ class Recorder:
             return
         if replayed is None or not self._path.samefile(replayed.path):
             message = (
-                f"{path} has a recording already. Delete it to record anew, set replay "
-                "to the same file to add to it, or give each test its own tape, as the "
-                "marker pmock_tape of the pytest plugin does"
+                f"{path} has a recording already. Delete it to record anew, or set "
+                "replay to the same file to add to it"
             )
             raise ValueError(message)
         with self._path.open("r+b") as file:
@@ -145,35 +144,39 @@ class Recorder:
 
     def keep(self, request: RecordedRequest, response: Response) -> Response:
         """Record an answer; a stream is recorded once it is complete."""
-        exchange = {
-            "request": request.body,
-            "status": response.status,
-            "code": response.code,
-            "type": response.type,
-        }
         if response.live is not None:
-            response.live = self._kept(request, exchange, response.live)
+            response.live = self._kept(request, response, response.live)
         else:
-            self._write({**exchange, "body": _text(response.content)})
+            request.code = response.code
+            self._write(request, response, body=_text(response.content))
         return response
 
     async def _kept(
-        self, request: RecordedRequest, exchange: Json, live: AsyncIterator[bytes]
+        self, request: RecordedRequest, response: Response, live: AsyncIterator[bytes]
     ) -> AsyncIterator[bytes]:
         events: list[str] = []
+        is_done = False
         async for sent in live:
             events.append(_text(sent))
-            # Clients disconnect after it.
-            if sent.removeprefix(b"data:").strip() == b"[DONE]":
-                self._write({**exchange, "code": request.code, "events": events})
-                yield sent
-                return
+            is_done = sent.removeprefix(b"data:").strip() == b"[DONE]"
+            if is_done:  # Clients disconnect after it.
+                self._write(request, response, events=events)
             yield sent
-        self._write({**exchange, "code": request.code, "events": events})
+        if not is_done:
+            self._write(request, response, events=events)
 
-    def _write(self, exchange: Json) -> None:
-        if exchange["code"] == _BAD_GATEWAY:  # the upstream did not answer
+    def _write(
+        self, request: RecordedRequest, response: Response, **content: Any
+    ) -> None:
+        if request.code == _BAD_GATEWAY:  # the upstream did not answer
             return
+        exchange = {
+            "request": request.body,
+            "status": response.status,
+            "code": request.code,
+            "type": response.type,
+            **content,
+        }
         try:
             line = json.dumps(exchange, ensure_ascii=False).encode()
         except UnicodeEncodeError:  # bytes that are not UTF-8

@@ -26,7 +26,7 @@ from langchain_pmock.testing._http import (
 from langchain_pmock.testing._script import WITHOUT_BODY
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Mapping
 
     from langchain_pmock.testing._script import RecordedRequest
 
@@ -40,6 +40,8 @@ _LONGEST_MESSAGE = 2000  # characters of an error that is not JSON
 _SHORTEST_SECRET = 8  # characters; a word such as "ollama" is not redacted
 # What a connection raises, and an answer with an unexpected structure.
 _BROKEN = (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError)
+# Objects in a message that have the same names in pmock's format.
+_UNCHANGED = {"annotations", "audio", "images", "tool_calls"}
 _BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n)){2}")
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 
@@ -89,9 +91,7 @@ class Upstream:
     def _headers(self, given: Mapping[str, str]) -> dict[bytes, bytes]:
         headers = {
             "Content-Type": "application/json",
-            "Accept": EVENT_STREAM
-            if EVENT_STREAM in given.get("accept", "")
-            else "*/*",
+            "Accept": given.get("accept", "*/*"),
             "Accept-Encoding": "identity",
         }
         keys = [key.get_secret_value() for key in self._keys]
@@ -106,17 +106,16 @@ class Upstream:
         """Convert a request's body to the upstream's format."""
         if self._is_pmock:
             return dump({**body, "model": self._model}) if self._model else content
-        sent = _renamed(body, to_snake)
-        sent["messages"] = [_renamed(message, to_snake) for message in body["messages"]]
-        sent["model"] = self._model or body["model"]
+        messages = [_in_snake_case(message) for message in body["messages"]]
+        model = self._model or body["model"]
+        sent = {**_in_snake_case(body), "messages": messages, "model": model}
         if sent.get("stream"):
             sent["stream_options"] = {"include_usage": True}
         if isinstance(choice := sent.get("tool_choice"), dict):
             # llama.cpp does not support a choice by name.
             name = choice["function"]["name"]
-            tools = [
-                t for t in sent["tools"] if t.get("function", {}).get("name") == name
-            ]
+            named = (t for t in body["tools"] if t["type"] == "function")
+            tools = [tool for tool in named if tool["function"]["name"] == name]
             sent |= {"tools": tools, "tool_choice": "required"}
         return dump(sent)
 
@@ -151,10 +150,9 @@ class Upstream:
     async def _stream(
         self, response: httpx2.Response, request: RecordedRequest
     ) -> AsyncIterator[bytes]:
-        events = _events(response)
         convert = self._unchanged if self._is_pmock else self._translated
         try:
-            async for code, sent in convert(events, request):
+            async for code, sent in convert(_events(response), request):
                 request.code = code
                 yield sent
         except _BROKEN as error:
@@ -177,13 +175,10 @@ class Upstream:
         self, events: AsyncIterator[bytes], request: RecordedRequest
     ) -> AsyncIterator[tuple[int, bytes]]:
         """Convert an OpenAI-compatible stream, with the usage in the last chunk."""
-        last: Json | None = None
-        usage: Json | None = None
-        is_done = False
+        last: Json = {}
+        usage: Json = {}
         async for raw in events:
-            data = _data(raw)
-            is_done = data == b"[DONE]"
-            if is_done:
+            if (data := _data(raw)) == b"[DONE]":
                 break
             if not data:
                 continue
@@ -194,16 +189,17 @@ class Upstream:
                 yield code, self._error_event(code, error)
                 return
             chunk = _data_of(answer, request.body["model"])
-            usage = chunk.pop("usage", usage)
+            usage = {"usage": chunk.pop("usage")} if "usage" in chunk else usage
             if any("finishReason" in choice for choice in chunk["choices"]):
                 last = chunk
             elif chunk["choices"]:
                 yield SUCCESS, event(chunk_envelope(chunk))
-        if last is not None:
-            last |= {"usage": usage} if usage else {}
-            yield SUCCESS, event(chunk_envelope(last))
-        if is_done:
-            yield SUCCESS, event(b"[DONE]")
+        else:
+            data = b""
+        if last:
+            yield SUCCESS, event(chunk_envelope(last | usage))
+        if data:
+            yield SUCCESS, event(data)
 
     def _failure(self, code: int, message: str) -> Response:
         return Response([self._error(code, message)], status=code, code=code)
@@ -226,11 +222,12 @@ def _checked_keys(key: object) -> list[SecretStr]:
     """Check the keys, without showing them; there are none, one or two."""
     keys = key if isinstance(key, tuple) else (key,) * bool(key)
     stripped = [k.strip() if isinstance(k, str) else "" for k in keys]
-    if isinstance(key, tuple) and len(key) != 2:  # noqa: PLR2004 - a pair
-        problem = "upstream_key must be one key, or a pair of access key and secret key"
-        raise ValueError(problem)
-    if not all(k and k.isprintable() and " " not in k for k in stripped):
-        problem = "upstream_key must be text without spaces and line breaks"
+    is_right = all(k and k.isprintable() and " " not in k for k in stripped)
+    if not is_right or (isinstance(key, tuple) and len(key) != 2):  # noqa: PLR2004
+        problem = (
+            "upstream_key must be one key, or a pair of access key and secret key, "
+            "without spaces and line breaks"
+        )
         raise ValueError(problem)
     return [SecretStr(k) for k in stripped]
 
@@ -282,45 +279,40 @@ def _data(raw: bytes) -> bytes:
 # --- Names ---------------------------------------------------------------------------
 
 
-def _renamed(fields: Any, rename: Callable[[str], str]) -> Json:
-    """Rename the fields of an object, without those that are null."""
-    if not isinstance(fields, dict):
-        problem = f"its answer has {dump(fields)[:40]!r} in place of a JSON object"
-        raise ValueError(problem)  # noqa: TRY004 - what is read is wrong, not the code
-    return {rename(name): value for name, value in fields.items() if value is not None}
+def _in_snake_case(fields: Json) -> Json:
+    return {to_snake(name): value for name, value in fields.items()}
 
 
-def _deeply_renamed(value: Any) -> Any:
+def _in_camel_case(value: Any) -> Any:
+    """Rename the fields of objects, without those that are null."""
     if isinstance(value, list):
-        return [_deeply_renamed(item) for item in value]
+        return [_in_camel_case(item) for item in value]
     if isinstance(value, dict):
-        return {k: _deeply_renamed(v) for k, v in _renamed(value, to_camel).items()}
+        return {
+            to_camel(name): field if name in _UNCHANGED else _in_camel_case(field)
+            for name, field in value.items()
+            if field is not None
+        }
     return value
 
 
 def _data_of(answer: Any, model: str) -> Json:
     """Convert a completion or a chunk to the `data` of an envelope."""
-    data = _renamed(answer, to_camel) | {"model": model}
-    if "usage" in data:
-        data["usage"] = _deeply_renamed(data["usage"])
-    choices = data.get("choices", [])
-    if not isinstance(choices, list):
-        problem = "its choices are not a list"
+    data = _in_camel_case(_checked(answer, dict))
+    data["choices"] = _checked(data.get("choices", []), list)
+    for choice in data["choices"]:
+        for part in _checked(choice, dict).keys() & {"message", "delta"}:
+            message = _checked(choice[part], dict)
+            if reasoning := message.pop("reasoning", None):
+                message.setdefault("reasoningContent", reasoning)
+    return {**data, "model": model}
+
+
+def _checked(value: Any, kind: type) -> Any:
+    if not isinstance(value, kind):
+        problem = f"its answer has {dump(value)[:40]!r} in place of a {kind.__name__}"
         raise ValueError(problem)  # noqa: TRY004 - what is read is wrong, not the code
-    data["choices"] = [_choice(choice) for choice in choices]
-    return data
-
-
-def _choice(choice: Any) -> Json:
-    renamed = _renamed(choice, to_camel)
-    for part in renamed.keys() & {"message", "delta"}:
-        message = _renamed(renamed[part], to_camel)
-        if reasoning := message.pop("reasoning", None):
-            message.setdefault("reasoningContent", reasoning)
-        renamed[part] = message
-    if "logprobs" in renamed:
-        renamed["logprobs"] = _deeply_renamed(renamed["logprobs"])
-    return renamed
+    return value
 
 
 def _message_of(answer: Any) -> str:

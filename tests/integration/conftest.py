@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import os
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from langchain_pmock import ChatPmock
 from langchain_pmock.testing import PmockServer
-from tests.support.asking import WAYS, Ask
-from tests.support.calls import AsyncCalls, Calls, SyncCalls
+from tests.support.calls import WAYS, Ask, AsyncCalls, Calls, model_of
 from tests.support.leaks import nothing_left
 
 __all__ = ["nothing_left"]
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from langchain_pmock import ChatPmock
 
 LIVE = os.environ.get("PMOCK_LIVE") == "1"
 
@@ -66,17 +67,7 @@ def server() -> Iterator[PmockServer]:
 
 @pytest.fixture
 def make_model(server: PmockServer) -> MakeModel:
-    def make(**fields: Any) -> ChatPmock:
-        ours = {
-            "model": "gpt-5.1",
-            "base_url": server.url,
-            "access_key": server.access_key,
-            "secret_key": server.secret_key,
-            "max_retries": 0,
-        }
-        return ChatPmock(**{**ours, **fields})
-
-    return make
+    return partial(model_of, server)
 
 
 @pytest.fixture
@@ -86,7 +77,7 @@ def model(make_model: MakeModel) -> ChatPmock:
 
 @pytest.fixture(params=["sync", "async"])
 def calls(request: pytest.FixtureRequest) -> Calls:
-    return SyncCalls() if request.param == "sync" else AsyncCalls()
+    return AsyncCalls() if request.param == "async" else Calls()
 
 
 @pytest.fixture(params=WAYS, ids=str)

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from langchain.agents import create_agent
 from langchain.agents.structured_output import ProviderStrategy, ToolStrategy
-from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, ToolMessage
-from langchain_core.runnables import RunnableConfig, RunnableLambda
+from langchain_core.messages import AIMessageChunk, ToolMessage
 from langchain_core.tools import ToolException, tool
-from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.graph import START, StateGraph
-from langgraph.graph.message import add_messages
 from pydantic import BaseModel, Field
-from typing_extensions import TypedDict
 
 from langchain_pmock.testing import Reply, ToolCall
 from tests.support.calls import merge
@@ -126,20 +121,6 @@ def test_structured_response(  # noqa: PLR0913, PLR0917 - parameters and fixture
     assert len(server.requests) == 1 + len(tools)
 
 
-def test_invalid_structured_response_is_retried(
-    server: PmockServer, model: ChatPmock, calls: Calls
-) -> None:
-    wrong = ToolCall("Report", {"city": "Paris", "days": 99})
-    right = ToolCall("Report", {"city": "Paris", "days": 9})
-    server.script(Reply(tool_calls=[wrong]), Reply(tool_calls=[right]))
-    agent: Any = create_agent(model, [], response_format=ToolStrategy(Report))
-    state = calls.invoke(agent, user("Report!"))
-    assert state["structured_response"] == Report(city="Paris", days=9)
-    assert (
-        "less than or equal to 10" in server.requests[1].body["messages"][-1]["content"]
-    )
-
-
 @pytest.mark.parametrize(
     ("call", "problem"),
     [
@@ -166,34 +147,6 @@ def test_model_receives_the_error_of_a_tool(
     assert "error" in sent.lower()
 
 
-def test_checkpointer_keeps_the_conversation(
-    server: PmockServer, model: ChatPmock, calls: Calls
-) -> None:
-    agent: Any = create_agent(model, [get_weather], checkpointer=InMemorySaver())
-    thread: Any = {"configurable": {"thread_id": "1"}}
-    calls.invoke(agent, user("What is the weather in Paris?"), config=thread)
-    state = calls.invoke(agent, user("Thank you!"), config=thread)
-    assert kinds(state["messages"]) == ["human", "ai", "tool", "ai", "human", "ai"]
-    sent = server.requests[-1].body["messages"]
-    assert [message["role"] for message in sent] == [
-        "user",
-        "assistant",
-        "tool",
-        "assistant",
-        "user",
-    ]
-    # What came out of the service goes back as it came.
-    assert sent[3]["content"] == "get_weather says: It is sunny in Paris."
-
-    other: Any = {"configurable": {"thread_id": "2"}}
-    calls.invoke(agent, user("Hello"), config=other)
-    assert len(server.requests[-1].body["messages"]) == 1
-
-
-class State(TypedDict):
-    messages: Annotated[list[AnyMessage], add_messages]
-
-
 # --- Streams -------------------------------------------------------------------------
 
 
@@ -217,32 +170,3 @@ def test_agent_streams_messages(
     (result,) = (m for m, _ in streamed if isinstance(m, ToolMessage))
     assert result.text == "It is sunny in Paris."
     assert [request.body["stream"] for request in server.requests] == [True, True]
-
-
-def test_graph_streams_messages(
-    server: PmockServer, model: ChatPmock, calls: Calls
-) -> None:
-    def respond(state: State, config: RunnableConfig) -> dict[str, Any]:
-        return {"messages": [model.invoke(state["messages"], config)]}
-
-    async def arespond(state: State, config: RunnableConfig) -> dict[str, Any]:
-        return {"messages": [await model.ainvoke(state["messages"], config)]}
-
-    builder = StateGraph(State)
-    builder.add_node("respond", RunnableLambda(respond, arespond))
-    builder.add_edge(START, "respond")
-    graph: Any = builder.compile()
-
-    modes = ["messages", "values"]
-    events = calls.stream(graph, user("你好 world"), stream_mode=modes)
-    streamed = [data for mode, data in events if mode == "messages"]
-    chunks = [chunk for chunk, _ in streamed]
-    assert len(chunks) > 3
-    assert merge(chunks).text == "You said: 你好 world"
-    assert {about["langgraph_node"] for _, about in streamed} == {"respond"}
-    final = [data for mode, data in events if mode == "values"][-1]["messages"][-1]
-    assert isinstance(final, AIMessage)
-    assert not isinstance(final, AIMessageChunk)
-    assert final.text == "You said: 你好 world"
-    assert final.usage_metadata == merge(chunks).usage_metadata
-    assert server.requests[0].body["stream"] is True

@@ -1,27 +1,21 @@
 """Conversations of another provider's model continue with this one.
 
 The other packages make the messages, from answers of the documented shapes that they
-get from a local server, whole and streamed.
+get from a local server.
 """
 
 from __future__ import annotations
 
 import json
-from functools import reduce
 from itertools import product
-from operator import add
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from langchain.agents import create_agent
-from langchain.agents.middleware import ModelFallbackMiddleware
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 
-from tests.support.raw_server import RawServer, stream, whole
+from tests.support.raw_server import RawServer, whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from langchain_pmock.testing import PmockServer
     from tests.integration.conftest import MakeModel
 
@@ -50,15 +44,7 @@ ANTHROPIC_CONTENT: list[dict[str, Any]] = [
     {
         "type": "text",
         "text": TEXTS[1],
-        "citations": [
-            {
-                "type": "web_search_result_location",
-                "cited_text": "A concert",
-                "url": "https://example.com/events",
-                "title": "Events",
-                "encrypted_index": SIGNATURE,
-            }
-        ],
+        "citations": [{"type": "web_search_result_location", "cited_text": "A"}],
     },
     {"type": "tool_use", "id": "toolu_1", "name": "get_weather", "input": ARGUMENTS},
 ]
@@ -72,43 +58,6 @@ ANTHROPIC: dict[str, Any] = {
     "stop_sequence": None,
     "usage": {"input_tokens": 5, "output_tokens": 9},
 }
-
-
-def anthropic_events() -> Iterator[dict[str, Any]]:
-    yield {
-        "type": "message_start",
-        "message": {**ANTHROPIC, "content": [], "stop_reason": None},
-    }
-    for index, block in enumerate(ANTHROPIC_CONTENT):
-        begin, deltas = dict(block), []
-        if block["type"] == "text":
-            begin["text"] = ""
-            deltas = [{"type": "text_delta", "text": block["text"]}]
-            for citation in begin.pop("citations", ()):
-                deltas.append({"type": "citations_delta", "citation": citation})
-        elif block["type"] == "thinking":
-            begin |= {"thinking": "", "signature": ""}
-            deltas = [
-                {"type": "thinking_delta", "thinking": block["thinking"]},
-                {"type": "signature_delta", "signature": SIGNATURE},
-            ]
-        elif "input" in block:
-            begin["input"] = {}
-            text = json.dumps(block["input"])
-            deltas = [
-                {"type": "input_json_delta", "partial_json": piece}
-                for piece in (text[:5], text[5:])
-            ]
-        yield {"type": "content_block_start", "index": index, "content_block": begin}
-        for delta in deltas:
-            yield {"type": "content_block_delta", "index": index, "delta": delta}
-        yield {"type": "content_block_stop", "index": index}
-    yield {
-        "type": "message_delta",
-        "delta": {"stop_reason": "tool_use", "stop_sequence": None},
-        "usage": {"output_tokens": 9},
-    }
-    yield {"type": "message_stop"}
 
 
 # --- OpenAI: https://platform.openai.com/docs/api-reference/responses ----------------
@@ -168,41 +117,6 @@ OPENAI: dict[str, Any] = {
 }
 
 
-def openai_events() -> Iterator[dict[str, Any]]:
-    begun = {**OPENAI, "output": [], "status": "in_progress", "usage": None}
-    yield {"type": "response.created", "response": begun}
-    for index, item in enumerate(OPENAI_OUTPUT):
-        first = {**item, "status": "in_progress"}
-        deltas: list[dict[str, Any]] = []
-        kind = item["type"]
-        if kind == "message":
-            text = item["content"][0]["text"]
-            deltas = [{"type": "response.output_text.delta", "delta": text}]
-            first["content"] = []
-        elif kind == "reasoning":
-            (part,) = item["summary"]
-            reasoning = "response.reasoning_summary"
-            deltas = [
-                {"type": f"{reasoning}_part.added", "part": {**part, "text": ""}},
-                {"type": f"{reasoning}_text.delta", "delta": part["text"]},
-            ]
-            first["summary"] = []
-        elif kind == "function_call":
-            text = item["arguments"]
-            deltas = [
-                {"type": "response.function_call_arguments.delta", "delta": piece}
-                for piece in (text[:5], text[5:])
-            ]
-            first["arguments"] = ""
-        place = {"output_index": index, "item_id": item["id"], "logprobs": []}
-        place |= {"content_index": 0, "summary_index": 0}
-        added = {"type": "response.output_item.added", "output_index": index}
-        yield {**added, "item": first}
-        yield from ({**place, **delta} for delta in deltas)
-        yield {**added, "type": "response.output_item.done", "item": item}
-    yield {"type": "response.completed", "response": OPENAI}
-
-
 # --- Google: https://ai.google.dev/api/generate-content ------------------------------
 
 GOOGLE_PARTS: list[dict[str, Any]] = [
@@ -219,58 +133,21 @@ GOOGLE_PARTS: list[dict[str, Any]] = [
 ]
 
 
-def google_answer(parts: list[dict[str, Any]], **fields: str) -> dict[str, Any]:
-    candidate = {"index": 0, "content": {"role": "model", "parts": parts}, **fields}
-    usage = {"promptTokenCount": 5, "candidatesTokenCount": 9, "totalTokenCount": 14}
-    return {
-        "candidates": [candidate],
-        "usageMetadata": usage,
-        "modelVersion": "gemini-3-pro",
-        "responseId": "1",
-    }
-
-
-GOOGLE = google_answer(GOOGLE_PARTS, finishReason="STOP")
-
-
-def google_events() -> Iterator[dict[str, Any]]:
-    *first, last = GOOGLE_PARTS
-    for part in first:
-        yield google_answer([part])
-    yield google_answer([last], finishReason="STOP")
-
+CANDIDATE = {"index": 0, "content": {"role": "model", "parts": GOOGLE_PARTS}}
+GOOGLE: dict[str, Any] = {
+    "candidates": [{**CANDIDATE, "finishReason": "STOP"}],
+    "usageMetadata": {"promptTokenCount": 5, "totalTokenCount": 14},
+    "responseId": "1",
+}
 
 # --- The conversations ---------------------------------------------------------------
 
 
-def sse(event: dict[str, Any]) -> bytes:
-    name = f"event: {event['type']}\n" if "type" in event else ""
-    return f"{name}data: {json.dumps(event)}\n\n".encode()
-
-
-# The package and its class, arguments, the answer, and the events of the same answer.
-PROVIDERS: dict[str, tuple[str, str, Any, Any, Any]] = {
-    "Anthropic": (
-        "langchain_anthropic",
-        "ChatAnthropic",
-        {"model": "claude-example"},
-        ANTHROPIC,
-        anthropic_events,
-    ),
-    "OpenAI": (
-        "langchain_openai",
-        "ChatOpenAI",
-        {"model": "gpt-5.1", "use_responses_api": True},
-        OPENAI,
-        openai_events,
-    ),
-    "Google": (
-        "langchain_google_genai",
-        "ChatGoogleGenerativeAI",
-        {"model": "gemini-3-pro"},
-        GOOGLE,
-        google_events,
-    ),
+# The class of the package, arguments, and the answer.
+PROVIDERS: dict[str, tuple[str, Any, Any]] = {
+    "langchain_anthropic": ("ChatAnthropic", {}, ANTHROPIC),
+    "langchain_openai": ("ChatOpenAI", {"use_responses_api": True}, OPENAI),
+    "langchain_google_genai": ("ChatGoogleGenerativeAI", {}, GOOGLE),
 }
 
 
@@ -279,32 +156,27 @@ def get_weather(city: str) -> str:
     return f"Sunny in {city}"
 
 
-def message_of(provider: str, version: str, way: str) -> AIMessage:
+def message_of(provider: str, version: str) -> AIMessage:
     """Return a message as the provider's own package makes it."""
-    package, name, arguments, answer, events = PROVIDERS[provider]
-    make = getattr(pytest.importorskip(package), name)  # slow to import
-    steps = whole(answer) if way == "invoke" else stream(*map(sse, events()))
-    with RawServer(steps) as other:
-        arguments = {**arguments, "api_key": "sk-example", "base_url": other.url}
-        model = make(**arguments, output_version=version).bind_tools([get_weather])
-        if way == "invoke":
-            message = model.invoke(QUESTION)
-        else:
-            message = reduce(add, model.stream(QUESTION))
+    name, arguments, answer = PROVIDERS[provider]
+    make = getattr(pytest.importorskip(provider), name)  # slow to import
+    with RawServer(whole(answer)) as other:
+        arguments = {**arguments, "base_url": other.url, "output_version": version}
+        model = make(model="gemini-3-pro", api_key="sk-example", **arguments)
+        message = model.bind_tools([get_weather]).invoke(QUESTION)
     assert isinstance(message, AIMessage)
     return message
 
 
 @pytest.mark.filterwarnings("ignore:(?s).*Output may vary each run")  # Google's code
-@pytest.mark.parametrize("way", ["invoke", "stream"])
 @pytest.mark.parametrize(
     ("provider", "version"),
-    [*product(PROVIDERS, ["v0", "v1"]), ("OpenAI", "responses/v1")],
+    [*product(PROVIDERS, ["v0", "v1"]), ("langchain_openai", "responses/v1")],
 )
 def test_conversation_of_another_provider(
-    server: PmockServer, make_model: MakeModel, provider: str, version: str, way: str
+    server: PmockServer, make_model: MakeModel, provider: str, version: str
 ) -> None:
-    message = message_of(provider, version, way)
+    message = message_of(provider, version)
     (call,) = message.tool_calls
     result = ToolMessage("sunny", tool_call_id=call["id"])
     thread = [HumanMessage(QUESTION), message, result, HumanMessage("And now?")]
@@ -319,19 +191,3 @@ def test_conversation_of_another_provider(
         "toolCalls": [{"id": call["id"], "type": "function", "function": function}],
     }
     assert tool == {"role": "tool", "toolCallId": call["id"], "content": "sunny"}
-
-
-def test_fallback_with_such_a_conversation(
-    server: PmockServer, make_model: MakeModel
-) -> None:
-    message = message_of("Anthropic", "v0", "invoke")
-    result = ToolMessage("sunny", tool_call_id="toolu_1")
-    agent = create_agent(
-        make_model(model="claude-4.5"),
-        middleware=[ModelFallbackMiddleware(make_model(model="gpt-5.2"))],
-    )
-    server.fail(code=503)
-    state: Any = {"messages": [HumanMessage(QUESTION), message, result]}
-    assert agent.invoke(state)["messages"][-1].text
-    sent = [(request.body["model"], request.code) for request in server.requests]
-    assert sent == [("claude-4.5", 503), ("gpt-5.2", 200)]

@@ -1,39 +1,47 @@
-"""make sets up an environment, and makes one anew that it cannot use."""
+"""make sets up environments, and runs all parts even if one fails."""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
 THIS = f"{sys.version_info.major}.{sys.version_info.minor}"
+PYTHON = f"PYTHON={sys.executable}"
 
-# As the Makefile's, without what takes long.
+# As in the Makefile, without what takes long.
 CREATE = 'create="$$python" -m venv --without-pip --clear $(1)'
-INSTALL = "install=touch $(@D)/installed"
+INSTALL = "install=echo $(1) >> $(@D)/installed"
 
 
-def make(
-    venv: Path, *variables: str, target: str = ".demo", fails: bool = False
-) -> str:
-    found = shutil.which("make") or pytest.skip("there is no make")
-    # A make that runs these tests must not tell this one what to do.
-    env = {k: v for k, v in os.environ.items() if k not in {"MAKEFLAGS", "PYTHON"}}
+def execute(*command: str | Path, **variables: str) -> tuple[int, str]:
+    # A make that runs these tests must not control this one.
+    kept = {k: v for k, v in os.environ.items() if k not in {"MAKEFLAGS", "PYTHON"}}
     done = subprocess.run(  # noqa: S603 - our own command
-        [found, f"VENV={venv}", CREATE, INSTALL, *variables, f"{venv}/{target}"],
+        command,
         cwd=ROOT,
-        env=env,
+        env={**kept, **variables},
         capture_output=True,
         text=True,
         check=False,
     )
-    output = done.stdout + done.stderr
-    assert (done.returncode != 0) is fails, output
+    return done.returncode, done.stdout + done.stderr
+
+
+def make(
+    venv: Path, *variables: str, groups: str = "examples", fails: bool = False
+) -> str:
+    found = shutil.which("make") or pytest.skip("there is no make")
+    target = f"{venv}/{groups}.installed"
+    status, output = execute(found, f"VENV={venv}", CREATE, INSTALL, *variables, target)
+    assert (status != 0) is fails, output
     return output
 
 
@@ -42,79 +50,117 @@ def venv(tmp_path: Path) -> Path:
     return tmp_path / "venv"
 
 
-def test_an_environment_is_made_once(venv: Path) -> None:
-    assert f"Creating {venv} with Python {THIS}\n" in make(
-        venv, f"PYTHON={sys.executable}"
-    )
-    assert (venv / "installed").exists()
-    assert "is up to date" in make(venv, f"PYTHON={sys.executable}")
+def test_each_group_is_installed_once(venv: Path) -> None:
+    output = make(venv, PYTHON)
+    assert f"Creating {venv} with Python {THIS}\n" in output
+    assert "dependency groups examples into" in output
+    assert "packages, " in output
+    assert "is up to date" in make(venv, PYTHON)
     # Without PYTHON it stays what it is.
     assert "is up to date" in make(venv)
 
-
-def test_a_python_that_is_too_old_is_named(venv: Path, tmp_path: Path) -> None:
-    old = tmp_path / "python3.9"
-    old.write_text('#!/bin/sh\necho "3.9 $0"\nexit 1\n')
-    old.chmod(0o755)
-    output = make(venv, f"PYTHON={old}", fails=True)
-    assert f"{old} is Python 3.9, and this package needs 3.11 or newer.\n" in output
-    assert not venv.exists()
-    # What was there before is still there.
-    make(venv, f"PYTHON={sys.executable}")
-    make(venv, f"PYTHON={old}", fails=True)
+    assert "Creating" not in make(venv, groups="test+docs")
     assert "is up to date" in make(venv)
+    first, second = (venv / "installed").read_text().splitlines()
+    assert first == "--editable .[testing] --group examples"
+    assert second == "--editable .[testing] --group test --group docs"
 
 
-def test_a_python_that_is_not_there_is_named(venv: Path) -> None:
-    output = make(venv, "PYTHON=python4", fails=True)
-    assert "There is no Python 3.11 or newer: looked for python4.\n" in output
-    assert not venv.exists()
+LARGE = re.compile("ray|playwright|matplotlib|pyright")
 
 
-def test_an_environment_of_another_python_is_made_anew(venv: Path) -> None:
-    make(venv, f"PYTHON={sys.executable}")
-    (venv / f".python-{THIS}").rename(venv / ".python-3.9")
-    assert "Creating" in make(venv, f"PYTHON={sys.executable}")
-    assert not (venv / ".python-3.9").exists()
-    assert (venv / "installed").exists()
-
-
-def test_an_environment_whose_python_is_gone_is_made_anew(venv: Path) -> None:
-    make(venv, f"PYTHON={sys.executable}")
-    python = venv / "bin" / "python"
-    python.unlink()
-    python.symlink_to("/nowhere/python")
-    assert "Creating" in make(venv, f"PYTHON={sys.executable}")
-    assert (venv / "installed").exists()
+@pytest.mark.parametrize("target", ["demo", "test", "lint", "test-lowest"])
+def test_usual_targets_install_no_large_dependency(target: str, tmp_path: Path) -> None:
+    variables = [f"{name}={tmp_path}" for name in ("VENV", "VENV_LINT", "VENV_LOWEST")]
+    # With another MAKE, `make --dry-run test` does not run the parts.
+    _, output = execute("make", "--dry-run", *variables, "MAKE=true", target)
+    groups = set(re.findall(r"--group (\S+?)[\s;]", output))
+    assert groups
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    contents = {name: str(it) for name, it in project["dependency-groups"].items()}
+    for _ in contents:  # as deep as groups can include each other
+        for group in list(groups):
+            groups |= set(re.findall(r"'include-group': '(\S+)'", contents[group]))
+    assert not [group for group in groups if LARGE.search(contents[group])]
 
 
 @pytest.mark.parametrize(
-    "interrupted", [f"{CREATE}; kill -9 $$$$", "install=kill -9 $$$$"]
+    ("name", "message"),
+    [
+        ("{}/python3.9", "{}/python3.9 is Python 3.9, and this package needs 3.11"),
+        ("python4", "There is no Python 3.11 or newer: looked for python4.\n"),
+    ],
 )
-def test_an_interrupted_environment_is_made_anew(interrupted: str, venv: Path) -> None:
-    make(venv, f"PYTHON={sys.executable}", interrupted, fails=True)
-    (venv / "half").touch()
-    assert "Creating" in make(venv, f"PYTHON={sys.executable}")
-    assert not (venv / "half").exists()
+def test_unusable_pythons_are_named(
+    name: str, message: str, venv: Path, tmp_path: Path
+) -> None:
+    script(tmp_path / "python3.9", 'echo "3.9 $0"\nexit 1')
+    other = f"PYTHON={name.format(tmp_path)}"
+    assert message.format(tmp_path) in make(venv, other, fails=True)
+    assert not venv.exists()
+    # An environment that exists is kept.
+    make(venv, PYTHON)
+    make(venv, other, fails=True)
+    assert "is up to date" in make(venv)
+
+
+@pytest.mark.parametrize(
+    "interrupted", ["", f"{CREATE}; kill -9 $$$$", "install=kill -9 $$$$"]
+)
+def test_incomplete_environments_are_created_anew(interrupted: str, venv: Path) -> None:
+    make(venv, PYTHON, interrupted or INSTALL, fails=bool(interrupted))
+    if not interrupted:
+        (venv / "bin" / "python").unlink()
+        (venv / "bin" / "python").symlink_to("/nowhere/python")
+    (venv / "incomplete").touch()
+    assert "Creating" in make(venv, PYTHON)
+    assert not (venv / "incomplete").exists()
     assert (venv / "installed").exists()
 
 
-def test_an_installation_that_fails_leaves_the_environment(venv: Path) -> None:
-    """As pip does without a network."""
-    make(venv, f"PYTHON={sys.executable}", "install=false", fails=True)
+def test_environments_are_kept_or_created_anew(venv: Path) -> None:
+    # A failed installation, as without a network, keeps what is there.
+    make(venv, PYTHON, "install=false", fails=True)
     (venv / "kept").touch()
-    assert "Creating" not in make(venv, f"PYTHON={sys.executable}")
+    assert "Creating" not in make(venv, PYTHON)
     assert (venv / "kept").exists()
+    # Another Python does not.
+    (venv / f".python-{THIS}").rename(venv / ".python-3.9")
+    assert "Creating" in make(venv, PYTHON)
+    assert not (venv / ".python-3.9").exists()
 
 
-def test_no_other_folder_is_emptied(tmp_path: Path) -> None:
+def test_other_folders_are_not_emptied(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").touch()
-    output = make(tmp_path, f"PYTHON={sys.executable}", fails=True)
+    output = make(tmp_path, PYTHON, fails=True)
     assert f"{tmp_path} is no virtual environment" in output
     assert (tmp_path / "thesis.txt").exists()
 
 
-# --- .ci/test-pythons -----------------------------------------------------------------
+# --- .ci ------------------------------------------------------------------------------
+
+
+def script(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_all_parts_run_and_the_end_names_their_results(
+    jobs: str, tmp_path: Path
+) -> None:
+    script(tmp_path / "make", 'echo "$2 runs"\ntest "$2" != bad')
+    each = ROOT / ".ci" / "each"
+    fake = str(tmp_path / "make")
+    status, output = execute(each, "--jobs", jobs, "good", "bad", "last", MAKE=fake)
+    assert status == 1
+    *_, good, bad, last = output.splitlines()
+    assert re.fullmatch(r"good +passed in \d+ s", good)
+    assert re.fullmatch(r"bad +FAILED in \d+ s", bad)
+    assert re.fullmatch(r"last +passed in \d+ s", last)
+    assert output.count(" runs\n") == 3
+    assert execute(each, "good", "last", MAKE=fake)[0] == 0
 
 
 @pytest.fixture
@@ -127,70 +173,44 @@ def machine(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def script(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"#!/bin/sh\n{text}\n")
-    path.chmod(0o755)
-
-
 def install_python(machine: Path, version: str, does: str = "") -> None:
     script(machine / "bin" / f"python{version}", does or f'echo "{version} $0"')
     script(machine / f".venv-{version}" / "bin" / "pytest", 'echo "tested: $@"')
 
 
-def run_pythons(machine: Path, *arguments: str, ci: bool = False) -> tuple[int, str]:
-    done = subprocess.run(  # noqa: S603 - our own command
-        [machine / ".ci" / "test-pythons", *arguments],
-        env={
-            "PATH": f"{machine / 'bin'}:{os.environ['PATH']}",
-            "PYTHON": "python3.12",
-            "PYENV_ROOT": "/nowhere",
-            "UV_PYTHON_INSTALL_DIR": "/nowhere",
-            "MAKE": "true",
-            "CI": "true" if ci else "",
-        },
-        capture_output=True,
-        text=True,
-        check=False,
+def run_pythons(machine: Path, *arguments: str, ci: str = "true") -> tuple[int, str]:
+    return execute(
+        machine / ".ci" / "test-pythons",
+        *arguments,
+        PATH=f"{machine / 'bin'}:{os.environ['PATH']}",
+        PYTHON="python3.12",
+        PYENV_ROOT="/nowhere",
+        UV_PYTHON_INSTALL_DIR="/nowhere",
+        MAKE="true",
+        CI=ci,
     )
-    return done.returncode, done.stdout + done.stderr
 
 
-def test_pythons_that_are_there_are_tested(machine: Path) -> None:
-    for version in ("3.11", "3.12", "3.14"):
+def test_installed_pythons_are_tested(machine: Path) -> None:
+    install_python(machine, "3.12")
+    # The default alone is not enough for CI.
+    for ci, failed in (("", 0), ("true", 1)):
+        status, output = run_pythons(machine, ci=ci)
+        assert status == failed
+        assert ("no other Python than the default" in output) is bool(failed)
+        assert run_pythons(machine, "--one", ci=ci)[0] == 0
+
+    for version in ("3.11", "3.14"):
         install_python(machine, version)
-    status, output = run_pythons(machine, "-k", "some", ci=True)
+    status, output = run_pythons(machine, "-k", "some")
     assert status == 0
     assert output.count("tested: -k some\n") == 3
     assert "Passed on Python 3.11 3.12 3.14.\nNot found: Python 3.13.\n" in output
+    _, output = run_pythons(machine, "--one", "tests/unit")
+    assert output.count("tested: tests/unit\n") == 1
+    assert "Passed on Python 3.11.\n" in output
 
-
-def test_a_python_on_which_tests_fail_is_named(machine: Path) -> None:
-    for version in ("3.11", "3.12", "3.14"):
-        install_python(machine, version)
     script(machine / ".venv-3.11" / "bin" / "pytest", "exit 1")
     status, output = run_pythons(machine)
     assert status == 1
     assert "Passed on Python 3.12 3.14.\nFailed on Python 3.11.\n" in output
-
-
-@pytest.mark.parametrize("ci", [False, True])
-def test_ci_wants_more_than_the_default_python(ci: bool, machine: Path) -> None:
-    install_python(machine, "3.12")
-    status, output = run_pythons(machine, ci=ci)
-    assert status == int(ci)
-    assert ("no other Python than the default" in output) is ci
-
-
-def test_one_other_python_is_tested_where_there_is_one(machine: Path) -> None:
-    install_python(machine, "3.12")
-    status, output = run_pythons(machine, "--one", "tests/unit", ci=True)
-    assert status == 0
-    assert "tested" not in output
-
-    for version in ("3.13", "3.14"):
-        install_python(machine, version)
-    status, output = run_pythons(machine, "--one", "tests/unit", ci=True)
-    assert status == 0
-    assert output.count("tested: tests/unit\n") == 1
-    assert "Passed on Python 3.13.\n" in output

@@ -1,28 +1,28 @@
-"""The keys and the signatures are sent to the service, and are nowhere else."""
+"""Keys, signatures and header values are sent to the service, and appear nowhere else.
+
+How keys are checked and redacted is in `tests/unit`; here, what a socket adds.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
 import pickle
-import pprint
-import socket
+import ssl
 import traceback
-import warnings
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 import httpx2
 import pytest
+import trustme
 from langchain_core.caches import InMemoryCache
-from langchain_core.load import dumpd, dumps
 from langchain_core.tracers import BaseTracer
-from pydantic import ValidationError
 
-from langchain_pmock import ChatPmock, errors
-from langchain_pmock._gateway import pools as _pools
-from langchain_pmock.auth import ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER, PmockAuth
-from tests.support.odd import Odd
+from langchain_pmock import errors
+from langchain_pmock._gateway import pools
+from langchain_pmock.auth import ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER
+from tests.support.calls import model_of
 from tests.support.raw_server import (
     CLOSE,
     RESET,
@@ -33,218 +33,225 @@ from tests.support.raw_server import (
     stream,
     whole,
 )
-from tests.support.wire import DONE, answer, delta, envelope, event
+from tests.support.wire import HELLO, answer, envelope, event
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from langchain_core.tracers.schemas import Run
 
     from langchain_pmock.testing import PmockServer
-    from tests.integration.conftest import MakeModel
-    from tests.support.asking import Ask
-    from tests.support.calls import Calls
+    from tests.support.calls import Ask, Calls
     from tests.support.raw_server import Answer, Step
 
 pytestmark = pytest.mark.usefixtures("fast_retries")
 
-ACCESS_KEY = "ak-example-access"
-SECRET_KEY = "sk-example-secret"
-MINE = "example-of-my-proxy"
+ACCESS_KEY, SECRET_KEY = RawServer.access_key, RawServer.secret_key
+HEADER_VALUE = "example-of-my-proxy"
+PASSWORD = "example-password"
+HEADERS = {"Proxy-Authorization": HEADER_VALUE}
 
 
-def raw_model(server: RawServer, **fields: Any) -> ChatPmock:
-    ours = {
-        "model": "gpt-5.1",
-        "base_url": server.url,
-        "access_key": ACCESS_KEY,
-        "secret_key": SECRET_KEY,
-        "default_headers": {"Proxy-Authorization": MINE},
-        "max_retries": 1,
-        "timeout": 10,
-    }
-    return ChatPmock(**{**ours, **fields})
+def secrets_of(server: RawServer | PmockServer) -> set[str]:
+    return {server.access_key, server.secret_key, HEADER_VALUE, PASSWORD}.union(
+        request.headers[ACCESS_TOKEN_HEADER]
+        for request in server.requests
+        if ACCESS_TOKEN_HEADER in request.headers
+    )
 
 
-def secrets_of(server: RawServer) -> set[str]:
-    tokens = {request.headers[ACCESS_TOKEN_HEADER] for request in server.requests}
-    return {ACCESS_KEY, SECRET_KEY, MINE, *tokens}
-
-
-def assert_none_in(text: str, secrets: set[str]) -> None:
-    spellings = {s for secret in secrets for s in (secret, json.dumps(secret)[1:-1])}
-    assert [found for found in spellings if found in text] == []
-
-
-def chain_of(error: BaseException) -> Iterator[BaseException]:
-    links: list[BaseException | None] = [error]
-    seen: set[int] = set()
-    while links:
-        link = links.pop()
-        if link is not None and id(link) not in seen:
-            seen.add(id(link))
-            links += [link.__cause__, link.__context__]
-            yield link
+def assert_no_secrets(text: str, server: RawServer | PmockServer) -> None:
+    secrets = secrets_of(server)
+    secrets |= {json.dumps(secret)[1:-1] for secret in secrets}
+    assert [secret for secret in secrets if secret in text] == []
 
 
 def everything_in(error: BaseException) -> str:
-    """Write down all that an error knows."""
-    texts = ["".join(traceback.format_exception(error))]
-    for link in chain_of(error):
+    """Return all that an error tracker may record of an error."""
+    # With the local variables of all frames, as error trackers show them.
+    frames = traceback.TracebackException.from_exception(error, capture_locals=True)
+    texts = [*frames.format(), pickle.dumps(error).decode("latin-1")]
+    links: list[Any] = [error]
+    for link in links:
+        links += {link.__cause__, link.__context__} - {None, *links}
         texts += [repr(link), str(link), repr(link.args), repr(vars(link))]
-        texts.append(pickle.dumps(link).decode("latin-1"))
-        request = getattr(link, "_request", None)  # httpx's errors have it
-        if request is not None:
-            texts += [repr(request.headers.raw), repr(request.extensions)]
+        request = getattr(link, "_request", None)  # of the HTTP libraries' errors
         response = getattr(link, "response", None)
         if response is not None:
             texts += [repr(response.headers.raw), response.text, str(response.history)]
-            texts += [repr(response.request.headers.raw), repr(response.extensions)]
+            request = response.request
+        if request is not None:
+            texts += [repr(request.headers.raw), repr(request.extensions)]
     return "\n".join(texts)
 
 
 # --- Errors --------------------------------------------------------------------------
 
-TRANSPORT_FAULTS = (
-    Odd("reset", [RESET]),
-    Odd("closed", [CLOSE]),
-    Odd("no http", [b"GARBAGE\r\n\r\n", CLOSE]),
-    Odd("half", [head(length=100) + b"{", CLOSE]),
-    Odd("stalled", [STALL]),
-    Odd("cut", [*stream(event(delta("Hel")))[:-1], 0.05, RESET]),
-    Odd("gzip garbage", whole(b"no", headers={"Content-Encoding": "gzip"})),
-    Odd("bad chunk", [head(), 0.02, b"zz\r\n", CLOSE]),
-)
+TRANSPORT_FAULTS: dict[str, Sequence[Step]] = {
+    "reset": [RESET],
+    "closed": [CLOSE],
+    "no HTTP": [b"GARBAGE\r\n\r\n", CLOSE],
+    "half": [head(length=100) + b"{", CLOSE],
+    "silence": [STALL],
+    "cut stream": [*stream(HELLO[0])[:-1], RESET],
+    "broken gzip": whole(b"no", headers={"Content-Encoding": "gzip"}),
+    "invalid chunk": [head(), b"zz\r\n", CLOSE],
+}
 
 
-@pytest.mark.parametrize("odd", TRANSPORT_FAULTS, ids=str)
-def test_transport_errors_show_no_secrets(ask: Ask, odd: Odd) -> None:
-    with RawServer(odd.steps) as server:
-        error = ask(raw_model(server, timeout=0.2, max_retries=0)).error
+@pytest.mark.parametrize("steps", TRANSPORT_FAULTS.values(), ids=TRANSPORT_FAULTS)
+def test_transport_errors_show_no_secrets(ask: Ask, steps: Sequence[Step]) -> None:
+    timeout = httpx2.Timeout(30, read=1.0 if steps == [STALL] else 30)
+    with RawServer(steps) as server:
+        error = ask(model_of(server, timeout=timeout, default_headers=HEADERS)).error
     assert isinstance(error, errors.PmockError)
-    secrets = secrets_of(server)
-    assert len(secrets) == 4
-    assert_none_in(everything_in(error), secrets)
-    # Services that collect errors collect the variables of all frames.
-    frames = traceback.TracebackException.from_exception(error, capture_locals=True)
-    assert_none_in("".join(frames.format()), secrets)
+    assert len(secrets_of(server)) == 5
+    assert_no_secrets(everything_in(error), server)
 
 
 def test_connection_error_shows_no_secrets(ask: Ask) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    with RawServer([RESET]) as server:
-        model = raw_model(server, base_url=f"http://127.0.0.1:{port}")
-        error = ask(model).error
+    with RawServer() as server:
+        model = model_of(server, default_headers=HEADERS)
+    error = ask(model).error
     assert isinstance(error, errors.PmockConnectionError)
-    assert_none_in(everything_in(error), secrets_of(server))
+    assert_no_secrets(everything_in(error), server)
+
+
+WEB_PAGE = {"Content-Type": "text/html"}
 
 
 def echo_of(request: RawRequest) -> str:
     return f"{request.headers} {ACCESS_KEY} {SECRET_KEY}"
 
 
+# Other forms of an echo are in tests/unit/gateway/test_attempt.py.
 ECHOES: dict[str, Callable[[RawRequest], Sequence[Step]]] = {
-    "401": lambda r: whole(envelope(None, 401, echo_of(r)), "401 No"),
-    "403 in 200": lambda r: whole(envelope(None, 403, echo_of(r))),
-    "trace id": lambda r: whole(
-        {"code": 500, "message": "", "data": None, "traceId": echo_of(r)}
-    ),
-    "web page": lambda r: whole(
-        f"<html><body>{escape(echo_of(r))}</body></html>".encode(),
-        "502 Bad Gateway",
-        {"Content-Type": "text/html"},
-    ),
-    "not an envelope": lambda r: whole(json.dumps({"headers": r.headers}).encode()),
+    "status": lambda r: whole(envelope(None, 401, echo_of(r)), "401 No"),
+    "code": lambda r: whole(envelope(None, 403, echo_of(r))),
+    "web page": lambda r: whole(escape(echo_of(r)).encode(), "502 Bad", WEB_PAGE),
     "header": lambda r: whole(
-        b"", "500 Oh", {"X-Echo": r.headers[ACCESS_TOKEN_HEADER] + ACCESS_KEY}
-    ),
-    "redirect": lambda r: whole(
-        b"", "302 Found", {"Location": f"/?t={r.headers[ACCESS_TOKEN_HEADER]}"}
+        b"", "500 Oh", {"X-Echo": r.headers[ACCESS_TOKEN_HEADER]}
     ),
     "first event": lambda r: stream(event(envelope(None, 429, echo_of(r)))),
-    "in mid-stream": lambda r: stream(
-        event(delta("Hel")), event(envelope(None, 500, echo_of(r))), DONE
-    ),
-    "garbage in mid-stream": lambda r: stream(event(delta("Hel")), event(echo_of(r))),
+    "in mid-stream": lambda r: stream(HELLO[0], event(envelope(None, 500, echo_of(r)))),
+    "no JSON in mid-stream": lambda r: stream(HELLO[0], event(echo_of(r))),
 }
 
 
 @pytest.mark.parametrize("echo", ECHOES.values(), ids=ECHOES)
 def test_echoed_secrets_are_redacted(ask: Ask, echo: Answer) -> None:
     with RawServer(echo) as server:
-        error = ask(raw_model(server, default_headers=None)).error
+        error = ask(model_of(server)).error
     assert isinstance(error, errors.PmockError)
-    assert_none_in(everything_in(error), secrets_of(server) - {MINE})
+    assert_no_secrets(everything_in(error), server)
 
 
-# --- Redirects -----------------------------------------------------------------------
+# --- Proxies and certificates --------------------------------------------------------
+
+PROXIES: dict[str, tuple[Answer, type[errors.PmockError]]] = {
+    "407": (
+        whole(b"", "407 Proxy Authentication Required"),
+        errors.PmockConnectionError,
+    ),
+    "no HTTP": ([b"GARBAGE\r\n\r\n", CLOSE], errors.PmockConnectionError),
+    "reset": ([RESET], errors.PmockConnectionError),
+    "silence": ([STALL], errors.PmockTimeoutError),
+}
 
 
-@pytest.mark.parametrize("status", [302, 307])
-def test_redirect_is_not_followed(status: int) -> None:
-    with RawServer(whole(answer("caught"))) as elsewhere:
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize(("steps", "expected"), PROXIES.values(), ids=PROXIES)
+def test_proxy_password_is_redacted(
+    ask: Ask,
+    scheme: str,
+    steps: Answer,
+    expected: type[errors.PmockError],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("NO_PROXY", "no_proxy", "http_proxy", "https_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with RawServer(steps) as proxy:
+        url = f"http://user:{PASSWORD}@127.0.0.1:{proxy.port}"
+        monkeypatch.setenv(f"{scheme.upper()}_PROXY", url)
+        timeout = httpx2.Timeout(1.0 if steps == [STALL] else 30)
+        model = model_of(proxy, base_url=f"{scheme}://localhost:9", timeout=timeout)
+        error = ask(model).error
+    assert isinstance(error, expected)
+    assert len(proxy.requests) == 1
+    assert_no_secrets(everything_in(error), proxy)
+
+
+def test_untrusted_certificate(ask: Ask) -> None:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(tls)
+    with RawServer(whole(answer("Hello")), tls=tls) as server:
+        error = ask(model_of(server)).error
+    assert isinstance(error, errors.PmockConnectionError)
+    assert "set SSL_CERT_FILE, or pass http_client" in str(error)
+    assert server.requests == []
+
+
+# --- Other hosts, other users --------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_redirect_is_not_followed(ask: Ask, status: int) -> None:
+    with RawServer(whole(answer("Hello"))) as elsewhere:
         location = {"Location": f"{elsewhere.url}/ai/chat/completions"}
         with (
             RawServer(whole(b"", f"{status} Moved", location)) as server,
             httpx2.Client(follow_redirects=True) as client,
         ):
-            model = raw_model(server, http_client=client)
-            with pytest.raises(errors.PmockResponseError, match="redirected to"):
-                model.invoke("Hello")
-            with pytest.raises(errors.PmockResponseError, match="redirected to"):
-                list(model.stream("Hello"))
+            for http_client in (None, client):
+                error = ask(model_of(server, http_client=http_client)).error
+                assert type(error) is errors.PmockResponseError
+                assert f"redirected to {location['Location']}" in str(error)
     assert elsewhere.requests == []
     assert ACCESS_KEY_HEADER not in client.headers
 
 
-def test_shared_clients_hold_no_credentials(ask: Ask) -> None:
-    with RawServer(whole(answer("Hello"))) as server:
-        assert ask(raw_model(server)).text == "Hello"
-    for client in _pools.shared_pools().clients:
-        assert_none_in(repr(client.headers.raw), secrets_of(server))
-
-
-def test_shared_clients_keep_no_cookies(calls: Calls) -> None:
+def test_shared_clients_keep_no_credentials_and_no_cookies(calls: Calls) -> None:
     cookie = {"Set-Cookie": "session=of-someone; Path=/"}
     with RawServer(whole(answer("Hello"), headers=cookie)) as server:
-        model = raw_model(server)
-        in_turn = {"max_concurrency": 1}
-        answers = calls.batch(model, ["Hello", "Hello"], config=in_turn)
-    assert [message.text for message in answers] == ["Hello", "Hello"]
+        model = model_of(server, default_headers=HEADERS)
+        calls.batch(model, ["Hello", "Hello"], config={"max_concurrency": 1})
     assert "cookie" not in server.requests[1].headers
+    for client in pools.shared_pools().clients:
+        assert_no_secrets(repr(client.headers.raw), server)
 
 
-# --- Logs ----------------------------------------------------------------------------
+def test_secret_key_is_not_sent(ask: Ask) -> None:
+    with RawServer(whole(answer("Hello"))) as server:
+        # Keys that are read from files end with a line break.
+        keys = {"access_key": f"{ACCESS_KEY}\n", "secret_key": f" {SECRET_KEY}\r\n"}
+        assert ask(model_of(server, **keys)).text == "Hello"
+    (request,) = server.requests
+    assert request.headers[ACCESS_KEY_HEADER] == ACCESS_KEY
+    assert ACCESS_KEY not in request.body.decode()
+    assert request.target == "/api/ai/chat/completions"
+    assert SECRET_KEY not in f"{request.headers}{request.body!r}"
+
+
+# --- Logs, traces, caches ------------------------------------------------------------
 
 
 def test_logs_at_debug(ask: Ask, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     for name in ("httpx2", "httpcore2", "langchain_pmock", "langchain_core"):
         caplog.set_level(logging.DEBUG, logger=name)
-    busy = ECHOES["first event"] if ask.streams else ECHOES["403 in 200"]
-    with RawServer(
-        [RESET],
-        whole(envelope(None, 503, "busy"), "503 Busy"),
-        ECHOES["401"],
-        busy,
-        whole(answer("Hello")),
-    ) as server:
-        ask(raw_model(server, max_retries=9, default_headers=None))
-    assert len(server.requests) >= 4
+    busy = whole(envelope(None, 503, "busy"), "503 Busy")
+    with RawServer([RESET], busy, ECHOES["status"], ECHOES["first event"]) as server:
+        ask(model_of(server, max_retries=2))
+    assert len(server.requests) >= 3
     assert {r.name for r in caplog.records} >= {"langchain_pmock", "httpx2"}
     logged = "\n".join(
-        f"{record.getMessage()} {record.args} {record.exc_info}"
-        for record in caplog.records
+        f"{r.getMessage()} {r.args} {r.exc_info}" for r in caplog.records
     )
-    assert_none_in(logged, secrets_of(server) - {MINE})
-
-
-# --- Traces, caches, dumps -----------------------------------------------------------
+    assert_no_secrets(logged, server)
 
 
 class Keeper(BaseTracer):
-    """Keeps all that LangChain tells of a run."""
+    """Keeps all that LangChain passes to tracers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -255,153 +262,26 @@ class Keeper(BaseTracer):
         self.kept += "".join(map(repr, run.events))
 
 
-def test_traces(server: PmockServer, make_model: MakeModel, ask: Ask) -> None:
-    keeper = Keeper()
-    headers = {"Proxy-Authorization": MINE}
-    model = make_model(default_headers=headers, callbacks=[keeper], temperature=0.5)
+def test_traces_and_caches(server: PmockServer, ask: Ask) -> None:
+    keeper, cache = Keeper(), InMemoryCache()
+    model = model_of(
+        server,
+        default_headers=HEADERS,
+        callbacks=[keeper],
+        cache=cache,
+        temperature=0.5,
+    )
     assert ask(model).error is None
     server.fail(status=500, message=f"no such key: {server.access_key}")
-    assert ask(model).error is not None
-    assert "0.5" in keeper.kept  # it does keep what the model is
+    assert ask(model, "Hello again").error is not None
+    assert "0.5" in keeper.kept
     assert "PmockAPIError" in keeper.kept
-    tokens = {request.headers[ACCESS_TOKEN_HEADER] for request in server.requests}
-    assert_none_in(keeper.kept, {server.access_key, server.secret_key, MINE, *tokens})
+    assert len(cache._cache) == (not ask.streams)
+    assert_no_secrets(f"{keeper.kept}{cache._cache!r}", server)
 
 
-async def test_events_of_a_run(server: PmockServer, make_model: MakeModel) -> None:
-    model = make_model(default_headers={"Proxy-Authorization": MINE})
+async def test_events_of_a_run(server: PmockServer) -> None:
+    model = model_of(server, default_headers=HEADERS)
     events = [repr(e) async for e in model.astream_events("Hello", version="v2")]
     assert len(events) > 3
-    tokens = {request.headers[ACCESS_TOKEN_HEADER] for request in server.requests}
-    secrets = {server.access_key, server.secret_key, MINE, *tokens}
-    assert_none_in("".join(events), secrets)
-
-
-def test_cache_keys(server: PmockServer, make_model: MakeModel, ask: Ask) -> None:
-    cache = InMemoryCache()
-    headers = {"Proxy-Authorization": MINE}
-    assert ask(make_model(cache=cache, default_headers=headers)).error is None
-    if not ask.streams:
-        assert len(cache._cache) == 1
-    kept = repr(cache._cache)
-    assert_none_in(kept, {server.access_key, server.secret_key, MINE})
-
-
-def test_forms_of_model_show_no_secrets() -> None:
-    with RawServer(whole(answer("Hello"))) as server:
-        model = raw_model(server)
-        bound = model.bind(temperature=0.5)
-        forms = [
-            *(repr(model), str(model), pprint.pformat(model), f"{bound!r}"),
-            *(repr(model.model_dump()), model.model_dump_json()),
-            *(repr(dumpd(model)), dumps(model), dumps(bound), repr(model.to_json())),
-            *(repr(model.asdict()), repr(model._identifying_params)),
-            *(model._get_llm_string(), repr(model._get_ls_params())),
-            repr(PmockAuth(ACCESS_KEY, SECRET_KEY)),
-            repr(list(model.__repr_args__())),
-        ]
-        model.invoke("Hello")
-    assert_none_in("\n".join(forms), secrets_of(server))
-    assert "PMOCK_SECRET_KEY" in dumps(model)
-
-
-def test_the_secret_key_is_never_sent(ask: Ask) -> None:
-    with RawServer(whole(answer("Hello"))) as server:
-        ask(raw_model(server))
-    (request,) = server.requests
-    assert SECRET_KEY not in f"{request.headers}{request.body!r}{request.target}"
-    assert ACCESS_KEY not in request.body.decode()
-    assert request.target == "/api/ai/chat/completions"
-
-
-# --- Settings ------------------------------------------------------------------------
-
-
-def model_at(base_url: str) -> ChatPmock:
-    return ChatPmock(
-        model="gpt-5.1",
-        base_url=base_url,
-        access_key=ACCESS_KEY,
-        secret_key=SECRET_KEY,
-    )
-
-
-@pytest.mark.parametrize(
-    "base_url",
-    [
-        "ai.pmock.invalid/api",
-        "//ai.pmock.invalid/api",
-        "ftp://ai.pmock.invalid/api",
-        "file:///etc/hosts",
-        "https://",
-        "https://someone:example-word@ai.pmock.invalid/api",
-        "https://example-word@ai.pmock.invalid/api",
-        "http://someone:example-word@127.0.0.1/api",
-        "https://someone:example-word/1@ai.pmock.invalid/api",
-        "https://ai.pmock.invalid:65536/example-word@ai.pmock.invalid",
-    ],
-)
-def test_invalid_base_url(base_url: str) -> None:
-    with pytest.raises(ValidationError) as caught:
-        model_at(base_url)
-    assert "base_url" in str(caught.value)
-    assert "example-word" not in str(caught.value)
-    assert_none_in(str(caught.value), {ACCESS_KEY, SECRET_KEY})
-
-
-@pytest.mark.parametrize(
-    "base_url",
-    ["http://ai.pmock.invalid/api", "http://10.0.0.1", "http://127.0.0.1.evil.invalid"],
-)
-def test_plain_http_to_another_machine_warns(base_url: str) -> None:
-    with pytest.warns(UserWarning, match="not encrypted"):
-        model_at(base_url)
-
-
-@pytest.mark.parametrize(
-    "base_url",
-    [
-        "https://ai.pmock.invalid/api",
-        "http://localhost:8000/api",
-        "http://127.0.0.1:8000",
-        "http://127.8.8.8",
-        "http://[::1]:8000/api",
-    ],
-)
-def test_loopback_and_https_do_not_warn(base_url: str) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        model_at(base_url)
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"acces_key": SECRET_KEY},
-        {"secret_key": f"{SECRET_KEY}\nx"},
-        {"access_key": [SECRET_KEY]},
-        {"default_headers": {ACCESS_KEY_HEADER: SECRET_KEY}},
-        {"default_headers": {"X-Mine": f"{SECRET_KEY}\nx"}},
-        {"default_headers": {f"X-Mine: {SECRET_KEY}": ""}},
-        {"model_kwargs": SECRET_KEY},
-    ],
-)
-def test_validation_error_shows_no_secrets(fields: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError) as caught:
-        ChatPmock(
-            **{
-                "model": "gpt-5.1",
-                "access_key": ACCESS_KEY,
-                "secret_key": SECRET_KEY,
-                **fields,
-            }
-        )
-    assert_none_in(str(caught.value) + repr(caught.value), {ACCESS_KEY, SECRET_KEY})
-
-
-def test_key_is_stripped(ask: Ask) -> None:
-    # It comes with keys that are read from files.
-    with RawServer(whole(answer("Hello"))) as server:
-        keys = {"access_key": f"{ACCESS_KEY}\n", "secret_key": f" {SECRET_KEY}\r\n"}
-        assert ask(raw_model(server, **keys)).text == "Hello"
-    assert server.requests[0].headers[ACCESS_KEY_HEADER] == ACCESS_KEY
+    assert_no_secrets("".join(events), server)

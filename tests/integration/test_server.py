@@ -1,26 +1,21 @@
 """`PmockServer` over real sockets, with nothing of ours on the client's side."""
 
-import asyncio
 import gc
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, get_args
 
-import aiohttp
 import httpx
-import httpx2
 import pytest
 
 from langchain_pmock import ModelName
@@ -33,7 +28,6 @@ from langchain_pmock.testing import (
     ToolCall,
 )
 from tests.support.on_the_wire import (
-    EVENT_STREAM,
     JSON,
     body,
     connect,
@@ -46,7 +40,6 @@ from tests.support.on_the_wire import (
     raw_request,
     read_until,
     signed,
-    streamed_text,
     text_of,
     wait_until,
 )
@@ -76,12 +69,7 @@ def test_whole_answer_is_the_documented_envelope(server: PmockServer) -> None:
     message = {"role": "assistant", "content": "You said: Hello"}
     assert data["choices"] == [{"index": 0, "message": message, "finishReason": "stop"}]
     usage = data["usage"]
-    prompt, completion = usage["promptTokensDetails"], usage["completionTokensDetails"]
-    assert [*prompt] == ["textTokens", "imageTokens", "audioTokens", "cachedTokens"]
-    assert [*completion] == ["contentTokens", "reasoningTokens", "audioTokens"]
-    assert (prompt["textTokens"], completion["contentTokens"]) == (1, 4)
     assert (usage["promptTokens"], usage["completionTokens"]) == (1, 4)
-    assert usage["totalTokens"] == 5
     request = server.requests[0]
     assert request.headers[ACCESS_KEY_HEADER.upper()] == server.access_key
     assert (request.body, request.status, request.code) == (body(), 200, 200)
@@ -110,26 +98,20 @@ def test_stream_is_the_documented_events(server: PmockServer) -> None:
 def test_tool_calls_stream_in_pieces(server: PmockServer) -> None:
     extra = {"extra_content": {"google": {"thought_signature": "c2ln"}}}
     first = ToolCall("f", {"a": "你好 b"}, extra=extra)
-    server.script(Reply(tool_calls=[first, ToolCall("g", '{"broken'), ToolCall("h")]))
+    server.script(Reply(tool_calls=[first, ToolCall("g", '{"broken')]))
     merged: dict[int, dict[str, Any]] = {}
     for delta in deltas_of(post(server, stream=True).text):
         for piece in delta.get("toolCalls", []):
-            if piece["index"] not in merged:
-                assert piece["id"].startswith("call_")
-                merged[piece["index"]] = piece
-            else:
+            call = merged.setdefault(piece["index"], piece)
+            if call is not piece:
                 assert piece.keys() == {"index", "function"}
-                call = merged[piece["index"]]["function"]
-                call["arguments"] += piece["function"]["arguments"]
+                call["function"]["arguments"] += piece["function"]["arguments"]
+    assert all(call["id"].startswith("call_") for call in merged.values())
     assert [call["function"] for call in merged.values()] == [
         {"name": "f", "arguments": '{"a": "你好 b"}'},
         {"name": "g", "arguments": '{"broken'},
-        {"name": "h", "arguments": "{}"},
     ]
     assert merged[0] | extra == merged[0]
-    del merged[0]["index"]
-    history = [{"role": "assistant", "toolCalls": [merged[0]]}]
-    assert post(server, messages=history).status_code == 200
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
@@ -193,12 +175,8 @@ def test_date_is_the_servers_time(server: PmockServer) -> None:
     ("content", "headers", "problem"),
     [
         (b"", JSON, "not JSON"),
-        (b"{", JSON, "not JSON"),
         (b"[]", JSON, "the body: "),
-        (b'{"model": NaN}', JSON, "not JSON"),
-        (b"[" * 100_000, JSON, "not JSON"),
         (b'{"messages":' + b'{"a":' * 10_000, JSON, "not JSON"),
-        (b'{"model":"m","messages":[{"content":"\xff"}]}', JSON, "not JSON"),
         (b'{"model":"m","messages":[{"content":"\\ud83d"}]}', JSON, "not JSON"),
         (b'{"seed":' + b"9" * 100_000 + b"}", JSON, ""),
         (json.dumps(body(max_tokens=5)).encode(), JSON, "max_tokens: Extra inputs"),
@@ -227,8 +205,6 @@ def test_requests_against_the_contract(
     [
         {"enum": []},
         {"type": "integer", "minimum": "a"},
-        {"type": "string", "minLength": "a"},
-        {"required": [["a"]], "properties": {}},
         {"$ref": "#/a/b/c"},
         {"anyOf": 5},
         {"type": "array", "minItems": 10**9},
@@ -271,13 +247,10 @@ def test_settings() -> None:
 
 def test_names_and_keys_of_servers(server: PmockServer) -> None:
     other = PmockServer()
-    with pytest.raises(RuntimeError, match="not started"):
-        _ = other.url
     assert repr(other) == "PmockServer(stopped)"
     assert repr(server) == f"PmockServer(url='{server.url}')"
     assert re.fullmatch(r"ak-test-\w{8}", server.access_key)
-    assert re.fullmatch(r"sk-test-\w{8}", server.secret_key)
-    assert server.access_key != other.access_key
+    assert server.secret_key != other.secret_key
     assert server.env == {
         "PMOCK_ACCESS_KEY": server.access_key,
         "PMOCK_SECRET_KEY": server.secret_key,
@@ -302,17 +275,6 @@ def test_ids_depend_on_the_request_and_its_number() -> None:
 
 
 # --- Script --------------------------------------------------------------------------
-
-
-def test_script_then_rules(server: PmockServer) -> None:
-    server.script("one", Reply(text="two", finish_reason="length"), Fault(status=503))
-    server.script("three")
-    assert text_of(post(server)) == "one"
-    two = post(server).json()["data"]["choices"][0]
-    assert (two["message"]["content"], two["finishReason"]) == ("two", "length")
-    assert post(server).status_code == 503
-    assert streamed_text(post(server, stream=True).text) == "three"
-    assert text_of(post(server)) == "You said: Hello"
 
 
 def test_script_with_functions(server: PmockServer) -> None:
@@ -408,16 +370,6 @@ def test_http_status(server: PmockServer) -> None:
     assert (server.requests[-1].status, server.requests[-1].code) == (200, 429)
 
 
-@pytest.mark.parametrize("after", [None, 0, 3])
-def test_code_in_a_stream(server: PmockServer, after: int | None) -> None:
-    server.fail(code=500, after=after)
-    response = post(server, stream=True)
-    assert response.status_code == 200
-    *good, bad = events_of(response.text)
-    assert (len(good), bad["code"]) == (after or 0, 500)
-    assert bad["traceId"]
-
-
 def test_other_bodies(server: PmockServer) -> None:
     server.fail(html=True)
     server.fail(html=True, status=200)
@@ -433,14 +385,6 @@ def test_other_bodies(server: PmockServer) -> None:
         assert (answer.status_code, answer.headers["content-type"]) == (status, kind)
         assert answer.content.startswith(start)
     assert post(server, stream=True).content.startswith(b'data: {"code": 200, \xff')
-
-
-@pytest.mark.parametrize("events", [0, 1, 3])
-def test_cut_stream(server: PmockServer, events: int) -> None:
-    server.fail(cut_after=events)
-    content = post(server, stream=True).text
-    assert content.count("data: ") == events
-    assert "finishReason" not in content
 
 
 def test_answers_that_break_off(server: PmockServer) -> None:
@@ -493,51 +437,6 @@ def test_byte_by_byte(server: PmockServer, *, stream: bool) -> None:
 # --- HTTP ----------------------------------------------------------------------------
 
 
-def with_httpx2(url: str, content: bytes, headers: dict[str, str]) -> str:
-    return httpx2.post(url, content=content, headers=headers).text
-
-
-def with_aiohttp(url: str, content: bytes, headers: dict[str, str]) -> str:
-    async def ask() -> str:
-        async with (
-            aiohttp.ClientSession() as session,
-            session.post(url, data=content, headers=headers) as response,
-        ):
-            return await response.text()
-
-    return asyncio.run(ask())
-
-
-def with_urllib(url: str, content: bytes, headers: dict[str, str]) -> str:
-    request = urllib.request.Request(url, content, headers)  # noqa: S310 - loopback
-    with urllib.request.urlopen(request) as response:  # noqa: S310
-        text: str = response.read().decode()
-    return text
-
-
-def with_curl(url: str, content: bytes, headers: dict[str, str]) -> str:
-    if not (curl := shutil.which("curl")):
-        pytest.skip("there is no curl")
-    options = [f"-H{name}: {value}" for name, value in headers.items()]
-    command = [curl, "-sN", *options, "-HExpect: 100-continue", "--data-binary", "@-"]
-    done = subprocess.run(  # noqa: S603 - loopback
-        [*command, url], input=content, capture_output=True, check=True
-    )
-    return done.stdout.decode()
-
-
-@pytest.mark.parametrize("ask", [with_httpx2, with_aiohttp, with_urllib, with_curl])
-@pytest.mark.parametrize("stream", [False, True])
-def test_other_clients(server: PmockServer, ask: Any, *, stream: bool) -> None:
-    headers = signed(server) | JSON | EVENT_STREAM
-    content = json.dumps(body(stream=stream)).encode()
-    answer = ask(endpoint(server), content, headers)
-    if stream:
-        assert streamed_text(answer) == "You said: Hello"
-    else:
-        assert json.loads(answer)["data"]["choices"]
-
-
 POST = b"POST / HTTP/1.1\r\nHost: x\r\n"
 
 
@@ -545,13 +444,8 @@ POST = b"POST / HTTP/1.1\r\nHost: x\r\n"
     ("request_", "status"),
     [
         (b"nonsense\r\n\r\n", b"400"),
-        (b"\x16\x03\x01\x02\x00" + b"\0" * 100, b"400"),
         (b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 100_000, b"400"),
-        (b"GET / HTTP/1.1\r\nHost: x\r\n" + b"X: y\r\n" * 10_000 + b"\r\n", b"400"),
-        (b"GET /" + b"x" * 100_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", b"400"),
-        (POST + b"Content-Length: x\r\n\r\n", b"400"),
         (POST + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", b"400"),
-        (POST + b"Transfer-Encoding: x\r\n\r\n", b"400"),
         (POST + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", b"400"),
         (POST + b"Content-Length: 1000000000000\r\n\r\n{", b"413"),
         (POST + b"Content-Length: 99999999\r\nExpect: 100-continue\r\n\r\n", b"413"),
@@ -575,7 +469,7 @@ def test_body_that_is_too_long(server: PmockServer) -> None:
     assert answer.status_code == answer.json()["code"] == 413
 
 
-def test_expect_100_continue_and_pipelining(server: PmockServer) -> None:
+def test_expect_100_continue(server: PmockServer) -> None:
     request = raw_request(server, headers={"Expect": "100-continue"})
     head, _, content = request.partition(b"\r\n\r\n")
     with connect(server) as client:
@@ -583,32 +477,12 @@ def test_expect_100_continue_and_pipelining(server: PmockServer) -> None:
         assert client.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
         client.sendall(content)
         assert client.recv(65536).startswith(b"HTTP/1.1 200 OK\r\n")
-    two = raw_request(server) + raw_request(server, close=True)
-    assert exchange(server, two).count(b"You said: Hello") == 2
-
-
-def test_events_are_sent_without_delay(server: PmockServer) -> None:
-    # With Nagle's algorithm and delayed acknowledgements, each would take 40 ms.
-    server.script(Reply(chunks=["x"] * 100))
-    began = time.monotonic()
-    with connect(server) as client:
-        client.sendall(raw_request(server, stream=True, close=True))
-        while client.recv(65536):
-            pass
-    assert time.monotonic() - began < 100 * 0.04
-
-
-def test_delay_is_between_events(server: PmockServer) -> None:
-    server.delay = 0.05
-    began = time.monotonic()
-    events = events_of(post(server, stream=True).text)
-    assert time.monotonic() - began >= 0.05 * (len(events) - 1)
 
 
 # --- Start and stop ------------------------------------------------------------------
 
 
-def test_200_starts_and_stops(caplog: pytest.LogCaptureFixture) -> None:
+def test_starts_and_stops_leave_nothing_open(caplog: pytest.LogCaptureFixture) -> None:
     def resources() -> tuple[int, int]:
         gc.collect()
         return threading.active_count(), len([*Path("/dev/fd").iterdir()])
@@ -617,14 +491,12 @@ def test_200_starts_and_stops(caplog: pytest.LogCaptureFixture) -> None:
     with server:
         assert post(server).status_code == 200
     before = resources()
-    for number in range(200):
+    for _ in range(20):
         server.start()
         server.start()
-        with ExitStack() as stack:
-            if number % 20 == 0:
-                assert post(server).status_code == 200
-                client = stack.enter_context(connect(server))
-                client.sendall(raw_request(server)[:-5])
+        assert post(server).status_code == 200
+        with connect(server) as client:
+            client.sendall(raw_request(server)[:-5])
             server.stop()
             server.stop()
     wait_until(lambda: resources() == before)
@@ -670,79 +542,25 @@ def test_clients_that_leave(
     assert caplog.records == []
 
 
-def test_start_raises(server: PmockServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_port_in_use(server: PmockServer) -> None:
     other = PmockServer(port=httpx.URL(server.url).port or 0)
     with pytest.raises(OSError, match="in use"):
         other.start()
     other.stop()
-    threads = threading.active_count()
-    other = PmockServer()
-
-    def fail(_: object) -> Callable[[], None]:
-        problem = "too many open files"
-        raise OSError(problem)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(asyncio.events, "new_event_loop", lambda: fail(None))
-        with pytest.raises(OSError, match="too many open files"):
-            other.start()
     with pytest.raises(RuntimeError, match="not started"):
         _ = other.url
-    wait_until(lambda: threading.active_count() == threads)
-    other.start()
-    other.stop()
-
-
-@pytest.fixture
-def many_descriptors() -> Iterator[None]:
-    resource = pytest.importorskip("resource")
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 4096
-    if hard != resource.RLIM_INFINITY and hard < wanted:
-        pytest.skip("the system allows too few open files")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-
-@pytest.mark.usefixtures("many_descriptors")
-async def test_a_thousand_streams_at_once() -> None:
-    # Raw connections: an HTTP client of this many would be all that is measured.
-    count = 1000
-    now = 1768809960.0  # a busy machine may take more than a minute
-    with PmockServer(clock=lambda: now) as server:
-        url = httpx.URL(endpoint(server))
-        request = raw_request(server, stream=True, close=True, at=now)
-        everyone_is_connected = asyncio.Barrier(count)
-
-        async def one() -> bytes:
-            reader, writer = await asyncio.open_connection(url.host, url.port)
-            await everyone_is_connected.wait()
-            writer.write(request)
-            answer = await reader.read()
-            writer.close()
-            await writer.wait_closed()
-            return answer
-
-        answers = await asyncio.gather(*(one() for _ in range(count)))
-        assert len(server.requests) == count
-    assert all(answer.startswith(b"HTTP/1.1 200") for answer in answers)
-    assert all(answer.count(b"data: ") == 7 for answer in answers)
-    assert all(b"data: [DONE]" in answer for answer in answers)
 
 
 # --- Command line --------------------------------------------------------------------
-
-
-def command(*options: str) -> list[str]:
-    return [sys.executable, "-m", "langchain_pmock.testing", *options]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")
 def test_command_line_serves_until_ctrl_c() -> None:
     options = ["--access-key", "ak-test", "--secret-key", "sk-'test'"]
     with subprocess.Popen(  # noqa: S603 - our own command
-        command(*options), stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "langchain_pmock.testing", *options],
+        stdout=subprocess.PIPE,
+        text=True,
     ) as process:
         assert process.stdout is not None
         exports = "".join(process.stdout.readline() for _ in range(3))
@@ -760,12 +578,3 @@ def test_command_line_serves_until_ctrl_c() -> None:
         assert text_of(answer) == "You said: Hello"
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=10) == 0
-
-
-def test_command_line_with_a_port_in_use(server: PmockServer) -> None:
-    port = httpx.URL(server.url).port
-    done = subprocess.run(  # noqa: S603 - our own command
-        command("--port", str(port)), capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 2
-    assert f"cannot listen on port {port}: Address already in use" in done.stderr

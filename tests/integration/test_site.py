@@ -1,8 +1,9 @@
-"""The documentation site: it is built strictly, and looked at in a browser."""
+"""The documentation site: built strictly, and shown in a browser."""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,13 +20,13 @@ from typing_extensions import override
 import langchain_pmock
 from langchain_pmock import testing
 
-pytest.importorskip("mkdocs", reason="needs the docs group")
-sync_api = pytest.importorskip("playwright.sync_api", reason="needs the docs group")
+pytest.importorskip("mkdocs", reason="needs the group docs")
+sync_api = pytest.importorskip("playwright.sync_api", reason="needs the group docs")
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from playwright.sync_api import ConsoleMessage, Page, Request
+    from playwright.sync_api import Browser, Page, Request
 
 ROOT = Path(__file__).parents[2]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -68,62 +69,75 @@ def url(site: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def page() -> Iterator[Page]:
-    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if browser is None:
+def browser() -> Iterator[Browser]:
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
         pytest.skip(f"none of {', '.join(BROWSERS)} is on the PATH")
     with sync_api.sync_playwright() as playwright:
         # The sandbox needs a kernel feature that containers often lack.
         chromium = playwright.chromium.launch(
-            executable_path=browser, chromium_sandbox=False
+            executable_path=path, chromium_sandbox=False
         )
-        yield chromium.new_page()
+        yield chromium
         chromium.close()
 
 
-def test_the_pages_work_in_a_browser(site: Path, url: str, page: Page) -> None:
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    with browser.new_page() as page:
+        yield page
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_pages_in_a_browser(site: Path, url: str, page: Page, width: int) -> None:
     problems: list[str] = []
 
     def on_request(request: Request) -> None:
         if not request.url.startswith((url, "data:")):
             problems.append(f"loads {request.url}")
 
-    def on_console(message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
-            problems.append(message.text)
-
+    page.set_viewport_size({"width": width, "height": 900})
     page.on("request", on_request)
-    page.on("console", on_console)
+    page.on("console", lambda message: problems.append(message.text))
     page.on("pageerror", lambda error: problems.append(str(error)))
     pages = sorted(site.rglob("index.html"))
     assert len(pages) > 20
     for file in pages:
         page.goto(f"{url}{file.parent.relative_to(site).as_posix()}/")
         assert page.locator("article h1").count() == 1, file
-    assert not problems
+        # No page is wider than the window, and each picture is loaded.
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, file
+        for picture in page.locator("article img").all():
+            assert picture.evaluate("image => image.naturalWidth") > 0, file
+    assert problems == []
 
 
-def test_search(url: str, page: Page) -> None:
-    page.goto(f"{url}?q=with_structured_output")
+@pytest.mark.parametrize(
+    ("query", "first"),
+    [
+        ("with_structured_output", "docs/reference/chat_models/"),
+        ("rate limit", "docs/production/"),
+    ],
+)
+def test_search(query: str, first: str, url: str, page: Page) -> None:
+    page.goto(f"{url}?q={query}")
     found = page.locator(".md-search-result__link")
     found.first.wait_for(state="attached")
-    links = [link.get_attribute("href") or "" for link in found.all()]
-    assert any(
-        "#langchain_pmock.ChatPmock.with_structured_output" in it for it in links
-    )
+    assert first in (found.first.get_attribute("href") or "")
 
 
-def test_the_notebook_has_its_outputs(url: str, page: Page) -> None:
+def test_navigation_and_notebook(url: str, page: Page) -> None:
     page.goto(f"{url}examples/chat/")
-    assert "You said: I love programming." in page.locator("article").inner_text()
-    picture = page.locator("article img").first
-    assert picture.evaluate("image => image.naturalWidth") > 0
+    assert "I love programming." in page.locator("article").inner_text()
+    assert page.locator(".md-footer__link--next").count() == 1
+    source = page.locator(".md-header .md-source").get_attribute("href") or ""
+    assert f'"{source}"' in (ROOT / "pyproject.toml").read_text("utf-8")
 
 
-def test_the_plot(url: str, page: Page) -> None:
-    page.goto(f"{url}docs/performance/")
-    plot = page.locator("article img").first
-    assert plot.evaluate("image => image.naturalWidth") > 0
+def test_llms_txt_is_at_the_root(site: Path) -> None:
+    links = re.findall(r"\]\(([^)]+)\)", (site / "llms.txt").read_text("utf-8"))
+    assert "docs/production.md" in links
+    assert not [link for link in links if not (site / link).is_file()]
 
 
 def test_each_public_name_has_its_reference(site: Path) -> None:

@@ -6,6 +6,7 @@ They run against a local server; with `PMOCK_LIVE=1`, `PMOCK_ACCESS_KEY` and
 
 from __future__ import annotations
 
+from functools import partialmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import httpx
@@ -26,15 +27,14 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.enable_socket] if LIVE else []
 
-Detail = Literal[
-    "audio_input",
-    "audio_output",
-    "reasoning_output",
-    "cache_read_input",
-    "cache_creation_input",
+# Kind of usage details, their name in LangChain, and their fields in an answer.
+DETAILS: list[tuple[str, str, dict[str, int]]] = [
+    ("audio_input", "audio", {"textTokens": 30, "audioTokens": 9}),
+    ("audio_output", "audio", {"contentTokens": 10, "audioTokens": 9}),
+    ("reasoning_output", "reasoning", {"contentTokens": 50, "reasoningTokens": 9}),
+    # The cached tokens are among those of the text.
+    ("cache_read_input", "cache_read", {"textTokens": 100, "cachedTokens": 9}),
 ]
-
-
 DOWNLOADS = {".pdf": pdf, ".wav": wav, ".png": png}
 
 
@@ -80,93 +80,48 @@ class Standard(ChatModelIntegrationTests):
     def model_override_value(self) -> str:
         return "gemini-2.5-flash"
 
-    @property
-    def supports_json_mode(self) -> bool:
-        return True
-
-    @property
-    def supports_image_inputs(self) -> bool:
-        return True
-
-    @property
-    def supports_image_urls(self) -> bool:
-        return True
-
-    @property
-    def supports_pdf_inputs(self) -> bool:
-        return True
-
-    @property
-    def supports_audio_inputs(self) -> bool:
-        return True
-
-    @property
-    def supports_image_tool_message(self) -> bool:
-        return True
-
-    @property
-    def supports_pdf_tool_message(self) -> bool:
-        return True
-
-    @property
-    def supports_anthropic_inputs(self) -> bool:
-        return True
-
     # --- Usage details: those that the wire has a place for --------------------------
 
     @property
     def supported_usage_metadata_details(
         self,
-    ) -> dict[Literal["invoke", "stream"], list[Detail]]:
-        details: list[Detail] = [
-            "audio_input",
-            "audio_output",
-            "reasoning_output",
-            "cache_read_input",
-        ]
-        if self.server is None:  # What a model gives of these is its own affair.
-            details = []
+    ) -> dict[Literal["invoke", "stream"], Any]:
+        # What a model gives of these is its own affair.
+        details: Any = [] if self.server is None else [kind for kind, _, _ in DETAILS]
         return {"invoke": details, "stream": details}
 
-    def invoke_with_audio_input(self, *, stream: bool = False) -> AIMessage:
-        usage = {"promptTokensDetails": {"textTokens": 30, "audioTokens": 70}}
-        message = self._ask(usage, stream=stream)
-        assert self._details(message, "input_token_details")["audio"] == 70
-        return message
-
-    def invoke_with_audio_output(self, *, stream: bool = False) -> AIMessage:
-        usage = {"completionTokensDetails": {"contentTokens": 10, "audioTokens": 40}}
-        message = self._ask(usage, stream=stream)
-        assert self._details(message, "output_token_details")["audio"] == 40
-        return message
-
-    def invoke_with_reasoning_output(self, *, stream: bool = False) -> AIMessage:
-        usage = {"completionTokensDetails": {"contentTokens": 50, "reasoningTokens": 9}}
-        message = self._ask(usage, stream=stream)
-        assert self._details(message, "output_token_details")["reasoning"] == 9
-        return message
-
-    def invoke_with_cache_read_input(self, *, stream: bool = False) -> AIMessage:
-        # The cached tokens are among those of the text.
-        usage = {"promptTokensDetails": {"textTokens": 100, "cachedTokens": 64}}
-        message = self._ask(usage, stream=stream)
-        assert self._details(message, "input_token_details")["cache_read"] == 64
-        return message
-
-    def _ask(self, details: dict[str, dict[str, int]], *, stream: bool) -> AIMessage:
+    def _ask(
+        self, kind: str, name: str, fields: dict[str, int], *, stream: bool = False
+    ) -> AIMessage:
         assert self.server is not None
         totals = {"promptTokens": 100, "completionTokens": 50, "totalTokens": 150}
-        self.server.script(Reply(text="Hello!", usage={**totals, **details}))
+        way = kind.rpartition("_")[2]
+        details = {"input": "promptTokensDetails", "output": "completionTokensDetails"}
+        usage = {**totals, details[way]: fields}
+        self.server.script(Reply(text="Hello!", usage=usage))
         model = self.chat_model_class(**self.chat_model_params)
         message = merge([*model.stream("Hello")]) if stream else model.invoke("Hello")
         assert message.usage_metadata is not None
-        assert message.usage_metadata["total_tokens"] == 150
+        usage_metadata: dict[str, Any] = {**message.usage_metadata}
+        assert usage_metadata["total_tokens"] == 150
+        assert usage_metadata[f"{way}_token_details"][name] == 9
         return message
 
-    def _details(self, message: AIMessage, name: str) -> dict[str, int]:
-        assert message.usage_metadata is not None
-        details: dict[str, int] = message.usage_metadata[name]  # type: ignore[literal-required]
-        return details
+
+for _name in (
+    "supports_json_mode",
+    "supports_image_inputs",
+    "supports_image_urls",
+    "supports_pdf_inputs",
+    "supports_audio_inputs",
+    "supports_image_tool_message",
+    "supports_pdf_tool_message",
+    "supports_anthropic_inputs",
+):
+    setattr(Standard, _name, True)
+for _kind, _name, _fields in DETAILS:
+    _asked = partialmethod(Standard._ask, _kind, _name, _fields)
+    setattr(Standard, f"invoke_with_{_kind}", _asked)
 
 
 class TestJsonSchema(Standard):

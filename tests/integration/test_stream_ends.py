@@ -1,4 +1,4 @@
-"""Each way in which a stream ends, over TLS, HTTP/2 and every transport."""
+"""How streams end: completely, cut off, or left by their consumer."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import os
 import ssl
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -17,29 +18,41 @@ import httpx2
 import pytest
 import trustme
 
-from langchain_pmock import ChatPmock, PmockStreamInterruptedError
+from langchain_pmock import PmockStreamInterruptedError
 from langchain_pmock._gateway import answer as _answer
+from langchain_pmock.testing import PmockServer, Reply
+from tests.support.calls import Ask, model_of
 from tests.support.h2_server import H2Server
-from tests.support.raw_server import RESET, STALL, Close, RawServer, stream
-from tests.support.wire import DONE, HELLO, delta, event
+from tests.support.leaks import until, uvloop, wait_until
+from tests.support.raw_server import (
+    CLOSE,
+    RECEIVED,
+    RESET,
+    STALL,
+    Close,
+    RawServer,
+    stream,
+)
+from tests.support.wire import DONE, HELLO
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
+    from types import FrameType
+
+    from langchain_core.messages import AIMessage
 
     from tests.support.raw_server import Step
-
-uvloop: Any
-try:
-    import uvloop
-except ImportError:
-    uvloop = None
 
 FIRST, SECOND, FINISH = HELLO[:3]
 CLOSE_NOTIFY = Close(notify=True)
 SOON = 20.0  # seconds; less than any timeout
+LONG = Reply(chunks=["word "] * 2000)
 
-WAYS = ["stream", "astream", "astream-uvloop"]
+SYNC, ASYNC = Ask("stream"), Ask("astream")
+UVLOOP = [Ask("astream", uvloop.run)] if uvloop else []
+each_way = pytest.mark.parametrize("ask", [SYNC, ASYNC, *UVLOOP], ids=str)
+each_http2_way = pytest.mark.parametrize("ask", [SYNC, ASYNC], ids=str)
 
 
 @pytest.fixture(scope="module")
@@ -64,133 +77,77 @@ def tls(
 def _short_patience(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(_answer, "_AFTER_FINISH", 0.3)
     yield
-    gc.collect()  # a warning about this test shall not appear in another one
+    gc.collect()  # so that a warning about this test is raised in this one
 
 
-def model_of(url: str, **fields: Any) -> ChatPmock:
-    return ChatPmock(
-        model="gpt-5.1",
-        base_url=url,
-        access_key="ak-example",
-        secret_key="sk-example",
-        **{"max_retries": 0, "timeout": 30, **fields},
-    )
+# --- The service ends the stream -----------------------------------------------------
 
 
-def run(way: str, main: Coroutine[Any, Any, None]) -> None:
-    if way != "astream-uvloop":
-        asyncio.run(main)
-        return
-    if uvloop is None:
-        main.close()
-        pytest.skip("uvloop is not installed")
-    loop = uvloop.new_event_loop()
-    try:
-        loop.run_until_complete(main)
-    finally:
-        loop.run_until_complete(loop.shutdown_asyncgens())
-        loop.close()
+def unended(*pieces: bytes) -> list[Step]:
+    return stream(*pieces)[:-1]
 
 
-def read(
-    way: str,
-    url: str,
-    leave: Callable[[str], None] | None = None,
-    *,
-    http2: bool = False,
-) -> str:
-    """Read a stream to its end, or until `leave` raises."""
-    model = model_of(url)
-    texts: list[str] = []
-
-    def take(text: str) -> None:
-        texts.append(text)
-        if leave is not None and text:
-            leave(text)
-
-    async def main() -> None:
-        async with httpx2.AsyncClient(http2=True) as client:
-            if http2:
-                model.http_async_client = client
-            async for chunk in model.astream("Hello"):
-                take(chunk.text)
-
-    if way != "stream":
-        run(way, main())
-        return "".join(texts)
-    with httpx2.Client(http2=True) as client:
-        if http2:
-            model.http_client = client
-        for chunk in model.stream("Hello"):
-            take(chunk.text)
-    return "".join(texts)
+COMPLETE: dict[str, list[Step]] = {
+    "whole": stream(*HELLO),
+    "left open": [*unended(*HELLO), STALL],
+    "left open without finish reason": [*unended(FIRST, SECOND, DONE), STALL],
+    "left open without [DONE]": [*unended(FIRST, SECOND, FINISH), STALL],
+    "closed": [*unended(FIRST, SECOND, FINISH), CLOSE],
+    "closed by TLS": [*unended(FIRST, SECOND, FINISH), CLOSE_NOTIFY],
+    "reset": [*unended(FIRST + SECOND + FINISH), RECEIVED, RESET],
+}
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    until = time.monotonic() + SOON
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.005)
-
-
-@pytest.mark.parametrize("way", WAYS)
-def test_whole(way: str, tls: ssl.SSLContext) -> None:
-    with RawServer(stream(*HELLO), tls=tls) as server:
-        assert read(way, server.url) == "Hello"
-        assert read(way, server.url) == "Hello"
-
-
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("last", [(FINISH, DONE), (DONE,), (FINISH,)])
-def test_without_the_end_of_the_body(
-    way: str, last: tuple[bytes, ...], tls: ssl.SSLContext
-) -> None:
-    steps: list[Step] = [*stream(FIRST, SECOND, *last)[:-1], STALL]
-    began = time.monotonic()
+@each_way
+@pytest.mark.parametrize("steps", COMPLETE.values(), ids=COMPLETE)
+def test_complete(ask: Ask, steps: list[Step], tls: ssl.SSLContext) -> None:
     with RawServer(steps, tls=tls) as server:
-        assert read(way, server.url) == "Hello"
+        began = time.monotonic()
+        outcome = ask(model_of(server), on_message=lambda _: server.received.set())
+        assert (outcome.error, outcome.text) == (None, "Hello")
         assert time.monotonic() - began < SOON
-        wait_until(lambda: server.open_connections == 0)
+        if steps != COMPLETE["whole"]:
+            wait_until(lambda: server.open_connections == 0)
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("end", [Close(), CLOSE_NOTIFY, RESET], ids=repr)
-def test_cut_off(way: str, end: Close, tls: ssl.SSLContext) -> None:
-    with (
-        RawServer([*stream(FIRST)[:-1], 0.2, end], tls=tls) as server,
-        pytest.raises(PmockStreamInterruptedError, match="after 1 events"),
-    ):
-        read(way, server.url)
-    # After the finish reason it does not matter.
-    with RawServer([*stream(FIRST, FINISH)[:-1], 0.2, end], tls=tls) as server:
-        assert read(way, server.url) == "Hel"
+@each_way
+@pytest.mark.parametrize("end", [CLOSE, CLOSE_NOTIFY, RESET], ids=repr)
+def test_cut_off(ask: Ask, end: Close, tls: ssl.SSLContext) -> None:
+    with RawServer([*unended(FIRST), RECEIVED, end], tls=tls) as server:
+        model = model_of(server)
+        error = ask(model, on_message=lambda _: server.received.set()).error
+    assert isinstance(error, PmockStreamInterruptedError)
+    assert "after 1 events" in str(error)
+
+
+# --- The consumer leaves the stream --------------------------------------------------
+
+OPEN = [*unended(FIRST), STALL]
 
 
 class LeftError(Exception):
     """Raised by the consumer."""
 
 
-def leave(_: str) -> None:
-    raise LeftError
+@each_way
+def test_left_by_an_exception(ask: Ask, tls: ssl.SSLContext) -> None:
+    def leave(message: AIMessage) -> None:
+        if message.text:
+            raise LeftError
 
-
-LONG: list[Step] = [*stream(FIRST)[:-1], STALL]
-
-
-@pytest.mark.parametrize("way", WAYS)
-def test_left_by_an_exception(way: str, tls: ssl.SSLContext) -> None:
-    with RawServer(LONG, tls=tls) as server:
-        with pytest.raises(LeftError):
-            read(way, server.url, leave)
+    with RawServer(OPEN, tls=tls) as server:
+        outcome = ask(model_of(server), on_message=leave)
+        assert isinstance(outcome.error, LeftError)
         wait_until(lambda: server.open_connections == 0)
 
 
-def test_left_by_break_it_closes_in_the_callers_thread(
+@pytest.mark.usefixtures("nothing_left")
+def test_left_by_break_is_closed_in_the_same_thread(
     tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[threading.Thread] = []
-    with RawServer(LONG, tls=tls) as server:
-        for _ in model_of(server.url).stream("Hello"):
+    with RawServer(OPEN, tls=tls) as server:
+        for _ in model_of(server).stream("Hello"):
             monkeypatch.setattr(threading.Thread, "start", started.append)
             break
         monkeypatch.undo()
@@ -198,24 +155,39 @@ def test_left_by_break_it_closes_in_the_callers_thread(
         wait_until(lambda: server.open_connections == 0)
 
 
-@pytest.mark.parametrize("way", WAYS[1:])
-def test_an_async_stream_left_by_break(way: str, tls: ssl.SSLContext) -> None:
+@pytest.mark.usefixtures("nothing_left")
+@pytest.mark.parametrize("ask", [ASYNC, *UVLOOP], ids=str)
+def test_async_stream_left_by_break(ask: Ask, tls: ssl.SSLContext) -> None:
     async def main() -> None:
-        model = model_of(server.url)
-        async for _ in model.astream("Hello"):
+        tasks = asyncio.all_tasks()
+        async for _ in model_of(server).astream("Hello"):
             break
-        until = time.monotonic() + SOON
-        while server.open_connections:
-            assert time.monotonic() < until
-            await asyncio.sleep(0.005)
+        await until(lambda: server.open_connections == 0)
+        await until(lambda: asyncio.all_tasks() == tasks)
 
-    with RawServer(LONG, tls=tls) as server:
-        run(way, main())
+    with RawServer(OPEN, tls=tls) as server:
+        ask.run(main())
+
+
+@pytest.mark.usefixtures("nothing_left")
+def test_streams_left_open_close_with_the_loop() -> None:
+    async def main() -> None:
+        for _ in range(5):
+            stream = model_of(server).astream("Hello")
+            await anext(stream)
+            streams.append(stream)
+
+    with PmockServer(delay=0.01) as server:
+        for _ in range(10):
+            server.script(*[LONG] * 5)
+            streams: list[Any] = []  # they outlive the loop
+            asyncio.run(main())
+        wait_until(lambda: server.open_connections == 0)
 
 
 def test_left_to_the_garbage_collector(tls: ssl.SSLContext) -> None:
-    with RawServer(LONG, tls=tls) as server:
-        chunks = model_of(server.url).stream("Hello")
+    with RawServer(OPEN, tls=tls) as server:
+        chunks = model_of(server).stream("Hello")
         next(chunks)
         cycle: list[Any] = [chunks]
         cycle.append(cycle)
@@ -224,34 +196,76 @@ def test_left_to_the_garbage_collector(tls: ssl.SSLContext) -> None:
         wait_until(lambda: server.open_connections == 0)
 
 
-@pytest.mark.parametrize("kind", ["stream", "astream"])
-def test_left_at_interpreter_exit(kind: str, tls: ssl.SSLContext) -> None:
-    code = {
-        "stream": """
-chunks = model.stream("Hello")
-print(next(chunks).text, flush=True)
-""",
-        "astream": """
-import asyncio
-async def main():
-    chunks = model.astream("Hello")
-    print((await anext(chunks)).text, flush=True)
-asyncio.run(main())
-""",
-    }[kind]
-    with RawServer(LONG, tls=tls) as server:
-        fields = f'model="gpt-5.1", base_url={server.url!r}'
-        keys = 'access_key="ak-example", secret_key="sk-example"'
-        script = f"""
-from langchain_pmock import ChatPmock
-model = ChatPmock({fields}, {keys})
-{code}
-"""
+@pytest.mark.usefixtures("nothing_left")
+def test_collected_while_the_connection_pool_is_locked() -> None:
+    # Python's collector may run at any allocation, also under httpcore2's lock.
+    locked = "_assign_requests_to_connections"
+
+    def collect(frame: FrameType, *_: object) -> None:
+        if frame.f_code.co_name == locked:
+            streams.clear()
+
+    def ask() -> None:
+        sys.setprofile(collect)
+        answers.append(model.invoke("Hello").text)
+
+    with PmockServer(delay=0.01) as server:
+        model = model_of(server)
+        server.script(LONG, "Hello")
+        streams = [model.stream("Hello")]
+        next(streams[0])
+        answers: list[str] = []
+        asking = threading.Thread(target=ask, daemon=True)
+        asking.start()
+        wait_until(lambda: answers == ["Hello"])
+        assert streams == []
+        wait_until(lambda: server.open_connections == 1)
+
+
+async def test_stream_is_read_in_another_task(server: PmockServer) -> None:
+    async def read() -> list[str]:
+        return [chunk.text async for chunk in chunks]
+
+    model_of(server).astream("Hello")
+    model_of(server).stream("Hello")
+    assert server.requests == []
+    chunks = model_of(server).astream("Hello")
+    first = (await anext(chunks)).text
+    rest = await asyncio.create_task(read())
+    assert "".join([first, *rest]) == "You said: Hello"
+
+
+AT_EXIT = {
+    "stream": """
+        chunks = model.stream("Hello")
+        print(next(chunks).text, flush=True)
+    """,
+    "astream": """
+        import asyncio
+        async def main():
+            chunks = model.astream("Hello")
+            print((await anext(chunks)).text, flush=True)
+        asyncio.run(main())
+    """,
+}
+
+
+@pytest.mark.parametrize("code", AT_EXIT.values(), ids=AT_EXIT)
+def test_left_at_interpreter_exit(code: str, tls: ssl.SSLContext) -> None:
+    with RawServer(OPEN, tls=tls) as server:
+        keys = f"access_key={server.access_key!r}, secret_key={server.secret_key!r}"
+        script = (
+            "from langchain_pmock import ChatPmock\n"
+            f"model = ChatPmock(model='gpt-5.1', base_url={server.url!r}, {keys})\n"
+            f"{textwrap.dedent(code)}"
+        )
+        # Without the deprecations of dependencies.
+        options = ["-Wignore", "-Werror::ResourceWarning", "-Werror::RuntimeWarning"]
         done = subprocess.run(  # noqa: S603 - our own
-            [sys.executable, "-W", "error", "-c", script],
+            [sys.executable, *options, "-c", script],
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=120,
             check=False,
             env=dict(os.environ),
         )
@@ -262,60 +276,57 @@ model = ChatPmock({fields}, {keys})
 # --- HTTP/2 --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("way", ["stream", "astream"])
-@pytest.mark.parametrize(
-    "steps",
-    [
-        [*HELLO],
-        [FIRST, SECOND, FINISH, DONE, STALL],
-        [FIRST, SECOND, FINISH, STALL],
-        [FIRST, SECOND, DONE, STALL],
-    ],
-    ids=["whole", "left open", "no [DONE]", "no finish reason"],
-)
-def test_http_2(
-    way: str,
-    steps: list[bytes | float],
-    tls: ssl.SSLContext,
-    caplog: pytest.LogCaptureFixture,
+def http2_model(server: H2Server) -> Any:
+    clients = httpx2.Client(http2=True), httpx2.AsyncClient(http2=True)
+    return model_of(server, http_client=clients[0], http_async_client=clients[1])
+
+
+HTTP2: dict[str, list[bytes | float]] = {
+    "whole": [*HELLO],
+    "left open": [FIRST, SECOND, FINISH, DONE, STALL],
+    "left open without [DONE]": [FIRST, SECOND, FINISH, STALL],
+    "left open without finish reason": [FIRST, SECOND, DONE, STALL],
+}
+
+
+@each_http2_way
+@pytest.mark.parametrize("case", HTTP2)
+def test_http2(
+    ask: Ask, case: str, tls: ssl.SSLContext, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with H2Server(steps, tls) as server:
+    with H2Server(HTTP2[case], tls) as server:
         began = time.monotonic()
-        assert read(way, server.url, http2=True) == "Hello"
+        outcome = ask(http2_model(server))
+        assert (outcome.error, outcome.text) == (None, "Hello")
         assert time.monotonic() - began < SOON
     warned = [r for r in caplog.records if r.levelno >= logging.WARNING]
-    assert bool(warned) == (steps[-2:] == [FINISH, STALL])
+    assert bool(warned) == (case == "left open without [DONE]")
 
 
-@pytest.mark.parametrize("way", ["stream", "astream"])
-def test_leaving_a_stream_over_http_2_leaves_the_others(
-    way: str, tls: ssl.SSLContext
-) -> None:
-    steps: list[bytes | float] = [FIRST, 0.5, event(delta("lo")), FINISH, DONE]
-    results: list[str] = []
+@each_http2_way
+def test_leaving_one_stream_of_http2(ask: Ask, tls: ssl.SSLContext) -> None:
+    """The others on the same connection go on."""
+    steps: list[bytes | float] = [FIRST, 0.5, SECOND, FINISH, DONE]
     with H2Server(steps, tls) as server:
-        client = httpx2.Client(http2=True)
-        fields: dict[str, Any] = {"http_client": client, "timeout": 10}
+        model = http2_model(server)
 
-        async def main() -> None:
-            async with httpx2.AsyncClient(http2=True) as async_client:
-                model = model_of(server.url, http_async_client=async_client)
-                other = model.astream("Hello")
-                first = (await anext(other)).text
-                async for _ in model.astream("Hello"):
-                    break
-                rest = [chunk.text async for chunk in other]
-                results.append(first + "".join(rest))
+        async def main() -> str:
+            other = model.astream("Hello")
+            first = (await anext(other)).text
+            async for _ in model.astream("Hello"):
+                break
+            rest = [chunk.text async for chunk in other]
+            await model.http_async_client.aclose()
+            return "".join([first, *rest])
 
-        if way == "astream":
-            asyncio.run(main())
+        if ask == ASYNC:
+            text = asyncio.run(main())
         else:
-            model = model_of(server.url, **fields)
             other = model.stream("Hello")
-            first = next(other).text
+            text = next(other).text
             for _ in model.stream("Hello"):
                 break
-            results.append(first + "".join(chunk.text for chunk in other))
-        assert results == ["Hello"]
-        assert server.connections == 1
-        client.close()
+            text += "".join(chunk.text for chunk in other)
+        model.http_client.close()
+    assert text == "Hello"
+    assert server.connections == 1

@@ -1,4 +1,4 @@
-"""Content blocks and events: LangChain's newer views of the same answers."""
+"""Events, LangChain's newer view of answers, and answers sent back as history."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.integration.conftest import MakeModel
     from tests.support.calls import Calls
 
-# version="v3" is in beta, and says so.
+# version="v3" is in beta.
 pytestmark = pytest.mark.filterwarnings("ignore:The method .* is in beta")
 
 REPLY = Reply(
@@ -44,65 +44,11 @@ def plain(blocks: Iterable[Any]) -> list[dict[str, Any]]:
     ]
 
 
-# --- Blocks --------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("version", ["v0", "v1"])
-def test_blocks_of_a_message(
-    server: PmockServer, make_model: MakeModel, calls: Calls, version: str
-) -> None:
-    model = make_model(output_version=version)
-    server.script(REPLY, REPLY)
-    whole = calls.invoke(model, "Hi")
-    streamed = merge(calls.stream(model, "Hi"))
-    for message in (whole, streamed):
-        assert plain(message.content_blocks) == BLOCKS
-        assert message.text == "Let me look."
-        assert [call["name"] for call in message.tool_calls] == [
-            "get_weather",
-            "get_time",
-        ]
-        if version == "v1":
-            assert message.content == message.content_blocks
-        else:
-            assert message.content == "Let me look."
-
-
-def test_each_chunk_belongs_to_a_block(
-    server: PmockServer, make_model: MakeModel, calls: Calls
-) -> None:
-    server.script(REPLY)
-    chunks = calls.stream(make_model(output_version="v1"), "Hi")
-    blocks = [block for chunk in chunks for block in chunk.content]
-    places = list(dict.fromkeys((block["type"], block["index"]) for block in blocks))
-    assert [kind for kind, _ in places] == [
-        "reasoning",
-        "text",
-        "tool_call_chunk",
-        "tool_call_chunk",
-    ]
-    assert len({index for _, index in places}) == 4
-    assert [c.chunk_position for c in chunks].count("last") == 1
-
-
-def test_refusal_is_a_block(
-    server: PmockServer, make_model: MakeModel, calls: Calls
-) -> None:
-    model = make_model(output_version="v1")
-    server.script(*[Reply(refusal="I cannot help with that.")] * 2)
-    for message in (calls.invoke(model, "Hi"), merge(calls.stream(model, "Hi"))):
-        (block,) = plain(message.content_blocks)
-        # Before langchain-core had a block of its own for it.
-        block = block.get("value", block)
-        assert block == {"type": "refusal", "refusal": "I cannot help with that."}
-        assert message.additional_kwargs["refusal"] == "I cannot help with that."
-
-
 # --- Back into the history -----------------------------------------------------------
 
 
 def wire_of(server: PmockServer, model: ChatPmock, message: BaseMessage) -> Any:
-    """Send a message as history; tell how it left, without ids."""
+    """Send a message as history; return what was sent, without ids."""
     assert isinstance(message, AIMessage)
     received = [*message.tool_calls, *message.invalid_tool_calls]
     results = [ToolMessage("ok", tool_call_id=call["id"]) for call in received]
@@ -195,12 +141,3 @@ async def test_async_events_v2(server: PmockServer, model: ChatPmock) -> None:
     output = events[-1]["data"]["output"]
     assert plain(output.content_blocks) == plain(streamed.content_blocks) == BLOCKS
     assert output.usage_metadata == streamed.usage_metadata
-
-
-@pytest.mark.filterwarnings("ignore:astream_log is deprecated")
-async def test_log_of_a_stream(model: ChatPmock) -> None:
-    state: Any = None
-    async for patch in model.astream_log("Hello"):
-        state = patch if state is None else state + patch
-    assert state.state["final_output"].text == "You said: Hello"
-    assert "".join(c.text for c in state.state["streamed_output"]) == "You said: Hello"

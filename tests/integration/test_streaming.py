@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import time
-from typing import TYPE_CHECKING, Any
+import zlib
+from contextlib import aclosing, closing
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
-from langchain_core.messages import AIMessageChunk, HumanMessage
+from langchain_core.messages import AIMessageChunk
 
 from langchain_pmock.testing import Reply, ToolCall
 from tests.support.calls import TEXT, merge
+from tests.support.raw_server import STALL, RawServer, stream
+from tests.support.wire import chunk_of, envelope, event
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
 
     from langchain_pmock import ChatPmock
     from langchain_pmock.testing import PmockServer
@@ -38,6 +41,44 @@ def test_streamed_text_is_the_whole_text(
         assert len(chunks) > 10
         assert "".join(c.content for c in chunks).encode() == TEXT.encode()
         assert merge(chunks).content == TEXT
+
+
+# As the service's own page has them: see its stream response.
+DOCUMENTED = """\
+data: {"code":200,"data":{"created":1768819167,"model":"gpt-5.1","id":"chatcmpl-xxx",\
+"choices":[{"delta":{"content":" on"},"index":0}],"object":"chat.completion.chunk"},\
+"message":"success"}
+data: {"code":200,"data":{"created":1768819167,"model":"gpt-5.1","id":"chatcmpl-xxx",\
+"choices":[{"delta":{"content":" today"},"index":0}],"object":"chat.completion.chunk"},\
+"message":"success"}
+data: {"code":200,"data":{"created":1768819167,"model":"gpt-5.1","id":"chatcmpl-xxx",\
+"choices":[{"delta":{"content":"?"},"index":0}],"object":"chat.completion.chunk"},\
+"message":"success"}
+data: {"code":200,"data":{"created":1768819167,"usage":{"completionTokens":0,\
+"promptTokens":0,"promptTokensDetails":{},"totalTokens":0},"model":"gpt-5.1",\
+"id":"chatcmpl-xxx","choices":[{"delta":{},"finishReason":"stop","index":0}],\
+"object":"chat.completion.chunk"},"message":"success"}
+data: [DONE]
+"""
+
+
+def test_documented_structure_without_blank_lines(
+    server: PmockServer, model: ChatPmock, calls: Calls
+) -> None:
+    server.script(Reply(raw=[DOCUMENTED.encode()]))
+    server.script(Reply(raw=[line.encode() for line in DOCUMENTED.splitlines(True)]))
+    for _ in range(2):
+        message = merge(calls.stream(model, "Hi"))
+        assert message.content == " on today?"
+        assert message.id == "chatcmpl-xxx"
+        assert message.chunk_position == "last"
+        assert message.response_metadata == {
+            "id": "chatcmpl-xxx",
+            "model_provider": "pmock",
+            "model_name": "gpt-5.1",
+            "created": 1768819167,
+            "finish_reason": "stop",
+        }
 
 
 def test_merged_stream_is_the_whole_message(
@@ -87,86 +128,50 @@ def test_merged_stream_is_the_whole_message(
 
 # --- When it comes -------------------------------------------------------------------
 
-LONG = 30.0  # seconds that no test waits
+FIRST = event(envelope(chunk_of({"content": "你好"})))
 
 
-def test_chunk_is_yielded_before_the_next_is_sent(
-    server: PmockServer, model: ChatPmock
-) -> None:
-    server.fail(after=3, stall=LONG)
-    begin = time.monotonic()
-    chunks = model.stream("Hello")
-    # The first of the three events has a role and no text.
-    assert [next(chunks).content, next(chunks).content] == ["You", " said"]
-    chunks.close()  # type: ignore[attr-defined]
-    assert time.monotonic() - begin < LONG / 3
+@pytest.fixture(params=["plain", "gzip"])
+def stalled(request: pytest.FixtureRequest, make_model: MakeModel) -> Iterator[Any]:
+    """A model whose service sends one chunk and no more."""
+    packed, headers = FIRST, {}
+    if request.param == "gzip":
+        packer = zlib.compressobj(wbits=31)
+        packed = packer.compress(FIRST) + packer.flush(zlib.Z_SYNC_FLUSH)
+        headers = {"Content-Encoding": "gzip"}
+    with RawServer(stream(packed, STALL, headers=headers)) as service:
+        yield make_model(base_url=service.url)
+
+
+def test_chunk_is_yielded_before_the_next_is_sent(stalled: ChatPmock) -> None:
+    chunks = cast("Generator[AIMessageChunk]", stalled.stream("Hi"))
+    with closing(chunks):
+        assert next(chunks).content == "你好"
 
 
 async def test_async_chunk_is_yielded_before_the_next_is_sent(
-    server: PmockServer, model: ChatPmock
+    stalled: ChatPmock,
 ) -> None:
-    server.fail(after=3, stall=LONG)
-    begin = time.monotonic()
-    chunks = model.astream("Hello")
-    texts = [(await anext(chunks)).content, (await anext(chunks)).content]
-    assert texts == ["You", " said"]
-    await chunks.aclose()  # type: ignore[attr-defined]
-    assert time.monotonic() - begin < LONG / 3
+    chunks = cast("AsyncGenerator[AIMessageChunk]", stalled.astream("Hi"))
+    async with aclosing(chunks):
+        assert (await anext(chunks)).content == "你好"
 
 
 # --- Streaming or not ----------------------------------------------------------------
 
 
-class Tokens(BaseCallbackHandler):
-    """Notes each token."""
-
-    def __init__(self) -> None:
-        self.seen: list[str] = []
-
-    def on_llm_new_token(self, token: Any, **_: Any) -> None:
-        self.seen.append(token)
-
-
 def test_invoke_with_streaming(
     server: PmockServer, make_model: MakeModel, calls: Calls
 ) -> None:
-    handler = Tokens()
+    class Tokens(BaseCallbackHandler):
+        def on_llm_new_token(self, token: Any, **_: Any) -> None:
+            seen.append(token)
+
+    seen: list[str] = []
     model = make_model(streaming=True)
-    message = calls.invoke(model, "Hello", config={"callbacks": [handler]})
+    message = calls.invoke(model, "Hello", config={"callbacks": [Tokens()]})
     assert message.content == "You said: Hello"
     assert not isinstance(message, AIMessageChunk)
     assert server.requests[0].body["stream"] is True
-    assert "".join(handler.seen) == "You said: Hello"
-    assert len(handler.seen) > 3
-
-
-@pytest.mark.parametrize("fields", [{"streaming": False}, {"disable_streaming": True}])
-def test_stream_can_be_turned_off(
-    server: PmockServer, make_model: MakeModel, calls: Calls, fields: dict[str, Any]
-) -> None:
-    (message,) = calls.stream(make_model(**fields), "Hello")
-    assert message.content == "You said: Hello"
-    assert "stream" not in server.requests[0].body
-
-
-def test_several_answers(server: PmockServer, model: ChatPmock, calls: Calls) -> None:
-    result = calls.generate(model, [[HumanMessage("Hello")]], n=3)
-    texts = [generation.text for generation in result.generations[0]]
-    assert texts == ["You said: Hello", "You said: Hello (2)", "You said: Hello (3)"]
-    assert server.requests[0].body["n"] == 3
-    # The usage is that of all three together: counted once.
-    usage = [g.message.usage_metadata for g in result.generations[0]]  # type: ignore[union-attr]
-    assert usage[0]["output_tokens"] == 18
-    assert usage[1:] == [None, None]
-
-
-def test_several_answers_cannot_be_streamed(
-    server: PmockServer, make_model: MakeModel, calls: Calls
-) -> None:
-    with pytest.raises(ValueError, match="n=2 cannot be streamed"):
-        calls.stream(make_model(n=2), "Hello")
-    with pytest.raises(ValueError, match="n=2 cannot be streamed"):
-        calls.stream(make_model(), "Hello", n=2)
-    with pytest.raises(ValueError, match="n=2 cannot be streamed"):
-        calls.invoke(make_model(streaming=True), "Hello", n=2)
-    assert server.requests == []
+    assert "".join(seen) == "You said: Hello"
+    assert len(seen) > 3

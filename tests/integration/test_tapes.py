@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import runpy
 import subprocess
@@ -20,7 +21,6 @@ from pydantic import BaseModel
 from langchain_pmock.auth import ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER
 from langchain_pmock.testing import PmockServer, Reply
 from tests.support.on_the_wire import (
-    deltas_of,
     endpoint,
     events_of,
     model_of,
@@ -75,8 +75,8 @@ def conversation(server: PmockServer) -> list[Any]:
     state = agent.invoke({"messages": [user("What is the weather in Rome?")]})
     return [
         [(m.type, m.content) for m in state["messages"]],
-        [chunk.model_dump() for chunk in model.stream("Tell me \u2028 a story.")],
-        [chunk.model_dump() for chunk in model.stream("And \u0085 another.")],
+        [chunk.text for chunk in model.stream("Tell me \u2028 a story.")],
+        [chunk.text for chunk in model.stream("And \u0085 say data: [DONE]")],
         model.with_structured_output(Person).invoke("Anna is 31 years old."),
     ]
 
@@ -102,19 +102,12 @@ def test_an_agent_two_streams_and_a_typed_answer(
     with PmockServer(upstream=openai.url, record=tape.with_name("2")) as server:
         on_the_wire = answers_of(server, bodies)
     asked = len(openai.requests)
-
     with PmockServer(replay=tape) as server:
-        replayed = conversation(server)
+        assert conversation(server) == recorded
         server.reset()
         assert answers_of(server, bodies) == on_the_wire
     assert len(openai.requests) == asked
-    assert replayed[0] == recorded[0]
-    assert replayed[3] == recorded[3] == Person(name="Anna", age=31)
-    ids = ("id", "lc_run_id")
-    for one, other in zip(recorded[1:3], replayed[1:3], strict=True):
-        assert [{**c, **dict.fromkeys(ids)} for c in one] == [
-            {**c, **dict.fromkeys(ids)} for c in other
-        ]
+    assert recorded[-1] == Person(name="Anna", age=31)
     assert tape.stat().st_mode & 0o777 == 0o600
     text = tape.read_text("utf-8")
     for secret in (KEY, server.secret_key, ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER):
@@ -167,9 +160,7 @@ def test_equal_requests_in_their_order_and_no_more(tape: Path) -> None:
         assert [text_of(post(server)) for _ in range(2)] == ["one", "two"]
         refused = post(server)
         assert refused.status_code == refused.json()["code"] == 400
-        assert (
-            "has this request 2 times, and all are played" in refused.json()["message"]
-        )
+        assert "2 answers to this request" in refused.json()["message"]
         server.reset()
         assert text_of(post(server)) == "one"
 
@@ -217,19 +208,6 @@ def test_a_request_that_is_not_on_the_tape(openai: OpenAIServer, tape: Path) -> 
         assert "line 2: n is left out in the request, 2 on the tape" in message
 
 
-def test_script_and_faults_come_before_the_tape(
-    openai: OpenAIServer, tape: Path
-) -> None:
-    with PmockServer(upstream=openai.url, record=tape) as server:
-        post(server)
-    with PmockServer(replay=tape) as server:
-        server.script("scripted")
-        server.fail(status=503)
-        assert post(server).status_code == 503
-        assert text_of(post(server)) == "scripted"
-        assert text_of(post(server)) == "You said: Hello"
-
-
 def test_missing_requests_are_added(openai: OpenAIServer, tape: Path) -> None:
     with PmockServer(upstream=openai.url, record=tape) as server:
         post(server)
@@ -267,11 +245,11 @@ def test_a_tape_whose_last_line_is_cut_off(
     complete = tape.read_bytes()
     first, second, _ = complete.split(b"\n")
     # Without the line break, the last line is complete.
-    tape.write_bytes(first + b"\n" + (second[:-20] if newline else second))
+    tape.write_bytes(first + b"\n\n" + (second[:-20] if newline else second))
     settings: dict[str, Any] = {"upstream": openai.url, "record": tape, "replay": tape}
     with ExitStack() as stack:
         if newline:
-            stack.enter_context(pytest.warns(UserWarning, match="line 2 is cut off"))
+            stack.enter_context(pytest.warns(UserWarning, match="line 3 is cut off"))
         server = PmockServer(**settings)
     with server:
         assert text_of(post(server)) == "You said: Hello"
@@ -304,15 +282,6 @@ def test_only_complete_streams_are_recorded(openai: OpenAIServer, tape: Path) ->
     assert kept["events"][-1] == "data: [DONE]\n\n"
 
 
-def test_text_that_ends_in_done(openai: OpenAIServer, tape: Path) -> None:
-    with PmockServer(upstream=openai.url, record=tape) as server:
-        content = post(server, stream=True, messages=[user("say data: [DONE]")]).text
-    with PmockServer(replay=tape) as server:
-        again = post(server, stream=True, messages=[user("say data: [DONE]")]).text
-    assert content == again
-    assert "".join(d.get("content", "") for d in deltas_of(again)).endswith("[DONE]")
-
-
 GOOD: dict[str, Any] = {
     "request": {"model": "m", "messages": [user("Hi")]},
     "status": 200,
@@ -325,17 +294,16 @@ GOOD: dict[str, Any] = {
 TAMPERED: list[dict[str, Any]] = [
     {"request": {}},
     {"request": {"model": "m", "messages": [{"role": "tool"}]}},
-    *({"status": status} for status in (99, 100, 204, 304, 600, "200", True, None)),
-    *({"status": status} for status in (1e308, float("inf"))),
-    *({"type": kind} for kind in ("a\r\nb: c", "é", 5, None)),
-    *({"code": "200"}, {"body": 5}, {"events": "data"}, {"events": [5]}, {"x": 1}),
+    *({"status": status} for status in (99, 204, 600, "200", float("inf"))),
+    *({"type": kind} for kind in ("a\r\nb: c", None)),
+    *({"code": "200"}, {"body": 5}, {"events": [5]}, {"x": 1}),
 ]
 
 
 @pytest.mark.parametrize(
     "line",
     [
-        *("no JSON", "[]", "{}", "5", "[" * 100_000),
+        *("no JSON", "[]", "5", "[" * 100_000),
         *(json.dumps({**GOOD, **change}) for change in TAMPERED),
     ],
     ids=lambda line: line[-80:],
@@ -372,13 +340,15 @@ def test_the_examples_of_the_docs(
 
 def test_the_command_line_records_and_replays(openai: OpenAIServer, tape: Path) -> None:
     keys = ["--access-key", "ak-example", "--secret-key", "sk-example"]
+    # Under the tracer of coverage, anyio cancels the first connection of a process.
+    env = {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE")}
     for options in (
         ["--upstream", openai.url, "--upstream-key", KEY, "--record", str(tape)],
         ["--replay", str(tape)],
     ):
         command = [sys.executable, "-m", "langchain_pmock.testing", *keys, *options]
         with subprocess.Popen(  # noqa: S603 - our own command
-            command, stdout=subprocess.PIPE, text=True
+            command, stdout=subprocess.PIPE, text=True, env=env
         ) as process:
             assert process.stdout is not None
             try:
@@ -389,6 +359,7 @@ def test_the_command_line_records_and_replays(openai: OpenAIServer, tape: Path) 
                     f"{url}/ai/chat/completions",
                     json={"model": "gpt-5.1", "messages": [user("Hi")]},
                     headers=signed(server),
+                    timeout=60,
                 )
             finally:
                 process.terminate()
@@ -402,6 +373,7 @@ def test_the_command_line_records_and_replays(openai: OpenAIServer, tape: Path) 
         (["--replay", "{tape}"], "line 1: this is not a tape"),
         (["--replay", "{tape}x"], "cannot read {tape}x: No such file"),
         (["--record", "{tape}"], "need an upstream"),
+        (["--port", "{port}"], "cannot listen on port {port}: Address already in use"),
         (["--upstream", "http://x", "--upstream-key", *"abc"], "must be one key"),
     ],
 )
@@ -413,8 +385,10 @@ def test_errors_of_the_command_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     tape.write_text("no JSON\n")
-    given = [option.format(tape=tape) for option in options]
-    monkeypatch.setattr(sys, "argv", ["testing", *given])
-    with pytest.raises(SystemExit, match="2"):
-        runpy.run_module("langchain_pmock.testing", run_name="__main__")
-    assert problem.format(tape=tape) in capsys.readouterr().err
+    with PmockServer() as server:
+        names: Any = {"tape": tape, "port": httpx.URL(server.url).port}
+        given = [option.format(**names) for option in options]
+        monkeypatch.setattr(sys, "argv", ["testing", *given])
+        with pytest.raises(SystemExit, match="2"):
+            runpy.run_module("langchain_pmock.testing", run_name="__main__")
+    assert problem.format(**names) in capsys.readouterr().err

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from langchain_core.language_models import FakeListChatModel
-from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.tools import tool
-from pydantic import BaseModel, Field
-from typing_extensions import TypedDict
 
 from langchain_pmock.testing import Reply, ToolCall
 from tests.support.calls import merge
@@ -19,12 +17,10 @@ from tests.support.calls import merge
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from langchain_core.messages import BaseMessage
     from langchain_core.tools import BaseTool
 
     from langchain_pmock import ChatPmock
     from langchain_pmock.testing import PmockServer
-    from tests.integration.conftest import MakeModel
     from tests.support.calls import Calls
 
     ToolLike = dict[str, Any] | type | Callable[..., Any] | BaseTool
@@ -46,72 +42,10 @@ def get_time(place: str) -> str:
     return f"12:00 in {place}"
 
 
-class WeatherModel(BaseModel):
-    """Get the weather in a city."""
-
-    city: str = Field(description="Where.")
-    days: int = Field(default=1, description="How many days.")
-
-
-class WeatherDict(TypedDict):
-    """Get the weather in a city."""
-
-    city: Annotated[str, ..., "Where."]
-    days: Annotated[int, 1, "How many days."]
-
-
-PARAMETERS = {
-    "type": "object",
-    "properties": {
-        "city": {"type": "string", "description": "Where."},
-        "days": {"type": "integer", "description": "How many days.", "default": 1},
-    },
-    "required": ["city"],
-}
-ABOUT = {"name": "get_weather", "description": "Get the weather in a city."}
-JSON_SCHEMA = {
-    "title": ABOUT["name"],
-    "description": ABOUT["description"],
-    **PARAMETERS,
-}
-OPENAI = {"type": "function", "function": {**ABOUT, "parameters": PARAMETERS}}
 QUESTION = "What is the weather in Paris for 3 days?"
-ANTHROPIC = {**ABOUT, "input_schema": PARAMETERS}
-
-
-def wire_tool(name: str) -> dict[str, Any]:
-    function = {**ABOUT, "name": name, "parameters": PARAMETERS}
-    return {"type": "function", "function": function}
 
 
 # --- bind_tools ----------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("given", "name"),
-    [
-        (get_weather, "get_weather"),
-        (tool(parse_docstring=True)(get_weather), "get_weather"),
-        (WeatherModel, "WeatherModel"),
-        (WeatherDict, "WeatherDict"),
-        (JSON_SCHEMA, "get_weather"),
-        (OPENAI, "get_weather"),
-        (ANTHROPIC, "get_weather"),
-    ],
-    ids=["function", "tool", "pydantic", "TypedDict", "schema", "OpenAI", "Anthropic"],
-)
-def test_all_kinds_of_tools(
-    server: PmockServer, model: ChatPmock, calls: Calls, given: ToolLike, name: str
-) -> None:
-    message = calls.invoke(model.bind_tools([given]), QUESTION)
-    (call,) = message.tool_calls
-    assert call["name"] == name
-    assert call["args"] == {"city": "Paris", "days": 3}
-    assert server.requests[0].body == {
-        "model": "gpt-5.1",
-        "messages": [{"role": "user", "content": QUESTION}],
-        "tools": [wire_tool(name)],
-    }
 
 
 @pytest.mark.filterwarnings("ignore:This API is in beta")
@@ -132,9 +66,6 @@ def test_runnable_as_a_tool(server: PmockServer, model: ChatPmock) -> None:
         "properties": {"city": {"type": "string"}, "days": {"type": "integer"}},
         "required": ["city", "days"],
     }
-
-
-FORCED = {"type": "function", "function": {"name": "get_weather"}}
 
 
 # --- Calls in answers ----------------------------------------------------------------
@@ -171,48 +102,6 @@ def test_missing_ids_are_created(
         model.invoke([question, message, *results])
         sent = server.requests[-1].body["messages"][1]["toolCalls"]
         assert [call["id"] for call in sent] == ids
-
-
-# --- Results in the history ----------------------------------------------------------
-
-PIXEL = "iVBORw0KGgo="
-TEXT = {"type": "text", "text": "A map."}
-IMAGE = {"type": "image", "base64": PIXEL, "mime_type": "image/png"}
-WIRE_IMAGE = {
-    "type": "image_url",
-    "image_url": {"url": f"data:image/png;base64,{PIXEL}"},
-}
-
-
-@pytest.mark.parametrize(
-    ("result", "content"),
-    [
-        (ToolMessage("Sunny", tool_call_id="c1"), "Sunny"),
-        (ToolMessage([TEXT, IMAGE], tool_call_id="c1"), [TEXT, WIRE_IMAGE]),
-        (ToolMessage("No city", tool_call_id="c1", status="error"), "Error: No city"),
-        (HumanMessage([{"type": "tool_result", "tool_use_id": "c1"}]), ""),
-    ],
-    ids=["text", "blocks", "error", "Anthropic"],
-)
-def test_tool_results_in_the_history(
-    server: PmockServer, make_model: MakeModel, result: BaseMessage, content: object
-) -> None:
-    call = {"name": "get_weather", "args": {"city": "東京"}, "id": "c1"}
-    model = make_model().bind_tools([get_weather])
-    model.invoke([HumanMessage("Hi"), AIMessage("", tool_calls=[call]), result])
-    _, assistant, sent = server.requests[0].body["messages"]
-    assert assistant == {
-        "role": "assistant",
-        "content": "",
-        "toolCalls": [
-            {
-                "id": "c1",
-                "type": "function",
-                "function": {"name": "get_weather", "arguments": '{"city":"東京"}'},
-            }
-        ],
-    }
-    assert sent == {"role": "tool", "toolCallId": "c1", "content": content}
 
 
 def test_loop_with_a_tool(server: PmockServer, model: ChatPmock) -> None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from langchain.agents import create_agent
 from pydantic import BaseModel
 
 from langchain_pmock.auth import ACCESS_KEY_HEADER
@@ -97,20 +96,13 @@ def test_names_are_translated(server: PmockServer, openai: OpenAIServer) -> None
     format_ = {"type": "json_schema", "json_schema": {"name": "A", "schema": {}}}
     fields: dict[str, Any] = {
         "maxTokens": 5,
-        "topP": 0.5,
-        "stop": "x",
         "parallelToolCalls": False,
         "responseFormat": format_,
-        "logitBias": {"5": 1},
         "tools": [WEATHER],
         "toolChoice": "none",
     }
-    call = {
-        "id": "c1",
-        "type": "function",
-        "function": {"name": "get_weather", "arguments": '{"userName": 1}'},
-        "extraContent": {"aB": 1},
-    }
+    function = {"name": "get_weather", "arguments": '{"userName": 1}'}
+    call = {"id": "c1", "type": "function", "function": function, "extraContent": {}}
     messages = [
         user("Hi"),
         {"role": "assistant", "toolCalls": [call]},
@@ -120,11 +112,8 @@ def test_names_are_translated(server: PmockServer, openai: OpenAIServer) -> None
     assert openai.requests[0] == {
         "model": "gpt-5.1",
         "max_tokens": 5,
-        "top_p": 0.5,
-        "stop": "x",
         "parallel_tool_calls": False,
         "response_format": format_,
-        "logit_bias": {"5": 1},
         "tools": [WEATHER],
         "tool_choice": "none",
         "messages": [
@@ -173,12 +162,7 @@ def test_script_faults_and_refusals_come_first(
 
 
 def test_a_whole_answer(server: PmockServer) -> None:
-    fields: dict[str, Any] = {
-        "logprobs": True,
-        "topLogprobs": 1,
-        "model": "gpt-5.1-thinking",
-    }
-    response = post(server, **fields)
+    response = post(server, model="gpt-5.1-thinking", logprobs=True, topLogprobs=1)
     answer = response.json()
     assert list(answer) == ["code", "message", "data", "traceId"]
     assert (answer["code"], answer["traceId"]) == (200, "req-1")
@@ -192,7 +176,6 @@ def test_a_whole_answer(server: PmockServer) -> None:
     assert choice["finishReason"] == "stop"
     assert choice["logprobs"]["content"][0]["topLogprobs"][0]["token"] == "You"
     assert data["usage"]["promptTokensDetails"] == {"cachedTokens": 2}
-    assert data["usage"]["completionTokensDetails"]["reasoningTokens"] > 0
     assert "systemFingerprint" not in data
     assert (server.requests[0].status, server.requests[0].code) == (200, 200)
 
@@ -222,8 +205,8 @@ def test_events_come_while_the_upstream_waits(
 ) -> None:
     openai.answer = answering(chunk({"content": "first"}), 60.0)
     with open_stream(server) as response:
-        received = next(response.iter_text())
-    assert streamed_text(received) == "first"
+        assert streamed_text(next(response.iter_text())) == "first"
+        server.stop()
     wait_until(lambda: openai.left == 1)
 
 
@@ -279,19 +262,14 @@ def test_extra_fields_of_tool_calls(server: PmockServer, *, stream: bool) -> Non
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b'{"error": {"message": "slow down", "code": null}}', "upstream: slow down"),
-        (b'{"error": "slow down"}', "upstream: slow down"),
-        (b"slow down", "upstream: slow down"),
+        (b'{"error": {"message": "slow", "code": null}}', "upstream: slow"),
+        (b'{"error": "slow"}', "upstream: slow"),
+        (b"slow", "upstream: slow"),
         (b"", "upstream: "),
     ],
 )
 def test_a_status_is_the_code_of_the_envelope(
-    server: PmockServer,
-    openai: OpenAIServer,
-    content: bytes,
-    message: str,
-    *,
-    stream: bool,
+    server: PmockServer, openai: OpenAIServer, content: bytes, message: str, stream: Any
 ) -> None:
     openai.answer = answering(content)
     openai.status, openai.content_type = 429, "application/json"
@@ -341,18 +319,15 @@ def test_keys_are_redacted_in_errors(
     ):
         texts = [post(server, stream=stream).text, caplog.text]
     texts.append(tape.read_text() if tape.exists() else "")
-    if case == "not JSON" and isinstance(keys, tuple):
-        return  # passed on byte for byte
     for text in texts:
         assert "sk-secret" not in text
 
 
-@pytest.mark.parametrize("key", ["sk-other\n", " sk-other ", "sk-other\r\n"])
-def test_space_around_a_key_is_removed(openai: OpenAIServer, key: str) -> None:
-    with PmockServer(upstream=openai.url, upstream_key=key) as server:
-        response = post(server)
-    assert response.json()["code"] == 401
-    assert response.json()["message"] == "upstream: wrong key: Bearer ***"
+def test_space_around_a_key_is_removed(openai: OpenAIServer) -> None:
+    with PmockServer(upstream=openai.url, upstream_key=" sk-other \r\n") as server:
+        answer = post(server).json()
+    assert answer["code"] == 401
+    assert answer["message"] == "upstream: wrong key: Bearer ***"
 
 
 NOT_KEYS = ["sk a", "sk\na", "\n", 5, ("ak", ""), ("ak", None), ("ak",), (*"abc",)]
@@ -378,34 +353,26 @@ def test_settings_are_checked(settings: dict[str, Any], problem: str) -> None:
     assert "hunter2" not in str(caught.value)
 
 
-ODD_STATUSES = [99, 100, 101, 199, 201, 204, 205, 206, 301, 304, 307, 599, 600, 999]
-ODD_HEADERS = b"""Content-Type: \xff
-Content-Type:
-Content-Type: text/event-stream;\xe4
-X-Request-Id: \xff\x80
-Retry-After: \xe4
-Content-Encoding: gzip
-Content-Encoding: br
-Transfer-Encoding: gzip
-Transfer-Encoding: chunked
-Content-Length: -5
-Content-Length: 5, 6
-bad header
-X: a\0b"""
-ODD_BODIES = rb"""
-null
-5
+ODD_STATUSES = [99, 101, 201, 204, 206, 304, 307, 600]
+ODD_HEADERS = [
+    b"Content-Type: \xff",
+    b"Content-Type: text/event-stream;\xe4",
+    b"X-Request-Id: \xff\x80",
+    b"Retry-After: \xe4",
+    b"Content-Encoding: gzip",
+    b"Transfer-Encoding: chunked",
+    b"Content-Length: 5, 6",
+    b"bad header",
+]
+ODD_BODIES = rb"""null
 [1]
 {}
 {"usage": 5}
 {"error": {"code": 200, "message": "x"}}
-{"error": {"message": null}}
 {"choices": 5}
 {"choices": [null]}
 {"choices": [{"message": 5}]}
-{"choices": [{"delta": []}]}
 {"choices": [{"delta": {"reasoning": ["a"]}}]}
-{"choices": [{"logprobs": 5}]}
 {"a": NaN}
 "\ud83d"
 data: x"""
@@ -415,19 +382,16 @@ def odd_answers() -> dict[str, Steps]:
     answer = {"choices": [{"message": {"content": "a"}, "finish_reason": "stop"}]}
     sse = {"Content-Type": "text/event-stream"}
     made: dict[str, Steps] = {
-        "reset": [RESET],
         "close": [CLOSE],
-        "half a head": [b"HTTP/1.1 200 OK\r\nConte", CLOSE],
         "not HTTP": [b"SSH-2.0-x\r\n", CLOSE],
         "half a body": [head(length=100) + b"{", RESET],
         "half an event": [head(headers=sse) + b"7\r\ndata: {\r\n", CLOSE],
-        "bad chunk": [head(headers=sse) + b"zz\r\n", CLOSE],
     }
     for status in ODD_STATUSES:
         line = f"{status} X"
         made[line] = [*whole(answer, line, {"Location": "/x"}), CLOSE]
         made[f"{line} stream"] = [*whole(b"data: [DONE]\n\n", line, sse), CLOSE]
-    for header in ODD_HEADERS.split(b"\n"):
+    for header in ODD_HEADERS:
         content = json.dumps(answer).encode()
         response = b"HTTP/1.1 200 OK\r\n%b\r\n\r\n%b" % (header, content)
         made[repr(header)] = [response, CLOSE]
@@ -449,10 +413,8 @@ def test_odd_upstreams_do_not_drop_the_connection(
             for stream in (False, True):
                 answer = post(server, stream=stream)
                 assert answer.status_code not in {204, 205, 304, 500}, name
-                if (
-                    keys is None
-                    and answer.headers["content-type"] == "application/json"
-                ):
+                kind = answer.headers["content-type"]
+                if keys is None and kind == "application/json":
                     assert answer.json()["code"] == answer.status_code, name
     assert caplog.records == []
 
@@ -463,7 +425,6 @@ def test_odd_upstreams_do_not_drop_the_connection(
         ([chunk({"content": "a"}), '{"error": {"message": "out", "code": 503}}'], 503),
         ([chunk({"content": "a"}), '{"error": "out"}'], 502),
         ([chunk({"content": "a"}), "no JSON"], 502),
-        ([chunk({"content": "a"}), "[]"], 502),
         ([chunk({"content": "a"}), '{"choices": [5]}'], 502),
     ],
 )
@@ -496,17 +457,6 @@ def test_disconnected_client_cancels_the_request(
         post(server, timeout=0.2)
     wait_until(lambda: openai.left == 1)
     assert openai.active == 0
-
-
-def test_stop_cancels_the_request(openai: OpenAIServer) -> None:
-    openai.delay = 60
-    with (
-        PmockServer(upstream=openai.url) as server,
-        open_stream(server) as response,
-    ):
-        assert next(response.iter_text())
-        server.stop()
-    wait_until(lambda: openai.left == 1)
 
 
 def long_or_short(body: Any) -> Iterator[bytes | float]:
@@ -568,15 +518,6 @@ def test_the_upstream_is_openai_shaped(
         assert typed.invoke("Anna is 31 years old.") == Person(name="Anna", age=31)
 
 
-def test_an_agent_and_a_typed_answer(server: PmockServer) -> None:
-    model = model_of(server)
-    agent: Any = create_agent(model, [get_weather])
-    state = agent.invoke({"messages": [user("What is the weather in Rome?")]})
-    assert state["messages"][-1].text == "get_weather says: Sunny in Rome."
-    typed = model.with_structured_output(Person)
-    assert typed.invoke("Anna is 31 years old.") == Person(name="Anna", age=31)
-
-
 # --- pmock as the upstream -----------------------------------------------------------
 
 
@@ -623,14 +564,3 @@ def test_envelopes_of_pmock_are_unchanged(
     answer = post(front)
     assert answer.content == body_
     assert (front.requests[1].status, front.requests[1].code) == (200, 200)
-
-
-@pytest.mark.parametrize("stream", [False, True])
-def test_errors_of_pmock_are_unchanged(
-    front: PmockServer, pmock: PmockServer, *, stream: bool
-) -> None:
-    pmock.fail(status=429, retry_after=3, message="slow")
-    answer = post(front, stream=stream)
-    assert answer.status_code == answer.json()["code"] == 429
-    assert answer.json()["message"] == "slow"
-    assert answer.headers["retry-after"] == "3"

@@ -1,9 +1,7 @@
-"""A server that speaks HTTP/2 over TLS, and answers each request in the same way."""
+"""A server for HTTP/2 over TLS that answers each request in the same way."""
 
 from __future__ import annotations
 
-import socket
-import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -11,100 +9,60 @@ import h2.config
 import h2.connection
 import h2.events
 
+from tests.support.raw_server import LocalServer
+
 if TYPE_CHECKING:
+    import socket
     import ssl
-    from collections.abc import Sequence
-    from types import TracebackType
-    from typing import Self
+    from collections.abc import Iterator, Sequence
 
 _TICK = 0.01  # seconds
+_HEAD = [(":status", "200"), ("content-type", "text/event-stream")]
 
 
-class H2Server:
-    """Answers each request with pieces and pauses, and the end of the stream.
-
-    Attributes:
-        connections: How many connections there were.
-    """
+class H2Server(LocalServer):
+    """Answers each request with pieces and pauses, and the end of the stream."""
 
     def __init__(self, steps: Sequence[bytes | float], tls: ssl.SSLContext) -> None:
         tls.set_alpn_protocols(["h2"])
-        self._tls = tls
+        super().__init__(tls)
         self._steps = steps
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._stopped = threading.Event()
-        self.connections = 0
-        self.url = f"https://127.0.0.1:{self._listener.getsockname()[1]}/api"
 
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._stopped.set()
-        self._listener.close()
-
-    def _accept(self) -> None:
-        while not self._stopped.is_set():
-            try:
-                raw, _ = self._listener.accept()
-            except OSError:
-                return
-            self.connections += 1
-            threading.Thread(target=self._serve, args=[raw], daemon=True).start()
-
-    def _serve(self, raw: socket.socket) -> None:
+    def serve(self, connection: socket.socket) -> None:
         config = h2.config.H2Configuration(client_side=False)
-        connection = h2.connection.H2Connection(config)
-        open_streams: dict[int, tuple[int, float]] = {}
-        with raw, self._tls.wrap_socket(raw, server_side=True) as peer:
-            connection.initiate_connection()
-            peer.sendall(connection.data_to_send())
-            peer.settimeout(_TICK)
-            while not self._stopped.is_set():
-                try:
-                    data = peer.recv(65536)
-                except TimeoutError:
-                    data = None
-                except OSError:
-                    return
-                if data == b"":
-                    return
-                for event in connection.receive_data(data) if data else ():
-                    if isinstance(event, h2.events.StreamEnded):
-                        head = [
-                            (":status", "200"),
-                            ("content-type", "text/event-stream"),
-                        ]
-                        connection.send_headers(event.stream_id, head)
-                        open_streams[event.stream_id] = 0, 0.0
-                    elif isinstance(event, h2.events.StreamReset):
-                        open_streams.pop(event.stream_id, None)
-                for stream_id in list(open_streams):
-                    self._step(connection, stream_id, open_streams)
-                peer.sendall(connection.data_to_send())
-
-    def _step(
-        self,
-        connection: h2.connection.H2Connection,
-        stream_id: int,
-        open_streams: dict[int, tuple[int, float]],
-    ) -> None:
-        position, due = open_streams[stream_id]
-        while position < len(self._steps) and time.monotonic() >= due:
-            step = self._steps[position]
-            position += 1
-            if isinstance(step, bytes):
-                connection.send_data(stream_id, step)
+        http = h2.connection.H2Connection(config)
+        answers: dict[int, Iterator[None]] = {}
+        http.initiate_connection()
+        connection.settimeout(_TICK)
+        while not self.stopped.is_set():
+            connection.sendall(http.data_to_send())
+            try:
+                data = connection.recv(65536)
+            except TimeoutError:
+                events = []
             else:
-                due = time.monotonic() + step
-        if position == len(self._steps) and time.monotonic() >= due:
-            connection.end_stream(stream_id)
-            del open_streams[stream_id]
-        else:
-            open_streams[stream_id] = position, due
+                if not data:
+                    return
+                events = http.receive_data(data)
+            for event in events:
+                if isinstance(event, h2.events.StreamEnded):
+                    answers[event.stream_id] = self._answer(http, event.stream_id)
+                elif isinstance(event, h2.events.StreamReset):
+                    answers.pop(event.stream_id, None)
+            for stream_id, answer in list(answers.items()):
+                if next(answer, "ended") == "ended":
+                    del answers[stream_id]
+
+    def _answer(
+        self, http: h2.connection.H2Connection, stream_id: int
+    ) -> Iterator[None]:
+        """Send the steps; yield while waiting."""
+        http.send_headers(stream_id, _HEAD)
+        for step in self._steps:
+            if isinstance(step, bytes):
+                http.send_data(stream_id, step)
+                continue
+            due = time.monotonic() + step
+            while time.monotonic() < due:
+                yield
+        http.end_stream(stream_id)

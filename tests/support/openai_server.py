@@ -1,56 +1,51 @@
 """An OpenAI-compatible server, as strict as OpenAI's own and as odd as others.
 
-It accepts snake_case names only. It streams as
-vLLM and llama.cpp do: nulls, comments, the usage in a chunk of its own, and line
-separators of Unicode unescaped. It ignores a tool choice by name, as llama.cpp does.
-Its answers come from the rules of `PmockServer`; its shapes are written here.
+It accepts snake_case names only, and streams as vLLM and llama.cpp do: nulls, comments,
+the usage in a chunk of its own, and line separators of Unicode unescaped. It ignores a
+tool choice by name, as llama.cpp does. Its answers come from the rules of
+`PmockServer`.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
-import select
-import socket
-import threading
-import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from langchain_pmock.testing._body import validate
-from langchain_pmock.testing._completion import choices, tokens
+from pydantic.alias_generators import to_camel, to_snake
+
+from langchain_pmock.testing._body import (
+    AssistantMessage,
+    Body,
+    ToolMessage,
+    validate,
+)
+from langchain_pmock.testing._completion import Completion, choices
+from langchain_pmock.testing._http import Response, Running
 from langchain_pmock.testing._rules import reply_to
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from types import TracebackType
+    from collections.abc import AsyncIterator, Callable, Iterator
     from typing import Self
 
-    from langchain_pmock.testing import Reply
+    from aiohttp import web
 
 Json = dict[str, Any]
 
 KEY = "sk-example"
 
-# The accepted names, and those of pmock.
-_FIELDS = {
-    **{name: name for name in ("messages", "model", "stream", "temperature", "stop")},
-    **{name: name for name in ("n", "seed", "user", "tools", "logprobs")},
-    "max_tokens": "maxTokens",
-    "max_completion_tokens": "maxCompletionTokens",
-    "top_p": "topP",
-    "frequency_penalty": "frequencyPenalty",
-    "presence_penalty": "presencePenalty",
-    "tool_choice": "toolChoice",
-    "response_format": "responseFormat",
-    "top_logprobs": "topLogprobs",
-    "logit_bias": "logitBias",
-    "parallel_tool_calls": "parallelToolCalls",
-    "stream_options": "",
-}
-_MESSAGE_FIELDS = {
-    **{name: name for name in ("role", "content", "name", "refusal")},
-    "tool_calls": "toolCalls",
-    "tool_call_id": "toolCallId",
+_FIELDS = {*Body.model_fields, "stream_options"}
+_MESSAGE_FIELDS = {*AssistantMessage.model_fields, *ToolMessage.model_fields}
+_MESSAGE_FIELDS -= {"reasoning_content"}
+_EXTRA = {"extra_content": {"google": {"thought_signature": "c2ln"}}}
+_USAGE = {
+    "prompt_tokens": 7,
+    "completion_tokens": 5,
+    "total_tokens": 12,
+    "prompt_tokens_details": {"cached_tokens": 2},
+    "completion_tokens_details": {"reasoning_tokens": 1},
 }
 
 
@@ -65,7 +60,7 @@ class OpenAIServer:
         content_type: Its content type.
         headers: More headers of it.
         delay: Seconds between two events, and before an answer that is not streamed.
-        left: How many clients left before they had their answer.
+        active: The number of requests whose answers are being sent.
     """
 
     def __init__(self) -> None:
@@ -73,238 +68,135 @@ class OpenAIServer:
         self.answer: Callable[[Json], Iterator[bytes | float]] | None = None
         self.status = 200
         self.content_type = "text/event-stream"
-        self.headers: Mapping[str, str] = {}
+        self.headers: dict[str, str] = {}
         self.delay = 0.0
-        self.left = 0
-        self.active = 0
-        self.lock = threading.Lock()
-        outer = self
+        self.active = self._started = self._finished = 0
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self) -> None:
-                with outer.lock:
-                    outer.active += 1
-                try:
-                    _Exchange(outer, self).run()
-                except (BrokenPipeError, ConnectionResetError):
-                    with outer.lock:
-                        outer.left += 1
-                    self.close_connection = True
-                finally:
-                    with outer.lock:
-                        outer.active -= 1
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        class Server(ThreadingHTTPServer):
-            request_queue_size = 512
-            daemon_threads = True
-
-        self._server = Server(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.005}
-        )
+    @property
+    def left(self) -> int:
+        """How many clients left before they had their answer."""
+        return self._started - self._finished - self.active
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._running = Running(0, self._respond, self._error)
+        self.url = f"http://127.0.0.1:{self._running.port}/v1"
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+    def __exit__(self, *_: object) -> None:
+        self._running.stop()
 
+    async def _respond(self, request: web.BaseRequest, content: bytes) -> Response:
+        async with AsyncExitStack() as stack:
+            self._started += 1
+            self.active += 1
+            stack.callback(self._end)
+            response = await self._answer(request, json.loads(content))
+            response.live = self._finishing(response.live)
+            response.headers |= {"X-Request-Id": "req-1"}
+            response.resources = stack.pop_all()
+            return response
 
-class _Exchange:
-    def __init__(self, server: OpenAIServer, handler: BaseHTTPRequestHandler) -> None:
-        self.server, self.handler = server, handler
+    def _end(self) -> None:
+        self.active -= 1
 
-    def run(self) -> None:
-        length = int(self.handler.headers["Content-Length"])
-        body = json.loads(self.handler.rfile.read(length))
-        if self.handler.path != "/v1/chat/completions":
-            return self.fail(404, "no such path")
-        if self.handler.headers.get("Authorization") not in {None, f"Bearer {KEY}"}:
-            return self.fail(401, "wrong key: " + self.handler.headers["Authorization"])
-        self.server.requests.append(body)
-        if self.server.answer is not None:
-            self.head(self.server.status, self.server.content_type)
-            return self.pieces(self.server.answer(body))
+    async def _finishing(
+        self, live: AsyncIterator[bytes] | None
+    ) -> AsyncIterator[bytes]:
+        if live is not None:
+            async for piece in live:
+                yield piece
+        self._finished += 1
+
+    async def _answer(self, request: web.BaseRequest, body: Json) -> Response:
+        if request.path != "/v1/chat/completions":
+            return self._error(404, "no such path")
+        key = request.headers.get("Authorization")
+        if key not in {None, f"Bearer {KEY}"}:
+            return self._error(401, f"wrong key: {key}")
+        self.requests.append(body)
+        if self.answer is not None:
+            live = _pieces(self.answer(body))
+            status, kind, headers = self.status, self.content_type, {**self.headers}
+            return Response([], live, status=status, type=kind, headers=headers)
         try:
-            valid = validate(_translated(body))
+            completion = _by_the_rules(body)
         except ValueError as error:
-            return self.fail(400, str(error))
-        replies = choices(reply_to(valid), valid)
+            return self._error(400, str(error))
         if body.get("stream"):
-            self.head(200, "text/event-stream; charset=utf-8")
-            return self.pieces(self.events(body, replies[0]))
-        self.wait(self.server.delay)
-        return self.whole(200, _completion(body, replies))
+            live = _pieces(self._events(body, completion))
+            return Response([], live, type="text/event-stream; charset=utf-8")
+        await asyncio.sleep(self.delay)
+        return Response([json.dumps(_as_openai(completion.whole(), body)).encode()])
 
-    def fail(self, status: int, message: str) -> None:
+    def _error(self, status: int, message: str) -> Response:
         error = {"message": message, "type": "invalid_request_error", "code": None}
-        self.whole(status, {"error": error})
+        return Response([json.dumps({"error": error}).encode()], status=status)
 
-    def head(self, status: int, content_type: str, length: int | None = None) -> None:
-        self.handler.send_response(status)
-        self.handler.send_header("Content-Type", content_type)
-        self.handler.send_header("X-Request-Id", "req-1")
-        for name, value in self.server.headers.items():
-            self.handler.send_header(name, value)
-        if length is None:
-            self.handler.send_header("Connection", "close")
-        else:
-            self.handler.send_header("Content-Length", str(length))
-        self.handler.end_headers()
-
-    def whole(self, status: int, answer: Json) -> None:
-        content = json.dumps(answer).encode()
-        self.head(status, "application/json", len(content))
-        self.handler.wfile.write(content)
-
-    def pieces(self, pieces: Iterator[bytes | float]) -> None:
-        for piece in pieces:
-            if isinstance(piece, bytes):
-                self.handler.wfile.write(piece)
-            else:
-                self.wait(piece)
-
-    def wait(self, seconds: float) -> None:
-        """Wait; raises BrokenPipeError when the client leaves."""
-        until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0:
-            readable, _, _ = select.select([self.handler.connection], [], [], left)
-            if readable and not self.handler.connection.recv(1, socket.MSG_PEEK):
-                raise BrokenPipeError
-
-    def events(self, body: Json, reply: Reply) -> Iterator[bytes | float]:
+    def _events(self, body: Json, completion: Completion) -> Iterator[bytes | float]:
         yield b": welcome\n\n"
-        asks_usage = (body.get("stream_options") or {}).get("include_usage")
-        last = {"finish_reason": _finish(reply), "delta": {}}
-        for choice in [*_deltas(body, reply), last]:
-            chunk = {"index": 0, "logprobs": None, "finish_reason": None, **choice}
-            data = _data(body, [chunk], "chat.completion.chunk")
-            data |= {"usage": None} if asks_usage else {}
-            yield _event(data)
-            yield self.server.delay
-        if asks_usage:
-            usage = _usage(reply)
-            yield _event(_data(body, [], "chat.completion.chunk") | {"usage": usage})
+        for made in completion.chunks():
+            chunk = _as_openai(made, body)
+            usage = chunk.pop("usage", None)
+            yield _event({**chunk, "usage": None})
+            yield self.delay
+            if usage and (body.get("stream_options") or {}).get("include_usage"):
+                yield _event({**chunk, "choices": [], "usage": usage})
         yield b"data: [DONE]\r\n\r\n"
 
 
-def _translated(body: Json) -> Json:
-    """The request for the rules.
-
-    Raises:
-        ValueError: A field is not accepted.
-    """
-    unknown = body.keys() - _FIELDS.keys()
-    for message in body["messages"]:
-        unknown |= message.keys() - _MESSAGE_FIELDS.keys()
-    if unknown:
-        problem = f"unknown fields: {sorted(unknown)}"
-        raise ValueError(problem)
-    messages = [
-        {_MESSAGE_FIELDS[name]: value for name, value in message.items()}
-        for message in body["messages"]
-    ]
-    renamed = {_FIELDS[k]: v for k, v in body.items() if _FIELDS[k]}
-    if isinstance(renamed.get("toolChoice"), dict):
-        del renamed["toolChoice"]
-    return {**renamed, "messages": messages}
-
-
-def _data(body: Json, its_choices: list[Json], kind: str) -> Json:
-    return {
-        "id": f"chatcmpl-{hash(json.dumps(body['messages']))}",
-        "object": kind,
-        "created": 1768809934,
-        "model": f"{body['model']}.gguf",
-        "system_fingerprint": None,
-        "choices": its_choices,
-    }
-
-
-def _completion(body: Json, replies: list[Reply]) -> Json:
-    made = []
-    for index, reply in enumerate(replies):
-        message = {
-            "role": "assistant",
-            "content": reply.text or None,
-            "refusal": None,
-            "reasoning_content": reply.reasoning or None,
-            "tool_calls": _calls(reply) or None,
-        }
-        choice = {"index": index, "message": message, "finish_reason": _finish(reply)}
-        logprobs = {"content": [_logprob(token, body) for token in tokens(reply.text)]}
-        made.append({**choice, "logprobs": logprobs if body.get("logprobs") else None})
-    usage = _usage(replies[0])
-    return _data(body, made, "chat.completion") | {"usage": usage}
-
-
-def _deltas(body: Json, reply: Reply) -> Iterator[Json]:
-    yield {"delta": {"role": "assistant", "content": None}}
-    # Both names are in use.
-    name = "reasoning" if "gpt" in body["model"] else "reasoning_content"
-    for token in tokens(reply.reasoning):
-        yield {"delta": {name: token}}
-    for token in tokens(reply.text):
-        logprobs = (
-            {"content": [_logprob(token, body)]} if body.get("logprobs") else None
-        )
-        yield {"delta": {"content": token}, "logprobs": logprobs}
-    for index, call in enumerate(_calls(reply)):
-        arguments = call["function"]["arguments"]
-        head = {**call, "index": index}
-        head["function"] = {**call["function"], "arguments": ""}
-        yield {"delta": {"tool_calls": [head]}}
-        for token in tokens(arguments):
-            piece = {"index": index, "function": {"arguments": token}}
-            yield {"delta": {"tool_calls": [piece]}}
-
-
-def _calls(reply: Reply) -> list[Json]:
-    return [
-        {
-            "id": f"call_openai_{index}",
-            "type": "function",
-            "function": {"name": call.name, "arguments": call.arguments_text},
-            "extra_content": {"google": {"thought_signature": "c2ln"}},
-        }
-        for index, call in enumerate(reply.tool_calls)
-    ]
-
-
-def _finish(reply: Reply) -> str:
-    return reply.finish_reason or ("tool_calls" if reply.tool_calls else "stop")
-
-
-def _logprob(token: str, body: Json) -> Json:
-    entry = {"token": token, "logprob": -0.1, "bytes": list(token.encode())}
-    return {**entry, "top_logprobs": [entry] * body.get("top_logprobs", 0)}
-
-
-def _usage(reply: Reply) -> Json:
-    reasoning = len(tokens(reply.reasoning))
-    completion = len(tokens(reply.text)) + reasoning + 10 * len(reply.tool_calls)
-    return {
-        "prompt_tokens": 7,
-        "completion_tokens": completion,
-        "total_tokens": 7 + completion,
-        "prompt_tokens_details": {"cached_tokens": 2},
-        "completion_tokens_details": {"reasoning_tokens": reasoning},
-    }
+async def _pieces(pieces: Iterator[bytes | float]) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        if isinstance(piece, bytes):
+            yield piece
+        else:
+            await asyncio.sleep(piece)
 
 
 def _event(data: Json) -> bytes:
     return b"data:" + json.dumps(data, ensure_ascii=False).encode() + b"\r\n\r\n"
+
+
+def _by_the_rules(body: Json) -> Completion:
+    """Answer a request; raises ValueError for fields that are not accepted."""
+    unknown = body.keys() - _FIELDS
+    unknown = unknown.union(*(m.keys() - _MESSAGE_FIELDS for m in body["messages"]))
+    if unknown:
+        problem = f"unknown fields: {sorted(unknown)}"
+        raise ValueError(problem)
+    renamed = {to_camel(k): v for k, v in body.items() if k != "stream_options"}
+    renamed["messages"] = [
+        {to_camel(k): v for k, v in message.items()} for message in body["messages"]
+    ]
+    if isinstance(body.get("tool_choice"), dict):
+        del renamed["toolChoice"]
+    valid = validate(renamed)
+    reply = reply_to(valid)
+    calls = [
+        replace(call, id=f"call_openai_{index}", extra=_EXTRA)
+        for index, call in enumerate(reply.tool_calls)
+    ]
+    made = choices(replace(reply, tool_calls=calls, usage=_USAGE), valid)
+    return Completion(valid, made, json.dumps(body["messages"]), 1768809934)
+
+
+def _as_openai(made: Json, body: Json) -> Json:
+    """Convert pmock's names, and add the nulls of other servers."""
+    data: Json = _in_snake_case(made)
+    data |= {"model": f"{body['model']}.gguf", "system_fingerprint": None}
+    for choice in data["choices"]:
+        for name in ("logprobs", "finish_reason"):
+            choice.setdefault(name, None)
+        message = choice.get("message", choice.get("delta"))
+        message.setdefault("refusal", None)
+        # Both names are in use.
+        if "gpt" in body["model"] and "reasoning_content" in message:
+            message["reasoning"] = message.pop("reasoning_content")
+    return data
+
+
+def _in_snake_case(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_in_snake_case(item) for item in value]
+    if isinstance(value, dict):
+        return {to_snake(k): _in_snake_case(v) for k, v in value.items()}
+    return value

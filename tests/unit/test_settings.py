@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -12,18 +10,17 @@ import httpx2
 import pytest
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from langchain_pmock import ChatPmock, PmockError
+from langchain_pmock import ChatPmock
 from tests.support.service import (
-    ACCESS_KEY,
-    SECRET_KEY,
     Service,
-    fails,
     make_model,
     says,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    Change = Callable[[ChatPmock, str, object], ChatPmock]
 
 SECRETS = ("ak-do-not-show", "sk-do-not-show")
 ALIASES = {
@@ -44,20 +41,8 @@ def keys_of(model: ChatPmock) -> tuple[str, str]:
     return access_key.get_secret_value(), secret_key.get_secret_value()
 
 
-def test_defaults() -> None:
-    model = make_model()
-    assert model.model == model.model_name == "gpt-5.1"
-    assert model.base_url == "https://ai.pmock.com/api"
-    assert model.max_retries == 2
-    assert model.streaming is None
-    assert keys_of(model) == (ACCESS_KEY, SECRET_KEY)
-
-
 def test_aliases() -> None:
-    model = make_model(
-        model_name="gpt-5.2", stop_sequences=["a"], request_timeout=5, temperature=1
-    )
-    assert (model.model, model.stop, model.timeout) == ("gpt-5.2", ["a"], 5)
+    model = make_model(model_name="gpt-5.2", stop_sequences=["a"], request_timeout=5)
     for alias, name in ALIASES.items():
         assert getattr(model, alias) is getattr(model, name)
     model.stop_sequences = ["b"]
@@ -71,8 +56,7 @@ def test_aliases() -> None:
     ("name", "alias"), [("model", "model_name"), ("access_key", "api_key")]
 )
 def test_field_and_its_alias_are_not_both_accepted(name: str, alias: str) -> None:
-    both = f"'{name}' and '{alias}' are the same parameter"
-    with pytest.raises(ValueError, match=both):
+    with pytest.raises(ValueError, match=f"'{name}' is given twice"):
         make_model(**{name: "x", alias: "y", "model": "x"})
 
 
@@ -82,19 +66,6 @@ def test_model_can_be_the_field_of_another_model() -> None:
 
     model = make_model()
     assert Holder(model=model).model is model
-
-
-def test_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PMOCK_ACCESS_KEY", "ak-env")
-    monkeypatch.setenv("PMOCK_SECRET_KEY", "sk-env")
-    monkeypatch.setenv("PMOCK_BASE_URL", "https://env.invalid/api/")
-    model = ChatPmock(model="gpt-5.1")
-    assert keys_of(model) == ("ak-env", "sk-env")
-    assert model.base_url == "https://env.invalid/api"
-    # Arguments take precedence.
-    model = make_model(base_url="https://given.invalid")
-    assert keys_of(model) == (ACCESS_KEY, SECRET_KEY)
-    assert model.base_url == "https://given.invalid"
 
 
 # --- Keys ----------------------------------------------------------------------------
@@ -120,12 +91,9 @@ def test_missing_key_is_named_with_alias_and_variable(
     assert sentence in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "key", [" ak-spaces ", "ak-newline\n", SecretStr("ak-secret"), "clé"]
-)
+@pytest.mark.parametrize("key", [" clé ", "clé\n", SecretStr("clé")])
 def test_keys_are_strings_or_secrets(key: Any) -> None:
-    plain = key.get_secret_value() if isinstance(key, SecretStr) else key
-    assert keys_of(make_model(access_key=key, secret_key=key)) == (plain.strip(),) * 2
+    assert keys_of(make_model(access_key=key, secret_key=key)) == ("clé", "clé")
 
 
 @pytest.mark.parametrize("key", [5, b"bytes", ["list"], "ak\nsk", "ak\x00"])
@@ -158,24 +126,16 @@ async def test_keys_may_be_functions() -> None:
     assert service.requests[-1].headers["wuinai-access-key"] == "ak-other"
 
 
-def test_model_is_required() -> None:
-    with pytest.raises(ValidationError, match=r"model\s+Field required"):
-        ChatPmock.model_validate({"access_key": "ak", "secret_key": "sk"})
-
-
 # --- URL -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("given", "used"),
     [
-        ("https://host.invalid", "https://host.invalid"),
         (" https://host.invalid/a/b// ", "https://host.invalid/a/b"),
         ("https://host.invalid:8443/api", "https://host.invalid:8443/api"),
         ("https://[fe80::1]:65535", "https://[fe80::1]:65535"),
-        ("https://10.0.0.1:1", "https://10.0.0.1:1"),
         ("https://my_gateway", "https://my_gateway"),
-        ("https://host.invalid.", "https://host.invalid."),
         (f"https://{'a' * 63}.invalid", f"https://{'a' * 63}.invalid"),
         ("https://host.invalid/@team", "https://host.invalid/@team"),
         ("", "https://ai.pmock.com/api"),
@@ -195,9 +155,7 @@ def test_base_url(given: str, used: str) -> None:
         ("host.invalid/api", "base_url='host.invalid/api' must start with https://"),
         ("ftp://host.invalid", "must start with https://"),
         ("https://", "must start with https://"),
-        ("//host.invalid", "must start with https://"),
         ("https://host.invalid:port", "base_url is not a URL: Invalid port"),
-        ("https://host.invalid/a\x00", "base_url is not a URL"),
         ("https://host.invalid/?a=sk-do-not-show", "neither a query nor a fragment"),
         ("https://host.invalid/#sk-do-not-show", "neither a query nor a fragment"),
         ("https://ak-do-not-show:sk-do-not-show@host.invalid", "credentials"),
@@ -213,8 +171,6 @@ def test_base_url(given: str, used: str) -> None:
         ("https://host.invalid:0", "an invalid port: it must be 1 to 655"),
         ("https://host.invalid:65536", "has an invalid port"),
         ("https://host invalid", "base_url='https://host invalid' has an invalid host"),
-        ("https://host..invalid", "has an invalid host"),
-        ("https://host,invalid", "has an invalid host"),
         (f"https://{'a' * 64}.invalid", "has an invalid host"),
     ],
 )
@@ -231,39 +187,23 @@ def test_invalid_base_url_is_refused_without_credentials(
     "host", ["localhost", "app.localhost:8000", "127.1.2.3", "[::1]"]
 )
 def test_plain_http_on_this_machine(host: str) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert make_model(base_url=f"http://{host}").base_url == f"http://{host}"
+    assert make_model(base_url=f"http://{host}").base_url == f"http://{host}"
 
 
 @pytest.mark.parametrize(
     "host", ["host.invalid", "10.0.0.1", "notlocalhost", "host.invalid/sk-do-not-show@"]
 )
 def test_plain_http_elsewhere_causes_a_warning(host: str) -> None:
-    with pytest.warns(
-        UserWarning, match=r"is not encrypted: .* Use https://"
-    ) as caught:
-        ChatPmock(
-            model="gpt-5.1",
-            base_url=f"http://{host}",
-            access_key=ACCESS_KEY,
-            secret_key=SECRET_KEY,
-        )
+    fields: Any = {"base_url": f"http://{host}", "access_key": "ak", "secret_key": "sk"}
+    with pytest.warns(UserWarning, match=r"is not encrypted: .* https://") as caught:
+        ChatPmock(model="gpt-5.1", **fields)
     assert caught[0].filename == __file__
     assert SECRETS[1] not in str(caught[0].message)
 
 
 # --- Headers -------------------------------------------------------------------------
 
-RESERVED = [
-    "wuinai-access-key",
-    "Wuinai-Access-Token",
-    "Connection",
-    "content-length",
-    "Expect",
-    "HOST",
-    "Transfer-Encoding",
-]
+RESERVED = ["wuinai-access-key", "Wuinai-Access-Token", "HOST", "content-length"]
 HEADERS: list[tuple[dict[str, Any], str]] = [
     *(({name: "sk-do-not-show"}, f"must not have '{name}'") for name in RESERVED),
     *(
@@ -324,22 +264,16 @@ def test_timeout(timeout: Any, expected: dict[str, float]) -> None:
     assert isinstance(model.timeout, (float, httpx2.Timeout))
     model.invoke("Hi")
     service.model(timeout=9).invoke("Hi", timeout=timeout)
-    assert service.timeouts == [expected, expected]
+    service.model(timeout=9).invoke("Hi", request_timeout=timeout)
+    assert service.timeouts == [expected] * 3
+    model.invoke("Hi", timeout=None)
+    default = {"connect": 30, "read": 600, "write": 600, "pool": 30}
+    assert service.timeouts[3] == default
 
 
 @pytest.mark.parametrize(
     "timeout",
-    [
-        0,
-        -1,
-        10**400,
-        "soon",
-        float("inf"),
-        float("nan"),
-        {"unknown": 1},
-        {"connect": 1},
-        [1],
-    ],
+    [0, -1, 10**400, "soon", float("nan"), {"unknown": 1}, {"connect": 1}, [1]],
     ids=str,
 )
 def test_invalid_timeout_is_one_problem(timeout: object) -> None:
@@ -388,11 +322,7 @@ def test_invalid_setting_is_named(name: str, value: object) -> None:
 
 
 def test_max_retries_may_be_none() -> None:
-    service = Service(fails(400))
-    model = service.model(max_retries=None)
-    assert model.max_retries is None
-    with pytest.raises(PmockError):
-        model.invoke("Hi")
+    assert Service(says()).model(max_retries=None).invoke("Hi").text == "Hello"
 
 
 def test_several_answers_cannot_be_streamed() -> None:
@@ -405,27 +335,23 @@ def test_several_answers_cannot_be_streamed() -> None:
 # --- Assignment and copies -----------------------------------------------------------
 
 
-def by_assignment(model: ChatPmock, name: str, value: object) -> ChatPmock:
-    setattr(model, name, value)
-    return model
+@pytest.fixture(params=["assignment", "copy", "deep copy"])
+def change(request: pytest.FixtureRequest) -> Change:
+    """Change one field of a model, or of its copy."""
+
+    def assign(model: ChatPmock, name: str, value: object) -> ChatPmock:
+        setattr(model, name, value)
+        return model
+
+    def copy(model: ChatPmock, name: str, value: object) -> ChatPmock:
+        is_deep = request.param == "deep copy"
+        return model.model_copy(update={name: value}, deep=is_deep)
+
+    return assign if request.param == "assignment" else copy
 
 
-def by_copy(model: ChatPmock, name: str, value: object) -> ChatPmock:
-    return model.model_copy(update={name: value})
-
-
-def by_deep_copy(model: ChatPmock, name: str, value: object) -> ChatPmock:
-    return model.model_copy(update={name: value}, deep=True)
-
-
-CHANGES = [by_assignment, by_copy, by_deep_copy]
-
-
-@pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("name", ["access_key", "api_key", "secret_key", "api_secret"])
-def test_assigned_key_is_a_secret(
-    name: str, change: Callable[[ChatPmock, str, object], ChatPmock]
-) -> None:
+def test_assigned_key_is_a_secret(name: str, change: Change) -> None:
     model = change(make_model(), name, "sk-do-not-show")
     assert "sk-do-not-show" in keys_of(model)
     for shown in (repr(model), str(model.model_dump()), model.model_dump_json()):
@@ -436,10 +362,7 @@ def test_assigned_key_is_a_secret(
         assert "do-not-show" not in str(caught.value)
 
 
-@pytest.mark.parametrize("change", CHANGES)
-def test_assigned_values_are_validated(
-    change: Callable[[ChatPmock, str, object], ChatPmock],
-) -> None:
+def test_assigned_values_are_validated(change: Change) -> None:
     model = make_model(temperature=1)
     for name, value, problem in (
         ("temperature", 9, "temperature=9 is not valid"),
@@ -458,10 +381,7 @@ def test_assigned_values_are_validated(
     assert change(model, "model_kwargs", {"x": 1}).model_kwargs == {"x": 1}
 
 
-@pytest.mark.parametrize("change", CHANGES)
-def test_profile_follows_the_model(
-    change: Callable[[ChatPmock, str, object], ChatPmock],
-) -> None:
+def test_profile_follows_the_model(change: Change) -> None:
     model = change(make_model(model="gpt-5.1"), "model", "claude-4.5")
     assert model.profile == make_model(model="claude-4.5").profile
     own = change(make_model(profile={"max_input_tokens": 5}), "model", "claude-4.5")
@@ -474,7 +394,6 @@ def test_profile_follows_the_model(
 @pytest.mark.parametrize(
     "fields",
     [
-        {"temperature": 9},
         {"temprature": 1},
         {"api_key": "twice"},
         {"acess_key": "ak-do-not-show"},
@@ -484,7 +403,6 @@ def test_profile_follows_the_model(
         {"secret_key": ["sk-do-not-show"]},
         {"default_headers": {"X-Mine": ["sk-do-not-show"]}},
         {"default_headers": {"X-Mine": "sk-do-not-show\n"}, "timeout": 0},
-        {"default_headers": {"X-Mine": "sk-do-not-show\n1"}},
         {"default_headers": {"X-Mine: sk-do-not-show": ""}},
         {"default_headers": "sk-do-not-show"},
         {"http_client": "sk-do-not-show"},
@@ -513,15 +431,3 @@ def test_validation_error_has_values_of_parameters() -> None:
     assert problem["loc"] == ("temperature",)
     assert problem["input"] == 9
     assert problem["type"] == "less_than_equal"
-
-
-def test_error_of_the_service_has_no_secret(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG)
-    access_key, secret_key = SECRETS
-    service = Service(fails(401, f"unknown key {access_key} {secret_key}"))
-    model = service.model(access_key=access_key, secret_key=secret_key)
-    with pytest.raises(PmockError, match="unknown key") as caught:
-        model.invoke("Hi")
-    shown = f"{caught.value} {caught.value!r} {model!r} {caplog.text}"
-    token = service.requests[0].headers["wuinai-access-token"]
-    assert not any(secret in shown for secret in (*SECRETS, token))

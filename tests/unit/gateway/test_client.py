@@ -1,23 +1,22 @@
-"""One request and its answer, in four ways: whole or streamed, sync or async."""
+"""One request, in four ways: whole or streamed, sync or async."""
 
 from __future__ import annotations
 
-import asyncio
+import gc
 import json
+import time
+import weakref
 from typing import TYPE_CHECKING, Any
 
-import httpx
+import httpx2
 import pytest
+from pydantic import SecretStr
 
 from langchain_pmock import (
-    PmockAPIError,
-    PmockConnectionError,
     PmockError,
     PmockInvalidRequestError,
-    PmockNotFoundError,
     PmockRateLimitError,
     PmockResponseError,
-    PmockTimeoutError,
     __version__,
 )
 from langchain_pmock._gateway import client as module
@@ -27,6 +26,7 @@ from tests.support.service import (
     BASE_URL,
     BODY,
     SECRET_KEY,
+    Pieces,
     Service,
     Texts,
     client_of,
@@ -34,260 +34,324 @@ from tests.support.service import (
     streams,
     whole,
 )
-from tests.support.wire import chunk_of, dump, envelope, events
+from tests.support.wire import chunk_of, envelope, event
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
 
     from langchain_pmock._gateway.client import PmockClient
-    from tests.support.service import Answer
-    from tests.support.wire import Json
-
-    Way = Callable[..., list[str]]
+    from tests.support.service import Answer, Way
 
 pytestmark = pytest.mark.usefixtures("fast_retries")
 
-CHUNK = envelope(chunk_of({"content": "Hello"}))
-STREAM = events(chunk_of({"content": "Hel"}), chunk_of({"content": "lo"}))
 
-
-def text_of(answer: Any) -> list[str]:
-    return [answer["data"]["choices"][0]["delta"]["content"]]
-
-
-def post(client: PmockClient, body: Json = BODY) -> list[str]:
-    return client.post(body, text_of)
-
-
-def apost(client: PmockClient, body: Json = BODY) -> list[str]:
-    return asyncio.run(client.apost(body, text_of))
-
-
-def stream(client: PmockClient, body: Json = BODY) -> list[str]:
-    return list(client.stream(body, Texts))
-
-
-def astream(client: PmockClient, body: Json = BODY) -> list[str]:
-    async def run() -> list[str]:
-        return [chunk async for chunk in client.astream(body, Texts)]
-
-    return asyncio.run(run())
-
-
-@pytest.fixture(params=[post, apost, stream, astream])
-def way(request: pytest.FixtureRequest) -> Way:
-    chosen: Way = request.param
-    return chosen
-
-
-def good(way: Way) -> Answer:
-    """The answer that fits the way of asking."""
-    return streams(STREAM) if way in (stream, astream) else whole(CHUNK)
-
-
-def test_the_answer(way: Way) -> None:
-    service = Service(good(way))
-    assert "".join(way(client_of(service))).removesuffix("end") == "Hello"
-
-
-def test_the_request(way: Way) -> None:
-    service = Service(good(way))
-    way(client_of(service, headers={"x-mine": "1", "accept": "x"}))
-    (request,) = service.requests
-    assert request.method == "POST"
-    assert request.url == f"{BASE_URL}/ai/chat/completions"
-    headers = request.headers
-    assert headers["content-type"] == "application/json"
-    assert headers["user-agent"] == f"langchain-pmock/{__version__}"
-    assert headers["wuinai-access-key"] == ACCESS_KEY
-    assert len(headers["wuinai-access-token"]) == 44
-    assert headers["x-mine"] == "1"
-    is_streamed = way in (stream, astream)
-    if is_streamed:
-        assert headers.get_list("accept") == ["text/event-stream"]
-    assert headers["accept-encoding"] == (
-        "identity" if is_streamed else "gzip, deflate"
-    )
-    body = {**BODY, "stream": True} if is_streamed else BODY
-    assert json.loads(request.content) == body
-    assert "你好".encode() in request.content
-    assert b": " not in request.content
+def test_request(way: Way) -> None:
+    service = Service(way.hello)
+    # Headers of the user's client, and of the call.
+    own = {"user-agent": "mine/1", "x-own": "2", "accept": "x/y"}
+    clients = service.clients(way.library, headers=own, auth=("user", "password"))
+    call = {"headers": {"X-Mine": "1", "Content-Type": "text/plain"}}
+    assert way(service, call=call, **clients) == way.texts
+    assert way(service) == way.texts
+    for request in service.requests:
+        assert request.method == "POST"
+        assert request.url == f"{BASE_URL}/ai/chat/completions"
+        headers = request.headers
+        assert headers.get_list("content-type") == ["application/json"]
+        assert headers["user-agent"] == f"langchain-pmock/{__version__}"
+        assert headers["wuinai-access-key"] == ACCESS_KEY
+        assert len(headers["wuinai-access-token"]) == 44
+        assert "authorization" not in headers
+        body = {**BODY, "stream": True} if way.is_stream else BODY
+        assert json.loads(request.content) == body
+        assert "你好".encode() in request.content
+        assert b": " not in request.content
+        encodings = "identity" if way.is_stream else "gzip, deflate"
+        assert headers["accept-encoding"] == encodings
+        if way.is_stream:
+            assert headers.get_list("accept") == ["text/event-stream"]
+    first, second = (request.headers for request in service.requests)
+    assert (first["x-mine"], first["x-own"]) == ("1", "2")
+    assert "x-own" not in second
+    if not way.is_stream:
+        assert (first["accept"], second["accept"]) == ("x/y", "*/*")
+    for client in clients.values():
+        assert not client.is_closed
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), object(), b"bytes"])
-def test_what_is_no_json_is_said_before_anything_is_sent(
-    way: Way, value: object
-) -> None:
-    service = Service(good(way))
-    with pytest.raises(ValueError, match="cannot be written as JSON"):
-        way(client_of(service), {**BODY, "user": value})
+def test_body_that_is_no_json_is_refused_at_once(way: Way, value: object) -> None:
+    service = Service(way.hello)
+    with pytest.raises(PmockInvalidRequestError, match=r"body\.user=.* cannot be"):
+        way(service, {**BODY, "user": value})
+    if way.is_stream:  # before the first chunk is asked for
+        method = getattr(client_of(service), way.method)
+        with pytest.raises(PmockInvalidRequestError):
+            method({**BODY, "user": value}, Texts)
     assert not service.requests
 
 
-FAULTS: dict[str, tuple[Answer, type[PmockError]]] = {
-    "code": (fails(429), PmockRateLimitError),
-    "status and code": (fails(429, status=429), PmockRateLimitError),
-    "code 503": (fails(503), PmockAPIError),
-    "status and code 404": (fails(404, status=404), PmockNotFoundError),
-    "HTML and status": (whole(b"<h1>Bad Gateway</h1>", 502), PmockAPIError),
-    "HTML": (
-        whole(b"<h1>Hi</h1>", headers={"content-type": "text/html"}),
-        PmockResponseError,
-    ),
-    "no JSON": (whole(b"{"), PmockResponseError),
-    "refused": (httpx.ConnectError("refused"), PmockConnectionError),
-    "slow to connect": (httpx.ConnectTimeout("slow"), PmockTimeoutError),
-    "slow to answer": (httpx.ReadTimeout("slow"), PmockTimeoutError),
-    "slow to send": (streams(httpx.ReadTimeout("slow")), PmockTimeoutError),
-    "reset": (streams(httpx.ReadError("reset")), PmockConnectionError),
-}
-
-
-@pytest.mark.parametrize("case", FAULTS)
-def test_errors_are_the_same_in_every_way(way: Way, case: str) -> None:
-    answer, cls = FAULTS[case]
-    service = Service(answer)
-    with pytest.raises(cls):
-        way(client_of(service))
-    assert len(service.requests) == 1
-
-
 FAILURES: list[Answer] = [
-    httpx.ConnectError("refused"),
+    httpx2.ConnectError("refused"),
     fails(503),
     fails(429, status=429, headers={"retry-after": "0"}),
 ]
 
 
-def test_retries(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_attempt_is_signed(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
     now = iter(range(1768809934, 2 * 1768809934, 60))
     monkeypatch.setattr("time.time", lambda: next(now))
-    service = Service(*FAILURES, good(way))
-    assert "".join(way(client_of(service, max_retries=3))).startswith("Hello")
-    tokens = [request.headers["wuinai-access-token"] for request in service.requests]
-    assert len(set(tokens)) == len(tokens) == 4
+    service = Service(*FAILURES, way.hello)
+    assert way(service, max_retries=3) == way.texts
+    assert len({*service.tokens}) == 4
     assert len({request.content for request in service.requests}) == 1
 
 
-def test_no_more_retries_than_asked_for(way: Way) -> None:
-    service = Service(*FAILURES, good(way))
+def test_number_of_retries(way: Way) -> None:
+    service = Service(*FAILURES, way.hello)
     with pytest.raises(PmockRateLimitError):
-        way(client_of(service, max_retries=2))
+        way(service, max_retries=2)
     assert len(service.requests) == 3
-
-
-def test_a_bad_request_is_not_tried_again(way: Way) -> None:
-    service = Service(fails(400), good(way))
+    service = Service(fails(400), way.hello)
     with pytest.raises(PmockInvalidRequestError):
-        way(client_of(service, max_retries=5))
+        way(service, max_retries=5)
     assert len(service.requests) == 1
 
 
-def test_redirects_are_not_followed(way: Way) -> None:
+def test_redirect_is_not_followed(way: Way) -> None:
     elsewhere = {"location": "https://elsewhere.invalid"}
-    service = Service(whole(b"", 307, elsewhere), good(way))
-    clients = {
-        "http_client": httpx.Client(
-            transport=httpx.MockTransport(service), follow_redirects=True
-        ),
-        "http_async_client": httpx.AsyncClient(
-            transport=httpx.MockTransport(service), follow_redirects=True
-        ),
-    }
+    service = Service(whole(b"", 307, elsewhere), way.hello)
+    clients = service.clients(way.library, follow_redirects=True)
     with pytest.raises(PmockResponseError, match=r"redirected to https://elsewhere"):
-        way(client_of(service, **clients))
+        way(service, **clients)
     assert len(service.requests) == 1
 
 
-def test_the_users_client_is_not_closed(way: Way) -> None:
-    client = client_of(Service(good(way)))
-    way(client)
-    assert client.http_client is not None
-    assert client.http_async_client is not None
-    assert not client.http_client.is_closed
-    assert not client.http_async_client.is_closed
-
-
-def test_by_default_the_clients_are_shared(
-    way: Way, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    service = Service(good(way))
-    transport = httpx.MockTransport(service)
-    pools = Pools(lambda _: httpx.Client(transport=transport))
-    async_pools = Pools(lambda _: httpx.AsyncClient(transport=transport))
-
-    async def shared_async_pools(_: str) -> Pools[httpx.AsyncClient]:
-        return async_pools
-
-    monkeypatch.setattr(module, "shared_pools", lambda: pools)
-    monkeypatch.setattr(module, "shared_async_pools", shared_async_pools)
-    client = client_of(service, http_client=None, http_async_client=None)
-    way(client)
-    way(client)
-    assert len(service.requests) == 2
-    assert len(pools.clients) + len(async_pools.clients) == 1
-    assert {*pools._busy, *async_pools._busy} == {0}
+DEFAULT = {"connect": 30.0, "read": 600.0, "write": 600.0, "pool": 30.0}
 
 
 @pytest.mark.parametrize(
     ("own", "given", "sent"),
     [
-        (None, None, httpx.Timeout(600, connect=30)),  # httpx's 5 s are no choice
-        (httpx.Timeout(7), None, httpx.Timeout(7)),
-        (httpx.Timeout(7), httpx.Timeout(3), httpx.Timeout(3)),
-        (httpx.Timeout(None), None, httpx.Timeout(None)),
+        (None, None, DEFAULT),  # the 5 s of the library are no choice
+        ({"timeout": 5}, None, DEFAULT),
+        ({"timeout": 7}, None, dict.fromkeys(DEFAULT, 7)),
+        ({"timeout": 7}, {"timeout": 3}, dict.fromkeys(DEFAULT, 3)),
+        ({"timeout": None}, None, dict.fromkeys(DEFAULT)),
+        (None, {"timeout": 3, "pool": 99}, {**dict.fromkeys(DEFAULT, 3), "pool": 99}),
     ],
 )
-def test_the_timeout_of_the_users_client(
-    way: Way,
-    own: httpx.Timeout | None,
-    given: httpx.Timeout | None,
-    sent: httpx.Timeout,
+def test_timeout(way: Way, own: Any, given: Any, sent: dict[str, float | None]) -> None:
+    service = Service(way.hello)
+    options = {} if own is None else {"timeout": way.library.Timeout(**own)}
+    timeout = None if given is None else httpx2.Timeout(**given)
+    clients = service.clients(way.library, **options)
+    way(service, call={"timeout": timeout}, **clients)
+    if way.is_stream:  # no longer than for a chunk
+        sent = {**sent, "read": min(sent["read"] or 600, 600)}
+    assert service.timeouts == [sent]
+
+
+# --- What a client owns --------------------------------------------------------------
+
+
+def test_keys_and_clock_are_freed_with_the_client() -> None:
+    class Key(SecretStr):
+        """A key that can be observed."""
+
+    keys = [Key(ACCESS_KEY), Key(SECRET_KEY)]
+    service = Service(fails(401, status=401), whole(envelope(chunk_of({}))))
+    client = client_of(service, access_key=keys[0], secret_key=keys[1])
+    client.post(BODY, dict)
+    signer = client._signer
+    observed = [weakref.ref(each) for each in (*keys, client, signer)]
+    del keys, client, signer
+    service.requests.clear()
+    gc.collect()
+    assert [each() for each in observed] == [None] * 4
+
+
+def test_functions_that_return_keys_are_called_for_each_attempt(way: Way) -> None:
+    numbers = iter(range(99))
+
+    def access_key() -> str:
+        return f"ak-{next(numbers)}"
+
+    service = Service(*FAILURES, way.hello)
+    client = client_of(
+        service,
+        way.library,
+        max_retries=3,
+        access_key=access_key,
+        secret_key=lambda: SecretStr("sk"),
+    )
+    assert way(client) == way.texts
+    sent = [request.headers["wuinai-access-key"] for request in service.requests]
+    assert sent == ["ak-0", "ak-1", "ak-2", "ak-3"]
+
+
+def test_key_that_is_not_ascii_is_sent_as_utf8(way: Way) -> None:
+    # A header of the client's is read first, and with it its encoding.
+    service = Service(fails(401, "no clé-x", status=401))
+    clients = service.clients(way.library, headers={"x-own": "1"}, cookies={"a": "b"})
+    with pytest.raises(PmockError, match=r"no \*\*\*\."):
+        way(service, access_key="clé-x", **clients)
+    raw = dict(service.requests[0].headers.raw)
+    assert raw[b"wuinai-access-key"] == "clé-x".encode()
+
+
+def test_function_that_returns_no_key_is_not_retried(way: Way) -> None:
+    service = Service(way.hello)
+    with pytest.raises(PmockInvalidRequestError, match="function secret_key") as caught:
+        way(service, max_retries=3, secret_key=lambda: "sk\nleak")
+    assert "leak" not in str(caught.value)
+    assert not service.requests
+
+
+def test_repr_has_no_key() -> None:
+    shown = repr(client_of(Service()))
+    assert ACCESS_KEY not in shown
+    assert SECRET_KEY not in shown
+
+
+# --- Shared clients ------------------------------------------------------------------
+
+
+class Shared:
+    """Pools in place of those of the process."""
+
+    def __init__(self, service: Any) -> None:
+        transport = httpx2.MockTransport(service)
+        self.pools = Pools(lambda _: httpx2.Client(transport=transport))
+        self.async_pools = Pools(lambda _: httpx2.AsyncClient(transport=transport))
+
+    async def shared_async_pools(self) -> Pools[httpx2.AsyncClient]:
+        return self.async_pools
+
+    def client(self, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> PmockClient:
+        monkeypatch.setattr(module, "shared_pools", lambda: self.pools)
+        monkeypatch.setattr(module, "shared_async_pools", self.shared_async_pools)
+        return client_of(
+            Service(), http_client=None, http_async_client=None, **settings
+        )
+
+    @property
+    def busy(self) -> set[int]:
+        return {*self.pools._busy, *self.async_pools._busy}
+
+
+OUTCOMES: dict[str, list[Any]] = {
+    "an answer": [],
+    "an error": [fails(400)],
+    "a retry": [fails(503)],
+    "a refusal": [httpx2.ConnectError("refused")],
+    "an exception": [KeyError("x")],
+    "a bad encoding": [streams(b"x", content_encoding="br")],
+}
+
+
+@pytest.mark.parametrize("case", OUTCOMES)
+def test_shared_client_is_released(
+    way: Way, case: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    service = Service(good(way))
-    options: Any = {"transport": httpx.MockTransport(service)}
-    if own is not None:
-        options["timeout"] = own
-    client = client_of(
-        service,
-        timeout=given,
-        http_client=httpx.Client(**options),
-        http_async_client=httpx.AsyncClient(**options),
-    )
-    way(client)
-    expected = sent.as_dict()
-    if way in (stream, astream):  # no longer than for a chunk
-        expected["read"] = min(expected["read"] or 600, 600)
-    assert service.timeouts == [expected]
+    service = Service(*OUTCOMES[case], way.hello)
+    shared = Shared(service)
+    client = shared.client(monkeypatch, max_retries=1)
+    for _ in range(3):
+        try:
+            assert way(client) == way.texts
+        except (PmockError, KeyError):
+            assert OUTCOMES[case]
+    assert shared.busy == {0}
+    assert len(shared.pools.clients) + len(shared.async_pools.clients) == 1
+    accepted = "text/event-stream" if way.is_stream else "application/json"
+    assert service.requests[0].headers["accept"] == accepted
+    assert service.timeouts[0] == DEFAULT
 
 
-@pytest.mark.parametrize("retries", [0, 1])
-def test_a_hook_that_raises_for_the_status(way: Way, retries: int) -> None:
-    def hook(response: httpx.Response) -> None:
-        response.raise_for_status()
-
-    async def ahook(response: httpx.Response) -> None:
-        response.raise_for_status()
-
-    service = Service(lambda: httpx.Response(500), good(way))
-    transport = httpx.MockTransport(service)
-    hooks = {"response": [hook]}
-    client = client_of(
-        service,
-        max_retries=retries,
-        http_client=httpx.Client(transport=transport, event_hooks=hooks),
-        http_async_client=httpx.AsyncClient(
-            transport=transport, event_hooks={"response": [ahook]}
-        ),
-    )
-    if retries:
-        assert way(client) == way(client_of(Service(good(way))))
-    else:
-        with pytest.raises(PmockAPIError):
-            way(client)
+def test_shared_client_is_released_if_there_is_no_key(
+    way: Way, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = Shared(Service(way.hello))
+    client = shared.client(monkeypatch, access_key=lambda: "")
+    with pytest.raises(PmockInvalidRequestError):
+        way(client)
+    assert shared.busy == {0}
 
 
-def test_repr_shows_neither_keys_nor_headers() -> None:
-    client = client_of(Service(whole(dump({}))), headers={"authorization": "secret"})
-    for secret in (ACCESS_KEY, SECRET_KEY, "secret"):
-        assert secret not in repr(client)
+class Interrupted(Pieces):
+    def __init__(self, error: BaseException, *pieces: bytes) -> None:
+        super().__init__(*pieces)
+        self.error, self.at_close = error, False
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from super().__iter__()
+        if not self.at_close:
+            raise self.error
+
+    def close(self) -> None:
+        super().close()
+        if self.at_close:
+            raise self.error
+
+
+FIRST = event(envelope(chunk_of({"content": "a"})))
+PLACES = ["send", "first", "later", "close"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(), KeyError("x")])
+@pytest.mark.parametrize("place", PLACES)
+def test_interrupted_client_is_retired(
+    place: str, error: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lock of its transport may be held for ever."""
+    body = Interrupted(error, FIRST[: None if place in PLACES[2:] else -3])
+    body.at_close = place == "close"
+
+    def handle(request: httpx2.Request) -> httpx2.Response:
+        if answers and place == "send":
+            answers.clear()
+            raise error
+        answer = answers.pop() if answers else streams(FIRST, FIRST, FIRST)
+        response: httpx2.Response = Service(answer)(request)
+        return response
+
+    answers: list[Answer] = []
+    shared = Shared(handle)
+    client = shared.client(monkeypatch)
+    other = client.stream(BODY, Texts)
+    next(other)
+    [first] = shared.pools.clients
+    answers.append(streams(body=body))
+    with pytest.raises(type(error)):  # noqa: PT012 - the place varies
+        chunks = client.stream(BODY, Texts)
+        next(chunks)
+        if place == "close":
+            chunks.close()
+        next(chunks)
+    is_retired = not isinstance(error, Exception)
+    assert shared.pools.clients == ([] if is_retired else [first])
+    # Other requests of the client go on, and new calls use another one.
+    assert next(other) == "a"
+    third = client.stream(BODY, Texts)
+    assert next(third) == "a"
+    [used] = shared.pools.clients
+    assert (used is first) != is_retired
+    other.close()
+    third.close()
+    assert not used.is_closed
+    while shared.busy != {0}:  # it may be closed in another thread
+        time.sleep(0.001)
+
+
+def test_stream_that_is_left_retires_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    shared = Shared(Service(streams(FIRST, FIRST)))
+    chunks = shared.client(monkeypatch).stream(BODY, Texts)
+    next(chunks)
+    chunks.close()
+    thrown = shared.client(monkeypatch).stream(BODY, Texts)
+    next(thrown)
+    with pytest.raises(KeyboardInterrupt):  # in the consumer, and not in a read
+        thrown.throw(KeyboardInterrupt())
+    assert len(shared.pools.clients) == 1
+    assert shared.busy == {0}

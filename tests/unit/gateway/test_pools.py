@@ -1,140 +1,215 @@
-"""Pools: made on first use, shared up to a limit, closed with their event loop."""
+"""Pools: created at first use, shared, closed with their event loop."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import random
+import ssl
+import threading
 from typing import TYPE_CHECKING, Any
 
-import httpx
+import httpx2
 import pytest
 
 from langchain_pmock import PmockConnectionError
-from langchain_pmock._gateway import pools as _pools
+from langchain_pmock._gateway import pools as module
 from langchain_pmock._gateway.pools import (
+    Lease,
     Pools,
-    Transport,
-    reread_environment,
+    close_shared_pools,
     shared_async_pools,
     shared_pools,
 )
-from tests.support.service import Service, says
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-@pytest.fixture(autouse=True)
-def _new_pools(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(_pools, "_shared", _pools._Shared())
-    yield
-    reread_environment()
+def pools_of() -> tuple[Pools[int], list[int]]:
+    """Pools whose clients are numbers, and the connections that each may keep."""
+    keeps: list[int] = []
+
+    def make(keep_alive: int) -> int:
+        keeps.append(keep_alive)
+        return len(keeps)
+
+    return Pools(make), keeps
 
 
-def pools_of(at_once: int | None) -> tuple[Pools[httpx.Client], list[httpx.Limits]]:
-    made: list[httpx.Limits] = []
-
-    def make(limits: httpx.Limits) -> httpx.Client:
-        made.append(limits)
-        return httpx.Client(transport=httpx.MockTransport(Service(says())))
-
-    return Pools(make, at_once), made
-
-
-def test_one_caller_uses_one_client() -> None:
-    pools, made = pools_of(2)
-    assert made == []
+def test_single_caller_uses_a_single_client() -> None:
+    pools, keeps = pools_of()
+    assert keeps == []
     for _ in range(5):
-        with pools.acquire() as client:
-            assert client is pools.clients[0]
-    assert len(made) == 1
+        lease = pools.acquire()
+        assert lease.client == 1
+        lease.release()
+        lease.release()  # once more changes nothing
+    assert pools.clients == [1]
 
 
-def test_a_full_client_is_left_for_the_next() -> None:
-    pools, made = pools_of(2)
-    with contextlib.ExitStack() as stack:
-        clients = [stack.enter_context(pools.acquire()) for _ in range(5)]
-        first, second, third = pools.clients
-        assert clients == [first, first, second, second, third]
-    # The first with room is taken.
-    with pools.acquire() as client:
-        assert client is first
-    assert len(made) == 3
+def test_client_takes_six_requests_at_once() -> None:
+    pools, _ = pools_of()
+    leases = [pools.acquire() for _ in range(14)]
+    assert [lease.client for lease in leases] == [1] * 6 + [2] * 6 + [3] * 2
+    for index in (7, 3):
+        leases[index].release()
+    # The first with capacity is taken.
+    assert [pools.acquire().client for _ in range(3)] == [1, 2, 3]
 
 
-def test_a_client_is_released_after_an_error() -> None:
-    pools, _ = pools_of(1)
-    with pytest.raises(KeyError), pools.acquire():
-        raise KeyError
-    with pools.acquire() as client:
-        assert [client] == pools.clients
+def test_first_clients_keep_their_connections() -> None:
+    pools, keeps = pools_of()
+    for _ in range(6 * 22):
+        pools.acquire()
+    assert keeps == [6] * 20 + [0] * 2
 
 
-def test_without_a_limit_one_client_takes_all() -> None:
-    pools, _ = pools_of(None)
-    with contextlib.ExitStack() as stack:
-        for _ in range(100):
-            stack.enter_context(pools.acquire())
-    assert len(pools.clients) == 1
+@pytest.mark.parametrize("busy", [1, 6])
+def test_retired_client_is_given_to_no_other(busy: int) -> None:
+    pools, _ = pools_of()
+    leases = [pools.acquire() for _ in range(busy)]
+    leases[0].retire()
+    assert [lease.is_retired for lease in leases] == [True] + [False] * (busy - 1)
+    assert pools.clients == []
+    assert pools.acquire().client == 2
+    for lease in leases:
+        lease.release()
+    assert [pools.acquire().client for _ in range(6)] == [2] * 5 + [3]
+    leases[0].retire()  # twice changes nothing
+    assert pools.clients == [2, 3]
 
 
-def test_the_first_pools_keep_their_connections() -> None:
-    pools, made = pools_of(3)
-    with contextlib.ExitStack() as stack:
-        for _ in range(3 * 22):
-            stack.enter_context(pools.acquire())
-    assert [limits.max_keepalive_connections for limits in made] == [3] * 20 + [0] * 2
-    assert {limits.max_connections for limits in made} == {None}
-    assert {limits.keepalive_expiry for limits in made} == {30}
+def test_client_of_the_user_is_leased_without_pools() -> None:
+    lease = Lease("client")
+    lease.retire()
+    lease.release()
+    assert (lease.client, lease.is_retired) == ("client", True)
 
 
-def test_all_threads_share_the_pools() -> None:
+def test_random_use() -> None:
+    rng = random.Random(20)  # noqa: S311 - no secret
+    pools, _ = pools_of()
+    leases: list[Lease[int]] = []
+    retired: set[int] = set()
+    for _ in range(5_000):
+        step = rng.random()
+        if step < 0.5 or not leases:
+            leases.append(pools.acquire())
+            assert leases[-1].client not in retired
+        else:
+            lease = leases.pop(rng.randrange(len(leases)))
+            if step > 0.99:
+                lease.retire()
+                retired.add(lease.client)
+            lease.release()
+        busy = [lease.client for lease in leases]
+        assert max(map(busy.count, busy), default=0) <= 6
+    for lease in leases:
+        lease.release()
+    assert {*pools._busy} == {0}
+    assert not retired & {*pools.clients}
+    live = len(pools.clients)
+    assert len({pools.acquire().client for _ in range(6 * live)}) == live
+
+
+def test_threads_share_the_pools_safely() -> None:
+    pools, _ = pools_of()
+
+    def use() -> None:
+        for _ in range(500):
+            pools.acquire().release()
+
+    threads = [threading.Thread(target=use) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {*pools._busy} == {0}
+    assert len(pools.clients) <= 2
+
+
+# --- Of the process ------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def _new_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name in module._VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(module, "_process", module._Process())
+    yield
+    close_shared_pools()
+
+
+def test_sync_pools_are_closed_at_the_exit() -> None:
     pools = shared_pools()
     assert shared_pools() is pools
     assert pools.clients == []
-    with pools.acquire() as client:
-        assert isinstance(client, httpx.Client)
-    _pools._close()
+    client = pools.acquire().client
+    assert isinstance(client, httpx2.Client)
+    close_shared_pools()
     assert client.is_closed
+    close_shared_pools()
+    assert shared_pools() is not pools
 
 
-def test_nothing_to_close() -> None:
-    _pools._close()
+def test_settings_of_a_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    options: list[dict[str, Any]] = []
+
+    class Client:
+        def __init__(self, **given: Any) -> None:
+            options.append(given)
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr(httpx2, "Client", Client)
+    for _ in range(7):
+        shared_pools().acquire()
+    first, second = options
+    limits = first["limits"]
+    assert (limits.max_connections, limits.keepalive_expiry) == (None, 30)
+    assert limits.max_keepalive_connections == 6
+    assert first["verify"] is second["verify"]  # certificates are loaded once
+    assert isinstance(first["verify"], ssl.SSLContext)
 
 
-def test_the_certificates_are_loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    loaded = []
-    create = httpx.create_ssl_context
-
-    def create_ssl_context() -> Any:
-        loaded.append(1)
-        return create()
-
-    monkeypatch.setattr(httpx, "create_ssl_context", create_ssl_context)
-    _pools._ssl_context.cache_clear()
-    with contextlib.ExitStack() as stack:
-        for _ in range(20):
-            stack.enter_context(shared_pools().acquire())
-    assert len(shared_pools().clients) > 1
-    assert len(loaded) == 1
+def test_cookies_are_not_kept() -> None:
+    client = shared_pools().acquire().client
+    request = httpx2.Request("GET", "https://gateway.invalid")
+    headers = {"set-cookie": "a=b"}
+    response = httpx2.Response(200, headers=headers, request=request)
+    client.cookies.extract_cookies(response)
+    assert len(client.cookies.jar) == 0
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("SSL_CERT_DIR", "."), ("HTTPS_PROXY", "http://127.0.0.1:9")]
+    ("name", "value", "loaded"),
+    [
+        ("SSL_CERT_DIR", ".", 2),
+        ("HTTPS_PROXY", "http://127.0.0.1:9", 1),
+        ("no_proxy", "x", 1),
+    ],
 )
-def test_a_new_environment_has_new_pools(
-    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+def test_environment_is_that_of_the_call(
+    name: str, value: str, loaded: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv(name, raising=False)
-    reread_environment()
-    before = shared_pools()
+    async def pools() -> tuple[Any, Any]:
+        before = await shared_async_pools()
+        monkeypatch.setenv(name, value)
+        changed = await shared_async_pools()
+        assert changed.acquire().client is not before.acquire().client
+        monkeypatch.delenv(name)
+        assert await shared_async_pools() is before
+        return before, changed
+
+    before, changed = asyncio.run(pools())
+    assert before is not changed
+    sync = shared_pools()
     monkeypatch.setenv(name, value)
-    assert shared_pools() is before
-    reread_environment()
-    assert shared_pools() is not before
+    assert shared_pools() is not sync
     monkeypatch.delenv(name)
-    reread_environment()
-    assert shared_pools() is before
+    assert shared_pools() is sync
+    assert len(module._process.contexts) == loaded
 
 
 @pytest.mark.parametrize(
@@ -147,29 +222,39 @@ def test_a_new_environment_has_new_pools(
         ("HTTP_PROXY", "http://user:password@[::1"),
     ],
 )
-@pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
-def test_an_environment_that_cannot_be_used(
-    transport: Transport, name: str, value: str, monkeypatch: pytest.MonkeyPatch
+def test_environment_that_cannot_be_used(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(name, value)
 
-    async def use() -> None:
-        (await shared_async_pools(transport)).acquire()
+    async def acquire() -> None:
+        (await shared_async_pools()).acquire()
 
-    for call in (lambda: shared_pools().acquire(), lambda: asyncio.run(use())):
-        reread_environment()
+    for call in (lambda: shared_pools().acquire(), lambda: asyncio.run(acquire())):
         with pytest.raises(PmockConnectionError, match=name) as caught:
             call()
         assert "password" not in str(caught.value)
         assert not caught.value.is_retryable
+        assert caught.value.__context__ is None
+
+
+def test_other_exception_of_a_client_propagates(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def client(**_: Any) -> None:
+        raise ImportError("h2")
+
+    monkeypatch.setattr(httpx2, "Client", client)
+    with pytest.raises(ImportError, match="h2"):
+        shared_pools().acquire()
 
 
 def test_each_event_loop_has_its_own_pools() -> None:
-    async def use() -> tuple[Pools[httpx.AsyncClient], httpx.AsyncClient]:
+    async def use() -> tuple[Pools[httpx2.AsyncClient], httpx2.AsyncClient]:
         pools = await shared_async_pools()
         assert await shared_async_pools() is pools
-        with pools.acquire() as client:
-            assert not client.is_closed
+        client = pools.acquire().client
+        assert not client.is_closed
         return pools, client
 
     first, first_client = asyncio.run(use())
@@ -178,13 +263,12 @@ def test_each_event_loop_has_its_own_pools() -> None:
     # asyncio.run shuts the loop down, and the connections with it.
     assert first_client.is_closed
     assert second_client.is_closed
-    assert _pools._shared.by_loop == {}
+    assert module._process.by_loop == {}
 
 
-def test_a_loop_that_is_run_by_hand() -> None:
-    async def use() -> httpx.AsyncClient:
-        with (await shared_async_pools()).acquire() as client:
-            return client
+def test_loop_that_is_run_by_hand() -> None:
+    async def use() -> httpx2.AsyncClient:
+        return (await shared_async_pools()).acquire().client
 
     loop = asyncio.new_event_loop()
     client = loop.run_until_complete(use())
@@ -192,26 +276,26 @@ def test_a_loop_that_is_run_by_hand() -> None:
     loop.run_until_complete(loop.shutdown_asyncgens())
     assert client.is_closed
     loop.close()
-    assert _pools._shared.by_loop == {}
+    assert module._process.by_loop == {}
+    # One that was closed without that is forgotten when another is used.
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(use())
+    loop.set_exception_handler(lambda *_: None)
+    loop._asyncgens.clear()
+    loop.close()
+    assert [*module._process.by_loop] == [loop]
+    asyncio.run(use())
+    assert module._process.by_loop == {}
 
 
-def test_a_forked_child_starts_anew() -> None:
+def test_forked_child_starts_anew() -> None:
     pools = shared_pools()
-    with pools.acquire() as client:
-        pass
-    _pools._reset_after_fork()
-    assert shared_pools() is not pools
-    # The parent's connections are neither used nor closed.
-    _pools._close()
-    assert not client.is_closed
+    client = pools.acquire().client
+    for generation in (1, 2):
+        module._process.forget_parent()
+        assert shared_pools() is not pools
+        # The parent's connections are neither used nor closed.
+        close_shared_pools()
+        assert not client.is_closed
+        assert len(module._process.of_parent) == 3 * generation
     client.close()
-
-
-@pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
-async def test_how_many_requests_a_client_takes(transport: Transport) -> None:
-    pools = await shared_async_pools(transport)
-    with contextlib.ExitStack() as stack:
-        for _ in range(12):
-            stack.enter_context(pools.acquire())
-    # aiohttp's pool is fast at any size; each of httpx's takes a few requests at once.
-    assert len(pools.clients) == (1 if transport == "aiohttp" else 2)

@@ -29,12 +29,7 @@ if "refusal" not in KNOWN_BLOCK_TYPES:  # langchain-core has it since 1.7.5
 METADATA = {"model_provider": "pmock"}
 
 
-def message_of(content: Any = "", **fields: Any) -> AIMessage:
-    return AIMessage(content=content, response_metadata=METADATA, **fields)
-
-
-def chunk(content: Any = "", **fields: Any) -> AIMessageChunk:
-    return AIMessageChunk(content=content, response_metadata=METADATA, **fields)
+TEXT = {"type": "text", "text": "Hi"}
 
 
 def test_translator_is_registered() -> None:
@@ -44,52 +39,34 @@ def test_translator_is_registered() -> None:
     }
 
 
+INVALID = invalid_tool_call(name="f", args="{", id="call_1", error="why")
+
+
 @pytest.mark.parametrize(
-    ("message", "blocks"),
+    ("content", "fields", "blocks"),
     [
-        (message_of(""), []),
-        (message_of("Hi"), [{"type": "text", "text": "Hi"}]),
+        ("", {}, []),
+        ("Hi", {}, [TEXT]),
+        ("", {"additional_kwargs": {"reasoning_content": ""}}, []),
+        ("", {"additional_kwargs": {"refusal": "No."}}, [REFUSAL]),
+        ("Hi", {"tool_calls": [CALL]}, [TEXT, dict(CALL)]),
+        # LangChain adds these, so its events would have them twice.
+        ("Hi", {"invalid_tool_calls": [INVALID]}, [TEXT]),
+        ([TEXT, "there"], {}, [TEXT, {"type": "text", "text": "there"}]),
         (
-            message_of("So", additional_kwargs={"reasoning_content": "Hm."}),
-            [
-                {"type": "reasoning", "reasoning": "Hm."},
-                {"type": "text", "text": "So"},
-            ],
-        ),
-        (message_of(additional_kwargs={"reasoning_content": ""}), []),
-        (message_of(additional_kwargs={"refusal": "No."}), [REFUSAL]),
-        (
-            message_of("Wait", tool_calls=[CALL]),
-            [{"type": "text", "text": "Wait"}, dict(CALL)],
-        ),
-        (
-            message_of([{"type": "text", "text": "Hi"}, "there"]),
-            [{"type": "text", "text": "Hi"}, {"type": "text", "text": "there"}],
-        ),
-        (
-            message_of([{"type": "image_url", "image_url": {"url": "https://x.y/z"}}]),
+            [{"type": "image_url", "image_url": {"url": "https://x.y/z"}}],
+            {},
             [{"type": "image", "url": "https://x.y/z"}],
         ),
         (
-            message_of([{"type": "own", "x": 1}]),
+            [{"type": "own", "x": 1}],
+            {},
             [{"type": "non_standard", "value": {"type": "own", "x": 1}}],
-        ),
-        (
-            message_of(
-                "Wait",
-                tool_calls=[CALL],
-                additional_kwargs={"reasoning_content": "Hm.", "refusal": "No."},
-            ),
-            [
-                {"type": "reasoning", "reasoning": "Hm."},
-                {"type": "text", "text": "Wait"},
-                dict(CALL),
-                REFUSAL,
-            ],
         ),
     ],
 )
-def test_blocks_of_a_message(message: AIMessage, blocks: list[Json]) -> None:
+def test_blocks_of_a_message(content: Any, fields: Json, blocks: list[Json]) -> None:
+    message = AIMessage(content=content, response_metadata=METADATA, **fields)
     found: list[Any] = [*message.content_blocks]
     for block in found:
         if block.get("id", "").startswith("lc_"):
@@ -97,69 +74,44 @@ def test_blocks_of_a_message(message: AIMessage, blocks: list[Json]) -> None:
     assert found == blocks
 
 
-def test_invalid_calls_are_not_among_the_blocks() -> None:
-    # LangChain adds them, so its events would have them twice.
-    call = invalid_tool_call(name="f", args="{", id="call_1", error="why")
-    message = message_of("Wait", invalid_tool_calls=[call])
-    assert message.content_blocks == [{"type": "text", "text": "Wait"}]
-    assert message.invalid_tool_calls == [call]
+def call_chunk(**fields: Any) -> Json:
+    index = {"index": f"lc_tool_call_{fields['index']}"}
+    return {**tool_call_chunk(**fields), "type": "tool_call_chunk", **index}
+
+
+LAST = {"chunk_position": "last"}
+ONLY_ID: Json = {"id": "call_1", "index": 0}
+WHOLE: Json = {"name": "f", "args": '{"x": 1}', "id": "call_1", "index": 0}
 
 
 @pytest.mark.parametrize(
-    ("part", "blocks"),
+    ("content", "fields", "blocks"),
     [
-        (chunk(""), []),
-        (chunk("Hi"), [{"type": "text", "text": "Hi", "index": "lc_text_0"}]),
+        ("", {}, []),
+        ("Hi", {}, [{**TEXT, "index": "lc_text_0"}]),
         (
-            chunk(additional_kwargs={"reasoning_content": "Hm"}),
+            "",
+            {"additional_kwargs": {"reasoning_content": "Hm"}},
             [{"type": "reasoning", "reasoning": "Hm", "index": "lc_reasoning_0"}],
         ),
         (
-            chunk(tool_call_chunks=[tool_call_chunk(args='{"x', index=1)]),
-            [
-                {
-                    "type": "tool_call_chunk",
-                    "id": None,
-                    "name": None,
-                    "args": '{"x',
-                    "index": "lc_tool_call_1",
-                }
-            ],
+            "",
+            {"tool_call_chunks": [tool_call_chunk(args='{"x', index=1)]},
+            [call_chunk(args='{"x', index=1)],
         ),
-        # The last chunk, with an id for a call without one.
+        # The last chunk, with an id for a call without one; and all of them, merged.
         (
-            chunk(
-                tool_call_chunks=[tool_call_chunk(id="call_1", index=0)],
-                chunk_position="last",
-            ),
-            [
-                {
-                    "type": "tool_call_chunk",
-                    "id": "call_1",
-                    "name": None,
-                    "args": None,
-                    "index": "lc_tool_call_0",
-                }
-            ],
+            "",
+            {"tool_call_chunks": [tool_call_chunk(**ONLY_ID)]} | LAST,
+            [call_chunk(**ONLY_ID)],
         ),
-        # All of them, merged.
-        (
-            chunk(
-                tool_call_chunks=[
-                    tool_call_chunk(name="f", args='{"x": 1}', id="call_1", index=0)
-                ],
-                chunk_position="last",
-            ),
-            [dict(CALL)],
-        ),
-        (
-            chunk([{"type": "text", "text": "Hi", "index": 3}]),
-            [{"type": "text", "text": "Hi", "index": 3}],
-        ),
+        ("", {"tool_call_chunks": [tool_call_chunk(**WHOLE)]} | LAST, [dict(CALL)]),
+        ([{**TEXT, "index": 3}], {}, [{**TEXT, "index": 3}]),
     ],
 )
-def test_blocks_of_a_chunk(part: AIMessageChunk, blocks: list[Json]) -> None:
-    assert part.content_blocks == blocks
+def test_blocks_of_a_chunk(content: Any, fields: Json, blocks: list[Json]) -> None:
+    chunk = AIMessageChunk(content=content, response_metadata=METADATA, **fields)
+    assert chunk.content_blocks == blocks
 
 
 DELTAS: list[Json] = [

@@ -81,6 +81,7 @@ USAGE: list[tuple[Json | None, Json | None]] = [
     ({}, None),
     ({"promptTokens": 3, "completionTokens": 4, "totalTokens": 7}, counts(3, 4)),
     ({"promptTokens": 3}, counts(3, 0)),
+    ({"promptTokens": 7.0, "completionTokens": "7"}, counts(7, 7)),
     ({"promptTokens": 3, "completionTokens": 4}, counts(3, 4)),
     ({"promptTokens": None, "completionTokens": 4, "totalTokens": None}, counts(0, 4)),
     # As the service's page shows it: zeros, and empty details.
@@ -137,67 +138,45 @@ def test_usage(usage: Json | None, expected: Json | None, spelling: Any) -> None
     assert message.usage_metadata == expected
 
 
-_counts = st.dictionaries(
-    st.sampled_from(["promptTokens", "completionTokens", "totalTokens"]),
-    st.none() | st.integers(0, 2**40),
-)
-_details = st.none() | st.dictionaries(
-    st.sampled_from(["cachedTokens", "audioTokens", "reasoningTokens", "xTokens"]),
-    st.none() | st.integers(0, 2**40),
-)
-
-
-@given(counts=_counts, inputs=_details, outputs=_details)
-def test_any_count_may_be_missing_or_null(
-    counts: Json, inputs: Json | None, outputs: Json | None
-) -> None:
-    usage = {
-        **counts,
-        "promptTokensDetails": inputs,
-        "completionTokensDetails": outputs,
-    }
-    metadata = message_of({"content": "Hi"}, usage=usage).usage_metadata
-    assert metadata is not None
-    assert metadata["input_tokens"] == (counts.get("promptTokens") or 0)
-    assert metadata["output_tokens"] == (counts.get("completionTokens") or 0)
-    assert None not in metadata.get("input_token_details", {}).values()
-    assert None not in metadata.get("output_token_details", {}).values()
-
-
 NO_COUNTS = [
     *(True, -1, 2**53, 10**400, 1e999, -1e999, float("nan")),
     *("many", "", "1" * 5000, [], [1], {}, {"a": 1}, None),
 ]
+_counts = st.integers(0, 2**40) | st.sampled_from(NO_COUNTS)
+_details = st.dictionaries(
+    st.sampled_from(["cachedTokens", "audioTokens", "reasoningTokens", "xTokens"]),
+    _counts,
+) | st.sampled_from(NO_COUNTS)
+_sides = ["promptTokens", "completionTokens", "totalTokens", "cacheReadInputTokens"]
 
 
-@pytest.mark.parametrize("value", NO_COUNTS, ids=lambda value: repr(value)[:20])
-def test_invalid_usage_is_left_out(value: Any) -> None:
-    bad: list[Any] = [
-        value if value != {} else [],
-        {"promptTokens": value, "completionTokens": 4},
-        {"promptTokens": 3, "completionTokens": 4, "totalTokens": value},
-        {"promptTokens": 3, "completionTokens": 4, "promptTokensDetails": value},
-        {"completionTokens": 4, "promptTokensDetails": {"cachedTokens": value}},
-        {"completionTokens": 4, "cacheReadInputTokens": value},
-    ]
-    for usage in bad:
-        message = message_of({"content": "Hi"}, usage=usage)
-        assert message.text == "Hi"
-        if message.usage_metadata:
-            assert message.usage_metadata["output_tokens"] in (0, 4)
-            assert message.usage_metadata["total_tokens"] in (0, 1, 4, 7)
-            assert {*message.usage_metadata} <= {
-                "input_tokens",
-                "output_tokens",
-                "total_tokens",
-                *(["input_token_details"] if value == {"a": 1} else []),
-            }
+@given(
+    counts=st.dictionaries(st.sampled_from(_sides), _counts, min_size=1),
+    inputs=_details,
+    outputs=_details,
+)
+def test_invalid_counts_are_left_out(counts: Json, inputs: Any, outputs: Any) -> None:
+    def valid(value: Any) -> bool:
+        return type(value) is int and 0 <= value < 2**53
+
+    details = {"promptTokensDetails": inputs, "completionTokensDetails": outputs}
+    message = message_of({"content": "Hi"}, usage={**counts, **details})
+    assert message.text == "Hi"
+    metadata: Any = message.usage_metadata
+    tokens = [counts.get(name) for name in _sides]
+    sides = [count if valid(count) else 0 for count in tokens[:2]]
+    assert [metadata["input_tokens"], metadata["output_tokens"]] == sides
+    assert metadata["total_tokens"] == (tokens[2] if valid(tokens[2]) else sum(sides))
+    for side in ("input", "output"):
+        found = metadata.get(f"{side}_token_details", {"one": 1})
+        assert found
+        assert all(map(valid, found.values()))
 
 
-@pytest.mark.parametrize("value", [7.0, "7"], ids=repr)
-def test_counts_as_floats_and_strings(value: object) -> None:
-    usage = message_of({"content": "Hi"}, usage={"promptTokens": value}).usage_metadata
-    assert usage == {"input_tokens": 7, "output_tokens": 0, "total_tokens": 7}
+@pytest.mark.parametrize("usage", NO_COUNTS, ids=lambda value: repr(value)[:20])
+def test_invalid_usage_is_left_out(usage: Any) -> None:
+    metadata = message_of({"content": "Hi"}, usage=usage).usage_metadata
+    assert metadata == (counts(0, 0) if usage == {"a": 1} else None)
 
 
 def test_llm_output() -> None:
@@ -239,54 +218,63 @@ async def test_callbacks_receive_the_llm_output() -> None:
 # --- Fields --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("content", ["", None])
-def test_content_may_be_empty_or_missing(content: str | None) -> None:
-    assert message_of({"content": content}).content == ""
-    assert message_of({}).content == ""
-
-
-def test_content_may_be_blocks() -> None:
-    blocks = [{"type": "text", "text": "Hi"}]
-    assert message_of({"content": blocks}).content == blocks
-
-
-def test_reasoning_and_refusal_are_kept() -> None:
-    message = message_of({"content": "", "reasoningContent": "Hm.", "refusal": "No."})
-    assert message.additional_kwargs == {"reasoning_content": "Hm.", "refusal": "No."}
-    assert message_of({"content": "", "refusal": None}).additional_kwargs == {}
+BLOCKS = [{"type": "text", "text": "Hi"}]
+HM = {"reasoning_content": "Hm."}
 
 
 @pytest.mark.parametrize(
-    ("fields", "reasoning"),
+    ("message", "content", "kwargs"),
     [
-        ({"reasoning": "Hm."}, "Hm."),
-        ({"reasoning": "Hm.", "reasoningContent": ""}, "Hm."),
-        ({"reasoning": "Hm.", "reasoningContent": "Hm."}, "Hm."),
-        ({"reasoning": None, "reasoning_content": "Hm."}, "Hm."),
+        ({}, "", {}),
+        ({"content": ""}, "", {}),
+        ({"content": None, "refusal": None}, "", {}),
+        ({"content": BLOCKS}, BLOCKS, {}),
+        (
+            {"content": "", "reasoningContent": "Hm.", "refusal": "No."},
+            "",
+            {"reasoning_content": "Hm.", "refusal": "No."},
+        ),
+        ({"reasoning": "Hm."}, "", HM),
+        ({"reasoning": "Hm.", "reasoningContent": ""}, "", HM),
+        ({"reasoning": "Hm.", "reasoningContent": "Hm."}, "", HM),
+        ({"reasoning": None, "reasoning_content": "Hm."}, "", HM),
+        (
+            {"reasoning": ["Hm.", "é"], "refusal": {"a": 1}},
+            "",
+            {"reasoning_content": '["Hm.", "é"]', "refusal": '{"a": 1}'},
+        ),
+        (
+            {"content": "Hi", "newField": {"deepField": [{"aB": 1}]}},
+            "Hi",
+            {"new_field": {"deep_field": [{"a_b": 1}]}},
+        ),
+        # Names that LangChain or this package reads.
+        ({"content": "Hi", "TOOL_CALLS": [1], "toolCallExtras": 5}, "Hi", {}),
     ],
 )
-def test_reasoning_under_its_other_names(fields: Json, reasoning: str) -> None:
-    assert message_of(fields).additional_kwargs == {"reasoning_content": reasoning}
+def test_content_and_additional_kwargs(
+    message: Json, content: object, kwargs: Json
+) -> None:
+    answer = message_of(message)
+    assert (answer.content, answer.additional_kwargs) == (content, kwargs)
 
 
-def test_logprobs_are_kept() -> None:
+def test_metadata_of_the_answer_and_its_choice() -> None:
     logprobs = {"content": [{"token": "Hi", "logprob": -0.1, "topLogprobs": []}]}
-    choice = choice_of({"content": "Hi"}, logprobs=logprobs)
-    metadata = result_of(choice).generations[0].message.response_metadata
-    kept = {"content": [{"token": "Hi", "logprob": -0.1, "top_logprobs": []}]}
-    assert metadata["logprobs"] == kept
-
-
-def test_unknown_fields_are_kept_in_snake_case() -> None:
-    choice = choice_of({"content": "", "newField": {"deepField": [{"aB": 1}]}}, xY="z")
-    message = (
-        result_of(choice, systemFingerprint="fp", nothing=None).generations[0].message
-    )
-    kept = {"new_field": {"deep_field": [{"a_b": 1}]}}
-    assert message.additional_kwargs == kept
-    assert message.response_metadata["system_fingerprint"] == "fp"
-    assert message.response_metadata["x_y"] == "z"
-    assert "nothing" not in message.response_metadata
+    choice = choice_of({"content": "Hi"}, xY="z", logprobs=logprobs)
+    fields: Json = {"systemFingerprint": "fp", "nothing": None}
+    langchains: Json = {
+        "modelProvider": "openai",
+        "output_version": "v1",
+        "FinishReason": 1,
+    }
+    (generation,) = result_of(choice, **fields, **langchains).generations
+    assert generation.message.response_metadata == {
+        **message_of({}).response_metadata,
+        "system_fingerprint": "fp",
+        "x_y": "z",
+        "logprobs": {"content": [{"token": "Hi", "logprob": -0.1, "top_logprobs": []}]},
+    }
 
 
 def test_snake_case_twins() -> None:
@@ -368,20 +356,6 @@ def test_answer_without_the_documented_structure(data: Json, reason: str) -> Non
 def test_message_without_the_documented_structure(message: Json, reason: str) -> None:
     with pytest.raises(UnreadableError, match=f"^{reason}$"):
         message_of(message)
-
-
-def test_unknown_fields_do_not_replace_those_that_langchain_reads() -> None:
-    fields = {"modelProvider": "openai", "output_version": "v1", "FinishReason": "no"}
-    message = {"content": "Hi", "TOOL_CALLS": [1], "toolCallExtras": 5}
-    answer = message_of(message, **fields)
-    assert answer.response_metadata == message_of({"content": "Hi"}).response_metadata
-    assert answer.additional_kwargs == {}
-
-
-def test_reasoning_of_another_type_is_kept_as_json() -> None:
-    message = message_of({"reasoning": ["Hm.", "é"], "refusal": {"a": 1}})
-    expected = {"reasoning_content": '["Hm.", "é"]', "refusal": '{"a": 1}'}
-    assert message.additional_kwargs == expected
 
 
 # --- Tool calls ----------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
+import re
 import sys
 from contextlib import aclosing, closing, suppress
 from decimal import Decimal
@@ -27,7 +28,7 @@ from pydantic_core import from_json
 
 from langchain_pmock import PmockRefusalError
 from langchain_pmock._response import partial_json
-from langchain_pmock._response.parsers import from_call, from_text
+from langchain_pmock._response.parsers import answer_parser
 from tests.support.answers import pieces_of
 from tests.support.service import Pieces, Service, make_model, streams, whole
 from tests.support.wire import choice_of, chunk_of, data_of, envelope, event, events
@@ -122,7 +123,7 @@ async def test_events_of_the_parser() -> None:
 
 
 def test_parser_takes_strings_and_messages() -> None:
-    parser = from_text(None)
+    parser = answer_parser(None)
     assert parser.parse_result([Generation(text='{"x": 1}')]) == {"x": 1}
     assert parser.parse('{"x": 1}') == {"x": 1}
     assert [*parser.transform(iter([AIMessage('{"x": 1}')]))] == [{"x": 1}]
@@ -258,7 +259,7 @@ def _texts(draw: st.DrawFn, forms: list[str]) -> tuple[Any, str, list[str]]:
 def test_each_value_is_a_prefix_of_the_next(case: tuple[Any, str, list[str]]) -> None:
     value, _, pieces = case
     copies, values = [], []
-    for part in from_text(None).transform(iter(pieces)):
+    for part in answer_parser(None).transform(iter(pieces)):
         values.append(part)
         copies.append(copy.deepcopy(part))
     assert values == copies  # none has changed since it was handed out
@@ -273,7 +274,7 @@ def test_values_are_among_those_of_langchains_parser(
     case: tuple[Any, str, list[str]],
 ) -> None:
     _, text, _ = case
-    values = [*from_text(None).transform(iter(text))]
+    values = [*answer_parser(None).transform(iter(text))]
     expected = [*JsonOutputParser().transform(iter(text))]
     assert values[-1] == expected[-1]
     for value in values:
@@ -294,15 +295,15 @@ def test_any_text_has_a_value_or_an_error(pieces: list[str]) -> None:
     values = []
     text = "".join(pieces)
     try:
-        for value in from_text(None).transform(iter(pieces)):
+        for value in answer_parser(None).transform(iter(pieces)):
             values.append(value)
             str(value).encode()
     except OutputParserException:
         with pytest.raises(OutputParserException):
-            from_text(None).parse(text)
+            answer_parser(None).parse(text)
         return
     if pieces:
-        whole = from_text(None).parse(text)
+        whole = answer_parser(None).parse(text)
         assert values[-1:] == ([] if whole is None else [whole])
 
 
@@ -333,157 +334,110 @@ def test_cost_of_a_long_text_is_linear(
         parsed = 0
         text = LONG[case](size)
         with suppress(OutputParserException):
-            assert [*from_text(None).transform(iter(text))][-1] is not None
+            assert [*answer_parser(None).transform(iter(text))][-1] is not None
         costs.append(parsed)
     assert costs[1] <= 2.5 * costs[0]
 
 
 def test_long_text_has_a_value_for_each_64th() -> None:
     text = json.dumps({"essay": "word " * 20_000})
-    values = [*from_text(None).transform(iter(text))]
+    values = [*answer_parser(None).transform(iter(text))]
     assert values[-1] == json.loads(text)
     lengths = [len(value["essay"]) for value in values if value]
     assert lengths == sorted(set(lengths))
     assert 500 < len(lengths) < 700
 
 
-# --- Invalid answers -----------------------------------------------------------------
+# --- Other answers -------------------------------------------------------------------
 
-WRONG = {
-    "no JSON": "hello",
-    "half of it": '{"x": ',
-    "a list": "[1]",
-    "of another schema": '{"z": 1}',
-    "of the wrong type": '{"x": "one"}',
-    "nothing": "",
-}
-
-
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("case", WRONG)
-def test_answer_that_does_not_match_raises(case: str, method: str, way: str) -> None:
-    service = WAYS[way](method, WRONG[case])
-    with pytest.raises(OutputParserException):
-        ask(way, structured(service, Point, method=method))
-
-
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("schema", [Point, SCHEMA])
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("text", ["hello", '{"x": ', '{"x": 1', '{"x": 1, "y'])
-def test_incomplete_answer_is_not_completed(
-    text: str,
-    method: str,
-    schema: Any,
-    way: str,
-) -> None:
-    with pytest.raises(OutputParserException) as caught:
-        ask(way, structured(WAYS[way](method, text), schema, method=method))
-    assert text in str(caught.value)
+MARKDOWN = ['```json\n{"x": 1}\n```', 'Here it is:\n```\n{"x": 1}\n```\nFine?']
 
 
 @pytest.mark.parametrize("schema", [Point, SCHEMA])
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize(
-    "text", ['```json\n{"x": 1}\n```', 'Here it is:\n```\n{"x": 1}\n```\nFine?']
-)
+@pytest.mark.parametrize("text", MARKDOWN)
 def test_json_in_markdown(text: str, way: str, schema: Any) -> None:
     answer = ask(way, structured(WAYS[way]("json_schema", text), schema))
     assert answer == (Point(x=1) if schema is Point else {"x": 1})
 
 
-@pytest.mark.parametrize("schema", [Point, SCHEMA])
+CUT_OFF = r"cut off at the token limit: raise max_tokens\. Received: .*x"
+FILTERED = "the content filter stopped it"
+# Texts and finish reasons, and what the error has. A JSON schema is not checked here.
+BAD_JSON = [
+    ("hello", "stop", "hello"),
+    ('{"x": ', "stop", re.escape('{"x": ')),
+    ('{"x": 1', "stop", re.escape('{"x": 1')),  # LangChain's parsers would complete it
+    ('{"x": 1, "y', "stop", re.escape('{"x": 1, "y')),
+    ('{"x": 1', "SAFETY", r"The finish reason was 'SAFETY'\."),
+    ('{"x": 1', "length", CUT_OFF),
+    ('{"x": 1}', "length", CUT_OFF),
+    ("", "content_filter", FILTERED),
+    ('{"x": 1', "content_filter", FILTERED),
+    ('{"x": 1}', "content_filter", FILTERED),
+]
+WRONG = [
+    ("[1]", "stop", "Point|not a JSON object|not an object"),
+    ('{"z": 1}', "stop", "does not match Point: "),
+    ('{"x": "one"}', "MAX_TOKENS", r"The finish reason was 'MAX_TOKENS'\."),
+    ("", "stop", "not valid JSON|does not match Point"),
+]
+
+
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("case", WRONG)
-def test_include_raw_returns_the_error(
-    case: str,
-    method: str,
-    schema: Any,
+@pytest.mark.parametrize(
+    ("schema", "text", "reason", "why"),
+    [
+        *((Point, *case) for case in [*BAD_JSON, *WRONG]),
+        *((SCHEMA, *case) for case in BAD_JSON),
+    ],
+)
+def test_answer_that_cannot_be_parsed(  # noqa: PLR0913, PLR0917 - parameters
+    schema: Any, text: str, reason: str, why: str, method: str, way: str
 ) -> None:
-    service = WAYS["invoke"](method, WRONG[case])
-    model = structured(service, schema, method=method, include_raw=True)
-    answer = model.invoke("Hi")
-    assert answer.keys() == {"raw", "parsed", "parsing_error"}
-    assert answer["raw"].id == "chatcmpl-1"
-    if schema is Point:
-        assert answer["parsed"] is None
-        assert isinstance(answer["parsing_error"], OutputParserException)
-    # Any dict is valid for a JSON schema.
-    assert (answer["parsed"] is None) != (answer["parsing_error"] is None)
+    service = WAYS[way](method, text, "Point", reason)
+    refused = reason == "content_filter"
+    error: Any = PmockRefusalError if refused else OutputParserException
+    with pytest.raises(error, match=why) as caught:
+        ask(way, structured(service, schema, method=method))
+    is_usual = reason in {"stop", "length"}
+    assert ("The finish reason was" in str(caught.value)) is not (is_usual or refused)
+    if refused:
+        metadata = caught.value.raw_message.response_metadata
+        assert metadata["finish_reason"] == "content_filter"
+        assert caught.value.trace_id == ("trace-1" if way == "invoke" else None)
+    answer = ask(way, structured(service, schema, method=method, include_raw=True))
+    assert answer["parsed"] is None
+    assert str(answer["parsing_error"]) == str(caught.value)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("reason", ["SAFETY", "MAX_TOKENS", "end_turn"])
+def test_unusual_finish_reason_of_a_good_answer(
+    reason: str, method: str, way: str
+) -> None:
+    service = WAYS[way](method, {"x": 1}, "Point", reason)
+    assert ask(way, structured(service, Point, method=method)) == Point(x=1)
 
 
 @pytest.mark.parametrize("method", METHODS)
 async def test_include_raw(method: str) -> None:
-    service = WAYS["invoke"](method, {"x": 1})
-    model = structured(service, Point, method=method, include_raw=True)
+    model = structured(
+        answering(method, {"x": 1}), Point, method=method, include_raw=True
+    )
     for answer in (model.invoke("Hi"), await model.ainvoke("Hi")):
         assert answer["parsed"] == Point(x=1)
         assert answer["parsing_error"] is None
         assert answer["raw"].response_metadata["finish_reason"] == "stop"
-
-
-@pytest.mark.parametrize("method", METHODS)
-async def test_include_raw_in_a_stream(method: str) -> None:
-    service = WAYS["stream"](method, {"x": 1})
+    service = streaming(method, {"x": 1})
     model = structured(service, Point, method=method, include_raw=True)
     for parts in ([*model.stream("Hi")], [part async for part in model.astream("Hi")]):
         *raw, last = parts
         assert last == {"parsed": Point(x=1), "parsing_error": None}
         assert raw == [{"raw": chunk} for chunk in service.model().stream("Hi")]
         assert reduce(add, parts)["raw"].response_metadata["finish_reason"] == "stop"
-
-
-@pytest.mark.parametrize("schema", [Point, SCHEMA])
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("text", ['{"x": 1', '{"x": 1}'])
-def test_answer_cut_off_at_the_token_limit(
-    text: str, method: str, way: str, schema: Any
-) -> None:
-    # LangChain's parsers would complete the JSON.
-    service = WAYS[way](method, text, "Point", "length")
-    why = "cut off at the token limit: raise max_tokens. Received: "
-    with pytest.raises(OutputParserException, match=why) as caught:
-        ask(way, structured(service, schema, method=method))
-    received = str(caught.value).partition("Received: ")[2]
-    assert received.startswith((text, f"['{text}", "[{'x': 1}]"))
-
-
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("text", ['{"x": 1', '{"x": "one"}'])
-@pytest.mark.parametrize("reason", ["SAFETY", "MAX_TOKENS", "end_turn", "stop"])
-def test_unusual_finish_reason_is_named(
-    reason: str, text: str, method: str, way: str
-) -> None:
-    service = WAYS[way](method, text, "Point", reason)
-    with pytest.raises(OutputParserException) as caught:
-        ask(way, structured(service, Point, method=method))
-    named = f"The finish reason was '{reason}'." in str(caught.value)
-    assert named is (reason != "stop")
-    good = WAYS[way](method, '{"x": 1}', "Point", reason)
-    assert ask(way, structured(good, Point, method=method)) == Point(x=1)
-
-
-@pytest.mark.parametrize("schema", [Point, SCHEMA])
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("method", [*METHODS, "json_mode"])
-@pytest.mark.parametrize("text", ["", '{"x": 1', '{"x": 1}'])
-def test_content_filter_is_a_refusal(
-    text: str, method: str, way: str, schema: Any
-) -> None:
-    service = WAYS[way](method, text, "Point", "content_filter")
-    with pytest.raises(PmockRefusalError, match="the content filter") as caught:
-        ask(way, structured(service, schema, method=method))
-    raw = caught.value.raw_message
-    assert raw is not None
-    assert raw.response_metadata["finish_reason"] == "content_filter"
-    both = structured(service, schema, method=method, include_raw=True)
-    if way == "invoke":
-        answer = both.invoke("Hi")
-        assert isinstance(answer["parsing_error"], PmockRefusalError)
-        assert caught.value.trace_id == "trace-1"
 
 
 REFUSED = {"content": "", "refusal": "I can't."}
@@ -500,38 +454,27 @@ def test_refusal(method: str, way: str, schema: Any) -> None:
     with pytest.raises(PmockRefusalError, match=r"refused .*: I can't\.") as caught:
         ask(way, structured(service, schema, method=method))
     assert isinstance(caught.value, getattr(core, "ModelRefusalError", core.ModelError))
-    raw = caught.value.raw_message
-    assert raw is not None
-    assert raw.additional_kwargs["refusal"] == "I can't."
-
-
-@pytest.mark.parametrize("schema", [Point, SCHEMA])
-def test_tool_was_not_called(schema: Any) -> None:
-    service = WAYS["invoke"]("json_schema", "I'd rather talk.")
-    model = structured(service, schema, method="function_calling")
-    with pytest.raises(
-        OutputParserException, match=r"did not call the tool\. It answered: "
-    ):
-        model.invoke("Hi")
+    assert caught.value.raw_message is not None
+    assert caught.value.raw_message.additional_kwargs["refusal"] == "I can't."
 
 
 @pytest.mark.parametrize(
     ("way", "why"), [("invoke", "not valid JSON"), ("stream", "not a JSON object")]
 )
 def test_error_of_an_invalid_call(way: str, why: str) -> None:
-    service = WAYS[way]("function_calling", "{x: 1}")
-    model = structured(service, Point, method="function_calling")
+    model = structured(
+        WAYS[way]("function_calling", "{x: 1}"), Point, method="function_calling"
+    )
     with pytest.raises(OutputParserException, match=rf"{why}.*{{x: 1}}"):
         ask(way, model)
 
 
-def test_call_of_another_tool() -> None:
-    service = WAYS["invoke"]("function_calling", {"x": 1}, "Search")
-    message = service.model().invoke("Hi")
-    parser = from_call(Point, "Point", other_tools=True)
-    assert parser.invoke(message) is None
-    with pytest.raises(OutputParserException, match="did not call the tool"):
-        from_call(Point, "Point").invoke(message)
+def test_tool_that_is_not_called() -> None:
+    called = answering("function_calling", {"x": 1}, "Search").model().invoke("Hi")
+    assert answer_parser(Point, "Point").invoke(called) is None
+    for message in (called, AIMessage("I'd rather talk.")):
+        with pytest.raises(OutputParserException, match="did not call the tool"):
+            answer_parser(Point, "Point", other_tools=False).invoke(message)
 
 
 class Search(BaseModel):
@@ -558,31 +501,23 @@ def test_other_tools_beside_the_schema(strict: bool | None) -> None:
     assert service.bodies[0]["responseFormat"]["type"] == "json_schema"
 
 
-class Traced(BaseCallbackHandler):
-    def __init__(self) -> None:
-        self.seen: Json = {}
-
-    def on_chat_model_start(self, *_: Any, **kwargs: Any) -> None:
-        self.seen = kwargs
-
-
 @pytest.mark.parametrize(
     ("method", "strict"),
     [("json_schema", None), ("json_schema", True), ("function_calling", False)],
 )
 def test_schema_is_traced(method: str, strict: bool | None) -> None:
-    service = WAYS["invoke"](method, {"x": 1})
-    traced = Traced()
+    class Watcher(BaseCallbackHandler):
+        def on_chat_model_start(self, *_: Any, **kwargs: Any) -> None:
+            seen.append(kwargs["options"]["ls_structured_output_format"])
+
+    seen: list[Json] = []
+    service = answering(method, {"x": 1})
     model = structured(service, Point, method=method, strict=strict)
-    model.invoke("Hi", {"callbacks": [traced]})
-    shown = traced.seen["options"]["ls_structured_output_format"]
+    model.invoke("Hi", {"callbacks": [Watcher()]})
     kwargs = {"method": method} | ({} if strict is None else {"strict": strict})
-    assert shown["kwargs"] == kwargs
-    assert shown["schema"]["title"] == "Point"  # langchain-core writes the class down
+    assert seen[0]["kwargs"] == kwargs
+    assert seen[0]["schema"]["title"] == "Point"  # langchain-core writes the class down
     assert "ls_structured_output_format" not in service.bodies[0]
-
-
-def test_no_schema_is_not_traced() -> None:
     bound: Any = make_model().with_structured_output(None, method="json_mode")
     assert "ls_structured_output_format" not in bound.first.kwargs
 
@@ -604,3 +539,11 @@ def test_class_of_pydantic_v1(method: str, way: str) -> None:
     assert answer.x == 1
     with pytest.raises(OutputParserException):
         ask(way, structured(WAYS[way](method, {"x": "one"}), Point, method=method))
+
+
+def test_refusal_in_the_content_is_a_refusal() -> None:
+    blocks: Any = [{"type": "refusal", "refusal": "I cannot help with that."}]
+    message = AIMessage(blocks, response_metadata={"finish_reason": "stop"})
+    with pytest.raises(PmockRefusalError, match="I cannot help with that") as caught:
+        answer_parser(Point).invoke(message)
+    assert caught.value.raw_message is message

@@ -41,266 +41,127 @@ def calls_of(message: AIMessage) -> list[tuple[str | None, str, Json]]:
     return [(call["id"], call["name"], call["args"]) for call in message.tool_calls]
 
 
-ONE = [("a", "f", {"x": 1})]
-TWO = [("a", "f", {"x": 1}), ("b", "g", {"y": 2})]
-SAME = [("a", "f", {"x": 1}), ("b", "f", {"y": 2})]
+Fragment = tuple[object, object, str | None, object]
 
-CASES: dict[str, tuple[list[Json | list[Json]], list[Any]]] = {
-    "whole": ([fragment('{"x": 1}', "f", id="a", index=0)], ONE),
-    "cut": (
-        [
-            fragment("", "f", id="a", index=0, type="function"),
-            fragment('{"x"', index=0),
-            fragment(": 1}", index=0),
-        ],
-        ONE,
-    ),
-    "id and name repeated": (
-        [
-            fragment('{"x"', "f", id="a", index=0),
-            fragment(": 1}", "f", id="a", index=0),
-        ],
-        ONE,
-    ),
-    "empty id and name repeated": (
-        [
-            fragment('{"x"', "f", id="a", index=0),
-            fragment(": 1}", "", id="", index=0),
-        ],
-        ONE,
-    ),
-    "null as the id of a continuation": (
-        [
-            fragment('{"x"', "f", id="a", index=0),
-            fragment(": ", id="null", index=0),
-            fragment("1}", "", id="", index=0),
-        ],
-        ONE,
-    ),
-    "id at the end": (
-        [
-            fragment('{"x"', "f", index=0),
-            fragment(": 1}", index=0),
-            fragment(index=0, id="a"),
-        ],
-        ONE,
-    ),
-    "name at the end": (
-        [fragment('{"x": 1}', id="a", index=0), fragment(name="f", index=0)],
-        ONE,
-    ),
-    "no index": (
-        [fragment('{"x"', "f", id="a"), fragment(": 1}")],
-        ONE,
-    ),
-    "an index that does not begin at 0": (
-        [fragment('{"x"', "f", id="a", index=7), fragment(": 1}", index=7)],
-        ONE,
-    ),
-    "arguments as an object": ([fragment({"x": 1}, "f", id="a", index=0)], ONE),
-    "arguments that are empty": (
-        [fragment("", "f", id="a", index=0)],
-        [("a", "f", {})],
-    ),
-    "arguments that are null": ([fragment(None, "f", id="a")], [("a", "f", {})]),
-    "no function in a later piece": (
-        [fragment('{"x": 1}', "f", id="a", index=0), {"index": 0, "function": None}],
-        ONE,
-    ),
-    "two, one after the other": (
-        [
-            fragment('{"x"', "f", id="a", index=0),
-            fragment(": 1}", index=0),
-            fragment('{"y"', "g", id="b", index=1),
-            fragment(": 2}", index=1),
-        ],
-        TWO,
-    ),
-    "two, interleaved": (
-        [
-            fragment('{"x"', "f", id="a", index=0),
-            fragment('{"y"', "g", id="b", index=1),
-            fragment(": 1}", index=0),
-            fragment(": 2}", index=1),
-        ],
-        TWO,
-    ),
-    "two in each event": (
-        [
-            [
-                fragment('{"x"', "f", id="a", index=0),
-                fragment('{"y"', "g", id="b", index=1),
-            ],
-            [fragment(": 1}", index=0), fragment(": 2}", index=1)],
-        ],
-        TWO,
-    ),
-    "the second index first": (
-        [
-            fragment('{"x": 1}', "f", id="a", index=1),
-            fragment('{"y": 2}', "g", id="b", index=0),
-        ],
-        TWO,
-    ),
-    "two without an index": (
-        [
-            fragment('{"x"', "f", id="a"),
-            fragment(": 1}"),
-            fragment('{"y"', "g", id="b"),
-            fragment(": 2}"),
-        ],
-        TWO,
-    ),
-    "two without an index, ids repeated": (
-        [
-            fragment('{"x"', "f", id="a"),
-            fragment(": 1}", id="a"),
-            fragment('{"y"', "g", id="b"),
-            fragment(": 2}", id="b"),
-        ],
-        TWO,
-    ),
-    "two with the same index": (
-        [
-            fragment('{"x"', "f", id="a", index=0),
-            fragment(": 1}", index=0),
-            fragment('{"y"', "g", id="b", index=0),
-            fragment(": 2}", index=0),
-        ],
-        TWO,
-    ),
-    "two with the same index, ids repeated, interleaved": (
-        [
-            fragment('{"x"', "f", id="a", index=0),
-            fragment('{"y"', "g", id="b", index=0),
-            fragment(": 1", id="a", index=0),
-            fragment("}", index=0),
-            fragment(": 2}", id="b", index=0),
-        ],
-        TWO,
-    ),
-    "two calls of one tool": (
-        [
-            fragment('{"x": 1}', "f", id="a", index=0),
-            fragment('{"y": 2}', "f", id="b", index=1),
-        ],
-        SAME,
-    ),
-    "fragments of one call in an event": (
-        [
-            [fragment("", "f", id="a", index=0), fragment('{"x"', index=0)],
-            [fragment(": ", index=0), fragment("1}", index=0)],
-        ],
-        ONE,
-    ),
-    "name in pieces": (
-        [
-            fragment("", "get_", id="a", index=0),
-            fragment("", "weather", index=0),
-            fragment('{"x": 1}', "get_weather", index=0),
-        ],
-        [("a", "get_weather", {"x": 1})],
-    ),
-    "name in pieces in an event": (
-        [[fragment(name="get_", id="a", index=0), fragment("{}", "time", index=0)]],
-        [("a", "get_time", {})],
-    ),
-    "index of two types": (
-        [
-            fragment('{"x"', "f", id="a", index="0"),
-            fragment(": ", index=0),
-            fragment("1}", index=0.0),
-        ],
-        ONE,
-    ),
-    "index that is no number": (
-        [
-            fragment('{"x"', "f", id="a", index="first"),
-            fragment('{"y"', "g", id="b", index="second"),
-            fragment(": 1}", index="first"),
-            fragment(": 2}", index="second"),
-        ],
-        TWO,
-    ),
-    "index in the first fragment only": (
-        [fragment('{"x"', "f", id="a", index=0), fragment(": 1}")],
-        ONE,
-    ),
-    "another id in each fragment": (  # vLLM makes them up
-        [
-            fragment('{"x"', "f", id="a", index=0),
-            fragment(": ", id="made-up-1", index=0),
-            fragment("1}", id="made-up-2", index=0),
-        ],
-        ONE,
-    ),
-    "id at the end, without an index": (
-        [fragment('{"x": 1}', "f"), fragment(id="a")],
-        ONE,
-    ),
-}
-# Calls that came without ids.
-UNIDENTIFIED: dict[str, tuple[list[Json | list[Json]], list[Any]]] = {
-    "no index": (
-        [fragment('{"x"', "f"), fragment(": 1}"), fragment('{"y": 2}', "g")],
-        [("f", {"x": 1}), ("g", {"y": 2})],
-    ),
-    "no index, name repeated": (
-        [fragment('{"x"', "f"), fragment(": 1}", "f"), fragment('{"y": 2}', "f")],
-        [("f", {"x": 1}), ("f", {"y": 2})],
-    ),
-    "no index, no arguments": (
-        [fragment("", "f"), fragment("", "g")],
-        [("f", {}), ("g", {})],
-    ),
-    "index 0 for both": (
-        [fragment('{"x": 1}', "f", index=0), fragment('{"y": 2}', "f", index=0)],
-        [("f", {"x": 1}), ("f", {"y": 2})],
-    ),
-    "name repeated after the arguments": (
-        [fragment('{"x": 1}', "f", index=0), fragment("", "f", index=0)],
-        [("f", {"x": 1})],
-    ),
-    "name repeated before a string of brackets": (
-        [
-            fragment('{"x": "}', "f", index=0),
-            fragment('{"}', "f", index=0),
-        ],
-        [("f", {"x": "}{"})],
-    ),
+
+def fragments_of(rows: Iterable[Fragment]) -> list[Json]:
+    return [
+        fragment(arguments, name, **{k: v for k, v in fields.items() if v is not None})
+        for index, id_, name, arguments in rows
+        for fields in [{"index": index, "id": id_}]
+    ]
+
+
+F, G = ("a", "f", {"x": 1}), ("b", "g", {"y": 2})
+# Fragments of `F` or of both: index, id, name and arguments; what is None is not sent.
+CASES: dict[str, list[Fragment]] = {
+    "null as the id of a continuation": [
+        *((0, "a", "f", '{"x"'), (0, "null", None, ": "), (0, "", "", "1}")),
+    ],
+    "id at the end": [
+        *((0, None, "f", '{"x"'), (0, None, None, ": 1}"), (0, "a", None, None)),
+    ],
+    "id at the end, without an index": [
+        *((None, None, "f", '{"x": 1}'), (None, "a", None, None)),
+    ],
+    "name at the end": [(0, "a", None, '{"x": 1}'), (0, None, "f", None)],
+    "no index": [(None, "a", "f", '{"x"'), (None, None, None, ": 1}")],
+    "index that does not begin at 0": [(7, "a", "f", '{"x"'), (7, None, None, ": 1}")],
+    "index in the first fragment only": [
+        *((0, "a", "f", '{"x"'), (None, None, None, ": 1}")),
+    ],
+    "index of several types": [
+        *(("0", "a", "f", '{"x"'), (0, None, None, ": "), (0.0, None, None, "1}")),
+    ],
+    "index that is no number": [
+        *(("first", "a", "f", '{"x"'), ("second", "b", "g", '{"y"')),
+        *(("first", None, None, ": 1}"), ("second", None, None, ": 2}")),
+    ],
+    "arguments as an object": [(0, "a", "f", {"x": 1})],
+    "arguments as an object later": [(0, "a", "f", ""), (0, None, None, {"x": 1})],
+    "another id in each fragment": [  # vLLM makes them up
+        *((0, "a", "f", '{"x"'), (0, "b", None, ": "), (0, "c", None, "1}")),
+    ],
+    "the second index first": [(1, "a", "f", '{"x": 1}'), (0, "b", "g", '{"y": 2}')],
+    "two without an index": [
+        *((None, "a", "f", '{"x"'), (None, None, None, ": 1}")),
+        *((None, "b", "g", '{"y"'), (None, None, None, ": 2}")),
+    ],
+    "two without an index, ids repeated": [
+        *((None, "a", "f", '{"x"'), (None, "a", None, ": 1}")),
+        *((None, "b", "g", '{"y"'), (None, "b", None, ": 2}")),
+    ],
+    "two with the same index": [
+        *((0, "a", "f", '{"x"'), (0, None, None, ": 1}")),
+        *((0, "b", "g", '{"y"'), (0, None, None, ": 2}")),
+    ],
+    "two with the same index, ids repeated, interleaved": [
+        *((0, "a", "f", '{"x"'), (0, "b", "g", '{"y"'), (0, "a", None, ": 1")),
+        *((0, None, None, "}"), (0, "b", None, ": 2}")),
+    ],
 }
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_calls(case: str) -> None:
-    fragments, expected = CASES[case]
+    rows = CASES[case]
+    expected: list[Any] = [F, G] if any(name == "g" for _, _, name, _ in rows) else [F]
     calls = [fragment(json.dumps(args), name, id=id_) for id_, name, args in expected]
     whole = message_of({"toolCalls": calls}, "tool_calls", trace_id="trace-1")
-    assert stream(*fragments) == whole
+    assert stream(*fragments_of(rows)) == whole
     assert calls_of(whole) == expected
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_ids_and_names_are_sent_once_and_an_event_has_one_delta_per_call(
-    case: str,
-) -> None:
-    fragments, expected = CASES[case]
-    chunks = [chunk.tool_call_chunks for chunk in chunks_of(events_of(fragments))]
-    for deltas in chunks:
-        assert len({delta["index"] for delta in deltas}) == len(deltas)
-    for index, (id_, name, _) in enumerate(expected):
-        own = [
-            delta for deltas in chunks for delta in deltas if delta["index"] == index
-        ]
-        assert [delta["id"] for delta in own if delta["id"]] == [id_]
-        assert "".join(delta["name"] or "" for delta in own) == name
+@pytest.mark.parametrize(
+    ("rows", "call"),
+    [
+        ([(0, 5, "f", "{}"), (0, "5", None, "")], ("5", "f", {})),
+        (
+            [(0, "a", "get_", ""), (0, None, "time", ""), (0, None, "get_time", "{}")],
+            ("a", "get_time", {}),
+        ),
+        *(([(0, "a", "f", text)], ("a", "f", {})) for text in ("", None, "null")),
+    ],
+)
+def test_call_without_arguments(rows: list[Fragment], call: object) -> None:
+    later: Json = {"index": 0, "function": None}
+    assert calls_of(stream(*fragments_of(rows), later)) == [call]
 
 
-@pytest.mark.parametrize("missing", [{}, {"id": None}, {"id": ""}, {"id": "null"}])
+# Index, name and arguments of calls that come without ids.
+UNIDENTIFIED: dict[str, tuple[list[Any], list[Any]]] = {
+    "no index": (
+        [(None, "f", '{"x"'), (None, None, ": 1}"), (None, "g", '{"y": 2}')],
+        [("f", {"x": 1}), ("g", {"y": 2})],
+    ),
+    "no index, name repeated": (
+        [(None, "f", '{"x"'), (None, "f", ": 1}"), (None, "f", '{"y": 2}')],
+        [("f", {"x": 1}), ("f", {"y": 2})],
+    ),
+    "no index, no arguments": (
+        [(None, "f", ""), (None, "g", "")],
+        [("f", {}), ("g", {})],
+    ),
+    "index 0 for both": (
+        [(0, "f", '{"x": 1}'), (0, "f", '{"y": 2}')],
+        [("f", {"x": 1}), ("f", {"y": 2})],
+    ),
+    "name repeated after the arguments": (
+        [(0, "f", '{"x": 1}'), (0, "f", "")],
+        [("f", {"x": 1})],
+    ),
+    "name repeated before a string of brackets": (
+        [(0, "f", '{"x": "}'), (0, "f", '{"}')],
+        [("f", {"x": "}{"})],
+    ),
+}
+
+
+@pytest.mark.parametrize("missing", [None, "", "null"])
 @pytest.mark.parametrize("case", UNIDENTIFIED)
-def test_calls_without_ids(case: str, missing: Json) -> None:
-    fragments, expected = UNIDENTIFIED[case]
-    message = stream(*({**one, **missing} for one in fragments))  # type: ignore[dict-item]
+def test_calls_without_ids(case: str, missing: str | None) -> None:
+    rows, expected = UNIDENTIFIED[case]
+    message = stream(*fragments_of((index, missing, *rest) for index, *rest in rows))
     assert [call[1:] for call in calls_of(message)] == expected
     ids = {call[0] for call in calls_of(message)}
     assert len(ids) == len(expected)
@@ -385,6 +246,11 @@ def test_any_split_of_any_calls(
     expected = sorted(calls_of(message_of({"toolCalls": calls})), key=str)
     model = Service(streams(events(*wire))).model(streaming=True)
     chunks = chunks_of(wire)
+    deltas = [chunk.tool_call_chunks for chunk in chunks]
+    for in_event in deltas:  # LangChain merges across chunks only
+        assert len({delta["index"] for delta in in_event}) == len(in_event)
+    ids = [delta["id"] for in_event in deltas for delta in in_event if delta["id"]]
+    assert sorted(ids) == [id_ for id_, _, _ in expected]
     for message in (chunks[0] + chunks[1:], reduce(add, chunks), model.invoke("Hi")):
         assert sorted(calls_of(message), key=str) == expected
 
@@ -496,11 +362,6 @@ def test_unknown_fields_are_kept_by_call_id_in_their_own_spelling() -> None:
     ids = [call["id"] for call in message.tool_calls]
     kept = {"a": extra, ids[1]: {"xY": "z"}}
     assert message.additional_kwargs == {"tool_call_extras": kept}
-
-
-def test_null_means_no_arguments() -> None:
-    message = stream(fragment("null", "now", id="a", index=0))
-    assert [call["args"] for call in message.tool_calls] == [{}]
 
 
 @pytest.mark.parametrize("size", [10, 5_000])

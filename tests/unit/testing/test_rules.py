@@ -11,12 +11,11 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field, HttpUrl
 
 from langchain_pmock.testing._body import validate
-from langchain_pmock.testing._rules import fill, reply_to, words
+from langchain_pmock.testing._rules import fill, reply_to
 from langchain_pmock.testing._script import Reply
 
 IMAGE = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
 SOUND = {"type": "input_audio", "input_audio": {"data": "aGVs", "format": "wav"}}
-FILE = {"type": "file", "file": {"file_id": "file-1"}}
 STRING, INTEGER = {"type": "string"}, {"type": "integer"}
 STRINGS = {"type": "array", "items": STRING}
 
@@ -79,9 +78,9 @@ def calls(*messages: Any, **fields: Any) -> list[tuple[str, Any]]:
                 called("get_weather"),
                 called("getTime"),
                 result("get_weather", "It's sunny."),
-                result("getTime", [{"type": "text", "text": "noon"}, FILE]),
+                result("getTime", [{"type": "text", "text": "noon"}]),
             ],
-            "get_weather says: It's sunny.\ngetTime says: noon (with 1 file)",
+            "get_weather says: It's sunny.\ngetTime says: noon",
         ),
     ],
 )
@@ -90,11 +89,8 @@ def test_text(messages: list[Any], text: str) -> None:
     assert (made.text, made.tool_calls) == (text, [])
 
 
-@pytest.mark.parametrize("model", ["gpt-5.1-thinking", "gpt-5.1-thinking-all"])
-def test_thinking_models_reason(model: str) -> None:
-    assert reply("Hello you", model=model).reasoning
-    assert reply("Hello you", model=model).text == "You said: Hello you"
-    assert not reply("Hello you").reasoning
+def test_thinking_models_reason() -> None:
+    assert reply("Hello you", model="gpt-5.1-thinking-all").reasoning
 
 
 # --- Tools ---------------------------------------------------------------------------
@@ -112,22 +108,14 @@ def test_thinking_models_reason(model: str) -> None:
             [("get_weather", {"city": "Rome"}), ("getTime", {"city": "Rome"})],
         ),
         ("Get me a place", [("get_weather", {"city": "Get me a place"})]),
+        ("ping 'it'", [("ping", {})]),
         ("Hello, can you use the tools?", []),
         ("What are the timestamps?", []),
     ],
 )
 def test_tools_that_match_the_message_are_called(text: str, expected: Any) -> None:
-    assert calls(text, tools=[WEATHER, TIME]) == expected
-
-
-@pytest.mark.parametrize(
-    "parameters",
-    [None, {}, {"type": "object", "properties": {}}, {"enum": [[1]]}],
-)
-def test_tool_without_parameters(parameters: Any) -> None:
-    given = {} if parameters is None else {"parameters": parameters}
-    tools = [{"type": "function", "function": {"name": "ping", **given}}]
-    assert calls("ping 'it'", tools=tools) == [("ping", {})]
+    tools = [WEATHER, TIME, tool("ping"), {"type": "web_search"}]
+    assert calls(text, tools=tools) == expected
 
 
 def test_tool_with_a_chinese_description() -> None:
@@ -153,11 +141,6 @@ def test_one_call_without_parallel_calls() -> None:
 def test_tool_choice(text: str, choice: Any, names: list[str]) -> None:
     made = calls(text, tools=[TIME, WEATHER], toolChoice=choice)
     assert [name for name, _ in made] == names
-
-
-def test_tools_of_the_service_are_not_called() -> None:
-    search = {"type": "web_search"}
-    assert not calls("web search", tools=[search], toolChoice="required")
 
 
 def test_forced_turns_come_to_an_end() -> None:
@@ -211,20 +194,12 @@ def test_json_object(messages: list[Any], keys: set[str]) -> None:
         ("from -2 to 3, 4", dict.fromkeys("abc", INTEGER), [-2, 3, 4]),
         ("Anna is 31 years old.", {"name": STRING, "age": INTEGER}, ["Anna", 31]),
         ("pi is 3.14", {"x": {"type": "number"}}, [3.14]),
-        ("pi is 3.14", {"x": INTEGER}, [0]),
-        ("number 007", {"x": INTEGER}, [7]),
         ("version v2 of 2026-01-31", {"x": INTEGER}, [0]),
         ("The weather in Paris?", {"city": STRING}, ["Paris"]),
         ("in San Francisco, CA?", {"place": STRING}, ["San Francisco, CA"]),
-        ("a Pirate greeting.", {"style": STRING}, ["Pirate"]),
         ("named '你好啊集团' (Hello Group)", {"x": STRING}, ["你好啊集团"]),
         ("It's \"so\", isn't it", {"x": STRING}, ["so"]),
-        ("Hello!", {"x": STRING}, ["Hello!"]),
-        (
-            "From Ann, 30. The name is Bob",
-            {"name": STRING, "by": STRING},
-            ["Bob", "Ann"],
-        ),
+        ("I am Bob. My city is Rome", {"city": STRING, "by": STRING}, ["Rome", "Bob"]),
         ("sum 1, 2 and 3", {"x": {"type": "array", "items": INTEGER}}, [[1, 2, 3]]),
         ("compare 'a' and 'b'", {"x": STRINGS}, [["a", "b"]]),
         ("nothing", {"x": STRINGS}, [["nothing"]]),
@@ -233,8 +208,6 @@ def test_json_object(messages: list[Any], keys: set[str]) -> None:
         ("", {"x": STRING, "y": INTEGER}, ["x", 0]),
         ("", {"x": {"type": "boolean"}, "y": {"type": "null"}}, [True, None]),
         ("", {"x": {"const": [1]}, "y": {"type": ["null", "integer"]}}, [[1], 0]),
-        ("5", {"x": {"type": "string", "pattern": "(?<js>a)"}}, ["5"]),
-        ("", {"x": {"minimum": 5, **INTEGER}}, [5]),
         ("", {"x": {"maximum": -5, **INTEGER}}, [-5]),
         ("1", {"x": {"exclusiveMinimum": 5, "exclusiveMaximum": 7, **INTEGER}}, [6]),
         ("7 8", {"x": {"minimum": 8, **INTEGER}}, [8]),
@@ -260,7 +233,6 @@ class Colour(Enum):
 
 class Address(BaseModel):
     street: str = Field(min_length=30)
-    code: str = Field(pattern=r"^\d{5}$")
 
 
 class Cat(BaseModel):
@@ -283,10 +255,8 @@ class Everything(BaseModel):
     none: Annotated[list[int], Field(max_length=0)]
     colour: Colour
     short: Annotated[str, Field(max_length=3)]
-    sevens: Annotated[int, Field(multiple_of=7, ge=10)]
     part: Annotated[float, Field(gt=0, lt=1)]
     below: Annotated[float, Field(lt=-3.5)]
-    tenth: Annotated[float, Field(multiple_of=0.5, lt=0)]
     exact: Decimal
     id: UUID
     day: dt.date
@@ -339,11 +309,5 @@ def test_recursive_schemas_end(model: type[BaseModel], expected: Any) -> None:
 
 def test_one_of_takes_the_first_that_ends() -> None:
     loop = {"$ref": "#/$defs/loop"}
-    branches = [False, loop, {"type": "null"}, INTEGER]
+    branches = [loop, {"type": "null"}, INTEGER]
     assert fill({"$defs": {"loop": loop}, "oneOf": branches}, "5") == 5
-
-
-def test_words_are_split_at_case_and_underscores() -> None:
-    assert words("get_weather") == {"get", "weather"}
-    assert words("WeatherReports of HTTP2") == {*("weather", "report", "of", "http")}
-    assert words("查询天气 now") == {"查询", "询天", "天气", "now"}
