@@ -27,8 +27,4 @@ MODULES = {
     MISTRAL: ("langchain_mistralai",),
     OPENAI: ("langchain_openai",),
 }
-"""What each imports.
-
-`ChatPmock` after what it needs: in CPython 3.11 the same imports take up to a tenth
-longer if they are nested one deeper, as a frame may then lie across two memory chunks.
-"""
+"""What each imports, `ChatPmock` after what it needs."""

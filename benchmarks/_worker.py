@@ -60,19 +60,19 @@ def allow_many_connections() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _import(name: str, tree: str) -> float:
+def _import(name: str, tree: str) -> list[float]:
     sys.path.insert(0, tree)
     # As pip does; a Python that may not write bytecode would compile at each import.
     compileall.compile_dir(Path(tree, "langchain_pmock"), quiet=2)
     # langsmith imports it if it is there, and with it httpx and aiohttp, which come
     # neither with langchain-core nor with the package.
-    modules: dict[str, Any] = sys.modules
-    modules["httpx_aiohttp"] = None
-    start = time.process_time()
+    sys.modules["httpx_aiohttp"] = None  # type: ignore[assignment]
+    spent = []
     for module in _names.MODULES[name]:
+        start = time.process_time()
         importlib.import_module(module)
-    spent = time.process_time() - start
-    del modules["httpx_aiohttp"]
+        spent.append(time.process_time() - start)
+    del sys.modules["httpx_aiohttp"]
     return spent
 
 

@@ -11,7 +11,7 @@ leaves open:
   in `_gateway`.
 - What codes and texts of errors mean is in `errors`.
 
-`python -m langchain_pmock.check` asks the service whether they hold.
+`python -m langchain_pmock.check` asks the service whether the main ones hold.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class Wire:
     """Names of request fields that the service does not document.
 
     The defaults are this package's assumptions. `python -m langchain_pmock.check` asks
-    the service whether they hold, and prints the `Wire` to use if they do not. Answers
-    are not affected: both camelCase and snake_case names are read.
+    the service whether those of tool calls hold, and prints the `Wire` to use if they
+    do not. Answers are not affected: both camelCase and snake_case names are read.
 
     Attributes:
         tool_calls: The field of an assistant's message with its tool calls. Assumed to
@@ -51,13 +51,12 @@ class Wire:
         """Check the names."""
         for field in fields(self):
             value = getattr(self, field.name)
-            optional = field.default is None
-            if not (isinstance(value, str) and value) and not (
-                optional and value is None
-            ):
-                allowed = "a name that is not empty" + " or None" * optional
+            if value is None and field.default is None:
+                continue
+            if not (isinstance(value, str) and value):
                 msg = (
-                    f"Wire: {field.name}={value!r} is not valid: it must be {allowed}."
+                    f"Wire: {field.name}={value!r} is not valid: it must be a name "
+                    "that is not empty."
                 )
                 raise ValueError(msg)
 

@@ -89,24 +89,16 @@ def _server() -> Iterator[PmockServer]:
         yield started
 
 
-# --- The command ----------------------------------------------------------------------
-
-
 def test_as_a_command(server: PmockServer, tmp_path: Path) -> None:
-    environment = {"PYTHONPATH": ":".join(sys.path), "PYTHONIOENCODING": "ascii"}
+    env = {"PYTHONPATH": ":".join(sys.path), "PYTHONIOENCODING": "ascii", **server.env}
     module = ["-m", "langchain_pmock.check", "--yes", "--model", "gpt-5.2"]
+    command = [sys.executable, *module]
     done = subprocess.run(  # noqa: S603 - written in this file
-        [sys.executable, *module],
-        cwd=tmp_path,
-        env={**server.env, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
+        command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False
     )
     ran = Ran(done.returncode, done.stdout, (tmp_path / REPORT).read_text())
     assert (ran.status, ran.verdicts, done.stderr) == (0, {}, "")
     assert "11 as assumed, 0 unclear, 0 differs, 0 differs!, 0 failed!" in ran.shown
-    assert "Wire(" not in ran.shown
     # No text is written down: these are the beginnings of the rules' answers.
     assert not re.search("You said|get_number says", ran.shown + ran.written)
     exchanges = ran.report["exchanges"]
@@ -179,9 +171,6 @@ def test_interrupted(run_check: RunCheck) -> None:
     assert (ran.status, ran.written) == (130, "")
 
 
-# --- Deviations -----------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Response:
     """A response; `length` may be larger than the content, which is then cut off."""
@@ -239,22 +228,22 @@ def without(*names: str) -> Deviation:
     return lambda body, ask: ask({k: v for k, v in body.items() if k not in names})
 
 
-def for_bad_tokens(answer: Response) -> Deviation:
-    """A server that answers this to what the right one refuses with 401."""
-
+def changed_if(
+    condition: Callable[[Response], bool], change: Callable[[Response], Response]
+) -> Deviation:
     def deviate(body: Json, ask: Ask) -> Response:
         response = ask(body)
-        return answer if response.status == 401 else response
+        return change(response) if condition(response) else response
 
     return deviate
+
+
+def for_bad_tokens(answer: Response) -> Deviation:
+    return changed_if(lambda right: right.status == 401, lambda _: answer)
 
 
 def in_stream(change: Callable[[Response], Response]) -> Deviation:
-    def deviate(body: Json, ask: Ask) -> Response:
-        response = ask(body)
-        return change(response) if b"data: " in response.content else response
-
-    return deviate
+    return changed_if(lambda right: b"data: " in right.content, change)
 
 
 def replaced(old: bytes, new: bytes) -> Deviation:
@@ -295,10 +284,9 @@ def change(path: str, **fields: Any) -> Deviation:
 
 
 def to_snake_case(body: Json) -> Any:
-    def hook(fields: Json) -> Json:
-        return {to_snake(name): value for name, value in fields.items()}
-
-    return json.loads(json.dumps(body), object_hook=hook)
+    return json.loads(
+        json.dumps(body), object_hook=lambda d: {to_snake(k): v for k, v in d.items()}
+    )
 
 
 def forgetful(body: Json, ask: Ask) -> Response:
@@ -343,7 +331,6 @@ CALLS = f"{MESSAGES} toolCalls"
 MOVED = change(MESSAGES, toolCalls=..., functionCalls=[{}])
 UNWRAPPED = edit(lambda body: body["data"] or body)
 SNAKE_CASE = edit(to_snake_case)
-STOPPED = change(CHOICES, message={"content": "{"}, finishReason="length")
 FENCED = change(MESSAGES, content='```json\n{"city": "Paris"}\n```')
 
 # The question, the deviation, and the verdict with a part of what is found.
@@ -351,7 +338,6 @@ DEVIATIONS: list[tuple[str, Deviation, str]] = [
     ("Reachability", lambda b, ask: replace(ask(b), headers={}), "differs: no Date"),
     ("Reachability", always(envelope(401, "no key", 401)), "failed!: code 401: no key"),
     ("Reachability", always(WEB_PAGE), "failed!: HTTP 200, code None: text/html"),
-    ("Reachability", always(Response(b"{", length=9)), "failed!: RemoteProtocolError"),
     ("Reachability", always(Response(b": wait\n" * 500_000)), "failed!: no end after"),
     ("Answer", UNWRAPPED, "differs!: no code=200; no data"),
     ("Answer", SNAKE_CASE, "differs: no traceId:str; no choice.finishReason"),
@@ -372,13 +358,10 @@ DEVIATIONS: list[tuple[str, Deviation, str]] = [
     ("Stream", in_stream(lambda r: replace(r, length=9999)), "failed!: Protocol"),
     ("Parameters", when('"topP"', always(REFUSED)), "differs: HTTP 400"),
     ("No messages", when(NO_MESSAGES, always(envelope(10003))), "differs!: code 10003"),
-    ("No messages", when(NO_MESSAGES, always(PLAIN)), "differs: answered"),
     ("No messages", when(NO_MESSAGES, always(REFUSED_IN_EVENT)), "as assumed: 400"),
     ("Tool call", without("tools", "toolChoice"), "unclear: did not call the tool"),
-    ("Tool call", STOPPED, "unclear: stopped early"),
     ("Tool call", when('"tools"', always(REFUSED)), "differs!: HTTP 400"),
     ("Tool call", MOVED, "differs!: a call in an unknown field"),
-    ("Tool call", change(CALLS, function=...), "differs!: unknown field"),
     ("Tool call", change(f"{CALLS} function", arguments={}), "differs: arguments:str"),
     ("Tool call", change(f"{CALLS} function", arguments="{"), "unclear: not the JSON"),
     ("Streamed tool call", MOVED, "differs!: choice.delta.functionCalls"),
@@ -389,7 +372,6 @@ DEVIATIONS: list[tuple[str, Deviation, str]] = [
     ("json_schema", without("responseFormat"), "differs!: not a JSON object"),
     ("json_schema", change(MESSAGES, content="{}"), "unclear: without the key"),
     ("json_schema", FENCED, "differs: JSON in a Markdown fence"),
-    ("Reasoning", SNAKE_CASE, "differs: no choice.message.reasoningContent"),
     ("Reasoning", change(MESSAGES, reasoningContent=...), "unclear: none"),
     ("Reasoning", when("thinking", always(envelope(403))), "unclear: code 403"),
 ]
@@ -406,8 +388,7 @@ def test_deviation(
     assert finding["verdict"] == verdict, finding
     assert found in finding["found"]
     assert ran.status == int(any("!" in verdict for verdict in ran.verdicts.values()))
-    is_last = (about, verdict) == ("Reachability", "failed!")
-    assert is_last == ("Nothing else was checked" in ran.shown)
+    assert ("Nothing else" in ran.shown) == (len(ran.findings) == 1)
 
 
 def test_each_question_has_a_deviation() -> None:
@@ -434,9 +415,6 @@ def test_busy_for_a_moment(run_check: RunCheck) -> None:
     assert (ran.status, ran.verdicts) == (0, {})
 
 
-# --- Names in messages ----------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("names", "otherwise"),
     [
@@ -457,9 +435,7 @@ def test_the_printed_wire_works(
         assert (ran.status, ran.verdicts) == (1, {"Tool result": "differs!"})
         assert f"{', '.join(names)}: seen" in ran.findings["Tool result"]["found"]
         assert ran.findings["Tool result"]["wire"]["tool_calls"] == names[0]
-        printed = re.search(
-            r"^Use ChatPmock\(\.\.\., wire=(Wire\(.*\))\)$", ran.shown, re.MULTILINE
-        )
+        printed = re.search(r"wire=(Wire\(.*\))\)$", ran.shown, re.MULTILINE)
         assert printed
         model = ChatPmock(
             model="gpt-5.1",
@@ -471,9 +447,6 @@ def test_the_printed_wire_works(
         question = {"role": "user", "content": "What is Anna's number?"}
         answer = agent.invoke({"messages": [question]})["messages"][-1]
     assert "48213" in answer.text
-
-
-# --- Secrets --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -507,18 +480,13 @@ def test_secrets_that_are_echoed(
             assert text not in ran.shown + ran.written
 
 
-# --- Hostile services -----------------------------------------------------------------
-
 ODD_BODIES = [
     b"",
-    b"[]",
-    b"\xff\xfe",
     b'{"code": 1e400}',
     b'{"code": [1], "message": {"a": 1}, "data": []}',
     b'{"code": 200, "data": {"choices": [null, 5, {"message": "OK"}]}}',
     b'{"code": 200, "data": {"choices": [{"message": {"content": 1}}], "usage": 5}}',
     b'{"code": 200, "data": {"choices": [{"message": {"toolCalls": [{"id": 1}]}}]}}',
-    b'{"code": 200, "data": {"choices": [{"delta": {"toolCalls": [null, 1, {}]}}]}}',
     b'{"code": 200, "data": {"choices": [{"logprobs": [1], "finishReason": {}}]}}',
     b'{"code": 401, "message": "\\ud800\\u001b[31m"}',
     b"data: {}\n\ndata: []\n\ndata: \xff\n\n: \x1b\n\x1b\n\ndata",
@@ -541,20 +509,18 @@ def test_odd_answers(run_check: RunCheck, start: int) -> None:
     assert "\x1b" not in ran.shown + ran.written
 
 
-def dribble(start: bytes, piece: bytes) -> list[Step]:
-    steps: list[Step] = [0.01, piece]
-    return [start, *steps * 1_000]
+def dribble(piece: bytes) -> list[Step]:
+    return [0.01, piece] * 1_000
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        [b"HTTP/1.1 103 Early Hints\r\n\r\n" * 2_000] * 5_000,
-        dribble(b"HTTP/1.1 200 OK\r\n", b"x: 1\r\n"),
-        dribble(head(), b"8\r\n: wait\n\n\r\n"),
-    ],
-    ids=["103 at full speed", "headers", "stream"],
-)
+ENDLESS: list[list[Step]] = [
+    [b"HTTP/1.1 103 Early Hints\r\n\r\n" * 2_000] * 5_000,
+    [b"HTTP/1.1 200 OK\r\n", *dribble(b"x: 1\r\n")],
+    [head(), *dribble(b"8\r\n: wait\n\n\r\n")],
+]
+
+
+@pytest.mark.parametrize("answer", ENDLESS)
 def test_an_endless_answer(
     run_check: RunCheck, monkeypatch: pytest.MonkeyPatch, answer: list[Step]
 ) -> None:
@@ -567,7 +533,7 @@ def test_an_endless_answer(
 def test_the_whole_run_has_a_limit(
     run_check: RunCheck, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_questions, "RUN_SECONDS", 2.0)
+    monkeypatch.setattr(_questions, "RUN_SECONDS", 3.0)
 
     def answer(_request: RawRequest) -> list[Step]:
         return whole(PLAIN.content) if len(server.requests) == 1 else [STALL]
