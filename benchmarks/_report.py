@@ -149,18 +149,18 @@ def versions() -> str:
 
 def _budgets(results: Results) -> Iterator[list[str]]:
     def cost_of(figure: Figure) -> float:
-        name, who, size = figure
-        return _cost(results.get(name, {}), name, who, size)
+        return _cost(results.get(figure[0], {}), *figure)
 
     for title, most, figure, over in _BUDGETS:
-        here, cost = most, cost_of(figure)
-        if over:
-            cost /= cost_of(over)
-        else:  # slower machines are allowed more
-            here *= cost_of(("stream", FLOOR, 2_000)) / _REFERENCE
-        if math.isnan(cost / here):
+        cost, other = cost_of(figure), cost_of(over or ("stream", FLOOR, 2_000))
+        if math.isnan(cost + other):
             continue  # only some jobs were measured
-        allowed = f"{most:g}" if over else f"{most:g} ({_number(here)} here)"
+        here, allowed = most, f"{most:g}"
+        if not over:  # slower machines are allowed more
+            here *= other / _REFERENCE
+            allowed += f" ({_number(here)} here)"
+        elif math.isfinite(cost):
+            cost /= other
         yield [title, _number(cost), allowed, "yes" if cost <= here else "**no**"]
 
 
