@@ -41,13 +41,13 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     Field,
-    ModelWrapValidatorHandler,
     PlainSerializer,
     PositiveFloat,
     PositiveInt,
     ValidationError,
     model_validator,
 )
+from pydantic.functional_validators import ModelWrapValidatorHandler
 from pydantic_core import InitErrorDetails, PydanticCustomError
 from typing_extensions import override
 
@@ -192,7 +192,7 @@ class ChatPmock(RequestParams, BaseChatModel):
     """
 
     max_response_bytes: PositiveInt = 64 * 2**20
-    """Maximum decoded size of an answer or an event in bytes; 64 MiB by default.
+    """Maximum decoded size of an answer, whole or streamed, in bytes; 64 MiB by default.
 
     At its peak, a call takes up to six times as much memory for text, and fifty times
     as much for JSON that consists of empty objects.

@@ -161,7 +161,7 @@ class Answer(Generic[ItemT]):
         self._idle_since: float | None = None
         self._ends_at: float | None = None
         self._process = os.getpid()
-        self._uses_tasks = _is_httpx(lease.client)
+        self._uses_tasks = lease.is_own and _is_httpx(lease.client)
         self._task: asyncio.Future[Any] | None = None
 
     # --- Sync ------------------------------------------------------------------------

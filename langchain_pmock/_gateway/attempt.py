@@ -1,4 +1,4 @@
-"""One signed request, and all that may be told about it.
+"""One signed request, and what an error may show of it.
 
 Whatever leaves the package about a request passes through `Attempt`: it redacts the
 credentials that a service or a proxy echoed, and creates the errors.

@@ -43,16 +43,18 @@ class Lease(Generic[Client]):
 
     Attributes:
         client: The client.
+        is_own: Whether it is a client of the user's.
         is_retired: Whether the client may be unusable.
     """
 
-    __slots__ = ("_index", "_pools", "client", "is_retired")
+    __slots__ = ("_index", "_pools", "client", "is_own", "is_retired")
 
     def __init__(
         self, client: Client, pools: Pools[Client] | None = None, index: int = 0
     ) -> None:
         """Initialize the lease; without pools, of a client of the user's."""
         self.client = client
+        self.is_own = pools is None
         self.is_retired = False
         self._pools = pools
         self._index = index
