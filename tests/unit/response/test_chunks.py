@@ -68,10 +68,6 @@ ENDS: list[list[Json]] = [
     [FINISH, chunk_of({}, "stop", usage=USAGE)],
     [choosing(delta={}, finish_reason="stop") | {"usage": SNAKE_USAGE}],
     [data_of(choice_of({"content": ""}), usage=USAGE)],  # a whole message
-    [
-        {"choices": [{"index": 0, "delta": {"content": ""}}], "usage": USAGE},
-        {"choices": [{"index": 0, "delta": {}, "finishReason": "stop"}]},
-    ],
 ]
 
 
@@ -106,9 +102,22 @@ def test_merged_chunks_are_the_whole_message(
     assert {m.id for m in messages} == {"chatcmpl-1"}
 
 
-def test_everything_in_one_event() -> None:
-    event = chunk_of({"content": "Hi"}, "stop", usage=USAGE)
-    assert streamed(event, traceId="trace-1") == whole({"content": "Hi"}, usage=USAGE)
+@pytest.mark.parametrize(
+    "events",
+    [
+        [chunk_of({"content": "Hi"}, "stop", usage=USAGE)],
+        [data_of(choice_of({"content": "Hi"}), usage=USAGE)],
+        # A short event with text and usage.
+        [
+            *texts("H"),
+            {"choices": [{"index": 0, "delta": {"content": "i"}}], "usage": USAGE},
+            FINISH,
+        ],
+    ],
+)
+def test_text_and_usage_in_one_event(events: list[Json]) -> None:
+    answer = streamed(*events, traceId="trace-1")
+    assert answer == whole({"content": "Hi"}, usage=USAGE)
 
 
 @pytest.mark.parametrize("id_", [None, 5, 1.5, "1", "é"])
@@ -453,13 +462,17 @@ def test_chunks_of_other_classes_are_constructed(
 ) -> None:
     base = cls.__mro__[1].__name__
     monkeypatch.setattr(chunks, base, cls)
-    made = text_chunks()("a", "1")
-    changed = made if base == "ChatGenerationChunk" else made.message
+    make = text_chunks()
+    made, other = make("a", "1"), make("a", "1")
+    both: list[Any] = [made, other]
+    if base != "ChatGenerationChunk":
+        both = [made.message, other.message]
+    changed, twin = both
     assert type(changed) is cls
     assert (made.text, made.message.id) == ("a", "1")
     if hasattr(changed, "added"):
         assert changed.added == []
-        assert changed.added is not getattr(text_chunks()("a", "1"), "added", None)
+        assert changed.added is not twin.added
     if cls is CheckedMessage:
         assert made.message.name == "computed"
 
