@@ -192,7 +192,7 @@ class ChatPmock(RequestParams, BaseChatModel):
     """
 
     max_response_bytes: PositiveInt = 64 * 2**20
-    """Maximum decoded size of an answer, whole or streamed, in bytes; 64 MiB by default.
+    """Maximum decoded size of an answer, also a streamed one, in bytes: 64 MiB.
 
     At its peak, a call takes up to six times as much memory for text, and fifty times
     as much for JSON that consists of empty objects.

@@ -16,6 +16,7 @@ _ESCAPES = re.compile(
 )
 _STRINGS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
 _CONTROLS = {code: f"\\u{code:04x}" for code in range(32)}
+_LONGEST_CUT = 11  # characters of an incomplete pair of escapes
 _NUMBER = "+-.0123456789eE"
 
 
@@ -52,6 +53,8 @@ def parse_partial(text: str) -> Any:
     Strings are included before they are complete, numbers and keys after. Strings may
     have unescaped control characters, which models send.
     """
+    if "\\" in text[-_LONGEST_CUT:]:  # pydantic 2.10 would leave out the whole string
+        text = WholeEscapes().feed(text)
     try:
         value = _parse(text)
     except ValueError:
