@@ -66,7 +66,7 @@ APART := $(call integration,benchmarks ray site typing)
 NOT_PACKAGE := $(addprefix --ignore=,$(AROUND) $(APART))
 
 # Tests of tools that the dependencies do not touch, and of endurance.
-TOOLS := $(call integration,check hostile soak tapes upstream)
+TOOLS := $(call integration,check hostile interruption soak tapes upstream)
 
 test: $(TEST) ## Run all tests that need no large dependency, with the coverage gate
 	@MAKE="$(MAKE)" .ci/each test-package test-around

@@ -55,7 +55,7 @@ def metadata(wheel: Path) -> Message:
 
 
 def source_files() -> set[str]:
-    return {
+    return {"langchain_pmock_pytest.py"} | {
         path.relative_to(ROOT).as_posix()
         for path in (ROOT / "langchain_pmock").rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
