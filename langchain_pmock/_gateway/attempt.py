@@ -68,11 +68,10 @@ class Attempt:
     """
 
     def __init__(self, request: Request, signature: Signature) -> None:
-        """Sign the request."""
+        """Store the request, which has the headers of the signature."""
         self.request = request
         self.signature = signature
         request.headers.encoding = "utf-8"  # httpx assumes ASCII
-        request.headers.update(signature.headers)
 
     # --- Redaction -------------------------------------------------------------------
 

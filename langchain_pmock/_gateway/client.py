@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import httpx
 
     from langchain_pmock._gateway.answer import Parser
-    from langchain_pmock._signature import Key
+    from langchain_pmock._signature import Key, Signature
 
 ItemT = TypeVar("ItemT")
 
@@ -238,7 +238,8 @@ class PmockClient:
         """Sign a request; its answer is what comes of it."""
         try:
             signature = self._signer.sign(offset)
-            attempt = Attempt(self._request(call, lease.client), signature)
+            request = self._request(call, lease.client, signature)
+            attempt = Attempt(request, signature)
         except BaseException:
             lease.release()
             raise
@@ -251,11 +252,12 @@ class PmockClient:
             max_bytes=self._max_bytes,
         )
 
-    def _request(self, call: _Call[Any], client: Any) -> Any:
-        headers = {
+    def _request(self, call: _Call[Any], client: Any, signature: Signature) -> Any:
+        headers: dict[Any, Any] = {
             "user-agent": f"langchain-pmock/{__version__}",
             **{name.lower(): value for name, value in (call.headers or {}).items()},
             **(_STREAM_HEADERS if call.is_stream else _HEADERS),
+            **signature.headers,
         }
         is_own = client in (self._http_client, self._http_async_client)
         make = client.build_request
