@@ -466,3 +466,10 @@ def test_unknown_fields_of_calls_are_kept_by_call_id() -> None:
     kept = {"a": extra, invalid["id"]: {"xY": 2}}
     assert message.additional_kwargs == {"tool_call_extras": kept}
     assert message_of({"toolCalls": calls[1:2]}).additional_kwargs == {}
+
+
+def test_null_in_a_content_block_is_missing() -> None:
+    blocks = [{"type": None, "text": None}, {"type": "text", "text": "Hi", "id": None}]
+    answer = data_of(choice_of({"content": blocks}))
+    [generation] = chat_result(envelope(answer)).generations
+    assert generation.message.content == [{}, {"type": "text", "text": "Hi"}]
