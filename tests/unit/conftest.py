@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from hypothesis import settings
 
 # A slow machine is no failure; a hundred examples of each property are enough here.
-settings.register_profile("unit", deadline=None, max_examples=100)
+settings.register_profile(
+    "unit",
+    deadline=None,
+    max_examples=100,
+    derandomize="PMOCK_FUZZ" not in os.environ,  # set it to search for new ones
+)
 settings.load_profile("unit")
 
 
