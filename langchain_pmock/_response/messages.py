@@ -179,10 +179,11 @@ def usage_metadata(usage: object) -> UsageMetadata | None:
     """Convert the usage to LangChain's; invalid counts are left out."""
     if not usage or not isinstance(usage, dict):
         return None
-    beside = {k: v for k, v in usage.items() if snake_case(k) in _CACHE_DETAILS}
-    input_tokens, inputs = _side(usage, ("prompt", "input"), beside)
-    output_tokens, outputs = _side(usage, ("completion", "output"), {})
-    total = _count(get(usage, "total_tokens"))
+    fields = {snake_case(k): v for k, v in usage.items() if v is not None}
+    beside = {name: v for name, v in fields.items() if name in _CACHE_DETAILS}
+    input_tokens, inputs = _side(fields, ("prompt", "input"), beside)
+    output_tokens, outputs = _side(fields, ("completion", "output"), {})
+    total = _count(fields.get("total_tokens"))
     metadata: dict[str, Any] = {
         "input_tokens": input_tokens,
         "output_tokens": output_tokens,
@@ -197,8 +198,8 @@ def _side(
     usage: dict[str, Any], names: tuple[str, str], beside: dict[str, Any]
 ) -> tuple[int, dict[str, int]]:
     """Return the tokens and details of one side, which services name differently."""
-    counts = [_count(get(usage, f"{name}_tokens")) for name in names]
-    fields = [get(usage, f"{name}_tokens_details") for name in names]
+    counts = [_count(usage.get(f"{name}_tokens")) for name in names]
+    fields = [usage.get(f"{name}_tokens_details") for name in names]
     found: dict[str, int] = {}
     for details in (*fields, beside):
         for field, value in details.items() if isinstance(details, dict) else ():
