@@ -26,7 +26,8 @@ _FLOOR_IS = (
     "The floor is LangChain and httpx2 joined with nothing of ours, written the plain "
     "way. ChatPmock lies under it where it does the same with less work: it copies a "
     "chunk that LangChain's constructor made once, where the floor calls the "
-    "constructor for each, and parses a growing value without starting anew."
+    "constructor for each, and parses a growing value once "
+    "for each 1/64 of growth."
 )
 _REFERENCE = 15.2  # µs a token
 _OVERVIEW = {
@@ -96,7 +97,8 @@ def tables(results: Results) -> dict[str, str]:
     growth = _table(["CPU ms a call", *SYNC], rows)
     overview = _overview(results, tuple(_OVERVIEW), ASYNC)
     small = _overview(results, ("stream", "invoke", "many"), SYNC)
-    return {"README.md": small, "docs/performance.md": f"{overview}\n\n{growth}"}
+    readmes = dict.fromkeys(("README.md", "README.zh-CN.md"), small)
+    return {**readmes, "docs/performance.md": f"{overview}\n\n{growth}"}
 
 
 def _overview(

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.bench
 
 ROOT = Path(__file__).parents[2]
 FIGURE = re.compile(r"-?\d[\d,]*(\.\d+)?(e-\d+)?( \(\d+\.\d+.\))?|stopped")
-PAGES = ["README.md", "docs/performance.md"]
+PAGES = ["README.md", "README.zh-CN.md", "docs/performance.md"]
 BEGIN, END = "<!-- Figures: begin -->", "<!-- Figures: end -->"
 SYNC = ["floor", "ChatPmock", "langchain-mistralai", "langchain-openai"]
 
@@ -66,7 +66,8 @@ def test_the_results_and_the_pages_with_tables(tmp_path: Path) -> None:
     assert all("ChatPmock" in {name for name, *_ in rows} for _, *rows in jobs)
     measured = r"^Measured on .+, \d+ cores, .+Python 3\.\d+.+; .*langchain-openai "
     assert re.search(measured, text, re.MULTILINE)
-    small, full = (tmp_path.joinpath(page).read_text() for page in PAGES)
+    small, same, full = (tmp_path.joinpath(page).read_text() for page in PAGES)
+    assert same == small
     assert tables(full) == [overview, growth]
     assert [[name for name, *_ in table[1:]] for table in tables(small)] == [SYNC]
     for page in (small, full):
