@@ -7,7 +7,7 @@ or null. Unknown fields are kept under their names in snake_case.
 from __future__ import annotations
 
 import uuid
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.messages import AIMessage
@@ -25,7 +25,7 @@ from langchain_pmock._response.fields import (
     objects_of,
     string_of,
 )
-from langchain_pmock._wire import snake_case
+from langchain_pmock._wire import camel_case, snake_case
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -37,19 +37,35 @@ PROVIDER = "pmock"
 
 NO_CHOICES = "the answer has no choices"
 
-# Names in Python of fields that are not kept as unknown ones.
-_METADATA = {
-    *("id", "model_name", "created", "trace_id", "finish_reason", "logprobs"),
-    *("model_provider", "output_version"),  # read by LangChain
-}
-_ANSWER_FIELDS = {"model", "object", "usage", "choices", *_METADATA}
-_CHOICE_FIELDS = {"index", "message", "delta", *_METADATA}
-_MESSAGE_FIELDS = {
-    *("role", "content", "refusal", "reasoning", "reasoning_content"),
-    *("tool_calls", "tool_call_extras"),
-}
+
+def _both_spellings(names: str) -> set[str]:
+    return {spell(name) for name in names.split() for spell in (str, camel_case)}
+
+
+# Fields that are not kept as unknown ones. LangChain reads the last two.
+_METADATA = "id model_name created trace_id finish_reason logprobs "
+_METADATA += "model_provider output_version "
+_ANSWER_FIELDS = _both_spellings(_METADATA + "model object usage choices")
+_CHOICE_FIELDS = _both_spellings(_METADATA + "index message delta")
+_MESSAGE_FIELDS = _both_spellings(
+    "role content refusal reasoning reasoning_content tool_calls tool_call_extras"
+)
 _CALL_FIELDS = {"id", "index", "type", "function"}
 
+# Services name the two sides differently.
+_COUNTS = {
+    "prompt_tokens": "input_tokens",
+    "input_tokens": "input_tokens",
+    "completion_tokens": "output_tokens",
+    "output_tokens": "output_tokens",
+    "total_tokens": "total_tokens",
+}
+_COUNT_DETAILS = {
+    "prompt_tokens_details": "input_token_details",
+    "input_tokens_details": "input_token_details",
+    "completion_tokens_details": "output_token_details",
+    "output_tokens_details": "output_token_details",
+}
 # Counts of Anthropic and others, which services send beside the other counts.
 _CACHE_DETAILS = {
     "cache_read_input_tokens": "cache_read",
@@ -179,36 +195,34 @@ def usage_metadata(usage: object) -> UsageMetadata | None:
     """Convert the usage to LangChain's; invalid counts are left out."""
     if not usage or not isinstance(usage, dict):
         return None
-    fields = {snake_case(k): v for k, v in usage.items() if v is not None}
-    beside = {name: v for name, v in fields.items() if name in _CACHE_DETAILS}
-    input_tokens, inputs = _side(fields, ("prompt", "input"), beside)
-    output_tokens, outputs = _side(fields, ("completion", "output"), {})
-    total = _count(fields.get("total_tokens"))
+    counts: dict[str, int] = {}
+    details: defaultdict[str, dict[str, int]] = defaultdict(dict)
+    for field, value in usage.items():
+        name = snake_case(field)
+        if name in _COUNTS:
+            if (count := _count(value)) is not None:
+                counts.setdefault(_COUNTS[name], count)
+        elif name in _CACHE_DETAILS:
+            _add_details(details["input_token_details"], {name: value})
+        elif name in _COUNT_DETAILS and isinstance(value, dict):
+            _add_details(details[_COUNT_DETAILS[name]], value)
+    inputs, outputs = counts.get("input_tokens", 0), counts.get("output_tokens", 0)
     metadata: dict[str, Any] = {
-        "input_tokens": input_tokens,
-        "output_tokens": output_tokens,
-        "total_tokens": input_tokens + output_tokens if total is None else total,
+        "input_tokens": inputs,
+        "output_tokens": outputs,
+        "total_tokens": counts.get("total_tokens", inputs + outputs),
+        **{name: found for name, found in details.items() if found},
     }
-    details = {"input_token_details": inputs, "output_token_details": outputs}
-    metadata.update((name, found) for name, found in details.items() if found)
     return cast("UsageMetadata", metadata)
 
 
-def _side(
-    usage: dict[str, Any], names: tuple[str, str], beside: dict[str, Any]
-) -> tuple[int, dict[str, int]]:
-    """Return the tokens and details of one side, which services name differently."""
-    counts = [_count(usage.get(f"{name}_tokens")) for name in names]
-    fields = [usage.get(f"{name}_tokens_details") for name in names]
-    found: dict[str, int] = {}
-    for details in (*fields, beside):
-        for field, value in details.items() if isinstance(details, dict) else ():
-            name, count = snake_case(field), _count(value)
-            alias = _DETAILS.get(name, name)
-            if count is not None and alias:
-                # The same count may be sent under two names.
-                found[alias] = max(count, found.get(alias, 0))
-    return next((count for count in counts if count is not None), 0), found
+def _add_details(details: dict[str, int], fields: Mapping[str, Any]) -> None:
+    for field, value in fields.items():
+        name = snake_case(field)
+        alias, count = _DETAILS.get(name, name), _count(value)
+        if count is not None and alias:
+            # The same count may be sent under two names.
+            details[alias] = max(count, details.get(alias, 0))
 
 
 def _count(value: object) -> int | None:
@@ -256,7 +270,9 @@ def _rest(mapping: Mapping[str, Any], read: set[str]) -> dict[str, Any]:
     return {
         name: _snake_keys(value)
         for key, value in mapping.items()
-        if value is not None and (name := snake_case(key)) not in read
+        if key not in read
+        and value is not None
+        and (name := snake_case(key)) not in read  # in another spelling, as `TraceId`
     }
 
 
