@@ -233,6 +233,19 @@ def _construct(text: str, id_: str | None) -> ChatGenerationChunk:
     return ChatGenerationChunk(message=message)
 
 
+@cache
+def _template() -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the state of a chunk, and that of its message."""
+    chunk = _construct("", "")
+    of_chunk: Any = chunk.__getstate__()
+    of_message: Any = chunk.message.__getstate__()
+    for fields in (of_chunk["__dict__"], of_message["__dict__"]):
+        for name, value in fields.items():
+            if isinstance(value, (dict, list, set)):
+                fields[name] = None  # each chunk needs its own
+    return of_chunk, of_message
+
+
 def _restoring() -> Callable[[str, str | None], ChatGenerationChunk]:
     """Return a function that creates the chunks of a stream by restoring their state.
 
@@ -240,12 +253,10 @@ def _restoring() -> Callable[[str, str | None], ChatGenerationChunk]:
     chunks of a stream share pydantic's sets of the fields that were set, a quarter of
     their memory. Written for langchain-core 1.6 to 1.8; `_can_restore` checks it.
     """
-    template: Any = _construct("", "")
-    of_chunk, of_message = template.__getstate__(), template.message.__getstate__()
-    for fields in (of_chunk["__dict__"], of_message["__dict__"]):
-        for name, value in fields.items():
-            if isinstance(value, (dict, list, set)):
-                fields[name] = None  # each chunk needs its own
+    of_chunk, of_message = (
+        {**state, "__pydantic_fields_set__": {*state["__pydantic_fields_set__"]}}
+        for state in _template()
+    )
 
     def restore(text: str, id_: str | None) -> ChatGenerationChunk:
         state = of_message.copy()
