@@ -12,7 +12,12 @@ import httpx2
 from langchain_pmock import errors
 from langchain_pmock._gateway.answer import ACCEPT_ENCODING, Answer
 from langchain_pmock._gateway.attempt import Attempt
-from langchain_pmock._gateway.pools import Lease, shared_async_pools, shared_pools
+from langchain_pmock._gateway.pools import (
+    Lease,
+    environment,
+    shared_async_pools,
+    shared_pools,
+)
 from langchain_pmock._gateway.retry import Retries
 from langchain_pmock._json import encode
 from langchain_pmock._signature import Signer
@@ -24,6 +29,7 @@ if TYPE_CHECKING:
     import httpx
 
     from langchain_pmock._gateway.answer import Parser
+    from langchain_pmock._gateway.pools import Environment
     from langchain_pmock._signature import Key, Signature
 
 ItemT = TypeVar("ItemT")
@@ -81,6 +87,7 @@ class PmockClient:
         self._max_bytes = max_response_bytes
         self._http_client = http_client
         self._http_async_client = http_async_client
+        self._environment: Environment | None = None  # read by the next call
 
     def post(
         self,
@@ -168,6 +175,7 @@ class PmockClient:
             answer = self._start(call)
             yield from answer.chunks()
         except errors.PmockError as error:
+            self._environment = None  # a notebook may set a proxy now
             raise error.with_traceback(None)  # noqa: B904 - it is the same error
         finally:
             if answer is not None:
@@ -184,7 +192,7 @@ class PmockClient:
                 for item in answer.feed(await answer.aread()):
                     yield item
         except errors.PmockError as error:
-            item = None
+            self._environment = item = None
             raise error.with_traceback(None)  # noqa: B904 - as above
         finally:
             if answer is not None:
@@ -195,7 +203,7 @@ class PmockClient:
         retries = Retries(self._max_retries, self._signer)
         while True:
             lease: Any = (
-                shared_pools().acquire()
+                shared_pools(self._variables()).acquire()
                 if self._http_client is None
                 else Lease(self._http_client)
             )
@@ -216,7 +224,7 @@ class PmockClient:
         retries = Retries(self._max_retries, self._signer)
         while True:
             lease: Any = (
-                (await shared_async_pools()).acquire()
+                (await shared_async_pools(self._variables())).acquire()
                 if self._http_async_client is None
                 else Lease(self._http_async_client)
             )
@@ -231,6 +239,10 @@ class PmockClient:
                 retries.succeed()
                 return answer
             await asyncio.sleep(wait)
+
+    def _variables(self) -> Environment:
+        self._environment = self._environment or environment()
+        return self._environment
 
     def _answer(
         self, call: _Call[ItemT], lease: Lease[Any], offset: float | None
@@ -260,16 +272,25 @@ class PmockClient:
             **signature.headers,
         }
         is_own = client in (self._http_client, self._http_async_client)
-        make = client.build_request
-        if not is_own:  # no headers to merge, which takes httpx2 10 us
-            headers.setdefault("accept", "application/json")
-            make = httpx2.Request
-        return make(
-            "POST",
-            str(self._url) if is_own else self._url,
-            content=call.content,
-            headers=headers,
-            extensions={"timeout": self._limits(call, client, is_own=is_own)},
+        extensions = {"timeout": self._limits(call, client, is_own=is_own)}
+        if is_own:
+            return client.build_request(
+                "POST",
+                str(self._url),
+                content=call.content,
+                headers=headers,
+                extensions=extensions,
+            )
+        # With `content`, httpx2 adds the first two headers itself, which takes 10 us.
+        headers = {
+            b"host": self._url.netloc,
+            b"content-length": b"%d" % len(call.content),
+            "accept": "application/json",
+            **headers,
+        }
+        stream = httpx2.ByteStream(call.content)
+        return httpx2.Request(
+            "POST", self._url, stream=stream, headers=headers, extensions=extensions
         )
 
     def _limits(

@@ -175,9 +175,13 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_process.forget_parent)
 
 
-def shared_pools() -> Pools[httpx2.Client]:
+def environment() -> Environment:
+    """Read the variables that the pools depend on, which takes 6 us."""
+    return tuple(map(os.environ.get, _VARIABLES))
+
+
+def shared_pools(environment: Environment) -> Pools[httpx2.Client]:
     """Return the pools that all threads share, closed when the process exits."""
-    environment = tuple(map(os.environ.get, _VARIABLES))
     with _process.lock:
         if (pools := _process.pools.get(environment)) is None:
             pools = _pools(httpx2.Client, environment)
@@ -194,7 +198,7 @@ def close_shared_pools() -> None:
             client.close()
 
 
-async def shared_async_pools() -> Pools[httpx2.AsyncClient]:
+async def shared_async_pools(environment: Environment) -> Pools[httpx2.AsyncClient]:
     """Return the pools of the running event loop, closed when it is shut down.
 
     `asyncio.run` does that. A loop that is run by hand needs `loop.shutdown_asyncgens`
@@ -210,7 +214,6 @@ async def shared_async_pools() -> Pools[httpx2.AsyncClient]:
             for closed in [loop for loop in _process.by_loop if loop.is_closed()]:
                 del _process.by_loop[closed]
             _process.by_loop[loop] = of_loop
-    environment = tuple(map(os.environ.get, _VARIABLES))
     if (pools := of_loop.pools.get(environment)) is None:
         pools = _pools(httpx2.AsyncClient, environment)
         of_loop.pools[environment] = pools

@@ -126,7 +126,7 @@ def calls_of(model: ChatPmock) -> list[Call]:
 
 
 async def shared_clients() -> list[Any]:
-    return (await pools.shared_async_pools()).clients
+    return (await pools.shared_async_pools(pools.environment())).clients
 
 
 async def cancel_everything(
