@@ -75,12 +75,12 @@ def decode(payload: bytes | str) -> object:
     Bytes that are not UTF-8, and lone surrogates such as `"\ud83d"`, become U+FFFD.
     Strings may contain unescaped control characters.
     """
-    if isinstance(payload, bytes):
-        payload = payload.decode("utf-8", "replace")
     try:
         return from_json(payload)
     except (TypeError, ValueError):  # TypeError for unescaped surrogates
         pass
+    if isinstance(payload, bytes):
+        payload = payload.decode("utf-8", "replace")
     try:
         value = json.loads(payload, strict=False)
         text = json.dumps(value, ensure_ascii=False)

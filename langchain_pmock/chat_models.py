@@ -475,6 +475,9 @@ class ChatPmock(RequestParams, BaseChatModel):
         self, stop: list[str] | None, kwargs: Mapping[str, Any]
     ) -> dict[str, Any]:
         """Validate and convert the parameters of a call, and add those of the model."""
+        own = {**self._set_params(), "timeout": self.timeout}
+        if stop is None and not kwargs:
+            return own
         given = {k: v for k, v in kwargs.items() if k not in _LANGCHAINS}
         if given.get("stream_usage") in (None, True):
             given.pop("stream_usage", None)
@@ -487,7 +490,6 @@ class ChatPmock(RequestParams, BaseChatModel):
             given = {**_tools.choice_params(choice, given.get("tools") or []), **given}
         if (schema := given.get("response_format")) is not None:
             given["response_format"] = _schemas.response_format(schema, strict=None)
-        own = {**self._set_params(), "timeout": self.timeout}
         return self._merged(own, given)
 
     def _bindable(self, kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -402,9 +402,10 @@ class Answer(Generic[ItemT]):
             PmockResponseError: If the body of a success is encoded in another way.
         """
         response = self._response
-        content_type = response.headers.get("content-type", "").lower()
-        if response.status_code != _OK or re.search("json|html", content_type):
-            self._is_whole = True
+        if not self._is_whole:
+            content_type = response.headers.get("content-type", "").lower()
+            is_stream = not re.search("json|html", content_type)
+            self._is_whole = response.status_code != _OK or not is_stream
         if self._is_refusal:
             self._max_bytes = _LARGEST_ERROR_BODY
         encoding = response.headers.get("content-encoding", "")
