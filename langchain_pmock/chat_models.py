@@ -40,6 +40,7 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
+    ConfigDict,
     Field,
     PlainSerializer,
     PositiveFloat,
@@ -743,6 +744,8 @@ class ChatPmock(RequestParams, BaseChatModel):
 
 class _Binding(RunnableBinding[LanguageModelInput, AIMessage]):
     """A model with bound parameters; those that are bound to it are validated too."""
+
+    model_config = ConfigDict(defer_build=True)  # as in RequestParams
 
     if not TYPE_CHECKING:
 

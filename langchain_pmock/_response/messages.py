@@ -7,7 +7,7 @@ or null. Unknown fields are kept under their names in snake_case.
 from __future__ import annotations
 
 import uuid
-from collections import Counter, defaultdict
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.messages import AIMessage
@@ -136,11 +136,12 @@ def chat_result(envelope: Mapping[str, Any]) -> ChatResult:
 def combined_llm_output(outputs: Iterable[Mapping[str, Any] | None]) -> dict[str, Any]:
     """Combine several `llm_output`s: the first names and the sum of the usage."""
     combined: dict[str, Any] = {}
-    usage: Counter[str] = Counter()
-    for output in outputs:
-        combined = {**(output or {}), **combined}
-        usage.update((output or {}).get("token_usage", {}))
-    return {**combined, "token_usage": dict(usage)} if usage else combined
+    usage: dict[str, int] = {}
+    for output in filter(None, outputs):
+        combined = {**output, **combined}
+        for name, count in output.get("token_usage", {}).items():
+            usage[name] = usage.get(name, 0) + count
+    return {**combined, "token_usage": usage} if usage else combined
 
 
 def answer_metadata(envelope: Mapping[str, Any]) -> dict[str, Any]:
