@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 Client = TypeVar("Client")
 
 _AT_ONCE = 6  # concurrent requests of one client
-_KEEP_ALIVE_CLIENTS = 20  # clients that keep idle connections, 120 in total
+# Clients that keep idle connections, 600 in total: with more requests at once than
+# that, each one beyond connects anew.
+_KEEP_ALIVE_CLIENTS = 100
 _KEEP_ALIVE_SECONDS = 30.0
 
 # The environment variables that httpx2 reads when a client is created.

@@ -60,9 +60,9 @@ def test_client_takes_six_requests_at_once() -> None:
 
 def test_first_clients_keep_their_connections() -> None:
     pools, keeps = pools_of()
-    for _ in range(6 * 22):
+    for _ in range(6 * 102):
         pools.acquire()
-    assert keeps == [6] * 20 + [0] * 2
+    assert keeps == [6] * 100 + [0] * 2
 
 
 @pytest.mark.parametrize("busy", [1, 6])
