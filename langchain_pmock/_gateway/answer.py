@@ -44,7 +44,6 @@ if TYPE_CHECKING:
         Awaitable,
         Coroutine,
         Generator,
-        Iterable,
         Iterator,
         Mapping,
     )
@@ -295,13 +294,15 @@ class Answer(Generic[ItemT]):
         """Async version of `read`."""
         try:
             if self._state is _OPEN and not self._uses_tasks:
-                return await anext(self._source, b"")
+                return await anext(self._source)  # cheaper than with a default
             limit = None if self._state is _OPEN else self._time_left()
             data = None
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(limit):
                     data = await self._finish(anext(self._source, b""))
             return self._or_end(data)
+        except StopAsyncIteration:
+            return b""
         except Exception as error:
             if (failure := self._failure_of(error)) is None:
                 raise
@@ -359,25 +360,36 @@ class Answer(Generic[ItemT]):
         """Process the next bytes, or the end, and yield the chunks."""
         if self._state is _DONE:
             self._state = _ENDED  # nothing follows [DONE]
-            return
+            return iter(())
         if not data:
-            yield from self._end()
-            return
+            return self._end()
         self._size += len(data)
         if self._size > self._max_bytes:
-            yield from self._at_limit(data)
-            return
+            return self._at_limit(data)
         if self._is_whole:
             self._body += data
-            return
+            return iter(())
         if not self._events:
             self._body += data[: max(0, LONGEST_BODY - len(self._body))]
+        return self._read_events(data)
+
+    def _read_events(self, data: bytes) -> Iterator[ItemT]:
         is_idle = True
         for payload in self._decoder.feed(data):
             self._events += 1
-            for chunk in self._event(payload):
+            try:
+                envelope = from_json(payload)
+            except ValueError:
+                envelope = None
+            if envelope is not None:
+                chunk = self._chunk(envelope, payload)
+                if chunk is not None:
+                    is_idle = False
+                    yield chunk
+                continue
+            for item in self._lines(payload):
                 is_idle = False
-                yield chunk
+                yield item
             if self._state is _DONE:
                 return
         if self._parser.finished:
@@ -494,15 +506,6 @@ class Answer(Generic[ItemT]):
                 f"no chunk for stream_chunk_timeout={limit:g} s, though the connection "
                 "is alive",
             )
-
-    def _event(self, payload: bytes) -> Iterable[ItemT]:
-        """Process the data of an event, and return the chunks."""
-        try:
-            envelope = from_json(payload)
-        except ValueError:
-            return self._lines(payload)
-        chunk = self._chunk(envelope, payload)
-        return () if chunk is None else (chunk,)
 
     def _lines(self, payload: bytes) -> Iterator[ItemT]:
         """Process the data of an event that is not a single JSON text.

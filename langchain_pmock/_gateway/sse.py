@@ -32,8 +32,8 @@ class SSEDecoder:
         """Process bytes, and return the data of each complete event, in order."""
         if (
             chunk[:6] == b"data: "
-            and chunk[-2:] == b"\n\n"
-            and chunk.count(b"\n") == 2  # noqa: PLR2004 - those at its end
+            and chunk.find(b"\n") == len(chunk) - 2  # the first of two at its end
+            and chunk[-1:] == b"\n"
             and not (self._rest or self._at_start or self._after_cr)
             and b"\r" not in chunk
         ):

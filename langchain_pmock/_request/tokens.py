@@ -1,18 +1,15 @@
 """Estimates of the number of tokens of a prompt, without a tokenizer.
 
-The service has no endpoint for counting, each vendor has its own tokenizer, and the
-public ones require a download. The estimate is meant for trimming a conversation, not
-for billing: the actual number is in `usage_metadata` of an answer.
-
-Chinese, Japanese and Korean are counted by the character (0.8 tokens), the rest by
-length (4 characters). For the samples in the unit tests, compared to `o200k_base`, the
-vocabulary of OpenAI's models, the error is at most 14 % for Chinese, Japanese and
-Korean, 27 % for prose in other languages and for Python, and more for JSON (35 % too
-low), emoji (36 %) and columns of numbers (58 %).
-
-Messages are counted as `to_wire` converts them. `count_tokens_approximately` of
+They are for trimming a conversation, not for billing: `usage_metadata` of an answer has
+the actual number. Chinese, Japanese and Korean are counted by the character (0.8
+tokens), the rest by length (4 characters). `count_tokens_approximately` of
 langchain-core has one ratio for every script (Chinese: 72 % too low), and counts the
 base64 of a file as text.
+
+For the samples in the unit tests, compared to `o200k_base`, the vocabulary of OpenAI's
+models, the error is at most 14 % for Chinese, Japanese and Korean, 27 % for prose in
+other languages and for Python, and more for JSON (35 % too low), emoji (36 %) and
+columns of numbers (58 %).
 """
 
 from __future__ import annotations
@@ -35,9 +32,6 @@ if TYPE_CHECKING:
     from langchain_pmock._request.content import Part
     from langchain_pmock._request.messages import WireMessage
 
-_DEFAULT = Wire()
-
-# Compiled on first use.
 _CJK = r"[\u2e80-\ua4cf\uac00-\ud7ff\uf900-\ufaff\U00020000-\U0003ffff]"
 _TOKENS_PER_CJK = 0.8
 _CHARACTERS_PER_TOKEN = 4
@@ -62,7 +56,7 @@ def count_text_tokens(text: str) -> int:
 def count_message_tokens(
     messages: Sequence[BaseMessage],
     tools: Sequence[Any] | None = None,
-    wire: Wire = _DEFAULT,
+    wire: Wire = Wire(),  # noqa: B008 - it is immutable
 ) -> int:
     """Estimate the number of tokens of messages and tools.
 
