@@ -206,7 +206,8 @@ class RequestParams(BaseModel):
         for name, field in cls.model_fields.items():
             if name not in BaseChatModel.model_fields:  # LangChain validates its fields
                 types[name] = _Annotated[(field.annotation, name, *field.metadata)]
-            if SENT in field.metadata:
+            # A subclass may declare a parameter anew, for another default.
+            if SENT in field.metadata or name in cls._wire_names:
                 sent.append(name)
         cls._types, cls._wire_names = types, {name: camel_case(name) for name in sent}
         values = _TypedDict("Values", types, total=False)

@@ -331,3 +331,17 @@ def test_fields_of_a_subclass_are_validated() -> None:
     # Its parent has no such parameter.
     with pytest.raises(ValueError, match="Unknown parameter 'top_k'"):
         make_model().bind(top_k=1)
+
+
+def test_parameter_that_a_subclass_declares_anew_is_sent() -> None:
+    class Warm(ChatPmock):
+        model: str = "gpt-5.2"
+        temperature: float = 0.5
+
+    service = Service(says())
+    fields = dict(service.model())
+    del fields["model"], fields["temperature"]
+    Warm(**fields).invoke("Hi", temperature=1)
+    Warm(**fields).invoke("Hi")
+    sent = [(body["model"], body["temperature"]) for body in service.bodies]
+    assert sent == [("gpt-5.2", 1), ("gpt-5.2", 0.5)]
