@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Discriminator,
@@ -19,18 +18,15 @@ from pydantic import (
     ValidationError,
 )
 from pydantic.alias_generators import to_camel
-from pydantic_core import PydanticCustomError, from_json, to_json
+from pydantic_core import from_json, to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from typing import LiteralString
+    from collections.abc import Iterator
 
     from pydantic_core import ErrorDetails
 
 _INT32 = 2**31
 _LONGEST_VALUE = 80
-_BASE64 = "(?:[A-Za-z0-9+/=]{4})+"
-_DATA_URL = rf"data:[\w.+-]+/[\w.+-]+(?:;[\w.=+-]+)*;base64,{_BASE64}"
 
 
 class RefusedError(ValueError):
@@ -39,39 +35,6 @@ class RefusedError(ValueError):
     def __init__(self, message: str, code: int = 400) -> None:
         super().__init__(message)
         self.code = code
-
-
-def _must(check: Callable[[Any], bool], problem: LiteralString) -> AfterValidator:
-    def validate(value: Any) -> Any:
-        if not check(value):
-            kind = "contract"
-            raise PydanticCustomError(kind, problem)
-        return value
-
-    return AfterValidator(validate)
-
-
-def _is_object_schema(schema: dict[str, Any]) -> bool:
-    return (
-        schema.get("type", "object") == "object"
-        and isinstance(schema.get("properties", {}), dict)
-        and isinstance(schema.get("required", []), list)
-    )
-
-
-Text = Annotated[str, StringConstraints(min_length=1)]
-Name = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
-Count = Annotated[int, Field(ge=1, lt=_INT32)]
-Penalty = Annotated[float, Field(ge=-2, le=2)]
-Base64 = Annotated[str, StringConstraints(pattern=f"^{_BASE64}$")]
-DataUrl = Annotated[str, StringConstraints(pattern=f"^{_DATA_URL}$")]
-Url = Annotated[str, StringConstraints(pattern=rf"^(?:https?://[^\s/]|{_DATA_URL}$)")]
-Parameters = Annotated[
-    dict[str, Any], _must(_is_object_schema, "Should be a JSON schema of an object")
-]
-OtherType = Annotated[
-    str, _must(lambda kind: kind != "function", "Should not be function")
-]
 
 
 class Strict(BaseModel):
@@ -86,7 +49,17 @@ class CamelCase(Strict):
     model_config = ConfigDict(alias_generator=to_camel)  # type: ignore[pydantic-alias]
 
 
-# --- Content -------------------------------------------------------------------------
+Text = Annotated[str, StringConstraints(min_length=1)]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+Count = Annotated[int, Field(ge=1, lt=_INT32)]
+Penalty = Annotated[float, Field(ge=-2, le=2)]
+
+
+# --- Messages ------------------------------------------------------------------------
+
+
+_DATA_URL = r"data:[\w.+/;=-]+;base64,(?:[A-Za-z0-9+/=]{4})+$"
+Url = Annotated[str, StringConstraints(pattern=rf"^(?:https?://[^\s/]|{_DATA_URL})")]
 
 
 class TextBlock(Strict):
@@ -105,42 +78,20 @@ class ImageBlock(Strict):
     image_url: ImageUrl
 
 
-class InputAudio(Strict):
-    data: Base64
-    format: Literal[
-        "wav", "mp3", "flac", "ogg", "opus", "aac", "aiff", "m4a", "webm", "pcm16"
-    ]
-
-
 class AudioBlock(Strict):
     type: Literal["input_audio"]
-    input_audio: InputAudio
-
-
-class File(Strict):
-    file_data: DataUrl = ""
-    file_id: Text = ""
-    filename: Text = ""
+    input_audio: dict[Literal["data", "format"], Text]
 
 
 class FileBlock(Strict):
     type: Literal["file"]
-    file: Annotated[
-        File,
-        _must(
-            lambda file: bool(file.file_data) != bool(file.file_id),
-            "Should have either file_data or file_id",
-        ),
-    ]
+    file: dict[Literal["file_data", "file_id", "filename"], Text]
 
 
 Block = Annotated[
     TextBlock | ImageBlock | AudioBlock | FileBlock, Discriminator("type")
 ]
 Content = str | Annotated[list[Block], Field(min_length=1)]
-
-
-# --- Messages ------------------------------------------------------------------------
 
 
 class CalledFunction(Strict):
@@ -174,12 +125,8 @@ class Message(CamelCase):
         return "\n".join(texts)
 
 
-class SystemMessage(Message):
-    role: Literal["system", "developer"]
-
-
-class UserMessage(Message):
-    role: Literal["user"]
+class PromptMessage(Message):
+    role: Literal["system", "developer", "user"]
 
 
 class AssistantMessage(Message):
@@ -196,7 +143,7 @@ class ToolMessage(Message):
 
 
 AnyMessage = Annotated[
-    SystemMessage | UserMessage | AssistantMessage | ToolMessage, Discriminator("role")
+    PromptMessage | AssistantMessage | ToolMessage, Discriminator("role")
 ]
 
 
@@ -206,7 +153,7 @@ AnyMessage = Annotated[
 class Function(Strict):
     name: Name
     description: str = ""
-    parameters: Parameters = {}
+    parameters: dict[str, Any] = {}
     strict: bool = False
 
 
@@ -219,18 +166,14 @@ class FunctionTool(Strict):
 class OtherTool(Strict):
     """A tool that the service runs, such as web search; only its type is checked."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", regex_engine="python-re")
 
-    type: OtherType
-
-
-class ToolName(Strict):
-    name: Name
+    type: Annotated[str, StringConstraints(pattern="^(?!function$)")]
 
 
 class NamedToolChoice(Strict):
     type: Literal["function"]
-    function: ToolName
+    function: Annotated[dict[Literal["name"], Name], Field(min_length=1)]
 
 
 class JsonSchema(Strict):
@@ -332,7 +275,7 @@ def _problems_across(body: Body, *, allow_reasoning: bool) -> Iterator[str]:
             yield f"{where}.toolCallId is {call_id!r}, but no call before has that id"
     names = [function.name for function in body.functions]
     if isinstance(body.tool_choice, NamedToolChoice):
-        name = body.tool_choice.function.name
+        name = body.tool_choice.function["name"]
         if name not in names:
             yield f"toolChoice.function.name is {name!r}, but the tools are: {names}"
     elif body.tool_choice == "required" and not body.tools:

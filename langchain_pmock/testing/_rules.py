@@ -24,7 +24,6 @@ from langchain_pmock.testing._body import (
     RefusedError,
     SchemaFormat,
     ToolMessage,
-    UserMessage,
 )
 from langchain_pmock.testing._script import Reply, ToolCall
 
@@ -69,7 +68,7 @@ def reply_to(body: Body) -> Reply:
     results: list[ToolMessage] = []
     for message in body.messages:
         results = [*results, message] if isinstance(message, ToolMessage) else []
-    users = (m.text for m in reversed(body.messages) if isinstance(m, UserMessage))
+    users = (m.text for m in reversed(body.messages) if m.role == "user")
     prompt = next(users, "")
     # The results of tools are newer than the user's message.
     source = "\n".join([*(result.text for result in results), prompt])
@@ -103,7 +102,7 @@ def reply_to(body: Body) -> Reply:
 def _functions_to_call(body: Body, text: str, *, after_results: bool) -> list[Function]:
     functions, choice = body.functions, body.tool_choice
     if isinstance(choice, NamedToolChoice):
-        return [f for f in functions if f.name == choice.function.name][:1]
+        return [f for f in functions if f.name == choice.function["name"]][:1]
     if after_results:
         # Agents that force a call in each turn bind the tool for the final answer last.
         return functions[-1:] if choice == "required" else []
@@ -111,7 +110,7 @@ def _functions_to_call(body: Body, text: str, *, after_results: bool) -> list[Fu
         return []
     if choice == "required":
         return (_about(functions, text) or functions)[:1]
-    asked = isinstance(body.messages[-1], UserMessage)
+    asked = body.messages[-1].role == "user"
     chosen = _about(functions, text) if asked else []
     return chosen if body.parallel_tool_calls else chosen[:1]
 
