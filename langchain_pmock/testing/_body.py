@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import (
     BaseModel,
     ConfigDict,
-    Discriminator,
     Field,
     Json,
     StringConstraints,
@@ -58,40 +57,15 @@ Penalty = Annotated[float, Field(ge=-2, le=2)]
 # --- Messages ------------------------------------------------------------------------
 
 
-_DATA_URL = r"data:[\w.+/;=-]+;base64,(?:[A-Za-z0-9+/=]{4})+$"
-Url = Annotated[str, StringConstraints(pattern=rf"^(?:https?://[^\s/]|{_DATA_URL})")]
+class Block(Strict):
+    """A content block, with the field that its type names."""
 
-
-class TextBlock(Strict):
-    type: Literal["text"]
-    text: str
+    type: Literal["text", "image_url", "input_audio", "file"]
+    text: str = ""
+    image_url: dict[Literal["url", "detail"], Text] = {}
+    input_audio: dict[Literal["data", "format"], Text] = {}
+    file: dict[Literal["file_data", "file_id", "filename"], Text] = {}
     cache_control: dict[str, Any] = {}
-
-
-class ImageUrl(Strict):
-    url: Url
-    detail: Literal["auto", "low", "high"] = "auto"
-
-
-class ImageBlock(Strict):
-    type: Literal["image_url"]
-    image_url: ImageUrl
-
-
-class AudioBlock(Strict):
-    type: Literal["input_audio"]
-    input_audio: dict[Literal["data", "format"], Text]
-
-
-class FileBlock(Strict):
-    type: Literal["file"]
-    file: dict[Literal["file_data", "file_id", "filename"], Text]
-
-
-Block = Annotated[
-    TextBlock | ImageBlock | AudioBlock | FileBlock, Discriminator("type")
-]
-Content = str | Annotated[list[Block], Field(min_length=1)]
 
 
 class CalledFunction(Strict):
@@ -110,41 +84,30 @@ class ToolCall(Strict):
 
 
 class Message(CamelCase):
-    content: Content
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: str | Annotated[list[Block], Field(min_length=1)] = ""
     name: Text = ""
+    tool_calls: Annotated[list[ToolCall], Field(min_length=1)] = []
+    reasoning_content: str = ""
+    refusal: str = ""
+    tool_call_id: Text = ""
 
     @property
     def blocks(self) -> list[Block]:
         if isinstance(self.content, str):
-            return [TextBlock(type="text", text=self.content)]
+            return [Block(type="text", text=self.content)]
         return self.content
 
     @property
     def text(self) -> str:
-        texts = (block.text for block in self.blocks if isinstance(block, TextBlock))
-        return "\n".join(texts)
+        return "\n".join(block.text for block in self.blocks if block.type == "text")
 
 
-class PromptMessage(Message):
-    role: Literal["system", "developer", "user"]
-
-
-class AssistantMessage(Message):
-    role: Literal["assistant"]
-    content: Content = ""
-    tool_calls: Annotated[list[ToolCall], Field(min_length=1)] = []
-    reasoning_content: str = ""
-    refusal: str = ""
-
-
-class ToolMessage(Message):
-    role: Literal["tool"]
-    tool_call_id: Text
-
-
-AnyMessage = Annotated[
-    PromptMessage | AssistantMessage | ToolMessage, Discriminator("role")
-]
+_FIELDS_OF_ALL = {"role", "content", "name"}
+_FIELDS_OF_ROLES = {
+    "assistant": {"tool_calls", "reasoning_content", "refusal"},
+    "tool": {"tool_call_id"},
+}
 
 
 # --- Tools and response format -------------------------------------------------------
@@ -171,11 +134,6 @@ class OtherTool(Strict):
     type: Annotated[str, StringConstraints(pattern="^(?!function$)")]
 
 
-class NamedToolChoice(Strict):
-    type: Literal["function"]
-    function: Annotated[dict[Literal["name"], Name], Field(min_length=1)]
-
-
 class JsonSchema(Strict):
     name: Name
     schema_: dict[str, Any] = Field(alias="schema")
@@ -183,13 +141,9 @@ class JsonSchema(Strict):
     strict: bool = False
 
 
-class SchemaFormat(Strict):
-    type: Literal["json_schema"]
-    json_schema: JsonSchema
-
-
-class PlainFormat(Strict):
-    type: Literal["text", "json_object"]
+class ResponseFormat(Strict):
+    type: Literal["text", "json_object", "json_schema"] = "text"
+    json_schema: JsonSchema = JsonSchema(name="any", schema={})
 
 
 # --- The body ------------------------------------------------------------------------
@@ -201,7 +155,7 @@ class Body(CamelCase):
     No default is None, so that null is refused like any other value of a wrong type.
     """
 
-    messages: Annotated[list[AnyMessage], Field(min_length=1)]
+    messages: Annotated[list[Message], Field(min_length=1)]
     model: Text
     stream: bool = False
     temperature: Annotated[float, Field(ge=0, le=2)] = 1.0
@@ -215,10 +169,8 @@ class Body(CamelCase):
     seed: Annotated[int, Field(ge=-_INT32, lt=_INT32)] = 0
     user: str = ""
     tools: Annotated[list[FunctionTool | OtherTool], Field(min_length=1)] = []
-    tool_choice: Literal["auto", "none", "required"] | NamedToolChoice = "auto"
-    response_format: Annotated[SchemaFormat | PlainFormat, Discriminator("type")] = (
-        PlainFormat(type="text")
-    )
+    tool_choice: Literal["auto", "none", "required"] | FunctionTool = "auto"
+    response_format: ResponseFormat = ResponseFormat()
     logprobs: bool = False
     top_logprobs: Annotated[int, Field(ge=0, le=20)] = 0
     logit_bias: dict[str, Annotated[float, Field(ge=-100, le=100)]] = {}
@@ -264,24 +216,36 @@ def _problems_across(body: Body, *, allow_reasoning: bool) -> Iterator[str]:
     called: set[str] = set()
     for index, message in enumerate(body.messages):
         where = f"messages[{index}]"
-        if isinstance(message, AssistantMessage):
-            called |= {call.id for call in message.tool_calls}
-            if not message.model_fields_set & {"content", "tool_calls", "refusal"}:
-                yield f"{where} has neither content nor toolCalls nor refusal"
-            if message.reasoning_content and not allow_reasoning:
-                yield f"{where}.reasoningContent: Not a documented field"
-        elif isinstance(message, ToolMessage) and message.tool_call_id not in called:
-            call_id = message.tool_call_id
+        yield from _problems_of(message, where)
+        called |= {call.id for call in message.tool_calls}
+        if message.role == "tool" and (call_id := message.tool_call_id) not in called:
             yield f"{where}.toolCallId is {call_id!r}, but no call before has that id"
+        if message.reasoning_content and not allow_reasoning:
+            yield f"{where}.reasoningContent: Not a documented field"
     names = [function.name for function in body.functions]
-    if isinstance(body.tool_choice, NamedToolChoice):
-        name = body.tool_choice.function["name"]
-        if name not in names:
+    if isinstance(body.tool_choice, FunctionTool):
+        if (name := body.tool_choice.function.name) not in names:
             yield f"toolChoice.function.name is {name!r}, but the tools are: {names}"
     elif body.tool_choice == "required" and not body.tools:
         yield "toolChoice is 'required', but there are no tools"
+    format_ = body.response_format
+    if format_.type not in {"text", "json_object", *format_.model_fields_set}:
+        yield f"responseFormat.{format_.type}: Field required"
     if body.stream and body.n > 1:
         yield f"n is {body.n}, but a stream has one choice only: n should be 1"
+
+
+def _problems_of(message: Message, where: str) -> Iterator[str]:
+    given, role = message.model_fields_set, message.role
+    for field in sorted(given - _FIELDS_OF_ALL - _FIELDS_OF_ROLES.get(role, set())):
+        yield f"{where}.{to_camel(field)}: Not a field of the role {role}"
+    if role != "assistant" and "content" not in given:
+        yield f"{where}.content: Field required"
+    elif not given & {"content", "tool_calls", "refusal"}:
+        yield f"{where} has neither content nor toolCalls nor refusal"
+    for position, block in enumerate(message.blocks):
+        if block.type not in block.model_fields_set:
+            yield f"{where}.content[{position}].{block.type}: Field required"
 
 
 def _explain(error: ErrorDetails, body: Any) -> str:
@@ -294,15 +258,11 @@ def _explain(error: ErrorDetails, body: Any) -> str:
 
 
 def _path(loc: tuple[int | str, ...], value: Any) -> str:
-    """Format a path, without the parts that are tags of a union."""
-    path, past_tag = "", False
-    for position, part in enumerate(loc):
+    """Format a path, without the names of a union's members."""
+    path = ""
+    for position, part in enumerate(loc, 1):
         if isinstance(value, list) and isinstance(part, int):
-            path, value, past_tag = f"{path}[{part}]", value[part], False
-        elif isinstance(value, dict):
-            tag = value.get("type", value.get("role"))
-            if part == tag != "function" and not past_tag:
-                past_tag = True
-            elif part in value or position == len(loc) - 1:
-                path, value, past_tag = f"{path}.{part}", value.get(part), False
+            path, value = f"{path}[{part}]", value[part]
+        elif isinstance(value, dict) and (part in value or position == len(loc)):
+            path, value = f"{path}.{part}", value.get(part)
     return path.removeprefix(".")

@@ -12,6 +12,7 @@ options in the text, and otherwise with the smallest valid values.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import operator
 import re
@@ -19,16 +20,13 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from langchain_pmock.testing._body import (
-    AssistantMessage,
-    NamedToolChoice,
+    FunctionTool,
     RefusedError,
-    SchemaFormat,
-    ToolMessage,
 )
 from langchain_pmock.testing._script import Reply, ToolCall
 
 if TYPE_CHECKING:
-    from langchain_pmock.testing._body import AnyMessage, Body, Function
+    from langchain_pmock.testing._body import Body, Function, Message
 
 CJK = "぀-ヿ㐀-䶿一-鿿가-힯"  # scripts without spaces between words
 
@@ -39,11 +37,13 @@ _COMMON = re.compile(  # words that do not tell the topic of a text
     r"|string|tell|text|that|the|their|this|tool|use|user|using|value|was|what|when"
     r"|where|which|who|why|will|with|yes|you|your|[a-z]{1,2}"
 )
-_QUOTED = re.compile(rf"(?<![^\W{CJK}])'([^'\n]+)'(?![^\W{CJK}])|\"([^\"\n]+)\"")
+_QUOTED = rf"(?<![^\W{CJK}])'([^'\n]+)'(?![^\W{CJK}])|\"([^\"\n]+)\""
 _NUMBER = re.compile(r"(?<![A-Za-z_\d.-])-?\d{1,15}(?:\.\d+)?(?![A-Za-z_\d]|[.-]\d)")
 _NAME = r"[A-Z][\w'.-]*\w(?:,? [A-Z][\w'.-]*\w)*"
-# A name within a sentence, or one at its beginning: "Anna is 31 years old."
-_NAMES = re.compile(rf"(?<=[^.!?:\s] )({_NAME})|({_NAME})(?= (?:is|was|has|lives)\b)")
+# Also a name within a sentence, or one at its beginning: "Anna is 31 years old."
+_PHRASE = re.compile(
+    rf"{_QUOTED}|(?<=[^.!?:\s] ){_NAME}|{_NAME}(?= (?:is|was|has|lives)\b)"
+)
 _SAMPLES = {
     "date": "2026-01-31",
     "date-time": "2026-01-31T12:00:00Z",
@@ -65,44 +65,49 @@ _KINDS = {"image_url": "image", "input_audio": "audio clip", "file": "file"}
 
 def reply_to(body: Body) -> Reply:
     """Answer a request by the rules of this module."""
-    results: list[ToolMessage] = []
+    results: list[Message] = []
     for message in body.messages:
-        results = [*results, message] if isinstance(message, ToolMessage) else []
+        results = [*results, message] if message.role == "tool" else []
     users = (m.text for m in reversed(body.messages) if m.role == "user")
     prompt = next(users, "")
     # The results of tools are newer than the user's message.
     source = "\n".join([*(result.text for result in results), prompt])
-    functions = _functions_to_call(body, prompt, after_results=bool(results))
-    calls = [ToolCall(f.name, _arguments(f, source)) for f in functions]
     reasoning = ""
     if body.model.endswith(("thinking", "thinking-all")):
         reasoning = f"The user said {len(prompt.split())} words. I follow my rules."
-    if calls:
-        text = ""
-    elif isinstance(body.response_format, SchemaFormat):
-        filled = fill(body.response_format.json_schema.schema_, source)
-        text = json.dumps(filled, ensure_ascii=False)
-    elif body.response_format.type == "json_object":
-        prompts = "\n".join(m.text for m in body.messages if m.role != "tool")
-        keys = [key for key in _quoted(prompts) if re.fullmatch(r"[\w-]+", key)]
-        text = json.dumps(dict.fromkeys(keys or ["answer"], source), ensure_ascii=False)
+    if functions := _functions_to_call(body, prompt, after_results=bool(results)):
+        schemas = [{**function.parameters, "type": "object"} for function in functions]
+        calls = [
+            ToolCall(function.name, fill(schema, source))
+            for function, schema in zip(functions, schemas, strict=True)
+        ]
+        return Reply(tool_calls=calls, reasoning=reasoning)
+    if (schema := _schema(body)) is not None:
+        text = json.dumps(fill(schema, source), ensure_ascii=False)
     elif results:
-        names = {
-            call.id: call.function.name
-            for message in body.messages
-            if isinstance(message, AssistantMessage)
-            for call in message.tool_calls
-        }
+        names = {c.id: c.function.name for m in body.messages for c in m.tool_calls}
         text = "\n".join(f"{names[r.tool_call_id]} says: {r.text}" for r in results)
     else:
         text = f"You said: {prompt}{_attachments(body.messages[-1])}"
-    return Reply(text=text, tool_calls=calls, reasoning=reasoning)
+    return Reply(text=text, reasoning=reasoning)
+
+
+def _schema(body: Body) -> dict[str, Any] | None:
+    """Return the schema of the answer; for `json_object` with the quoted keys."""
+    if body.response_format.type == "json_schema":
+        return body.response_format.json_schema.schema_
+    if body.response_format.type == "text":
+        return None
+    prompts = "\n".join(m.text for m in body.messages if m.role != "tool")
+    quoted = ["".join(groups) for groups in re.findall(_QUOTED, prompts)]
+    keys = [key for key in quoted if re.fullmatch(r"[\w-]+", key)]
+    return {"type": "object", "required": keys or ["answer"]}
 
 
 def _functions_to_call(body: Body, text: str, *, after_results: bool) -> list[Function]:
     functions, choice = body.functions, body.tool_choice
-    if isinstance(choice, NamedToolChoice):
-        return [f for f in functions if f.name == choice.function["name"]][:1]
+    if isinstance(choice, FunctionTool):
+        return [f for f in functions if f.name == choice.function.name][:1]
     if after_results:
         # Agents that force a call in each turn bind the tool for the final answer last.
         return functions[-1:] if choice == "required" else []
@@ -131,19 +136,10 @@ def words(text: str) -> set[str]:
     return {word.lower().removesuffix("s") for word in found}
 
 
-def _arguments(function: Function, source: str) -> dict[str, Any]:
-    made = fill({"type": "object", **function.parameters}, source)
-    return made if isinstance(made, dict) else {}
-
-
-def _attachments(message: AnyMessage) -> str:
+def _attachments(message: Message) -> str:
     counts = Counter(_KINDS[b.type] for b in message.blocks if b.type in _KINDS)
     listed = [f"{n} {kind}{'s' if n > 1 else ''}" for kind, n in counts.items()]
     return f" (with {' and '.join(listed)})" if listed else ""
-
-
-def _quoted(text: str) -> list[str]:
-    return ["".join(groups) for groups in _QUOTED.findall(text)]
 
 
 # --- Filling schemas -----------------------------------------------------------------
@@ -170,27 +166,28 @@ class _Filler:
     def __init__(self, root: dict[str, Any], text: str) -> None:
         self.root, self.text = root, text
         self.refs: list[str] = []  # in progress
-        plain = _QUOTED.sub(" ", text)
-        found = _NUMBER.findall(plain)
-        self.numbers = [float(n) if "." in n else int(n) for n in found]
-        names = ["".join(groups) for groups in _NAMES.findall(plain)]
-        names = [n for n in names if not _COMMON.fullmatch(n.split()[0].lower())]
-        self.phrases = _quoted(text) or names
+        numbers = _NUMBER.findall(re.sub(_QUOTED, " ", text))
+        self.numbers = [float(n) if "." in n else int(n) for n in numbers]
+        found = [(m[1] or m[2], m[0]) for m in _PHRASE.finditer(text)]
+        self.phrases = [
+            quoted or name
+            for quoted, name in found
+            if quoted or not _COMMON.fullmatch(name.split()[0].lower())
+        ]
 
     def fill(self, schema: Any, key: str) -> Any:
         """Create a value; raises RecursionError if the schema requires itself."""
         schema = schema if isinstance(schema, dict) else {}
         if "$ref" in schema:
-            return self.follow(str(schema["$ref"]), key)
-        if "const" in schema:
-            return schema["const"]
-        if "enum" in schema:
-            return next(filter(self.mentions, schema["enum"]), schema["enum"][0])
-        if branches := schema.get("anyOf", schema.get("oneOf")):
-            return self.first_of(branches, key)
+            return self.follow(schema["$ref"], key)
+        if options := [schema["const"]] if "const" in schema else schema.get("enum"):
+            return next(filter(self.mentions, options), options[0])
         kind = schema.get("type", "object" if "properties" in schema else "string")
+        branches = schema.get("anyOf", schema.get("oneOf"))
         if isinstance(kind, list):
-            kind = next((k for k in kind if k != "null"), "null")
+            branches = [{**schema, "type": each} for each in kind]
+        if branches:
+            return self.first_of(branches, key)
         if kind in {"boolean", "null"}:
             return True if kind == "boolean" else None
         make = {
@@ -214,18 +211,16 @@ class _Filler:
     def follow(self, ref: str, key: str) -> Any:
         if ref in self.refs:
             raise RecursionError(ref)
-        target: Any = self.root
-        for step in ref.removeprefix("#").split("/")[1:]:
-            target = target.get(step, {})
         self.refs.append(ref)
         try:
-            return self.fill(target, key)
+            steps = ref.split("/")[1:]
+            return self.fill(functools.reduce(operator.getitem, steps, self.root), key)
         finally:
             self.refs.pop()
 
     def first_of(self, branches: list[Any], key: str) -> Any:
         """Return the first branch that can be filled; null is tried last."""
-        for branch in sorted(branches, key=lambda branch: branch == {"type": "null"}):
+        for branch in sorted(branches, key=lambda branch: branch.get("type") == "null"):
             with contextlib.suppress(RecursionError):
                 return self.fill(branch, key)
         raise RecursionError(key)
@@ -235,23 +230,23 @@ class _Filler:
         return re.search(pattern, self.text, re.IGNORECASE) is not None
 
     def array(self, schema: dict[str, Any], key: str) -> list[Any]:
+        """Fill an array, with all strings or integers of the text."""
         made = [self.fill(item, key) for item in schema.get("prefixItems", [])]
-        items, least = schema.get("items"), min(schema.get("minItems", 0), _LONGEST)
-        kind = items.get("type") if isinstance(items, dict) else None
-        found = {"string": len(self.phrases), "integer": len(self.numbers)}
-        wanted = max(least, found.get(str(kind), 0), 0 if made else 1)
+        items = schema.get("items", {})
+        in_text = {"string": len(self.phrases), "integer": len(self.numbers)}
+        found = in_text.get(items.get("type"), 0)
+        wanted = max(schema.get("minItems", 0), found, 0 if made else 1)
+        wanted = min(wanted, schema.get("maxItems", wanted), _LONGEST)
         with contextlib.suppress(RecursionError):
-            while len(made) < min(wanted, schema.get("maxItems", wanted)):
+            while len(made) < wanted:
                 made.append(self.fill(items, key))
-        if len(made) < least:
-            raise RecursionError(key)
         return made
 
     def number(self, schema: dict[str, Any], _: str) -> float:
         limits = [(_FITS[k], v) for k, v in schema.items() if k in _FITS]
         bounds = [bound for _, bound in limits]
         near = (bound + by for by in (0, 1, -1) for bound in bounds)
-        whole = "integer" in schema["type"]
+        whole = schema["type"] == "integer"
         for n in (*self.numbers, 0, *near, sum(bounds) / 2):
             if not (whole and n % 1) and all(fits(n, v) for fits, v in limits):
                 if n in self.numbers:
@@ -262,14 +257,9 @@ class _Filler:
     def string(self, schema: dict[str, Any], key: str) -> str:
         if schema.get("format") in _SAMPLES:
             return _SAMPLES[schema["format"]]
-        value = self.after(key) or (self.phrases.pop(0) if self.phrases else self.text)
+        text = self.text.lower()  # "My destination is Kyoto."
+        named = [p for p in self.phrases if f"{key} is {p}".lower() in text]
+        value = (named or self.phrases or [self.text])[0]
+        self.phrases = [phrase for phrase in self.phrases if phrase != value]
         value = (value.strip() or key)[: schema.get("maxLength")]
         return value.ljust(min(schema.get("minLength", 0), _LONGEST), ".")
-
-    def after(self, key: str) -> str | None:
-        """Find the value after a name: "name: Anna", "the name is Anna"."""
-        value = rf"(?:{_QUOTED.pattern}|({_NAME}))"
-        match = re.search(rf"(?i:\b{re.escape(key)}(?: is|:|=) ?){value}", self.text)
-        found = match and next(filter(None, match.groups()))
-        self.phrases = [phrase for phrase in self.phrases if phrase != found]
-        return found

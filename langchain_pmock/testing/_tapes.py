@@ -8,8 +8,10 @@ Bytes that are not UTF-8 are preserved. It has no headers, and therefore no keys
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import os
+import re
 import warnings
 from collections import Counter
 from pathlib import Path
@@ -17,18 +19,19 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
-from langchain_pmock.testing._body import validate
 from langchain_pmock.testing._http import Response
 from langchain_pmock.testing._script import HeaderText, Status  # noqa: TC001 - pydantic
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from langchain_pmock.testing._script import RecordedRequest
 
 Json = dict[str, Any]
 
 _LONGEST_VALUE = 60
+_LEFT_OUT = object()
+_CALL_ID = re.compile(r'("(?:id|toolCallId)": )("(?:[^"\\]|\\.)*")')
 _BAD_GATEWAY = 502
 
 
@@ -55,8 +58,10 @@ class Tape:
             for number, line in enumerate(file, 1):
                 try:
                     if line.strip():
-                        self._add(number, line)
-                except (ValueError, TypeError, RecursionError) as error:
+                        exchange = _Exchange.model_validate(json.loads(line))
+                        key = _key(exchange.request)
+                        self._exchanges.setdefault(key, []).append((number, exchange))
+                except (ValueError, RecursionError) as error:
                     where = f"{path}, line {number}"
                     if line.endswith(b"\n"):
                         message = f"{where}: this is not a tape: {error}"
@@ -65,12 +70,6 @@ class Tape:
                     warnings.warn(message, stacklevel=3)
                 else:
                     self.end += len(line)
-
-    def _add(self, number: int, line: bytes) -> None:
-        exchange = _Exchange(**json.loads(line))
-        validate(exchange.request, allow_reasoning=True)
-        key = _key(exchange.request)
-        self._exchanges.setdefault(key, []).append((number, exchange))
 
     def rewind(self) -> None:
         """Start again from the beginning."""
@@ -97,23 +96,16 @@ class Tape:
         key = _key(body)
         if times := len(self._exchanges.get(key, [])):
             return f"{times} answers to this request are on the tape, and all are used"
-        asked = _leaves(json.loads(key))
-        near: list[tuple[int, int, list[str]]] = []
-        for other, [(line, _), *_] in self._exchanges.items():
-            taped = _leaves(json.loads(other))
-            changes = [
-                f"{at} is {_show(asked, at)} in the request, {_show(taped, at)} on the "
-                "tape"
-                for at in {**taped, **asked}
-                if taped.get(at) != asked.get(at)
-            ]
-            near.append((len(changes), line, changes))
+        near = [
+            (number, [*_differences(json.loads(key), json.loads(other))])
+            for other, [(number, _), *_] in self._exchanges.items()
+        ]
         if not near:
             return f"the tape {self.path} is empty"
-        _, line, changes = min(near)
+        number, differences = min(near, key=lambda item: len(item[1]))
         return (
             f"the tape {self.path} does not have this request; "
-            f"nearest is line {line}: {'; '.join(changes[:3])}"
+            f"nearest is line {number}: {'; '.join(differences[:3])}"
         )
 
 
@@ -135,12 +127,9 @@ class Recorder:
                 "replay to the same file to add to it"
             )
             raise ValueError(message)
-        with self._path.open("r+b") as file:
-            file.seek(-1, os.SEEK_END)
-            if file.read() != b"\n":
-                file.truncate(replayed.end)
-                file.seek(0, os.SEEK_END)
-                file.write(b"\n")
+        content = self._path.read_bytes()
+        if not content.endswith(b"\n"):
+            self._path.write_bytes(content[: replayed.end] + b"\n")
 
     def keep(self, request: RecordedRequest, response: Response) -> Response:
         """Record an answer; a stream is recorded once it is complete."""
@@ -177,13 +166,11 @@ class Recorder:
             "type": response.type,
             **content,
         }
-        try:
-            line = json.dumps(exchange, ensure_ascii=False).encode()
-        except UnicodeEncodeError:  # bytes that are not UTF-8
-            line = json.dumps(exchange).encode()
+        text = json.dumps(exchange, ensure_ascii=False) + "\n"
         private = functools.partial(os.open, mode=0o600)
         with open(self._path, "ab", opener=private) as file:
-            file.write(line + b"\n")
+            # A byte that is not UTF-8 becomes an escape of JSON.
+            file.write(text.encode(errors="backslashreplace"))
 
 
 def _text(content: bytes) -> str:
@@ -192,34 +179,31 @@ def _text(content: bytes) -> str:
 
 def _key(body: Json) -> str:
     """Return a request's body as text, with numbers in place of tool call ids."""
-    numbers: dict[str, str] = {}
-    messages = []
-    for message in body["messages"]:
-        copy = dict(message)
-        if "toolCalls" in copy:
-            calls = [dict(call) for call in copy["toolCalls"]]
-            for call in calls:
-                call["id"] = numbers.setdefault(call["id"], f"#{len(numbers) + 1}")
-            copy["toolCalls"] = calls
-        if "toolCallId" in copy:
-            copy["toolCallId"] = numbers.get(copy["toolCallId"], copy["toolCallId"])
-        messages.append(copy)
-    return json.dumps({**body, "messages": messages}, sort_keys=True)
+    numbers: dict[str, int] = {}
+
+    def numbered(match: re.Match[str]) -> str:
+        number = numbers.setdefault(match[2], len(numbers) + 1)
+        return f'{match[1]}"#{number}"'
+
+    return _CALL_ID.sub(numbered, json.dumps(body, sort_keys=True))
 
 
-def _leaves(value: Any, path: str = "") -> dict[str, Any]:
-    """Return the values of a JSON document that are no containers, by their paths."""
-    if isinstance(value, dict):
-        items = [(f"{path}.{k}" if path else k, v) for k, v in value.items()]
-    elif isinstance(value, list):
-        items = [(f"{path}[{i}]", v) for i, v in enumerate(value)]
-    else:
-        return {path: value}
-    return {p: leaf for at, item in items for p, leaf in _leaves(item, at).items()}
+def _differences(asked: Any, taped: Any, path: str = "") -> Iterator[str]:
+    """Describe the values in which two JSON documents differ."""
+    if isinstance(asked, dict) and isinstance(taped, dict):
+        for name in {**taped, **asked}:
+            values = asked.get(name, _LEFT_OUT), taped.get(name, _LEFT_OUT)
+            yield from _differences(*values, f"{path}.{name}".lstrip("."))
+    elif isinstance(asked, list) and isinstance(taped, list):
+        pairs = itertools.zip_longest(asked, taped, fillvalue=_LEFT_OUT)
+        for index, values in enumerate(pairs):
+            yield from _differences(*values, f"{path}[{index}]")
+    elif asked != taped:
+        yield f"{path} is {_show(asked)} in the request, {_show(taped)} on the tape"
 
 
-def _show(leaves: dict[str, Any], path: str) -> str:
-    if path not in leaves:
+def _show(value: Any) -> str:
+    if value is _LEFT_OUT:
         return "left out"
-    text = json.dumps(leaves[path], ensure_ascii=False)
+    text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + "…"

