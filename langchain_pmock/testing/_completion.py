@@ -67,59 +67,41 @@ class Completion:
 
     def whole(self) -> Json:
         """Return the answer as one object."""
-        return {
-            "id": self._id,
-            "model": self.body.model,
-            "created": self.created,
-            "object": "chat.completion",
-            "usage": self._usage(),
-            "choices": [self._choice(*choice) for choice in enumerate(self.replies)],
-        }
+        choices = [
+            {
+                "index": index,
+                "message": {"role": "assistant", **self._message(reply)},
+                **self._end(reply, tokens(_text(reply))),
+            }
+            for index, reply in enumerate(self.replies)
+        ]
+        head = {"id": self._id, "model": self.body.model, "created": self.created}
+        kind = {"object": "chat.completion", "usage": self._usage()}
+        return {**head, **kind, "choices": choices}
 
     def chunks(self) -> Iterator[Json]:
         """Yield the chunks of a stream, which has one choice."""
         reply = self.replies[0]
         for delta in self._deltas(reply):
-            choice: Json = {"delta": delta}
-            if reply.logprobs is None and "content" in delta and delta["content"]:
-                choice["logprobs"] = self._logprobs([delta["content"]])
-            yield self._chunk({k: v for k, v in choice.items() if v is not None})
-        yield self._chunk(self._ended({"delta": {}}, reply, [])) | {
-            "usage": self._usage()
-        }
+            piece = delta.get("content") if reply.logprobs is None else None
+            yield self._chunk({"delta": delta, **self._logprobs([piece or ""])})
+        end = self._chunk({"delta": {}, **self._end(reply, [])})
+        yield end | {"usage": self._usage()}
 
     @cached_property
     def _id(self) -> str:
         return make_id("chatcmpl-", self.seed)
 
-    def _choice(self, index: int, reply: Reply) -> Json:
-        message: Json = {"role": "assistant", "content": _text(reply)}
-        if reply.reasoning:
-            message["reasoningContent"] = reply.reasoning
-        if reply.refusal:
-            message["refusal"] = reply.refusal
+    def _message(self, reply: Reply) -> Json:
+        texts = {"reasoningContent": reply.reasoning, "refusal": reply.refusal}
+        message: Json = {"content": _text(reply)}
+        message |= {name: text for name, text in texts.items() if text}
         if reply.tool_calls:
             message["toolCalls"] = [
-                self._tool_call(position, call, call.arguments_text)
-                for position, call in enumerate(reply.tool_calls)
+                self._tool_call(index, call, call.arguments_text)
+                for index, call in enumerate(reply.tool_calls)
             ]
-        choice = {"index": index, "message": message}
-        return self._ended(choice, reply, tokens(_text(reply)))
-
-    def _chunk(self, choice: Json) -> Json:
-        return {
-            "created": self.created,
-            "model": self.body.model,
-            "id": self._id,
-            "choices": [{**choice, "index": 0}],
-            "object": "chat.completion.chunk",
-        }
-
-    def _ended(self, choice: Json, reply: Reply, pieces: list[str]) -> Json:
-        """Add what the end of an answer has."""
-        logprobs = self._logprobs(pieces) if reply.logprobs is None else reply.logprobs
-        ended = {**choice, "finishReason": _finish_reason(reply)}
-        return {**ended, "logprobs": logprobs} if logprobs else ended
+        return message
 
     def _deltas(self, reply: Reply) -> Iterator[Json]:
         yield {"role": "assistant", "content": ""}
@@ -127,19 +109,27 @@ class Completion:
             for piece in reply.chunks:
                 yield {"content": piece} if isinstance(piece, str) else {**piece}
             return
-        for name, text in (
-            ("reasoningContent", reply.reasoning),
-            ("content", reply.text),
-            ("refusal", reply.refusal),
-        ):
+        texts = {"reasoningContent": reply.reasoning, "content": reply.text}
+        for name, text in {**texts, "refusal": reply.refusal}.items():
             for token in tokens(text):
                 yield {name: token}
         for index, call in enumerate(reply.tool_calls):
-            head = {"index": index, **self._tool_call(index, call, "")}
-            yield {"toolCalls": [head]}
+            yield {"toolCalls": [{"index": index, **self._tool_call(index, call, "")}]}
             for token in tokens(call.arguments_text):
                 piece = {"index": index, "function": {"arguments": token}}
                 yield {"toolCalls": [piece]}
+
+    def _chunk(self, choice: Json) -> Json:
+        head = {"created": self.created, "model": self.body.model, "id": self._id}
+        choices = [{**choice, "index": 0}]
+        return {**head, "choices": choices, "object": "chat.completion.chunk"}
+
+    def _end(self, reply: Reply, pieces: list[str]) -> Json:
+        """Return what the end of an answer has."""
+        reason = reply.finish_reason or ("tool_calls" if reply.tool_calls else "stop")
+        if reply.logprobs is not None:
+            return {"finishReason": reason, "logprobs": reply.logprobs}
+        return {"finishReason": reason, **self._logprobs(pieces)}
 
     def _tool_call(self, index: int, call: ToolCall, arguments: str) -> Json:
         call_id = make_id("call_", self.seed, index) if call.id == "auto" else call.id
@@ -150,15 +140,18 @@ class Completion:
             **call.extra,
         }
 
-    def _logprobs(self, pieces: list[str]) -> Json | None:
-        if not self.body.logprobs:
-            return None
+    def _logprobs(self, pieces: list[str]) -> Json:
+        """Return the field `logprobs`, if the request asks for it."""
         made = [
             {"token": piece, "logprob": -0.1, "bytes": list(piece.encode())}
             for piece in pieces
+            if piece
         ]
+        if not made or not self.body.logprobs:
+            return {}
         most = min(self.body.top_logprobs, 1)
-        return {"content": [{**each, "topLogprobs": [each][:most]} for each in made]}
+        content = [{**each, "topLogprobs": [each][:most]} for each in made]
+        return {"logprobs": {"content": content}}
 
     def _usage(self) -> Mapping[str, Any]:
         if (given := self.replies[0].usage) is not None:
@@ -170,12 +163,8 @@ class Completion:
             "audioTokens": _AUDIO_TOKENS * blocks.count("input_audio"),
             "cachedTokens": 0,
         }
-        reasoning = content = 0
-        for reply in self.replies:
-            reasoning += len(tokens(reply.reasoning))
-            called = (call.name + call.arguments_text for call in reply.tool_calls)
-            texts = (_text(reply), reply.refusal, *called)
-            content += sum(len(tokens(text)) for text in texts)
+        reasoning = sum(len(tokens(reply.reasoning)) for reply in self.replies)
+        content = sum(len(tokens(text)) for r in self.replies for text in _written(r))
         completion = {
             "contentTokens": content,
             "reasoningTokens": reasoning,
@@ -196,5 +185,6 @@ def _text(reply: Reply) -> str:
     return reply.text or "".join(piece for piece in pieces if isinstance(piece, str))
 
 
-def _finish_reason(reply: Reply) -> str:
-    return reply.finish_reason or ("tool_calls" if reply.tool_calls else "stop")
+def _written(reply: Reply) -> list[str]:
+    calls = [call.name + call.arguments_text for call in reply.tool_calls]
+    return [_text(reply), reply.refusal, *calls]

@@ -26,17 +26,18 @@ def inject(
     # Clients read nothing after [DONE], so all happens before.
     most = len(right.steps) - (right.steps[-1:] == [event(b"[DONE]", newline)])
     after = None if fault.after is None else min(fault.after, most)
-    response = _replaced(right, fault, trace_id, is_stream=is_stream)
+    code = fault.status if fault.code is None else fault.code
+    error = envelope(code or 0, fault.message, None, trace_id)
+    response = _replaced(right, fault, error, is_stream=is_stream)
     if response is right:
         steps = right.steps
-        if is_stream and (code := fault.code) is not None:
-            bad = envelope(code, fault.message, None, trace_id)
-            steps = [*steps[: after or 0], event(bad, newline)]
+        if is_stream and fault.code is not None:
+            steps = [*steps[: after or 0], event(error, newline)]
             response = replace(right, code=code)
         elif is_stream and fault.garbage:
             steps = [*steps[: after or 0], event(_GARBAGE, newline)]
-        broken = _cut(steps, fault, most) if is_stream else _halved(right, fault)
-        response = replace(response, steps=broken)
+        steps = _broken_off(steps, fault, most, is_stream=is_stream)
+        response = replace(response, steps=steps)
     if fault.stall:
         # Empty bytes send the status and the headers.
         early = [] if after is None else [b"", *response.steps[:after]]
@@ -52,7 +53,7 @@ def inject(
 
 
 def _replaced(
-    right: Response, fault: Fault, trace_id: str, *, is_stream: bool
+    right: Response, fault: Fault, error: bytes, *, is_stream: bool
 ) -> Response:
     """Return a response that replaces the regular one, or else the regular one."""
     status = fault.status or 200
@@ -61,33 +62,26 @@ def _replaced(
         return Response([_WEB_PAGE], status=status, type="text/html")
     if fault.body is not None:
         return Response([fault.body], status=status, type=fault.content_type)
-    code = fault.status if fault.code is None else fault.code
-    if code is not None and (fault.status is not None or not is_stream):
-        body = envelope(code, fault.message, None, trace_id)
-        return Response([body], status=status, code=code)
-    if fault.garbage and not is_stream:
-        return Response([_GARBAGE])
-    return right
+    if fault.status is not None or (fault.code is not None and not is_stream):
+        code = fault.status if fault.code is None else fault.code
+        return Response([error], status=status, code=code)
+    return Response([_GARBAGE]) if fault.garbage and not is_stream else right
 
 
-def _cut(steps: list[Step], fault: Fault, most: int) -> list[Step]:
-    """Break off a stream."""
-    if fault.cut_after is not None:
-        steps = steps[: min(fault.cut_after, most)]
-    elif fault.reset_after is not None:
-        steps = steps[: min(fault.reset_after, most)]
-    return steps if fault.reset_after is None else [*steps, Abort.RESET]
-
-
-def _halved(right: Response, fault: Fault) -> list[Step]:
-    """Break off an answer that is not streamed."""
-    if fault.cut_after is None and fault.reset_after is None:
-        return right.steps
-    if fault.reset_after == 0 and fault.cut_after is None:
-        return [Abort.RESET]
-    half = right.content[: len(right.content) // 2]
+def _broken_off(
+    steps: list[Step], fault: Fault, most: int, *, is_stream: bool
+) -> list[Step]:
+    """Cut a stream after some events, and another answer in the middle."""
+    end = fault.reset_after if fault.cut_after is None else fault.cut_after
+    if end is None:
+        return steps
+    is_reset = fault.reset_after is not None
+    if is_stream:
+        return [*steps[: min(end, most)], *[Abort.RESET] * is_reset]
+    content = b"".join(step for step in steps if isinstance(step, bytes))
     # Two steps, so that no Content-Length is sent.
-    return [half, Abort.CLOSE if fault.reset_after is None else Abort.RESET]
+    half = [] if is_reset and end == 0 else [content[: len(content) // 2]]
+    return [*half, Abort.RESET if is_reset else Abort.CLOSE]
 
 
 def _bytes_of(step: Step) -> list[Step]:

@@ -18,8 +18,8 @@ from aiohttp import web
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    Respond = Callable[[web.BaseRequest, bytes], Awaitable["Response"]]
-    Refuse = Callable[[int, str], "Response"]
+    # The body is None if it is too long.
+    Respond = Callable[[web.BaseRequest, bytes | None], Awaitable["Response"]]
 
 HOST = "127.0.0.1"
 SUCCESS = 200
@@ -89,8 +89,8 @@ def dump(value: Any) -> bytes:
 class Running:
     """A server in a thread of its own."""
 
-    def __init__(self, port: int, respond: Respond, refuse: Refuse) -> None:
-        self._respond, self._refuse = respond, refuse
+    def __init__(self, port: int, respond: Respond) -> None:
+        self._respond = respond
         self._ready: Future[web.Server] = Future()
         self._stopped = asyncio.Event()
         self._listener = socket.create_server((HOST, port), backlog=_BACKLOG)
@@ -138,12 +138,7 @@ class Running:
                 connection.transport.abort()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        body = await _read(request)
-        if body is None:
-            message = f"the body is longer than {_LONGEST_BODY} bytes"
-            response = self._refuse(413, message)
-        else:
-            response = await self._respond(request, body)
+        response = await self._respond(request, await _read(request))
         async with response.resources:
             return await _send(request, response)
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass as plain_dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 from pydantic.dataclasses import dataclass
+
+if TYPE_CHECKING:
+    from langchain_pmock.testing._body import Body
 
 _STRICT = ConfigDict(strict=True, extra="forbid")
 
@@ -196,13 +199,11 @@ class Line:
             problem = f"a script has no use for {given!r}: it takes {_ALLOWED}, or a "
             raise ValueError(problem + "function")  # noqa: TRY004 - as pydantic's
 
-    def matches(self, body: Mapping[str, Any]) -> bool:
+    def matches(self, body: Body) -> bool:
         """Whether the entry is for a request with this body."""
-        return self.model in {None, body["model"]} and (
-            self.message is None
-            or any(
-                self.message in _text(m.get("content", "")) for m in body["messages"]
-            )
+        texts = [message.text for message in body.messages]
+        return self.model in {None, body.model} and (
+            self.message is None or any(self.message in text for text in texts)
         )
 
     def resolve(self, request: RecordedRequest) -> Reply | Fault:
@@ -214,9 +215,3 @@ class Line:
             return Reply(text=given)
         problem = f"a function of the script returned {given!r}, not {_ALLOWED}"
         raise ValueError(problem)
-
-
-def _text(content: str | Sequence[Mapping[str, Any]]) -> str:
-    if isinstance(content, str):
-        return content
-    return "\n".join(block.get("text", "") for block in content)

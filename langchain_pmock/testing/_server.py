@@ -34,7 +34,6 @@ from langchain_pmock.testing._upstream import Upstream
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Mapping
-    from types import TracebackType
     from typing import Self
 
     from aiohttp import web
@@ -43,7 +42,6 @@ if TYPE_CHECKING:
 
 _BASE_PATH = "/api"
 _CHAT_PATH = _BASE_PATH + "/ai/chat/completions"
-_BODIES_COUNTED = 10_000  # different bodies for which equal requests are numbered
 _MODELS = {
     *("gpt-5.1", "gpt-5.1-all", "gpt-5.1-thinking", "gpt-5.1-thinking-all", "gpt-5.2"),
     *("gemini-3-pro", "gemini-3-flash", "gemini-2.5-pro", "gemini-2.5-flash"),
@@ -162,7 +160,7 @@ class PmockServer:
         self._recorder = Recorder(record, self._tape) if record is not None else None
         self._script: list[Line] = []
         self._faults: list[Fault] = []
-        self._seen: Counter[bytes] = Counter()
+        self._seen: Counter[str] = Counter()
         self._running: Running | None = None
 
     def __repr__(self) -> str:
@@ -241,12 +239,7 @@ class PmockServer:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop the server."""
         self.stop()
 
@@ -257,7 +250,7 @@ class PmockServer:
             OSError: If the port is in use.
         """
         if self._running is None:
-            self._running = Running(self._port, self._serve, self._refuse)
+            self._running = Running(self._port, self._serve)
 
     def stop(self) -> None:
         """Stop the server at once, and abort its connections."""
@@ -295,49 +288,40 @@ class PmockServer:
             raise RuntimeError(message)
         return self._running
 
-    async def _serve(self, request: web.BaseRequest, content: bytes) -> Response:
-        if request.path != _CHAT_PATH:
-            return self._refuse(404, "Not Found")
-        if request.method != "POST":
-            return self._refuse(405, "Method Not Allowed")
-        return await self._respond(request.headers, content)
+    async def _serve(self, request: web.BaseRequest, content: bytes | None) -> Response:
+        if content is None:
+            response = _refusal(413, "the body is too long")
+        elif request.path != _CHAT_PATH:
+            response = _refusal(404, "Not Found")
+        elif request.method != "POST":
+            response = _refusal(405, "Method Not Allowed")
+        else:
+            response = await self._respond(request.headers, content)
+        response.headers["Date"] = formatdate(self._now(), usegmt=True)
+        return response
 
     async def _respond(self, headers: Mapping[str, str], content: bytes) -> Response:
         request = RecordedRequest(headers, {})
         self.requests.append(request)
         if self._keep_requests is not None:
             del self.requests[: len(self.requests) - self._keep_requests]
-        seed = self._number(content)
+        # The seed of ids is the body, and how often it has come.
+        digest = hashlib.sha256(content).hexdigest()
+        self._seen[digest] += 1
+        seed = f"{digest}:{self._seen[digest]}"
         try:
             self._authenticate(headers)
             body = self._read(request, content)
             response = await self._answer(request, content, body, seed)
         except RefusedError as error:
-            response = self._refuse(error.code, str(error), seed)
+            response = _refusal(error.code, str(error), make_id("", seed))
         # A connection that is reset immediately has no status.
         if response.live or any(isinstance(step, bytes) for step in response.steps):
             request.status, request.code = response.status, response.code
-        return self._dated(response)
-
-    def _refuse(self, code: int, message: str, seed: str = "") -> Response:
-        """Answer with an HTTP status and an envelope of the same code."""
-        content = envelope(code, message, None, make_id("", seed))
-        return self._dated(Response([content], status=code, code=code))
-
-    def _dated(self, response: Response) -> Response:
-        date = formatdate(self._now(), usegmt=True)
-        return replace(response, headers={**response.headers, "Date": date})
+        return response
 
     def _now(self) -> float:
         return self._clock() + self.clock_offset
-
-    def _number(self, content: bytes) -> str:
-        """Return the seed of ids: the body's digest and its number of occurrences."""
-        digest = hashlib.sha256(content).digest()
-        self._seen[digest] += 1
-        if len(self._seen) > _BODIES_COUNTED:
-            del self._seen[next(iter(self._seen))]
-        return f"{digest.hex()}:{self._seen[digest]}"
 
     def _authenticate(self, headers: Mapping[str, str]) -> None:
         token = sign(self.access_key, self.secret_key, self._now())
@@ -372,7 +356,7 @@ class PmockServer:
     async def _answer(
         self, request: RecordedRequest, content: bytes, body: Body, seed: str
     ) -> Response:
-        fault, reply, restore = self._take(request)
+        fault, reply, restore = self._take(request, body)
         if fault is None and reply is None:
             if self._tape is not None and (found := self._tape.take(request.body)):
                 return replace(found, delay=self.delay)
@@ -396,11 +380,11 @@ class PmockServer:
         return inject(response, fault, self.newline, trace_id, is_stream=body.stream)
 
     def _take(
-        self, request: RecordedRequest
+        self, request: RecordedRequest, body: Body
     ) -> tuple[Fault | None, Reply | None, Callable[[], None]]:
         """Return the fault and the reply for a request, and a function to undo it."""
         fault = self._faults.pop(0) if self._faults else None
-        for line in [line for line in self._script if line.matches(request.body)]:
+        for line in [line for line in self._script if line.matches(body)]:
             try:
                 answer = line.resolve(request)
             except Exception as error:  # noqa: BLE001 - the user's function
@@ -423,3 +407,8 @@ class PmockServer:
             return [*raw]
         chunks = (chunk_envelope(chunk) for chunk in completion.chunks())
         return [event(data, self.newline) for data in (*chunks, b"[DONE]")]
+
+
+def _refusal(code: int, message: str, trace_id: str = "") -> Response:
+    """Make a response with an HTTP status and an envelope of the same code."""
+    return Response([envelope(code, message, None, trace_id)], status=code, code=code)

@@ -72,19 +72,21 @@ class OpenAIServer:
         return self._started - self._finished - self.active
 
     def __enter__(self) -> Self:
-        self._running = Running(0, self._respond, self._error)
+        self._running = Running(0, self._respond)
         self.url = f"http://127.0.0.1:{self._running.port}/v1"
         return self
 
     def __exit__(self, *_: object) -> None:
         self._running.stop()
 
-    async def _respond(self, request: web.BaseRequest, content: bytes) -> Response:
+    async def _respond(
+        self, request: web.BaseRequest, content: bytes | None
+    ) -> Response:
         async with AsyncExitStack() as stack:
             self._started += 1
             self.active += 1
             stack.callback(self._end)
-            response = await self._answer(request, json.loads(content))
+            response = await self._answer(request, json.loads(content or b""))
             response.live = self._finishing(response.live)
             response.headers |= {"X-Request-Id": "req-1"}
             response.resources = stack.pop_all()
