@@ -180,14 +180,6 @@ class Body(CamelCase):
     def functions(self) -> list[Function]:
         return [t.function for t in self.tools if isinstance(t, FunctionTool)]
 
-    @property
-    def limit(self) -> int:
-        return min(self.max_tokens, self.max_completion_tokens)
-
-    @property
-    def stops(self) -> list[str]:
-        return [self.stop] if isinstance(self.stop, str) else self.stop
-
 
 def parse(content: bytes) -> Any:
     """Parse the JSON of a request."""

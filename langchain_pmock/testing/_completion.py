@@ -40,14 +40,13 @@ def choices(reply: Reply, body: Body) -> list[Reply]:
 
 
 def _cut(reply: Reply, body: Body) -> Reply:
-    text, reason = reply.text, reply.finish_reason
-    ends = [text.find(stop) for stop in body.stops if stop in text]
-    if ends:
-        text, reason = text[: min(ends)], "stop"
-    pieces = tokens(text)
-    if len(pieces) > body.limit:
-        text, reason = "".join(pieces[: body.limit]), "length"
-    return replace(reply, text=text, finish_reason=reason)
+    stops = [body.stop] if isinstance(body.stop, str) else body.stop
+    if ends := [reply.text.find(stop) for stop in stops if stop in reply.text]:
+        reply = replace(reply, text=reply.text[: min(ends)], finish_reason="stop")
+    pieces, most = tokens(reply.text), min(body.max_tokens, body.max_completion_tokens)
+    if len(pieces) > most:
+        reply = replace(reply, text="".join(pieces[:most]), finish_reason="length")
+    return reply
 
 
 def make_id(prefix: str, *parts: object) -> str:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 CJK = "぀-ヿ㐀-䶿一-鿿가-힯"  # scripts without spaces between words
 
 _WORD = re.compile(rf"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|(?=([{CJK}]{{2}}))")
-_COMMON = re.compile(  # words that do not tell the topic of a text
+_COMMON = (  # words that do not tell the topic of a text
     r"about|all|and|any|are|call|can|for|from|function|get|give|has|hello|her|his|how"
     r"|input|into|its|list|make|not|number|one|our|out|output|please|result|run|set|she"
     r"|string|tell|text|that|the|their|this|tool|use|user|using|value|was|what|when"
@@ -39,10 +39,10 @@ _COMMON = re.compile(  # words that do not tell the topic of a text
 )
 _QUOTED = rf"(?<![^\W{CJK}])'([^'\n]+)'(?![^\W{CJK}])|\"([^\"\n]+)\""
 _NUMBER = re.compile(r"(?<![A-Za-z_\d.-])-?\d{1,15}(?:\.\d+)?(?![A-Za-z_\d]|[.-]\d)")
-_NAME = r"[A-Z][\w'.-]*\w(?:,? [A-Z][\w'.-]*\w)*"
+_NAME = rf"(?!(?i:{_COMMON})(?![\w'.-]))[A-Z][\w'.-]*\w(?:,? [A-Z][\w'.-]*\w)*"
 # Also a name within a sentence, or one at its beginning: "Anna is 31 years old."
 _PHRASE = re.compile(
-    rf"{_QUOTED}|(?<=[^.!?:\s] ){_NAME}|{_NAME}(?= (?:is|was|has|lives)\b)"
+    rf"{_QUOTED}|(?<=[^.!?:\s] )({_NAME})|({_NAME})(?= (?:is|was|has|lives)\b)"
 )
 _SAMPLES = {
     "date": "2026-01-31",
@@ -76,11 +76,10 @@ def reply_to(body: Body) -> Reply:
     if body.model.endswith(("thinking", "thinking-all")):
         reasoning = f"The user said {len(prompt.split())} words. I follow my rules."
     if functions := _functions_to_call(body, prompt, after_results=bool(results)):
-        schemas = [{**function.parameters, "type": "object"} for function in functions]
-        calls = [
-            ToolCall(function.name, fill(schema, source))
-            for function, schema in zip(functions, schemas, strict=True)
-        ]
+        arguments = (
+            fill({**f.parameters, "type": "object"}, source) for f in functions
+        )
+        calls = [*map(ToolCall, (f.name for f in functions), arguments)]
         return Reply(tool_calls=calls, reasoning=reasoning)
     if (schema := _schema(body)) is not None:
         text = json.dumps(fill(schema, source), ensure_ascii=False)
@@ -122,7 +121,7 @@ def _functions_to_call(body: Body, text: str, *, after_results: bool) -> list[Fu
 
 def _about(functions: list[Function], text: str) -> list[Function]:
     """Return the tools whose names, or else descriptions, share most words with it."""
-    topics = {word for word in words(text) if not _COMMON.fullmatch(word)}
+    topics = {word for word in words(text) if not re.fullmatch(_COMMON, word)}
     for part in ("name", "description"):
         shared = [len(words(getattr(f, part)) & topics) for f in functions]
         if most := max(shared):
@@ -168,12 +167,7 @@ class _Filler:
         self.refs: list[str] = []  # in progress
         numbers = _NUMBER.findall(re.sub(_QUOTED, " ", text))
         self.numbers = [float(n) if "." in n else int(n) for n in numbers]
-        found = [(m[1] or m[2], m[0]) for m in _PHRASE.finditer(text)]
-        self.phrases = [
-            quoted or name
-            for quoted, name in found
-            if quoted or not _COMMON.fullmatch(name.split()[0].lower())
-        ]
+        self.phrases = ["".join(groups) for groups in _PHRASE.findall(text)]
 
     def fill(self, schema: Any, key: str) -> Any:
         """Create a value; raises RecursionError if the schema requires itself."""
