@@ -11,15 +11,16 @@ from concurrent.futures import Future
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
-    # The body is None if it is too long.
-    Respond = Callable[[web.BaseRequest, bytes | None], Awaitable["Response"]]
+    from aiohttp.typedefs import Handler
+
+    Respond = Callable[[Mapping[str, str], bytes], Awaitable["Response"]]
 
 HOST = "127.0.0.1"
 SUCCESS = 200
@@ -89,8 +90,8 @@ def dump(value: Any) -> bytes:
 class Running:
     """A server in a thread of its own."""
 
-    def __init__(self, port: int, respond: Respond) -> None:
-        self._respond = respond
+    def __init__(self, port: int, path: str, respond: Respond) -> None:
+        self._path, self._respond = path, respond
         self._ready: Future[web.Server] = Future()
         self._stopped = asyncio.Event()
         self._listener = socket.create_server((HOST, port), backlog=_BACKLOG)
@@ -117,45 +118,44 @@ class Running:
             runner.run(self._serve())
 
     async def _serve(self) -> None:
-        server = web.Server(
-            self._handle,
+        app = web.Application(client_max_size=_LONGEST_BODY, middlewares=[_enveloped])
+        app.router.add_post(self._path, self._handle)
+        runner = web.AppRunner(
+            app,
             handler_cancellation=True,  # when the client disconnects
             access_log=None,
             auto_decompress=False,
             lingering_time=_LINGER,
         )
-        listening = await self._loop.create_server(
-            server, sock=self._listener, backlog=_BACKLOG
-        )
+        await runner.setup()
+        site = web.SockSite(runner, self._listener, backlog=_BACKLOG)
+        await site.start()
+        server = cast("web.Server", runner.server)
         self._ready.set_result(server)
         await self._stopped.wait()
         # asyncio leaks a connection that it accepts just before its server is closed.
         for _ in range(4):
             await asyncio.sleep(0)
-        listening.close()
+        await site.stop()
         for connection in server.connections:
             if connection.transport is not None:
                 connection.transport.abort()
 
-    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        response = await self._respond(request, await _read(request))
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        response = await self._respond(request.headers, await request.read())
         async with response.resources:
             return await _send(request, response)
 
 
-async def _read(request: web.BaseRequest) -> bytes | None:
-    """Read the body; None if it is too long."""
-    if (request.content_length or 0) > _LONGEST_BODY:
-        return None
-    if request.headers.get("Expect", "").lower() == "100-continue":
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request.writer.output_size = 0
-    body = bytearray()
-    async for piece in request.content.iter_any():
-        body += piece
-        if len(body) > _LONGEST_BODY:
-            return None
-    return bytes(body)
+@web.middleware
+async def _enveloped(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Put aiohttp's refusals into envelopes: 404, 405 and 413."""
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        body = envelope(error.status, error.reason, None, "")
+        kind = "application/json"
+        return web.Response(body=body, status=error.status, content_type=kind)
 
 
 async def _send(request: web.BaseRequest, response: Response) -> web.StreamResponse:

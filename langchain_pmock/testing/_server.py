@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Self
 
-    from aiohttp import web
-
     from langchain_pmock.testing._script import Scriptable
 
 _BASE_PATH = "/api"
@@ -250,7 +248,7 @@ class PmockServer:
             OSError: If the port is in use.
         """
         if self._running is None:
-            self._running = Running(self._port, self._serve)
+            self._running = Running(self._port, _CHAT_PATH, self._respond)
 
     def stop(self) -> None:
         """Stop the server at once, and abort its connections."""
@@ -288,18 +286,6 @@ class PmockServer:
             raise RuntimeError(message)
         return self._running
 
-    async def _serve(self, request: web.BaseRequest, content: bytes | None) -> Response:
-        if content is None:
-            response = _refusal(413, "the body is too long")
-        elif request.path != _CHAT_PATH:
-            response = _refusal(404, "Not Found")
-        elif request.method != "POST":
-            response = _refusal(405, "Method Not Allowed")
-        else:
-            response = await self._respond(request.headers, content)
-        response.headers["Date"] = formatdate(self._now(), usegmt=True)
-        return response
-
     async def _respond(self, headers: Mapping[str, str], content: bytes) -> Response:
         request = RecordedRequest(headers, {})
         self.requests.append(request)
@@ -318,6 +304,7 @@ class PmockServer:
         # A connection that is reset immediately has no status.
         if response.live or any(isinstance(step, bytes) for step in response.steps):
             request.status, request.code = response.status, response.code
+        response.headers["Date"] = formatdate(self._now(), usegmt=True)
         return response
 
     def _now(self) -> float:

@@ -22,10 +22,8 @@ from langchain_pmock.testing._http import Response, Running
 from langchain_pmock.testing._rules import reply_to
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
     from typing import Self
-
-    from aiohttp import web
 
 Json = dict[str, Any]
 
@@ -72,21 +70,19 @@ class OpenAIServer:
         return self._started - self._finished - self.active
 
     def __enter__(self) -> Self:
-        self._running = Running(0, self._respond)
+        self._running = Running(0, "/v1/chat/completions", self._respond)
         self.url = f"http://127.0.0.1:{self._running.port}/v1"
         return self
 
     def __exit__(self, *_: object) -> None:
         self._running.stop()
 
-    async def _respond(
-        self, request: web.BaseRequest, content: bytes | None
-    ) -> Response:
+    async def _respond(self, headers: Mapping[str, str], content: bytes) -> Response:
         async with AsyncExitStack() as stack:
             self._started += 1
             self.active += 1
             stack.callback(self._end)
-            response = await self._answer(request, json.loads(content or b""))
+            response = await self._answer(headers, json.loads(content))
             response.live = self._finishing(response.live)
             response.headers |= {"X-Request-Id": "req-1"}
             response.resources = stack.pop_all()
@@ -103,10 +99,8 @@ class OpenAIServer:
                 yield piece
         self._finished += 1
 
-    async def _answer(self, request: web.BaseRequest, body: Json) -> Response:
-        if request.path != "/v1/chat/completions":
-            return self._error(404, "no such path")
-        key = request.headers.get("Authorization")
+    async def _answer(self, headers: Mapping[str, str], body: Json) -> Response:
+        key = headers.get("Authorization")
         if key not in {None, f"Bearer {KEY}"}:
             return self._error(401, f"wrong key: {key}")
         self.requests.append(body)
