@@ -39,9 +39,7 @@ class RefusedError(ValueError):
 class Strict(BaseModel):
     """An object without additional fields, whose values are not converted."""
 
-    model_config = ConfigDict(
-        extra="forbid", strict=True, allow_inf_nan=False, protected_namespaces=()
-    )
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class CamelCase(Strict):

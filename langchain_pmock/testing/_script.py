@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from langchain_pmock.testing._body import Body
 
 _STRICT = ConfigDict(strict=True, extra="forbid")
-
-
 WITHOUT_BODY = {204, 205, 304}  # HTTP statuses
 
 
@@ -159,13 +157,11 @@ class Fault:
     def __post_init__(self) -> None:
         """Refuse a fault without an effect."""
         if not (self.prevents_answer or self.stall or self.byte_by_byte):
-            message = (
-                "a fault needs one of status, code, stall, cut_after, reset_after, "
-            )
-            raise ValueError(message + "garbage, html, body or byte_by_byte")
-        if self.after is not None and not (
-            self.stall or self.garbage or self.code is not None
-        ):
+            names = "status, code, stall, cut_after, reset_after, garbage, html, body"
+            message = f"a fault needs one of {names} or byte_by_byte"
+            raise ValueError(message)
+        has_place = self.stall or self.garbage or self.code is not None
+        if self.after is not None and not has_place:
             message = "after needs one of code, garbage and stall"
             raise ValueError(message)
 
@@ -201,10 +197,8 @@ class Line:
 
     def matches(self, body: Body) -> bool:
         """Whether the entry is for a request with this body."""
-        texts = [message.text for message in body.messages]
-        return self.model in {None, body.model} and (
-            self.message is None or any(self.message in text for text in texts)
-        )
+        is_in_message = any((self.message or "") in m.text for m in body.messages)
+        return self.model in {None, body.model} and is_in_message
 
     def resolve(self, request: RecordedRequest) -> Reply | Fault:
         """Return the reply or fault, calling a function."""

@@ -58,9 +58,9 @@ class PmockServer:
     with `replay`; another server, with `upstream`; and rules. These call the tools
     that match the user's last message, fill a `responseFormat`, and otherwise repeat
     the message (`"You said: Hello"`) or the results of tools. They apply `stop`,
-    `maxTokens` and `n`; a token is a word with the space before it, or a single other
-    character. Models whose name ends with `thinking` or `thinking-all` send reasoning
-    too. Answers and ids depend only on the request and the number of equal ones before.
+    `maxTokens` and `n`. Models whose name ends with `thinking` or `thinking-all` send
+    reasoning too. Answers and ids depend only on the request and the number of equal
+    ones before.
 
     Attributes:
         access_key: The accepted access key.
@@ -195,16 +195,10 @@ class PmockServer:
 
         Args:
             times: The number of requests.
-            fault: The fields of a `Fault`.
+            fault: The fields of a `Fault`, such as `status=429` or `reset_after=3`.
 
         Raises:
             ValueError: If the fault is not valid or would have no effect.
-
-        Example:
-            ```python
-            server.fail(status=429, retry_after=1)  # one request is refused
-            server.fail(reset_after=3, times=2)  # two streams are interrupted
-            ```
         """
         if times < 1:
             problem = f"times={times!r} must be at least 1"
@@ -379,14 +373,15 @@ class PmockServer:
                 problem = f"{type(error).__name__}: {error}"
                 message = f"the script's function raised {problem}"
                 raise RefusedError(message) from None
-            if isinstance(answer, Reply):
-                if fault is not None and fault.prevents_answer:
-                    return fault, answer, lambda: None
+            if isinstance(answer, Fault):
+                if fault is None:
+                    fault = answer
+                    self._script.remove(line)
+            elif fault is not None and fault.prevents_answer:
+                return fault, answer, lambda: None
+            else:
                 self._script.remove(line)
                 return fault, answer, partial(self._script.insert, 0, line)
-            if fault is None:
-                fault = answer
-                self._script.remove(line)
         return fault, None, lambda: None
 
     def _events(self, completion: Completion) -> list[Step]:

@@ -132,8 +132,6 @@ class Upstream:
             result = self._failure(code, message[:_LONGEST_MESSAGE])
         else:
             data = _data_of(answer, body["model"])
-            if not data["choices"]:
-                return self._failure(_BAD_GATEWAY, "its answer has no choices")
             trace_id = _header(response, "x-request-id")
             content = envelope(SUCCESS, "success", data, trace_id)
             result = Response([content], code=SUCCESS)
