@@ -76,10 +76,10 @@ def reply_to(body: Body) -> Reply:
     if body.model.endswith(("thinking", "thinking-all")):
         reasoning = f"The user said {len(prompt.split())} words. I follow my rules."
     if functions := _functions_to_call(body, prompt, after_results=bool(results)):
-        arguments = (
-            fill({**f.parameters, "type": "object"}, source) for f in functions
-        )
-        calls = [*map(ToolCall, (f.name for f in functions), arguments)]
+        calls = [
+            ToolCall(f.name, fill({**f.parameters, "type": "object"}, source))
+            for f in functions
+        ]
         return Reply(tool_calls=calls, reasoning=reasoning)
     if (schema := _schema(body)) is not None:
         text = json.dumps(fill(schema, source), ensure_ascii=False)

@@ -37,9 +37,12 @@ _LARGEST_STATUS = 599
 _TIMEOUT = httpx2.Timeout(600, connect=30)  # models may reason for minutes
 _LONGEST_MESSAGE = 2000  # characters of an error that is not JSON
 _SHORTEST_SECRET = 8  # characters; a word such as "ollama" is not redacted
-_BASE_URL = re.compile(r"https?://([\w.-]+|\[[\da-fA-F:]+\])(:\d{1,5})?(/[\w./~-]*)?")
+_BASE_URL = re.compile(
+    r"https?://(?:[\w.-]+|\[[\da-fA-F:]+\])(?::(?P<port>\d+))?(?:/[\w./~-]*)?"
+)
+_LARGEST_PORT = 65535
 # What a connection raises, and an answer with an unexpected structure.
-_BROKEN = (httpx2.HTTPError, httpx2.InvalidURL, OSError, OverflowError, ValueError)
+_BROKEN = (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError)
 # Objects in a message that have the same names in pmock's format.
 _UNCHANGED = {"annotations", "audio", "images", "tool_calls"}
 _BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n)){2}")
@@ -223,7 +226,8 @@ def _checked_keys(key: object) -> list[SecretStr]:
 
 def _checked_url(text: str) -> str:
     url = text.strip().rstrip("/")
-    if not _BASE_URL.fullmatch(url):
+    parts = _BASE_URL.fullmatch(url)
+    if not parts or int(parts["port"] or 0) > _LARGEST_PORT:
         problem = (
             "upstream must be a base URL such as http://localhost:11434/v1, without "
             "credentials and parameters"

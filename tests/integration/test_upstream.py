@@ -331,7 +331,7 @@ def test_space_around_a_key_is_removed(openai: OpenAIServer) -> None:
 
 NOT_KEYS = ["sk a", "sk\na", "\n", 5, ("ak", ""), ("ak", None), ("ak",), (*"abc",)]
 NOT_URLS = """localhost:11434|x/v1|ftp://x|http://|http://a b/|http://u:hunter2@h/v1
-|http://h:a/|http://[::1|http://h/v1?x=1|http://h/v1#x|http://h\x00/"""
+|http://h:99999/v1|http://h:a/|http://[::1|http://h/v1?x=1|http://h/v1#x|http://h\x00/"""
 
 
 @pytest.mark.parametrize(
