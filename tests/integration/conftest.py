@@ -7,20 +7,24 @@ against the service itself; see `test_standard.py`. All else always stays on loo
 from __future__ import annotations
 
 import os
+import ssl
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
+import trustme
 
 from langchain_pmock.testing import PmockServer
 from tests.support.calls import WAYS, Ask, AsyncCalls, Calls, model_of
 from tests.support.leaks import nothing_left
+from tests.support.openai_server import OpenAIServer
 
 __all__ = ["nothing_left"]
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from langchain_pmock import ChatPmock
 
@@ -62,6 +66,30 @@ def _within_a_minute() -> None:
 @pytest.fixture
 def server() -> Iterator[PmockServer]:
     with PmockServer() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def tls(
+    authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> ssl.SSLContext:
+    """A server's context, whose authority the environment trusts."""
+    pem = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(pem))
+    monkeypatch.setenv("SSL_CERT_FILE", str(pem))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    return context
+
+
+@pytest.fixture
+def openai() -> Iterator[OpenAIServer]:
+    with OpenAIServer() as started:
         yield started
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from langchain.agents import create_agent
 from langchain.agents.structured_output import ProviderStrategy, ToolStrategy
-from langchain_core.messages import AIMessageChunk, ToolMessage
+from langchain_core.messages import AIMessageChunk, HumanMessage, ToolMessage
 from langchain_core.tools import ToolException, tool
 from pydantic import BaseModel, Field
 
@@ -15,10 +15,6 @@ from langchain_pmock.testing import Reply, ToolCall
 from tests.support.calls import merge
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from langchain_core.messages import BaseMessage
-
     from langchain_pmock import ChatPmock
     from langchain_pmock.testing import PmockServer
     from tests.integration.conftest import MakeModel
@@ -48,29 +44,7 @@ def user(text: str) -> dict[str, Any]:
     return {"messages": [{"role": "user", "content": text}]}
 
 
-def kinds(messages: Sequence[BaseMessage]) -> list[str]:
-    return [message.type for message in messages]
-
-
 # --- Agents --------------------------------------------------------------------------
-
-
-def test_agent_calls_its_tool(
-    server: PmockServer, model: ChatPmock, calls: Calls
-) -> None:
-    agent: Any = create_agent(model, [get_weather], system_prompt="Be brief.")
-    messages = calls.invoke(agent, user("What is the weather in Paris?"))["messages"]
-    assert kinds(messages) == ["human", "ai", "tool", "ai"]
-    assert messages[-1].text == "get_weather says: It is sunny in Paris."
-    first, second = (request.body["messages"] for request in server.requests)
-    assert [message["role"] for message in first] == ["system", "user"]
-    assert [message["role"] for message in second] == [
-        "system",
-        "user",
-        "assistant",
-        "tool",
-    ]
-    assert second[2]["toolCalls"][0]["id"] == second[3]["toolCallId"]
 
 
 def test_parallel_tool_calls(
@@ -121,30 +95,21 @@ def test_structured_response(  # noqa: PLR0913, PLR0917 - parameters and fixture
     assert len(server.requests) == 1 + len(tools)
 
 
-@pytest.mark.parametrize(
-    ("call", "problem"),
-    [
-        (ToolCall("get_weather", {"city": "Atlantis"}), "No city of that name."),
-        (ToolCall("get_weather", {"place": "Paris"}), "city"),
-        (ToolCall("get_news"), "get_news is not a valid tool"),
-    ],
-    ids=["tool fails", "wrong arguments", "no such tool"],
-)
-def test_model_receives_the_error_of_a_tool(
-    server: PmockServer,
-    model: ChatPmock,
-    calls: Calls,
-    call: ToolCall,
-    problem: str,
+def test_missing_ids_are_created(
+    server: PmockServer, model: ChatPmock, calls: Calls
 ) -> None:
-    server.script(Reply(tool_calls=[call]), "I see.")
-    agent: Any = create_agent(model, [get_weather])
-    messages = calls.invoke(agent, user("Weather?"))["messages"]
-    assert messages[-2].status == "error"
-    assert messages[-1].text == "I see."
-    sent = server.requests[1].body["messages"][-1]["content"]
-    assert problem in sent
-    assert "error" in sent.lower()
+    reply = Reply(tool_calls=[ToolCall("get_time", id=None), ToolCall("f", id=None)])
+    server.script(reply, reply)
+    question = HumanMessage("Hi")
+    for message in (calls.invoke(model, "Hi"), merge(calls.stream(model, "Hi"))):
+        ids = [call["id"] for call in message.tool_calls]
+        assert len({*ids}) == 2
+        assert all(ids)
+        results = [ToolMessage("12:00", tool_call_id=str(id_)) for id_ in ids]
+        # The server checks that each result belongs to a call.
+        model.invoke([question, message, *results])
+        sent = server.requests[-1].body["messages"][1]["toolCalls"]
+        assert [call["id"] for call in sent] == ids
 
 
 # --- Streams -------------------------------------------------------------------------

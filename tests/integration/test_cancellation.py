@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import random
 import socket
-import threading
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -15,12 +14,12 @@ import httpx
 import httpx2
 import httpx_aiohttp
 import pytest
-import uvicorn
 from fastapi.responses import StreamingResponse
 from langchain.agents import create_agent
 
 from langchain_pmock._gateway import pools
 from langchain_pmock.testing import PmockServer, Reply
+from tests.support.apps import serving
 from tests.support.calls import model_of
 from tests.support.leaks import pool_entries, until, uvloop, wait_until
 
@@ -245,15 +244,8 @@ def service(upstream: PmockServer) -> Iterator[str]:
 
         return StreamingResponse(texts(), media_type="text/plain")
 
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        config = uvicorn.Config(app, log_level="warning", lifespan="off")
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        wait_until(lambda: server.started)
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        server.should_exit = True
-        thread.join()
+    with serving(app) as served:
+        yield served.url
 
 
 @pytest.mark.parametrize("path", ["whole", "stream"])

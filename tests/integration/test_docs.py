@@ -7,43 +7,35 @@ import json
 import logging
 import os
 import re
-import socket
-import ssl
 import subprocess
 import sys
-import threading
-import time
 import tomllib
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import httpx2
 import pytest
-import trustme
-import uvicorn
 from langchain.agents import create_agent
 from langchain.chat_models import base
-from langchain_core.language_models import BaseChatModel
 from opentelemetry.instrumentation.httpx import HTTPX2ClientInstrumentor
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from langchain_pmock import (
     ChatPmock,
     ModelName,
-    PmockConnectionError,
     PmockStreamInterruptedError,
     auth,
 )
 from langchain_pmock.testing import Fault, PmockServer, Reply, ToolCall
-from tests.support.raw_server import CLOSE, RawServer, head
+from tests.support.apps import Serving, serving
+from tests.support.files import png
+from tests.support.leaks import wait_until
+from tests.support.raw_server import CLOSE, RawServer, whole
 from tests.support.wire import answer, dump
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
@@ -53,11 +45,6 @@ PRODUCTION = ROOT / "docs" / "production.md"
 INTEGRATION = ROOT / "docs" / "integration.md"
 PAGES = [README, README_ZH, *sorted((ROOT / "docs").glob("*.md"))]
 DOCSTRINGS = [ChatPmock, PmockServer, auth.sign, auth.PmockAuth]
-PIXEL = bytes.fromhex(
-    "89504e470d0a1a0a0000000d4948445200000001000000010804000000b51c0c02"
-    "0000000b4944415478da6364f80f00010501012718e3660000000049454e44ae426082"
-)
-
 _EXAMPLE = re.compile(r"^( *)```python\n(.*?)^\1```", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"\[[^\]]*\]\(([^)]+)\)")
 _TEST = re.compile(r"^(?:async )?def test_", re.MULTILINE)
@@ -88,7 +75,7 @@ def local_service(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[PmockServer]:
     monkeypatch.chdir(tmp_path)  # where examples write their files
-    (tmp_path / "picture.png").write_bytes(PIXEL)
+    (tmp_path / "picture.png").write_bytes(png())
     with PmockServer() as server:
         for name, value in server.env.items():
             monkeypatch.setenv(name, value)
@@ -190,19 +177,6 @@ def test_streams_that_end_early(package: str, name: str, keys: list[str]) -> Non
             assert "".join(texts) == "Hello wor"
 
 
-def test_models_and_parameters_are_in_each_readme() -> None:
-    own = [
-        name
-        for name, field in ChatPmock.model_fields.items()
-        if name not in BaseChatModel.model_fields and field.init is not False
-    ]
-    for page in (README, README_ZH):
-        text = page.read_text("utf-8")
-        assert not [name for name in get_args(ModelName) if f"`{name}`" not in text]
-        rows = "\n".join(re.findall(r"^\| (`.*?) \|", text, re.MULTILINE))
-        assert not [name for name in own if f"`{name}`" not in rows]
-
-
 def test_both_readmes_have_the_same_sections() -> None:
     def outline(page: Path) -> list[tuple[str, object]]:
         """List headings, fences, tables and links, without their language."""
@@ -218,6 +192,8 @@ def test_both_readmes_have_the_same_sections() -> None:
         return [("", contents) for _, contents in found]
 
     assert outline(README) == outline(README_ZH)
+    text = README_ZH.read_text("utf-8")
+    assert not [name for name in get_args(ModelName) if f"`{name}`" not in text]
     assert len(README.read_text("utf-8").splitlines()) <= 200
 
 
@@ -248,50 +224,19 @@ def test_fallback_of_an_agent_restarts_the_answer(local_service: PmockServer) ->
     assert models_asked(local_service) == ["gpt-5.1", "gpt-5.1", "claude-4.5"]
 
 
-class Serving:
-    """The endpoint of docs/production.md, served by a thread."""
-
-    def __init__(self, listener: socket.socket, limit: int | None) -> None:
-        config = uvicorn.Config(
-            run_one(PRODUCTION, "StreamingResponse")["app"],
-            lifespan="off",
-            log_config=None,
-            ws="none",
-            timeout_graceful_shutdown=limit,
-        )
-        self.server = uvicorn.Server(config)
-        self.thread = threading.Thread(target=self.server.run, args=([listener],))
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        self.client = httpx2.Client(base_url=url, timeout=60)
-
-    def terminate(self) -> None:
-        """Do what uvicorn does on SIGTERM."""
-        self.server.should_exit = True
-
-
-@contextmanager
-def serving(limit: int | None = None) -> Iterator[Serving]:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        served = Serving(listener, limit)
-        served.thread.start()
-        with served.client:
-            yield served
-            served.terminate()
-            served.thread.join()
-
-
 @pytest.fixture
-def endpoint(local_service: PmockServer) -> Iterator[Serving]:
+def endpoint(
+    local_service: PmockServer, request: pytest.FixtureRequest
+) -> Iterator[Serving]:
+    """The endpoint of docs/production.md."""
     local_service.delay = 0.02
-    with serving() as served:
+    app = run_one(PRODUCTION, "StreamingResponse")["app"]
+    with serving(app, getattr(request, "param", None)) as served:
         yield served
 
 
 def wait_for_no_connections(server: PmockServer) -> None:
-    deadline = time.monotonic() + 30
-    while server.open_connections:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: server.open_connections == 0)
 
 
 PATH = "/answer?question=%3F"
@@ -302,7 +247,7 @@ def test_endpoint_streams_to_the_end(
     local_service: PmockServer, endpoint: Serving
 ) -> None:
     local_service.script(Reply(chunks=["Str", "eam", "ed"]))
-    events = endpoint.client.get(PATH).text.split("\n\n")
+    events = httpx2.get(endpoint.url + PATH).text.split("\n\n")
     texts = [json.loads(event.removeprefix("data: ")) for event in events[:-2]]
     assert "".join(texts) == "Streamed"
     assert events[-2:] == ["event: done\ndata:", ""]
@@ -312,7 +257,7 @@ def test_endpoint_reports_an_error_within_the_stream(
     local_service: PmockServer, endpoint: Serving
 ) -> None:
     local_service.fail(cut_after=3)
-    *_, event, _ = endpoint.client.get(PATH).text.split("\n\n")
+    *_, event, _ = httpx2.get(endpoint.url + PATH).text.split("\n\n")
     start = 'event: error\ndata: {"error": "PmockStreamInterruptedError"'
     assert event.startswith(start)
 
@@ -321,7 +266,7 @@ def test_endpoint_stops_when_its_client_disconnects(
     local_service: PmockServer, endpoint: Serving
 ) -> None:
     local_service.script(A_MINUTE)
-    with endpoint.client.stream("GET", PATH) as response:
+    with httpx2.stream("GET", endpoint.url + PATH) as response:
         texts = response.iter_text()
         for text in (next(texts), next(texts), next(texts)):
             assert "tick" in text
@@ -329,43 +274,18 @@ def test_endpoint_stops_when_its_client_disconnects(
     wait_for_no_connections(local_service)
 
 
-def test_shutdown_waits_for_a_stream(
+@pytest.mark.parametrize("endpoint", [1], indirect=True)
+def test_shutdown_cancels_a_stream_after_its_limit(
     local_service: PmockServer, endpoint: Serving
 ) -> None:
-    local_service.script(Reply(chunks=["tick "] * 50))
-    with endpoint.client.stream("GET", PATH) as response:
-        texts = response.iter_text()
-        first = next(texts)
-        endpoint.terminate()
-        whole = first + "".join(texts)
-    assert whole.count("tick") == 50
-    assert whole.endswith("event: done\ndata:\n\n")
-
-
-def test_shutdown_cancels_a_stream_after_its_limit(local_service: PmockServer) -> None:
-    local_service.delay = 0.02
     local_service.script(A_MINUTE)
-    with serving(limit=1) as served:
-        with served.client.stream("GET", PATH) as response:
-            texts = response.iter_text()
-            next(texts)
-            served.terminate()
-            with pytest.raises(httpx2.RemoteProtocolError):
-                list(texts)
-        served.thread.join()
-    wait_for_no_connections(local_service)
-
-
-def test_time_limit_of_an_async_call(local_service: PmockServer) -> None:
-    code = next(
-        code
-        for code in examples(PRODUCTION.read_text("utf-8"))
-        if "answer_within" in code
-    ).replace("within(30,", "within(0.5,")
-    local_service.fail(stall=60)
-    prelude = "import asyncio\nfrom langchain_pmock import ChatPmock\n"
-    with pytest.raises(TimeoutError):
-        run(prelude + code, "production")
+    with httpx2.stream("GET", endpoint.url + PATH) as response:
+        texts = response.iter_text()
+        next(texts)
+        endpoint.terminate()
+        with pytest.raises(httpx2.RemoteProtocolError):
+            list(texts)
+    endpoint.thread.join()
     wait_for_no_connections(local_service)
 
 
@@ -381,60 +301,17 @@ def test_dockerfile() -> None:
     assert json.loads(dict(steps)["CMD"])[:2] == ["uvicorn", "app:app"]
 
 
-@pytest.fixture
-def private_ca(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
-    """Put a service behind TLS, and return the CA to trust."""
-    ca = trustme.CA()
-    ca.cert_pem.write_to_path(tmp_path / "ca.pem")
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    ca.issue_cert("127.0.0.1").configure_cert(context)
-    body = dump(answer("Trusted."))
-    with RawServer([head(length=len(body)) + body], tls=context) as server:
-        monkeypatch.setenv("PMOCK_BASE_URL", server.url)
-        yield str(tmp_path / "ca.pem")
-
-
 def test_private_ca_of_a_model(
-    private_ca: str,
+    tls: ssl.SSLContext,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    with pytest.raises(PmockConnectionError, match="CERTIFICATE_VERIFY_FAILED"):
-        ChatPmock(model="gpt-5.1", max_retries=0).invoke("Hello")
-    monkeypatch.setenv("COMPANY_CA", private_ca)
-    run_one(PRODUCTION, "COMPANY_CA")
+    monkeypatch.setenv("COMPANY_CA", os.environ["SSL_CERT_FILE"])
+    monkeypatch.delenv("SSL_CERT_FILE")
+    with RawServer(whole(answer("Trusted.")), tls=tls) as server:
+        monkeypatch.setenv("PMOCK_BASE_URL", server.url)
+        run_one(PRODUCTION, "COMPANY_CA")
     assert capsys.readouterr().out == "Trusted.\n"
-
-
-def test_private_ca_of_the_process(private_ca: str) -> None:
-    code = (
-        "from langchain_pmock import ChatPmock\n"
-        "print(ChatPmock(model='gpt-5.1').invoke('Hello').text)"
-    )
-    done = subprocess.run(  # noqa: S603 - written in this file
-        [sys.executable, "-c", code],
-        env={**os.environ, "SSL_CERT_FILE": private_ca},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout == "Trusted.\n"
-
-
-def test_each_attempt_has_a_span(local_service: PmockServer) -> None:
-    ChatPmock(model="gpt-5.1").invoke("before it is instrumented")
-    exporter = InMemorySpanExporter()
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    HTTPX2ClientInstrumentor().instrument(tracer_provider=provider)
-    local_service.fail(status=503, retry_after=0)
-    with provider.get_tracer("test").start_as_current_span("answer") as outer:
-        list(ChatPmock(model="gpt-5.1").stream("Hello"))
-    *spans, _ = exporter.get_finished_spans()
-    assert [(span.attributes or {})["http.status_code"] for span in spans] == [503, 200]
-    trace_id = outer.get_span_context().trace_id
-    assert {span.context.trace_id for span in spans} == {trace_id}
-    assert local_service.access_key not in str([span.to_json() for span in spans])
 
 
 def test_metrics(local_service: PmockServer, monkeypatch: pytest.MonkeyPatch) -> None:

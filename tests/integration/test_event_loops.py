@@ -44,19 +44,6 @@ def test_loops_in_sequence() -> None:
         assert len(server.requests) == 10
 
 
-@leaves_nothing
-def test_loops_that_are_run_by_hand() -> None:
-    with PmockServer() as server:
-        model = model_of(server)
-        for _ in range(3):
-            loop = asyncio.new_event_loop()
-            assert loop.run_until_complete(text_of(model)) == HELLO
-            assert loop.run_until_complete(text_of(model)) == HELLO
-            loop.run_until_complete(loop.shutdown_asyncgens())
-            loop.close()
-            wait_until(lambda: server.open_connections == 0)
-
-
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_loop_closed_without_shutdown_is_freed() -> None:
     with PmockServer() as server:

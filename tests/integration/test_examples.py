@@ -89,44 +89,32 @@ def test_quickstart_with_credentials(server: PmockServer) -> None:
     assert typed["responseFormat"]["json_schema"]["name"] == "Trip"
 
 
-@pytest.mark.parametrize(
-    ("url", "where"),
-    [
-        ("https://ai.example.com/api", "live"),
-        ("http://localhost:8000/api", "on this machine"),
-        ("http://[::1]:8000", "on this machine"),
-    ],
-)
-def test_kind_of_service_is_printed(
-    url: str,
-    where: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+def test_live_service_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.syspath_prepend(str(EXAMPLES))
-    for name, value in {
-        **dict.fromkeys(KEYS, "example"),
-        "PMOCK_BASE_URL": url,
-    }.items():
+    settings = dict.fromkeys(KEYS, "example") | {"PMOCK_BASE_URL": "https://x.invalid"}
+    for name, value in settings.items():
         monkeypatch.setenv(name, value)
     with importlib.import_module("_service").service():
-        assert capsys.readouterr().out == f"Service: {where}, {url}\n"
+        assert capsys.readouterr().out == "Service: live, https://x.invalid\n"
 
 
-def test_wrong_keys_end_the_quickstart_with_one_line(server: PmockServer) -> None:
-    env = {**server.env, "PMOCK_SECRET_KEY": "sk-example"}
-    message = run("quickstart.py", env=env, fails=True)
-    assert message.startswith("Stopped: ")
-    assert "PMOCK_SECRET_KEY" in message
-    assert message.count("\n") == 1
-
-
-@pytest.mark.parametrize("missing", KEYS)
-def test_a_missing_key_is_named(missing: str, server: PmockServer) -> None:
-    env = {name: value for name, value in server.env.items() if name != missing}
-    message = run("quickstart.py", env=env, fails=True)
-    assert message.startswith(f"Stopped: {missing} not set. ")
-    assert not server.requests
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"PMOCK_ACCESS_KEY": ""}, "PMOCK_ACCESS_KEY not set. "),
+        ({"PMOCK_SECRET_KEY": ""}, "PMOCK_SECRET_KEY not set. "),
+        ({"PMOCK_SECRET_KEY": "sk-example"}, "pmock refused the access key"),
+    ],
+)
+def test_wrong_keys_end_the_quickstart_with_one_line(
+    change: dict[str, str], message: str, server: PmockServer
+) -> None:
+    shown = run("quickstart.py", env=server.env | change, fails=True)
+    assert shown.startswith(f"Stopped: {message}")
+    assert "PMOCK_" in shown
+    assert shown.count("\n") == 1
 
 
 def test_agent(server: PmockServer) -> None:
@@ -294,14 +282,11 @@ def test_batch_refuses_invalid_lines(
     assert batch.answers.read_text() == answers
 
 
-def test_batch_accepts_blank_lines_and_missing_line_ends(batch: Batch) -> None:
-    batch.prompts.write_text(
-        '\n{"id": 1, "prompt": "One"}\n  \n'
-        '{"id": "1", "prompt": "A"}\n{"id": "q", "prompt": "B"}'
-    )
-    batch.answers.write_text('{"id": "q", "answer": "Yes."}')
+def test_batch_accepts_a_missing_line_end_and_both_kinds_of_ids(batch: Batch) -> None:
+    lines = ('{"id": 1, "prompt": "A"}', '{"id": "1", "prompt": "B"}')
+    batch.prompts.write_text("\n".join(lines))
     assert "2 answered, 0 failed" in batch.run()
-    assert {line["id"] for line in batch.lines} == {1, "1", "q"}
+    assert {line["id"] for line in batch.lines} == {1, "1"}
 
 
 P, A = "prompts.jsonl", "answers.jsonl"

@@ -14,7 +14,6 @@ from langchain_core.tools import tool
 
 from langchain_pmock import (
     ModelName,
-    PmockInvalidRequestError,
     PmockPaymentRequiredError,
 )
 from langchain_pmock.testing import Reply, ToolCall
@@ -124,21 +123,6 @@ def test_tool_selector(
 # --- Failures ------------------------------------------------------------------------
 
 
-def test_model_fallback(
-    server: PmockServer, make_model: MakeModel, calls: Calls
-) -> None:
-    fallback = mw.ModelFallbackMiddleware(
-        make_model(model="claude-4.5"), make_model(model="gpt-5.2")
-    )
-    agent: Any = create_agent(make_model(), [get_weather], middleware=[fallback])
-    server.fail(status=429, times=2)
-    messages = calls.invoke(agent, user("What is the weather in Paris?"))["messages"]
-    assert messages[-1].text == "get_weather says: It is sunny in Paris."
-    assert models_of(server) == ["gpt-5.1", "claude-4.5", "gpt-5.2", "gpt-5.1"]
-    tools = [request.body["tools"] for request in server.requests]
-    assert all(each == tools[0] for each in tools)
-
-
 def test_model_retry_of_temporary_errors_only(
     server: PmockServer, make_model: MakeModel, calls: Calls
 ) -> None:
@@ -152,27 +136,6 @@ def test_model_retry_of_temporary_errors_only(
     with pytest.raises(PmockPaymentRequiredError):
         calls.invoke(agent, user("Hi"))
     assert len(server.requests) == 1
-
-
-def test_refused_parameter_is_not_retried(
-    server: PmockServer, model: ChatPmock, calls: Calls
-) -> None:
-    class Attempts(mw.AgentMiddleware):
-        def wrap_model_call(self, request: Any, handler: Any) -> Any:
-            attempts.append(request)
-            return handler(request.override(model_settings={"temperature": 9}))
-
-        async def awrap_model_call(self, request: Any, handler: Any) -> Any:
-            attempts.append(request)
-            return await handler(request.override(model_settings={"temperature": 9}))
-
-    attempts: list[Any] = []
-    retry = mw.ModelRetryMiddleware(max_retries=2, initial_delay=0)
-    agent: Any = create_agent(model, [], middleware=[retry, Attempts()])
-    with pytest.raises(PmockInvalidRequestError, match="temperature=9"):
-        calls.invoke(agent, user("Hi"))
-    assert len(attempts) == 1
-    assert not server.requests
 
 
 def test_refusal_and_fallback(

@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import httpx2
 import pytest
+from opentelemetry.instrumentation.httpx import HTTPX2ClientInstrumentor
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from langchain_pmock.testing import PmockServer
 from tests.support.calls import model_of
@@ -66,25 +70,22 @@ def test_respx_mocks_a_client_of_httpx(ask: Ask) -> None:
 
 @pytest.mark.usefixtures("fast_retries")
 def test_opentelemetry_has_a_span_for_each_attempt(ask: Ask) -> None:
-    instrumentation = pytest.importorskip("opentelemetry.instrumentation.httpx")
-    trace = pytest.importorskip("opentelemetry.sdk.trace")
-    export = pytest.importorskip(
-        "opentelemetry.sdk.trace.export.in_memory_span_exporter"
-    )
-    simple = pytest.importorskip("opentelemetry.sdk.trace.export")
-    exporter = export.InMemorySpanExporter()
-    provider = trace.TracerProvider()
-    provider.add_span_processor(simple.SimpleSpanProcessor(exporter))
-    instrumentor = instrumentation.HTTPX2ClientInstrumentor()
-    instrumentor.instrument(tracer_provider=provider)
-    try:
-        with PmockServer() as server:
-            server.fail(status=503)
-            assert ask(model_of(server, max_retries=1)).text == HELLO
-    finally:
-        instrumentor.uninstrument()
-    spans = exporter.get_finished_spans()
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    with PmockServer() as server:
+        model = model_of(server, max_retries=1)
+        model.invoke("before it is instrumented")
+        HTTPX2ClientInstrumentor().instrument(tracer_provider=provider)
+        server.reset()
+        server.fail(status=503)
+        try:
+            with provider.get_tracer("test").start_as_current_span("answer") as outer:
+                assert ask(model).text == HELLO
+        finally:
+            HTTPX2ClientInstrumentor().uninstrument()
+    *spans, _ = exporter.get_finished_spans()
     assert [span.status.is_ok for span in spans] == [False, True]
     for span, request in zip(spans, server.requests, strict=True):
+        assert span.context.trace_id == outer.get_span_context().trace_id
         assert f"{span.context.span_id:016x}" in request.headers["traceparent"]
         assert server.access_key not in span.to_json()

@@ -6,14 +6,10 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.openai_server import KEY, OpenAIServer
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 INI = """
 [pytest]
@@ -47,12 +43,6 @@ class TestMany:
 def test_no_request():
     pass
 """
-
-
-@pytest.fixture
-def openai() -> Iterator[OpenAIServer]:
-    with OpenAIServer() as server:
-        yield server
 
 
 @pytest.fixture

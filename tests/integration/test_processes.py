@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from langchain_pmock import ChatPmock, errors
+from langchain_pmock.testing import Reply
 from tests.support import wire
+from tests.support.leaks import wait_until
 from tests.support.raw_server import RawServer, stream
 
 if TYPE_CHECKING:
@@ -23,7 +25,8 @@ if TYPE_CHECKING:
     from tests.integration.conftest import MakeModel
 
 HELLO = "You said: Hello"
-PYTHON = [sys.executable, "-W", "ignore", "-W", "error::ResourceWarning"]
+OPTIONS = ("ignore", "error::ResourceWarning", "error::RuntimeWarning")
+PYTHON = [sys.executable, *(f"-W{option}" for option in OPTIONS)]
 
 IN_A_FORK = """
     import asyncio, os, sys
@@ -80,12 +83,18 @@ AT_EXIT = """
     import asyncio
     from langchain_pmock import ChatPmock
 
-    model = ChatPmock(model="gpt-5.1")
-    model.invoke("Hello")
-    asyncio.run(model.ainvoke("Hello"))
-    # A stream that is never read to its end.
-    left = model.stream("Hello")
-    next(left)
+    async def main():
+        assert (await model.ainvoke("Hello")).text
+        chunks = model.astream("Hello")
+        await anext(chunks)
+        left.append(chunks)
+
+    model, left = ChatPmock(model="gpt-5.1"), []
+    assert model.invoke("Hello").text
+    # Streams that are never read to their end.
+    left.append(model.stream("Hello"))
+    next(left[0])
+    asyncio.run(main())
 """
 
 
@@ -119,8 +128,12 @@ def test_stream_survives_a_fork() -> None:
         run_script(A_STREAM_IN_A_FORK, dict(zip(names, credentials, strict=True)))
 
 
-def test_process_ends_quietly(server: PmockServer) -> None:
+def test_process_ends_quietly_though_streams_are_left(server: PmockServer) -> None:
+    server.delay = 0.01
+    long = Reply(chunks=["word "] * 5000)
+    server.script("Hello", long, "Hello", long)
     run_script(AT_EXIT, server.env)
+    wait_until(lambda: server.open_connections == 0)
 
 
 def ask_in_a_process(model: ChatPmock) -> list[str]:

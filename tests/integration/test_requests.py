@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import gc
-import time
 from typing import TYPE_CHECKING, Any
 
 import httpx2
 import pytest
-from langchain_core.messages import (
-    HumanMessage,
-)
+from langchain_core.messages import HumanMessage
 
 from langchain_pmock import (
     ChatPmock,
     PmockConnectionError,
-    PmockInvalidRequestError,
-    __version__,
-    sign,
 )
 from tests.support.raw_server import RawServer, whole
 from tests.support.wire import answer
@@ -52,9 +46,6 @@ CALL_ONLY: dict[str, Any] = {
 }
 
 
-# --- The body ------------------------------------------------------------------------
-
-
 def test_strict_server_accepts_each_parameter(
     server: PmockServer, make_model: MakeModel, calls: Calls
 ) -> None:
@@ -83,15 +74,6 @@ def test_call_overrides_bind_and_bind_the_constructor(
     }
 
 
-def test_unserializable_value_is_refused_with_its_path(
-    server: PmockServer, make_model: MakeModel, calls: Calls
-) -> None:
-    for call in (calls.invoke, calls.stream):
-        with pytest.raises(PmockInvalidRequestError, match=r"body\.x\.y=\{1\} cannot"):
-            call(make_model(), "Hello", model_kwargs={"x": {"y": {1}}})
-    assert server.requests == []
-
-
 def test_text_arrives_unchanged(
     server: PmockServer, make_model: MakeModel, calls: Calls
 ) -> None:
@@ -106,35 +88,6 @@ def test_text_arrives_unchanged(
             {"type": "text", "text": "half \ufffd"},
             block,
         ]
-
-
-# --- The headers ---------------------------------------------------------------------
-
-
-def test_headers(server: PmockServer, make_model: MakeModel, calls: Calls) -> None:
-    model = make_model(default_headers={"X-Team": "blue"})
-    begin = time.time()
-    calls.invoke(model, "Hello")
-    calls.stream(model, "Hello")
-    tokens = {
-        sign(server.access_key, server.secret_key, moment)
-        for moment in (begin, time.time())
-    }
-    for request in server.requests:
-        headers = request.headers
-        assert headers["wuinai-access-key"] == server.access_key
-        assert headers["wuinai-access-token"] in tokens
-        assert headers["content-type"] == "application/json"
-        assert headers["user-agent"] == f"langchain-pmock/{__version__}"
-        assert headers["x-team"] == "blue"
-        assert "authorization" not in headers
-        assert server.secret_key not in str({**headers})
-    plain, streamed = (request.headers for request in server.requests)
-    assert "event-stream" not in plain["accept"]
-    assert streamed["accept"] == "text/event-stream"
-
-
-# --- Before the first call -----------------------------------------------------------
 
 
 def test_memory_is_freed_without_the_garbage_collector(

@@ -9,14 +9,11 @@ from email.utils import formatdate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import httpx
-import httpx2
 import pytest
 
 from langchain_pmock.auth import (
     ACCESS_KEY_HEADER,
     ACCESS_TOKEN_HEADER,
-    PmockAuth,
     sign,
 )
 from tests.support.raw_server import RawServer, whole
@@ -76,18 +73,3 @@ def test_chat_openai_signs(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(server.requests) == 4
     assert server.requests[0].target == "/api/ai/openai/chat/completions"
     assert server.requests[0].headers[ACCESS_KEY_HEADER] == KEYS[0]
-
-
-@pytest.mark.parametrize("library", [httpx, httpx2])
-def test_clients_of_both_libraries_sign(library: Any) -> None:
-    async def post(url: str) -> int:
-        async with library.AsyncClient(auth=PmockAuth(*KEYS)) as client:
-            status: int = (await client.post(url, json={})).status_code
-            return status
-
-    with RawServer(verified) as server:
-        with library.Client(auth=PmockAuth(*KEYS)) as client:
-            statuses = [client.post(server.url, json={}).status_code for _ in range(2)]
-        assert statuses == [200, 200]
-        assert len(server.requests) == 3
-        assert asyncio.run(post(server.url)) == 200

@@ -1,40 +1,32 @@
 """LangChain's standard tests, with every capability on and nothing expected to fail.
 
+The details of a usage are in tests/unit/response.
+
 They run against a local server; with `PMOCK_LIVE=1`, `PMOCK_ACCESS_KEY` and
 `PMOCK_SECRET_KEY` in the environment, against the service.
 """
 
 from __future__ import annotations
 
-from functools import partialmethod
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import httpx
 import pytest
 from langchain_tests.integration_tests import ChatModelIntegrationTests
 
 from langchain_pmock import ChatPmock
-from langchain_pmock.testing import PmockServer, Reply
 from tests.integration.conftest import LIVE
-from tests.support.calls import merge
 from tests.support.files import pdf, png, wav
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from langchain_core.language_models import BaseChatModel
-    from langchain_core.messages import AIMessage
+
+    from langchain_pmock.testing import PmockServer
 
 pytestmark = [pytest.mark.enable_socket] if LIVE else []
 
-# Kind of usage details, their name in LangChain, and their fields in an answer.
-DETAILS: list[tuple[str, str, dict[str, int]]] = [
-    ("audio_input", "audio", {"textTokens": 30, "audioTokens": 9}),
-    ("audio_output", "audio", {"contentTokens": 10, "audioTokens": 9}),
-    ("reasoning_output", "reasoning", {"contentTokens": 50, "reasoningTokens": 9}),
-    # The cached tokens are among those of the text.
-    ("cache_read_input", "cache_read", {"textTokens": 100, "cachedTokens": 9}),
-]
 DOWNLOADS = {".pdf": pdf, ".wav": wav, ".png": png}
 
 
@@ -80,33 +72,6 @@ class Standard(ChatModelIntegrationTests):
     def model_override_value(self) -> str:
         return "gemini-2.5-flash"
 
-    # --- Usage details: those that the wire has a place for --------------------------
-
-    @property
-    def supported_usage_metadata_details(
-        self,
-    ) -> dict[Literal["invoke", "stream"], Any]:
-        # What a model gives of these is its own affair.
-        details: Any = [] if self.server is None else [kind for kind, _, _ in DETAILS]
-        return {"invoke": details, "stream": details}
-
-    def _ask(
-        self, kind: str, name: str, fields: dict[str, int], *, stream: bool = False
-    ) -> AIMessage:
-        assert self.server is not None
-        totals = {"promptTokens": 100, "completionTokens": 50, "totalTokens": 150}
-        way = kind.rpartition("_")[2]
-        details = {"input": "promptTokensDetails", "output": "completionTokensDetails"}
-        usage = {**totals, details[way]: fields}
-        self.server.script(Reply(text="Hello!", usage=usage))
-        model = self.chat_model_class(**self.chat_model_params)
-        message = merge([*model.stream("Hello")]) if stream else model.invoke("Hello")
-        assert message.usage_metadata is not None
-        usage_metadata: dict[str, Any] = {**message.usage_metadata}
-        assert usage_metadata["total_tokens"] == 150
-        assert usage_metadata[f"{way}_token_details"][name] == 9
-        return message
-
 
 for _name in (
     "supports_json_mode",
@@ -119,9 +84,6 @@ for _name in (
     "supports_anthropic_inputs",
 ):
     setattr(Standard, _name, True)
-for _kind, _name, _fields in DETAILS:
-    _asked = partialmethod(Standard._ask, _kind, _name, _fields)
-    setattr(Standard, f"invoke_with_{_kind}", _asked)
 
 
 class TestJsonSchema(Standard):

@@ -7,16 +7,16 @@ from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from langchain_core.callbacks import BaseCallbackHandler
-from langchain_core.messages import AIMessageChunk
 
-from langchain_pmock.testing import Reply, ToolCall
+from langchain_pmock.testing import Reply
 from tests.support.calls import TEXT, merge
 from tests.support.raw_server import STALL, RawServer, stream
 from tests.support.wire import chunk_of, envelope, event
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
+    from collections.abc import AsyncGenerator, Generator, Iterator
+
+    from langchain_core.messages import AIMessageChunk
 
     from langchain_pmock import ChatPmock
     from langchain_pmock.testing import PmockServer
@@ -81,51 +81,6 @@ def test_documented_structure_without_blank_lines(
         }
 
 
-def test_merged_stream_is_the_whole_message(
-    server: PmockServer, make_model: MakeModel, calls: Calls
-) -> None:
-    model = make_model(model="gpt-5.1-thinking", logprobs=True, top_logprobs=2)
-    reply = Reply(
-        text="Let me look.",
-        reasoning="They ask about weather.",
-        refusal="Not tomorrow's.",
-        tool_calls=[
-            ToolCall("get_weather", {"city": "東京", "days": [1, 2]}),
-            ToolCall("get_time", "no JSON"),
-            ToolCall("get_news"),
-        ],
-    )
-    server.script(reply, reply)
-    whole = calls.invoke(model, "Hi")
-    streamed = merge(calls.stream(model, "Hi"))
-
-    assert [call["name"] for call in whole.tool_calls] == ["get_weather", "get_news"]
-    assert whole.tool_calls[0]["args"] == {"city": "東京", "days": [1, 2]}
-    assert whole.invalid_tool_calls[0]["args"] == "no JSON"
-    assert whole.additional_kwargs == {
-        "reasoning_content": "They ask about weather.",
-        "refusal": "Not tomorrow's.",
-    }
-    assert len(whole.response_metadata["logprobs"]["content"]) == 4
-
-    for field in ("content", "additional_kwargs", "usage_metadata"):
-        assert getattr(streamed, field) == getattr(whole, field)
-    # An event of a stream has no trace id; LangChain copies the usage of invoke alone.
-    expected = whole.response_metadata.copy()
-    assert expected.pop("trace_id")
-    assert expected.pop("token_usage")
-    expected["id"] = streamed.id  # each answer has its own
-    assert streamed.response_metadata == expected
-
-    def unnamed(tool_calls: Sequence[Any]) -> list[dict[str, Any]]:
-        return [{**call, "id": None, "error": None} for call in tool_calls]
-
-    assert unnamed(streamed.tool_calls) == unnamed(whole.tool_calls)
-    assert unnamed(streamed.invalid_tool_calls) == unnamed(whole.invalid_tool_calls)
-    ids = {call["id"] for call in [*streamed.tool_calls, *streamed.invalid_tool_calls]}
-    assert len(ids) == 3
-
-
 # --- When it comes -------------------------------------------------------------------
 
 FIRST = event(envelope(chunk_of({"content": "你好"})))
@@ -158,20 +113,3 @@ async def test_async_chunk_is_yielded_before_the_next_is_sent(
 
 
 # --- Streaming or not ----------------------------------------------------------------
-
-
-def test_invoke_with_streaming(
-    server: PmockServer, make_model: MakeModel, calls: Calls
-) -> None:
-    class Tokens(BaseCallbackHandler):
-        def on_llm_new_token(self, token: Any, **_: Any) -> None:
-            seen.append(token)
-
-    seen: list[str] = []
-    model = make_model(streaming=True)
-    message = calls.invoke(model, "Hello", config={"callbacks": [Tokens()]})
-    assert message.content == "You said: Hello"
-    assert not isinstance(message, AIMessageChunk)
-    assert server.requests[0].body["stream"] is True
-    assert "".join(seen) == "You said: Hello"
-    assert len(seen) > 3

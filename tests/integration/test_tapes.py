@@ -6,53 +6,33 @@ import json
 import os
 import re
 import runpy
-import subprocess
 import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 import pytest
 from langchain.agents import create_agent
-from pydantic import BaseModel
 
 from langchain_pmock.auth import ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER
 from langchain_pmock.testing import PmockServer, Reply
+from tests.support.calls import model_of
+from tests.support.leaks import wait_until
 from tests.support.on_the_wire import (
+    Person,
+    command_line,
     endpoint,
     events_of,
-    model_of,
+    get_weather,
     open_stream,
     post,
     signed,
     text_of,
     user,
-    wait_until,
 )
 from tests.support.openai_server import KEY, OpenAIServer
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-class Person(BaseModel):
-    """Somebody."""
-
-    name: str
-    age: int
-
-
-def get_weather(city: str) -> str:
-    """Get the weather in a city."""
-    return f"Sunny in {city}."
-
-
-@pytest.fixture
-def openai() -> Iterator[OpenAIServer]:
-    with OpenAIServer() as server:
-        yield server
 
 
 @pytest.fixture
@@ -337,32 +317,16 @@ def test_the_examples_of_the_docs(
     assert len(exchanges(recorded)) == 2
 
 
-def test_the_command_line_records_and_replays(openai: OpenAIServer, tape: Path) -> None:
-    keys = ["--access-key", "ak-example", "--secret-key", "sk-example"]
+def test_the_command_line_records_and_replays(
+    openai: OpenAIServer, tape: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # Under the tracer of coverage, anyio cancels the first connection of a process.
-    env = {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE")}
-    for options in (
-        ["--upstream", openai.url, "--upstream-key", KEY, "--record", str(tape)],
-        ["--replay", str(tape)],
-    ):
-        command = [sys.executable, "-m", "langchain_pmock.testing", *keys, *options]
-        with subprocess.Popen(  # noqa: S603 - our own command
-            command, stdout=subprocess.PIPE, text=True, env=env
-        ) as process:
-            assert process.stdout is not None
-            try:
-                exports = [process.stdout.readline() for _ in range(3)]
-                url = exports[2].split("=")[1].strip()
-                server = PmockServer(access_key="ak-example", secret_key="sk-example")
-                answer = httpx.post(
-                    f"{url}/ai/chat/completions",
-                    json={"model": "gpt-5.1", "messages": [user("Hi")]},
-                    headers=signed(server),
-                    timeout=60,
-                )
-            finally:
-                process.terminate()
-        assert text_of(answer) == "You said: Hi"
+    for name in [name for name in os.environ if name.startswith("COVERAGE")]:
+        monkeypatch.delenv(name)
+    upstream = ["--upstream", openai.url, "--upstream-key", KEY]
+    for options in ([*upstream, "--record"], ["--replay"]):
+        with command_line(*options, str(tape)) as served:
+            assert text_of(post(served, timeout=60)) == "You said: Hello"
     assert len(openai.requests) == 1
 
 

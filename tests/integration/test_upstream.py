@@ -7,24 +7,26 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from pydantic import BaseModel
 
 from langchain_pmock.auth import ACCESS_KEY_HEADER
 from langchain_pmock.testing import PmockServer, Reply, ToolCall
+from tests.support.calls import model_of
+from tests.support.leaks import wait_until
 from tests.support.on_the_wire import (
+    Person,
     body,
     deltas_of,
     events_of,
-    model_of,
+    get_weather,
     open_stream,
     post,
     streamed_text,
     text_of,
     user,
-    wait_until,
 )
 from tests.support.openai_server import KEY, OpenAIServer
 from tests.support.raw_server import CLOSE, RESET, RawServer, head, stream, whole
+from tests.support.wire import dump
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -33,18 +35,6 @@ if TYPE_CHECKING:
     from tests.support.raw_server import Step
 
     Steps = Sequence[Step]
-
-
-class Person(BaseModel):
-    """Somebody."""
-
-    name: str
-    age: int
-
-
-def get_weather(city: str) -> str:
-    """Get the weather in a city."""
-    return f"Sunny in {city}."
 
 
 WEATHER = {
@@ -59,12 +49,6 @@ WEATHER = {
     },
 }
 SING = {"type": "function", "function": {"name": "sing"}}
-
-
-@pytest.fixture
-def openai() -> Iterator[OpenAIServer]:
-    with OpenAIServer() as server:
-        yield server
 
 
 @pytest.fixture
@@ -352,19 +336,9 @@ def test_settings_are_checked(settings: dict[str, Any], problem: str) -> None:
     assert "hunter2" not in str(caught.value)
 
 
-ODD_STATUSES = [99, 101, 201, 204, 206, 304, 307, 600]
-ODD_HEADERS = [
-    b"Content-Type: \xff",
-    b"Content-Type: text/event-stream;\xe4",
-    b"X-Request-Id: \xff\x80",
-    b"Retry-After: \xe4",
-    b"Content-Encoding: gzip",
-    b"Transfer-Encoding: chunked",
-    b"Content-Length: 5, 6",
-    b"bad header",
-]
+CONTENT = {"choices": [{"message": {"content": "a"}, "finish_reason": "stop"}]}
+SSE = {"Content-Type": "text/event-stream"}
 ODD_BODIES = rb"""null
-[1]
 {}
 {"usage": 5}
 {"error": {"code": 200, "message": "x"}}
@@ -375,46 +349,54 @@ ODD_BODIES = rb"""null
 {"a": NaN}
 "\ud83d"
 data: x"""
-
-
-def odd_answers() -> dict[str, Steps]:
-    answer = {"choices": [{"message": {"content": "a"}, "finish_reason": "stop"}]}
-    sse = {"Content-Type": "text/event-stream"}
-    made: dict[str, Steps] = {
-        "close": [CLOSE],
-        "not HTTP": [b"SSH-2.0-x\r\n", CLOSE],
-        "half a body": [head(length=100) + b"{", RESET],
-        "half an event": [head(headers=sse) + b"7\r\ndata: {\r\n", CLOSE],
-    }
-    for status in ODD_STATUSES:
-        line = f"{status} X"
-        made[line] = [*whole(answer, line, {"Location": "/x"}), CLOSE]
-        made[f"{line} stream"] = [*whole(b"data: [DONE]\n\n", line, sse), CLOSE]
-    for header in ODD_HEADERS:
-        content = json.dumps(answer).encode()
-        response = b"HTTP/1.1 200 OK\r\n%b\r\n\r\n%b" % (header, content)
-        made[repr(header)] = [response, CLOSE]
-    for content in (*ODD_BODIES.split(b"\n"), b"\xff", b"[" * 99_999, b"9" * 5000):
-        made[f"{content[:50]!r}"] = whole(content)
-        made[f"event: {content[:50]!r}"] = stream(b"data: %b\n\n" % content)
-    return made
+ODD_ANSWERS: list[Steps] = [
+    [CLOSE],
+    [b"SSH-2.0-x\r\n", CLOSE],
+    [head(length=100) + b"{", RESET],
+    [head(headers=SSE) + b"7\r\ndata: {\r\n", CLOSE],
+    *(
+        steps
+        for status in ("99 X", "101 X", "204 X", "304 X", "307 X", "600 X")
+        for steps in (
+            [*whole(CONTENT, status, {"Location": "/x"}), CLOSE],
+            [*whole(b"data: [DONE]\n\n", status, SSE), CLOSE],
+        )
+    ),
+    *(
+        [b"HTTP/1.1 200 OK\r\n%b\r\n\r\n%b" % (header, dump(CONTENT)), CLOSE]
+        for header in (
+            b"Content-Type: text/event-stream;\xe4",
+            b"X-Request-Id: \xff\x80",
+            b"Retry-After: \xe4",
+            b"Content-Encoding: gzip",
+            b"Transfer-Encoding: chunked",
+            b"Content-Length: 5, 6",
+            b"bad header",
+        )
+    ),
+    *(
+        steps
+        for content in (*ODD_BODIES.split(b"\n"), b"\xff", b"[" * 99_999, b"9" * 5000)
+        for steps in (whole(content), stream(b"data: %b\n\n" % content))
+    ),
+]
 
 
 @pytest.mark.parametrize("keys", [None, ("ak-example", "sk-example")], ids=repr)
 def test_odd_upstreams_do_not_drop_the_connection(
     keys: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    for name, steps in odd_answers().items():
+    for steps in ODD_ANSWERS:
         with (
             RawServer(steps) as raw,
             PmockServer(upstream=raw.url, upstream_key=keys) as server,
         ):
             for stream in (False, True):
                 answer = post(server, stream=stream)
-                assert answer.status_code not in {204, 205, 304, 500}, name
+                assert answer.status_code not in {204, 205, 304, 500}, steps
                 kind = answer.headers["content-type"]
                 if keys is None and kind == "application/json":
-                    assert answer.json()["code"] == answer.status_code, name
+                    assert answer.json()["code"] == answer.status_code, steps
     assert caplog.records == []
 
 
@@ -443,9 +425,6 @@ def test_upstream_that_ends_early(server: PmockServer, openai: OpenAIServer) -> 
     content = post(server, stream=True).text
     assert "[DONE]" not in content
     assert "finishReason" not in content
-
-
-# --- Disconnected clients, and many at once ------------------------------------------
 
 
 def test_disconnected_client_cancels_the_request(

@@ -18,8 +18,6 @@ from langchain_core.messages import (
 from langchain_core.messages.tool import invalid_tool_call, tool_call, tool_call_chunk
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from tests.support.wire import Json
 
 PNG = base64.b64encode(b"\x89PNG").decode()
@@ -55,6 +53,7 @@ PNG_URL = f"data:image/png;base64,{PNG}"
 V0_BASE64 = {"source_type": "base64", "data": PDF, "mime_type": "application/pdf"}
 V1_PNG = {"type": "image", "base64": PNG, "mime_type": "image/png"}
 V1_PDF = {"type": "file", "base64": PDF, "mime_type": "application/pdf"}
+V1_AUDIO = {"type": "audio", "base64": WAV}
 ANTHROPIC_PNG = {"type": "base64", "media_type": "image/png", "data": PNG}
 ANTHROPIC_PDF = {"type": "base64", "media_type": "application/pdf", "data": PDF}
 TEXT_SOURCE = {"type": "text", "media_type": "text/plain", "data": "Hello"}
@@ -67,142 +66,122 @@ SEARCH_RESULT = {
     "content": [text("They purr.")],
 }
 
-# The part that is sent, and the blocks of each dialect for which it is sent.
-_BLOCKS: list[tuple[Json, Sequence[str | Json]]] = [
-    (
+
+def each(part: Json, *blocks: str | Json) -> list[tuple[str | Json, Json]]:
+    return [(block, part) for block in blocks]
+
+
+# Blocks of each dialect, by the part that is sent for them.
+BLOCKS: list[tuple[str | Json, Json]] = [
+    *each(
         text("Hello"),
-        [
-            "Hello",
-            text("Hello"),
-            {"text": "Hello"},  # Google's and Bedrock's
-            text("Hello") | {"annotations": [{"type": "citation"}], "id": "1"},
-            text("Hello") | {"cache_control": None},
-            {"type": "text-plain", "text": "Hello"},
-            {"type": "document", "source": {"content": "Hello"}},
-            {"type": "document", "source": {"content": [text("Hello")]}},
-            {"type": "guard_content", "text": "Hello"},
-            {"type": "file", "source_type": "text", "text": "Hello"},
-            {"type": "file", "source_type": "text", "url": "Hello"},
-            {"type": "output_text", "text": "Hello", "annotations": []},
-            {"type": "input_text", "text": "Hello"},
-            {"type": "custom_tool_call_output", "output": "Hello"},
-            {"type": "refusal", "refusal": "Hello"},
-        ],
+        "Hello",
+        text("Hello"),
+        {"text": "Hello"},  # Google's and Bedrock's
+        text("Hello") | {"annotations": [{"type": "citation"}], "id": "1"},
+        text("Hello") | {"cache_control": None},
+        {"type": "text-plain", "text": "Hello"},
+        {"type": "document", "source": {"content": "Hello"}},
+        {"type": "document", "source": {"content": [text("Hello")]}},
+        {"type": "guard_content", "text": "Hello"},
+        {"type": "file", "source_type": "text", "text": "Hello"},
+        {"type": "file", "source_type": "text", "url": "Hello"},
+        {"type": "output_text", "text": "Hello", "annotations": []},
+        {"type": "input_text", "text": "Hello"},
+        {"type": "custom_tool_call_output", "output": "Hello"},
+        {"type": "refusal", "refusal": "Hello"},
     ),
-    (text(""), [text(""), {"type": "text"}, {"type": "text", "text": None}]),
-    (
+    *each(text(""), text(""), {"type": "text"}, {"type": "text", "text": None}),
+    *each(
         text("T\n\nC\n\nHello"),
-        [
-            {"type": "text-plain", "text": "Hello", "title": "T", "context": "C"},
-            {"type": "document", "source": TEXT_SOURCE, "title": "T", "context": "C"},
-        ],
+        {"type": "text-plain", "text": "Hello", "title": "T", "context": "C"},
+        {"type": "document", "source": TEXT_SOURCE, "title": "T", "context": "C"},
     ),
-    (
+    *each(
         text("Grüße 你好"),
-        [{"type": "text-plain", "base64": TEXT, "mime_type": "text/plain"}],
+        {"type": "text-plain", "base64": TEXT, "mime_type": "text/plain"},
     ),
-    (
+    *each(
         text(f"Cats\n{URL}\n\nThey purr.\n\nThey nap."),
-        [
-            SEARCH_RESULT
-            | {"title": "Cats", "content": [text("They purr."), text("They nap.")]}
-        ],
+        SEARCH_RESULT
+        | {"title": "Cats", "content": [text("They purr."), text("They nap.")]},
     ),
-    (text(f"{URL}\n\nThey purr."), [SEARCH_RESULT]),
-    (
+    *each(text(f"{URL}\n\nThey purr."), SEARCH_RESULT),
+    *each(
         text('{"city":"Zürich","days":[1,2]}'),
-        [{"type": "json", "json": {"city": "Zürich", "days": [1, 2]}}],
+        {"type": "json", "json": {"city": "Zürich", "days": [1, 2]}},
     ),
-    (
+    *each(
         image(URL),
-        [
-            image(URL) | {"id": "1"},
-            {"type": "image_url", "image_url": URL},
-            {"type": "image", "source_type": "url", "url": URL},
-            {"type": "image", "url": URL, "id": "lc_1"},
-            {"type": "image", "source": {"type": "url", "url": URL}},
-            {"type": "media", "mime_type": "image/png", "file_uri": URL},
-        ],
+        image(URL) | {"id": "1"},
+        {"type": "image_url", "image_url": URL},
+        {"type": "image", "source_type": "url", "url": URL},
+        {"type": "image", "url": URL, "id": "lc_1"},
+        {"type": "image", "source": {"type": "url", "url": URL}},
+        {"type": "media", "mime_type": "image/png", "file_uri": URL},
     ),
-    (
+    *each(
         image(URL, detail="low"),
-        [
-            image(URL, detail="low"),
-            {"type": "image", "url": URL, "detail": "low"},
-            {"type": "image", "url": URL, "extras": {"detail": "low"}},
-            {"type": "input_image", "image_url": URL, "detail": "low"},
-        ],
+        image(URL, detail="low"),
+        {"type": "image", "url": URL, "detail": "low"},
+        {"type": "image", "url": URL, "extras": {"detail": "low"}},
+        {"type": "input_image", "image_url": URL, "detail": "low"},
     ),
-    (
+    *each(
         image(PNG_URL),
-        [
-            image(PNG_URL),
-            {"type": "image", **V0_BASE64, "data": PNG, "mime_type": "image/png"},
-            V1_PNG,
-            {"type": "image", "source": ANTHROPIC_PNG},
-            {"type": "media", "mime_type": "image/png", "data": PNG},
-        ],
+        image(PNG_URL),
+        {"type": "image", **V0_BASE64, "data": PNG, "mime_type": "image/png"},
+        V1_PNG,
+        {"type": "image", "source": ANTHROPIC_PNG},
+        {"type": "media", "mime_type": "image/png", "data": PNG},
     ),
-    (
+    *each(
         file(file_id="file-1"),
-        [
-            file(file_id="file-1"),
-            {"type": "image", "source_type": "id", "id": "file-1"},
-            {"type": "image", "file_id": "file-1"},
-            {"type": "image", "source": {"type": "file", "file_id": "file-1"}},
-            {"type": "file", "source_type": "id", "id": "file-1"},
-            {"type": "file", "file_id": "file-1"},
-            {"type": "text-plain", "file_id": "file-1"},
-            {"type": "document", "source": {"type": "file", "file_id": "file-1"}},
-            {"type": "input_image", "file_id": "file-1"},
-            {"type": "input_file", "file_id": "file-1"},
-        ],
+        file(file_id="file-1"),
+        {"type": "image", "source_type": "id", "id": "file-1"},
+        {"type": "image", "file_id": "file-1"},
+        {"type": "image", "source": {"type": "file", "file_id": "file-1"}},
+        {"type": "file", "source_type": "id", "id": "file-1"},
+        {"type": "file", "file_id": "file-1"},
+        {"type": "text-plain", "file_id": "file-1"},
+        {"type": "document", "source": {"type": "file", "file_id": "file-1"}},
+        {"type": "input_image", "file_id": "file-1"},
+        {"type": "input_file", "file_id": "file-1"},
     ),
-    (
+    *each(
         audio("wav"),
-        [
-            audio("wav"),
-            {"type": "non_standard", "value": audio("wav")},
-            {"type": "audio", **V0_BASE64, "data": WAV, "mime_type": "audio/wav"},
-            {"type": "audio", "base64": WAV, "mime_type": "audio/x-wav"},
-            {"type": "media", "data": WAV, "mime_type": "audio/vnd.wave"},
-        ],
+        audio("wav"),
+        {"type": "non_standard", "value": audio("wav")},
+        {"type": "audio", **V0_BASE64, "data": WAV, "mime_type": "audio/wav"},
+        V1_AUDIO | {"mime_type": "audio/x-wav"},
+        {"type": "media", "data": WAV, "mime_type": "audio/vnd.wave"},
     ),
-    *(
-        (audio(kind), [{"type": "audio", "base64": WAV, "mime_type": f"audio/{mime}"}])
-        for kind, mime in (("mp3", "mpeg"), ("ogg", "ogg; codecs=opus"))
-    ),
-    (
+    *each(audio("mp3"), V1_AUDIO | {"mime_type": "audio/mpeg"}),
+    *each(audio("ogg"), V1_AUDIO | {"mime_type": "audio/ogg; codecs=opus"}),
+    *each(
         pdf("document.pdf"),
-        [
-            {"type": "file", **V0_BASE64},
-            V1_PDF | {"url": URL},
-            {"type": "document", "source": ANTHROPIC_PDF},
-            {"type": "media", "mime_type": "application/pdf", "data": PDF},
-        ],
+        {"type": "file", **V0_BASE64},
+        V1_PDF | {"url": URL},
+        {"type": "document", "source": ANTHROPIC_PDF},
+        {"type": "media", "mime_type": "application/pdf", "data": PDF},
     ),
-    (
+    *each(
         pdf("a.pdf"),
-        [
-            pdf("a.pdf"),
-            {"type": "file", **V0_BASE64, "filename": "a.pdf"},
-            {"type": "file", **V0_BASE64, "metadata": {"filename": "a.pdf"}},
-            V1_PDF | {"extras": {"filename": "a.pdf"}},
-            {"type": "document", "source": ANTHROPIC_PDF, "title": "a.pdf"},
-            {"type": "input_file", **pdf("a.pdf")["file"]},
-        ],
+        pdf("a.pdf"),
+        {"type": "file", **V0_BASE64, "filename": "a.pdf"},
+        {"type": "file", **V0_BASE64, "metadata": {"filename": "a.pdf"}},
+        V1_PDF | {"extras": {"filename": "a.pdf"}},
+        {"type": "document", "source": ANTHROPIC_PDF, "title": "a.pdf"},
+        {"type": "input_file", **pdf("a.pdf")["file"]},
     ),
-    (
+    *each(
         text("Hello") | {"cache_control": CACHE},
-        [
-            text("Hello") | {"cache_control": CACHE},
-            text("Hello") | {"extras": {"cache_control": CACHE}},
-        ],
+        text("Hello") | {"cache_control": CACHE},
+        text("Hello") | {"extras": {"cache_control": CACHE}},
     ),
-    (image(PNG_URL) | {"cache_control": CACHE}, [V1_PNG | {"cache_control": CACHE}]),
-    (VIDEO, [VIDEO]),  # not documented, but OpenAI's form
+    *each(image(PNG_URL) | {"cache_control": CACHE}, V1_PNG | {"cache_control": CACHE}),
+    *each(VIDEO, VIDEO),  # not documented, but OpenAI's form
 ]
-BLOCKS = [(block, part) for part, blocks in _BLOCKS for block in blocks]
 
 # Blocks that cannot be sent, by the reason in the error.
 _UNSENDABLE: dict[str, list[Json]] = {

@@ -5,27 +5,43 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import subprocess
+import sys
 import time
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import httpx
-import pytest
+from pydantic import BaseModel
 
-from langchain_pmock import ChatPmock
 from langchain_pmock.auth import ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER, sign
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
     from langchain_pmock.testing import PmockServer
     from langchain_pmock.testing._http import Response
+    from tests.support.calls import Server
 
 EVENT_STREAM = {"Accept": "text/event-stream"}
 JSON = {"Content-Type": "application/json"}
 
 
-def signed(server: PmockServer, *, at: float | None = None) -> dict[str, str]:
+class Person(BaseModel):
+    """Somebody."""
+
+    name: str
+    age: int
+
+
+def get_weather(city: str) -> str:
+    """Get the weather in a city."""
+    return f"Sunny in {city}."
+
+
+def signed(server: Server, *, at: float | None = None) -> dict[str, str]:
     now = time.time() if at is None else at
     return {
         ACCESS_KEY_HEADER: server.access_key,
@@ -36,6 +52,36 @@ def signed(server: PmockServer, *, at: float | None = None) -> dict[str, str]:
 def body(**fields: Any) -> dict[str, Any]:
     hello = {"role": "user", "content": "Hello"}
     return {"model": "gpt-5.1", "messages": [hello], **fields}
+
+
+@dataclass
+class Served:
+    """A server that the command line has started."""
+
+    process: subprocess.Popen[str]
+    exports: str
+    access_key: str = "ak-test"
+    secret_key: str = "sk-'test'"
+
+    @property
+    def url(self) -> str:
+        return self.exports.split("PMOCK_BASE_URL=")[1].strip()
+
+
+@contextmanager
+def command_line(*options: str) -> Iterator[Served]:
+    """Run `python -m langchain_pmock.testing`."""
+    keys = ("--access-key", Served.access_key, "--secret-key", Served.secret_key)
+    with subprocess.Popen(  # noqa: S603 - our own command
+        [sys.executable, "-m", "langchain_pmock.testing", *keys, *options],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        try:
+            yield Served(process, "".join(process.stdout.readline() for _ in range(3)))
+        finally:
+            process.terminate()
 
 
 def respond(server: PmockServer, **fields: Any) -> Response:
@@ -49,23 +95,12 @@ def user(text: str) -> dict[str, Any]:
     return {"role": "user", "content": text}
 
 
-def model_of(server: PmockServer, **fields: Any) -> ChatPmock:
-    ours = {
-        "model": "gpt-5.1",
-        "base_url": server.url,
-        "access_key": server.access_key,
-        "secret_key": server.secret_key,
-        "max_retries": 0,
-    }
-    return ChatPmock(**{**ours, **fields})
-
-
-def endpoint(server: PmockServer) -> str:
+def endpoint(server: Server) -> str:
     return f"{server.url}/ai/chat/completions"
 
 
 def post(
-    server: PmockServer, *, timeout: float = 5, at: float | None = None, **fields: Any
+    server: Server, *, timeout: float = 5, at: float | None = None, **fields: Any
 ) -> httpx.Response:
     sent = signed(server, at=at) | (EVENT_STREAM if fields.get("stream") else {})
     headers = {name.encode(): value.encode() for name, value in sent.items()}
@@ -116,23 +151,6 @@ def exchange(server: PmockServer, request: bytes) -> bytes:
         while data := client.recv(65536):
             received += data
     return received
-
-
-def read_until(error: type[Exception], response: httpx.Response) -> str:
-    received = ""
-    try:
-        for piece in response.iter_text():
-            received += piece
-    except error:
-        return received
-    pytest.fail(f"no {error.__name__}, but the end of the stream")
-
-
-def wait_until(happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 5
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def text_of(response: httpx.Response) -> str:

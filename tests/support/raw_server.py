@@ -106,6 +106,7 @@ class RawServer(LocalServer):
 
     Attributes:
         requests: The requests so far.
+        pauses: The number of pauses that have passed while the client waited.
         received: Set by a test when the client has received an answer.
     """
 
@@ -113,6 +114,7 @@ class RawServer(LocalServer):
         super().__init__(tls)
         self.answers = list(answers)
         self.requests: list[RawRequest] = []
+        self.pauses = 0
         self.received = threading.Event()
 
     def serve(self, connection: socket.socket) -> None:
@@ -161,6 +163,7 @@ class RawServer(LocalServer):
         while time.monotonic() < until and not self.stopped.is_set():
             if _is_readable(connection):
                 return not connection.recv(1)
+        self.pauses += not self.stopped.is_set()
         return self.stopped.is_set()
 
 

@@ -361,8 +361,10 @@ class Echo(Service):
         return [secret for secret in (*secrets, *parts) if secret.lower() in text]
 
 
-def all_about(error: BaseException) -> str:
-    """Collect the texts of an error, of its causes, and of the frames of the package.
+def all_about(
+    error: BaseException, frames_left_out: str = r"\blangchain_core\b|\btests\b"
+) -> str:
+    """Collect the texts of an error, of its causes, and of all local variables.
 
     The frames of the tests and of langchain-core hold what the answer had before the
     error, as it was sent.
@@ -378,10 +380,10 @@ def all_about(error: BaseException) -> str:
         texts += [] if request is None else [repr(request.headers.raw)]
         response = getattr(link, "response", None)
         if response is not None:
-            texts += [repr(response.headers.raw), response.text]
+            texts += [repr(response.headers.raw), response.text, str(response.history)]
             texts += [repr(response.request.headers.raw), repr(response.extensions)]
         frames = traceback.walk_tb(link.__traceback__)
         for frame in traceback.StackSummary.extract(frames, capture_locals=True):
-            if not re.search(r"\blangchain_core\b|\btests\b", frame.filename):
+            if not re.search(frames_left_out, frame.filename):
                 texts += (frame.locals or {}).values()
     return "\n".join(texts)
