@@ -16,8 +16,9 @@ import pytest
 import trustme
 
 from langchain_pmock.testing import PmockServer
-from tests.support.calls import WAYS, Ask, AsyncCalls, Calls, model_of
+from tests.support.calls import WAYS, Ask, Calls, model_of
 from tests.support.leaks import nothing_left
+from tests.support.on_the_wire import PMOCK_KEYS
 from tests.support.openai_server import OpenAIServer
 
 __all__ = ["nothing_left"]
@@ -94,6 +95,13 @@ def openai() -> Iterator[OpenAIServer]:
 
 
 @pytest.fixture
+def pmock() -> Iterator[PmockServer]:
+    """A server that is the upstream of another one, with `PMOCK_KEYS`."""
+    with PmockServer(access_key=PMOCK_KEYS[0], secret_key=PMOCK_KEYS[1]) as started:
+        yield started
+
+
+@pytest.fixture
 def make_model(server: PmockServer) -> MakeModel:
     return partial(model_of, server)
 
@@ -103,9 +111,9 @@ def model(make_model: MakeModel) -> ChatPmock:
     return make_model()
 
 
-@pytest.fixture(params=["sync", "async"])
+@pytest.fixture(params=[False, True], ids=["sync", "async"])
 def calls(request: pytest.FixtureRequest) -> Calls:
-    return AsyncCalls() if request.param == "async" else Calls()
+    return Calls(request.param)
 
 
 @pytest.fixture(params=WAYS, ids=str)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from benchmarks._report import exceeded
+from tests.support.processes import python
 
 pytestmark = pytest.mark.bench
 
@@ -22,12 +21,7 @@ SYNC = ["floor", "ChatPmock", "langchain-mistralai", "langchain-openai"]
 
 
 def run(*args: str | Path) -> str:
-    command = [sys.executable, "-m", "benchmarks", "--quick", *args]
-    done = subprocess.run(  # noqa: S603 - our own command
-        command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return python("-m", "benchmarks", "--quick", *args, cwd=ROOT).stdout
 
 
 def tables(text: str) -> list[list[list[str]]]:

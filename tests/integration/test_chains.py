@@ -24,23 +24,11 @@ if TYPE_CHECKING:
 
     from langchain_core.outputs import Generation
 
-    from langchain_pmock import ChatPmock
     from langchain_pmock.testing import PmockServer
     from tests.integration.conftest import MakeModel
     from tests.support.calls import Calls
 
 PROMPT = ChatPromptTemplate.from_messages([("system", "Be brief."), ("human", "{x}")])
-
-
-# --- Chains and batches --------------------------------------------------------------
-
-
-def test_batch_returns_exceptions(model: ChatPmock, calls: Calls) -> None:
-    wrong: Any = [("tool", "no call has this result")]
-    questions: list[Any] = ["One", wrong, "Three"]
-    first, second, third = calls.batch(model, questions, return_exceptions=True)
-    assert (first.text, third.text) == ("You said: One", "You said: Three")
-    assert isinstance(second, Exception)
 
 
 # --- Configuration, fallbacks and pickles --------------------------------------------
@@ -58,27 +46,19 @@ def get_weather(city: str) -> str:
     return f"It is sunny in {city}."
 
 
-def test_configurable_fields_and_alternatives(
+def test_configurable_fields(
     server: PmockServer, make_model: MakeModel, calls: Calls
 ) -> None:
-    model = (
-        make_model(max_tokens=50)
-        .configurable_fields(
-            temperature=ConfigurableField(id="warmth"),
-            model=ConfigurableField(id="model"),
-        )
-        .configurable_alternatives(
-            ConfigurableField(id="which"), other=make_model(model="claude-x", top_p=0.5)
-        )
+    model = make_model().configurable_fields(
+        temperature=ConfigurableField(id="warmth"), model=ConfigurableField(id="model")
     )
     config: Any = {"configurable": {"warmth": 0.7, "model": "gemini-3-pro-preview"}}
     calls.invoke(model, "Hello")
     calls.invoke(model, "Hello", config=config)
     calls.stream(model, "Hello", config=config)
-    calls.invoke(model, "Hello", config={"configurable": {"which": "other"}})
     sent = [(r.body["model"], r.body.get("temperature")) for r in server.requests]
     configured = ("gemini-3-pro-preview", 0.7)
-    assert sent == [("gpt-5.1", None), configured, configured, ("claude-x", None)]
+    assert sent == [("gpt-5.1", None), configured, configured]
 
 
 def test_tools_and_schemas_reach_the_fallback(

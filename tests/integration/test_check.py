@@ -10,7 +10,6 @@ import io
 import json
 import re
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Callable
@@ -30,6 +29,7 @@ from langchain_pmock.check import _questions
 from langchain_pmock.check.__main__ import main
 from langchain_pmock.testing import PmockServer
 from tests.support import wire
+from tests.support.processes import python
 from tests.support.raw_server import CLOSE, STALL, RawServer, head, whole
 from tests.support.wire import Json
 
@@ -92,10 +92,7 @@ def _server() -> Iterator[PmockServer]:
 def test_as_a_command(server: PmockServer, tmp_path: Path) -> None:
     env = {"PYTHONPATH": ":".join(sys.path), "PYTHONIOENCODING": "ascii", **server.env}
     module = ["-m", "langchain_pmock.check", "--yes", "--model", "gpt-5.2"]
-    command = [sys.executable, *module]
-    done = subprocess.run(  # noqa: S603 - written in this file
-        command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False
-    )
+    done = python(*module, cwd=tmp_path, env=env)
     ran = Ran(done.returncode, done.stdout, (tmp_path / REPORT).read_text())
     assert (ran.status, ran.verdicts, done.stderr) == (0, {}, "")
     assert "11 as assumed, 0 unclear, 0 differs, 0 differs!, 0 failed!" in ran.shown
@@ -228,22 +225,14 @@ def without(*names: str) -> Deviation:
     return lambda body, ask: ask({k: v for k, v in body.items() if k not in names})
 
 
-def changed_if(
-    condition: Callable[[Response], bool], change: Callable[[Response], Response]
-) -> Deviation:
-    def deviate(body: Json, ask: Ask) -> Response:
-        response = ask(body)
-        return change(response) if condition(response) else response
-
-    return deviate
-
-
 def for_bad_tokens(answer: Response) -> Deviation:
-    return changed_if(lambda right: right.status == 401, lambda _: answer)
+    return lambda body, ask: answer if (right := ask(body)).status == 401 else right
 
 
 def in_stream(change: Callable[[Response], Response]) -> Deviation:
-    return changed_if(lambda right: b"data: " in right.content, change)
+    return lambda body, ask: (
+        change(right) if b"data: " in (right := ask(body)).content else right
+    )
 
 
 def replaced(old: bytes, new: bytes) -> Deviation:

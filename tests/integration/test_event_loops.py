@@ -19,7 +19,6 @@ from tests.support.wire import answer
 
 if TYPE_CHECKING:
     from langchain_pmock import ChatPmock
-    from tests.support.calls import Calls
 
 HELLO = "You said: Hello"
 
@@ -104,29 +103,7 @@ def test_threads_share_connections() -> None:
         assert server.open_connections <= 8
 
 
-def test_batch(model: ChatPmock, calls: Calls) -> None:
-    messages = calls.batch(model, [f"number {i}" for i in range(30)])
-    assert [m.text for m in messages] == [f"You said: number {i}" for i in range(30)]
-
-
 # --- Idle connections that are of no use any more ------------------------------------
-
-
-@leaves_nothing
-def test_service_restarts() -> None:
-    async def ask() -> None:
-        with PmockServer(port=port, access_key="ak", secret_key="sk"):
-            assert await text_of(model) == HELLO
-            assert model.invoke("Hello").text == HELLO
-
-    async def main() -> None:
-        for _ in range(3):
-            await ask()
-
-    with PmockServer(access_key="ak", secret_key="sk") as server:
-        port = int(server.url.split(":")[2].split("/")[0])
-        model = model_of(server)
-    asyncio.run(main())
 
 
 @leaves_nothing

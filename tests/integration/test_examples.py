@@ -17,13 +17,13 @@ import pytest
 from langchain_pmock.testing import Fault, PmockServer
 from tests.support.examples import (
     EXAMPLES,
-    LIMIT,
     Batch,
     command,
     read_lines,
     run,
     wait_for,
 )
+from tests.support.processes import LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable

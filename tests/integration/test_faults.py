@@ -24,6 +24,7 @@ from tests.support.raw_server import (
     RawServer,
     head,
     stream,
+    unended,
     whole,
 )
 from tests.support.wire import DONE, HELLO, answer, delta, envelope, event
@@ -130,10 +131,6 @@ CONNECTIONS = [
 HEL, LO, FINISH, _ = HELLO
 RIGHT = b"".join(HELLO)
 NO_CHOICE = event(envelope({"choices": []}, **TRACED))
-
-
-def unended(*pieces: bytes) -> list[Step]:
-    return stream(*pieces)[:-1]
 
 
 FIRST_EVENTS = [

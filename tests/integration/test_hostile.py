@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import zlib
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.processes import python
 from tests.support.raw_server import RawServer, head, stream, whole
 from tests.support.wire import HELLO, answer
 
@@ -63,6 +63,8 @@ GZIP, DEFLATE = bomb(31), bomb(15)
 EVENTS = head(headers={"Content-Type": "text/event-stream"})
 BLOCK = b"%x\r\n%s\r\n" % (2**16, b"x" * 2**16)
 ENDLESS = [BLOCK] * 8_000  # 500 MB
+FINISHED = stream(*HELLO[:3])[:-1]
+RESPONSE = "PmockResponseError"
 OBJECTS = b'{"code": 200, "data": {"x": [{}' + b",{}" * 5 * 2**20 + b"]}}"
 
 
@@ -73,19 +75,9 @@ def encoded(encoding: str, body: bytes, status: str = "200 OK") -> list[Step]:
 # The body, the outcome, and the maximum of memory as a multiple of the limit:
 # docs/faults.md has it for the default limit.
 BODIES: dict[str, tuple[str, list[Step], str, float]] = {
-    "event": (
-        "stream",
-        [EVENTS, b"6\r\ndata: \r\n", *ENDLESS],
-        "PmockResponseError",
-        2,
-    ),
-    "event after the finish reason": (
-        "stream",
-        [*stream(*HELLO[:3])[:-1], *ENDLESS],
-        "an answer",
-        2,
-    ),
-    "answer": ("invoke", [head(), *ENDLESS], "PmockResponseError", 2),
+    "event": ("stream", [EVENTS, b"6\r\ndata: \r\n", *ENDLESS], RESPONSE, 2),
+    "after the finish reason": ("stream", [*FINISHED, *ENDLESS], "an answer", 2),
+    "answer": ("invoke", [head(), *ENDLESS], RESPONSE, 2),
     "error": ("invoke", [head("500 No"), *ENDLESS], "PmockAPIError", 1),
     # One read of 64 kB is up to 66 MB decoded, in two copies.
     "deflate": ("stream", encoded("deflate", DEFLATE), "PmockResponseError", 10),
@@ -105,13 +97,7 @@ def test_memory_is_bounded(
     way: str, steps: list[Step], expected: str, bound: float
 ) -> None:
     with RawServer(whole(answer("Hello")), steps) as server:
-        done = subprocess.run(  # noqa: S603 - this Python
-            [sys.executable, "-c", ASK, server.url, way, str(LIMIT)],
-            capture_output=True,
-            check=True,
-            text=True,
-            timeout=300,
-        )
+        done = python("-c", ASK, server.url, way, LIMIT)
     outcome, _, taken = done.stdout.rpartition(" ")
     assert outcome == expected
     assert float(taken) < bound * LIMIT + 5

@@ -1,16 +1,11 @@
 """Sync calls that are interrupted, as by Ctrl-C: later calls work."""
 
-from __future__ import annotations
-
-import subprocess
 import sys
 
 import pytest
 
 from langchain_pmock.testing import PmockServer
-
-INTERRUPTIONS = 500
-LATER_CALLS = 20
+from tests.support.processes import python
 
 SCRIPT = """
 import random, signal, sys
@@ -45,12 +40,5 @@ print(interrupted)
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no interval timers")
 def test_calls_after_interruptions() -> None:
     with PmockServer(delay=0.0002, keep_requests=1) as server:
-        done = subprocess.run(  # noqa: S603 - our own
-            [sys.executable, "-c", SCRIPT, str(INTERRUPTIONS), str(LATER_CALLS)],
-            env=server.env,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-    assert (done.returncode, done.stdout) == (0, f"{INTERRUPTIONS}\n"), done.stderr
+        done = python("-c", SCRIPT, 500, 20, env=server.env)
+    assert done.stdout == "500\n"

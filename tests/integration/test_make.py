@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+
+from tests.support.processes import execute
 
 ROOT = Path(__file__).parents[2]
 THIS = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -19,19 +20,18 @@ PYTHON = f"PYTHON={sys.executable}"
 # As in the Makefile, without what takes long.
 CREATE = 'create="$$python" -m venv --without-pip --clear $(1)'
 INSTALL = "install=echo $(1) >> $(@D)/installed"
+KILL = "kill -9 $$$$"
 
 
-def execute(*command: str | Path, **variables: str) -> tuple[int, str]:
-    # A make that runs these tests must not control this one.
-    kept = {k: v for k, v in os.environ.items() if k not in {"MAKEFLAGS", "PYTHON"}}
-    done = subprocess.run(  # noqa: S603 - our own command
-        command,
-        cwd=ROOT,
-        env={**kept, **variables},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+@pytest.fixture(autouse=True)
+def _no_outer_make(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A make that runs these tests must not control theirs."""
+    for name in ("MAKEFLAGS", "PYTHON"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def run(*command: str | Path, **variables: str) -> tuple[int, str]:
+    done = execute(*command, cwd=ROOT, env=variables, fails=None)
     return done.returncode, done.stdout + done.stderr
 
 
@@ -40,7 +40,7 @@ def make(
 ) -> str:
     found = shutil.which("make") or pytest.skip("there is no make")
     target = f"{venv}/{groups}.installed"
-    status, output = execute(found, f"VENV={venv}", CREATE, INSTALL, *variables, target)
+    status, output = run(found, f"VENV={venv}", CREATE, INSTALL, *variables, target)
     assert (status != 0) is fails, output
     return output
 
@@ -59,6 +59,8 @@ def test_each_group_is_installed_once(venv: Path) -> None:
     # Without PYTHON it stays what it is.
     assert "is up to date" in make(venv)
 
+    # A failed installation, as without a network, keeps what is there.
+    make(venv, "install=false", groups="test+docs", fails=True)
     assert "Creating" not in make(venv, groups="test+docs")
     assert "is up to date" in make(venv)
     first, second = (venv / "installed").read_text().splitlines()
@@ -73,7 +75,7 @@ LARGE = re.compile("ray|playwright|matplotlib|pyright")
 def test_usual_targets_install_no_large_dependency(target: str, tmp_path: Path) -> None:
     variables = [f"{name}={tmp_path}" for name in ("VENV", "VENV_LINT", "VENV_LOWEST")]
     # With another MAKE, `make --dry-run test` does not run the parts.
-    _, output = execute("make", "--dry-run", *variables, "MAKE=true", target)
+    _, output = run("make", "--dry-run", *variables, "MAKE=true", target)
     groups = set(re.findall(r"--group (\S+?)[\s;]", output))
     assert groups
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -105,29 +107,21 @@ def test_unusable_pythons_are_named(
 
 
 @pytest.mark.parametrize(
-    "interrupted", ["", f"{CREATE}; kill -9 $$$$", "install=kill -9 $$$$"]
+    "cause", ["no Python", "another Python", f"{CREATE}; {KILL}", f"install={KILL}"]
 )
-def test_incomplete_environments_are_created_anew(interrupted: str, venv: Path) -> None:
-    make(venv, PYTHON, interrupted or INSTALL, fails=bool(interrupted))
-    if not interrupted:
+def test_unusable_environments_are_created_anew(cause: str, venv: Path) -> None:
+    is_killed = KILL in cause
+    make(venv, PYTHON, cause if is_killed else INSTALL, fails=is_killed)
+    if cause == "no Python":
         (venv / "bin" / "python").unlink()
         (venv / "bin" / "python").symlink_to("/nowhere/python")
-    (venv / "incomplete").touch()
+    elif cause == "another Python":
+        (venv / f".python-{THIS}").rename(venv / ".python-3.9")
+    (venv / "unusable").touch()
     assert "Creating" in make(venv, PYTHON)
-    assert not (venv / "incomplete").exists()
-    assert (venv / "installed").exists()
-
-
-def test_environments_are_kept_or_created_anew(venv: Path) -> None:
-    # A failed installation, as without a network, keeps what is there.
-    make(venv, PYTHON, "install=false", fails=True)
-    (venv / "kept").touch()
-    assert "Creating" not in make(venv, PYTHON)
-    assert (venv / "kept").exists()
-    # Another Python does not.
-    (venv / f".python-{THIS}").rename(venv / ".python-3.9")
-    assert "Creating" in make(venv, PYTHON)
+    assert not (venv / "unusable").exists()
     assert not (venv / ".python-3.9").exists()
+    assert (venv / "installed").exists()
 
 
 def test_other_folders_are_not_emptied(tmp_path: Path) -> None:
@@ -153,14 +147,14 @@ def test_all_parts_run_and_the_end_names_their_results(
     script(tmp_path / "make", 'echo "$2 runs"\ntest "$2" != bad')
     each = ROOT / ".ci" / "each"
     fake = str(tmp_path / "make")
-    status, output = execute(each, "--jobs", jobs, "good", "bad", "last", MAKE=fake)
+    status, output = run(each, "--jobs", jobs, "good", "bad", "last", MAKE=fake)
     assert status == 1
     *_, good, bad, last = output.splitlines()
     assert re.fullmatch(r"good +passed in \d+ s", good)
     assert re.fullmatch(r"bad +FAILED in \d+ s", bad)
     assert re.fullmatch(r"last +passed in \d+ s", last)
     assert output.count(" runs\n") == 3
-    assert execute(each, "good", "last", MAKE=fake)[0] == 0
+    assert run(each, "good", "last", MAKE=fake)[0] == 0
 
 
 @pytest.fixture
@@ -179,7 +173,7 @@ def install_python(machine: Path, version: str, does: str = "") -> None:
 
 
 def run_pythons(machine: Path, *arguments: str, ci: str = "true") -> tuple[int, str]:
-    return execute(
+    return run(
         machine / ".ci" / "test-pythons",
         *arguments,
         PATH=f"{machine / 'bin'}:{os.environ['PATH']}",
@@ -194,11 +188,11 @@ def run_pythons(machine: Path, *arguments: str, ci: str = "true") -> tuple[int, 
 def test_installed_pythons_are_tested(machine: Path) -> None:
     install_python(machine, "3.12")
     # The default alone is not enough for CI.
-    for ci, failed in (("", 0), ("true", 1)):
-        status, output = run_pythons(machine, ci=ci)
-        assert status == failed
-        assert ("no other Python than the default" in output) is bool(failed)
-        assert run_pythons(machine, "--one", ci=ci)[0] == 0
+    assert run_pythons(machine, ci="")[0] == 0
+    status, output = run_pythons(machine)
+    assert status == 1
+    assert "no other Python than the default" in output
+    assert run_pythons(machine, "--one")[0] == 0
 
     for version in ("3.11", "3.14"):
         install_python(machine, version)

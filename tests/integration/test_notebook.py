@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import nbformat
 import pytest
+
+from tests.support.processes import python
 
 if TYPE_CHECKING:
     from langchain_pmock.testing import PmockServer
@@ -35,14 +35,7 @@ def read(path: Path) -> nbformat.NotebookNode:
 
 def execute(path: Path) -> str:
     """Run a notebook as `make notebook` does, and return what it prints."""
-    done = subprocess.run(  # noqa: S603 - our own command
-        [sys.executable, str(EXAMPLES / "_run_notebook.py"), str(path)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
+    done = python(EXAMPLES / "_run_notebook.py", path)
     assert not done.stderr
     return done.stdout
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import email
 import re
 import shutil
-import subprocess
 import sys
 import tarfile
 import venv
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.support.processes import execute
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,12 +26,8 @@ ROOT = Path(__file__).parents[2]
 
 
 def run(command: Sequence[str | Path], cwd: Path = ROOT) -> str:
-    done = subprocess.run(  # noqa: S603 - each command is written in this file
-        command, cwd=cwd, capture_output=True, text=True, check=False
-    )
-    output = done.stdout + done.stderr
-    assert done.returncode == 0, output
-    return output
+    done = execute(*command, cwd=cwd)
+    return done.stdout + done.stderr
 
 
 @pytest.fixture(scope="module")

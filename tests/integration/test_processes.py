@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import os
-import subprocess
-import sys
 import textwrap
 from typing import TYPE_CHECKING
 
@@ -16,6 +14,7 @@ from langchain_pmock import ChatPmock, errors
 from langchain_pmock.testing import Reply
 from tests.support import wire
 from tests.support.leaks import wait_until
+from tests.support.processes import python
 from tests.support.raw_server import RawServer, stream
 
 if TYPE_CHECKING:
@@ -25,8 +24,7 @@ if TYPE_CHECKING:
     from tests.integration.conftest import MakeModel
 
 HELLO = "You said: Hello"
-OPTIONS = ("ignore", "error::ResourceWarning", "error::RuntimeWarning")
-PYTHON = [sys.executable, *(f"-W{option}" for option in OPTIONS)]
+OPTIONS = ("-Wignore", "-Werror::ResourceWarning", "-Werror::RuntimeWarning")
 
 IN_A_FORK = """
     import asyncio, os, sys
@@ -99,15 +97,8 @@ AT_EXIT = """
 
 
 def run_script(script: str, env: Mapping[str, str]) -> None:
-    done = subprocess.run(  # noqa: S603 - our own script
-        [*PYTHON, "-c", textwrap.dedent(script)],
-        env={**os.environ, **env},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
+    done = python(*OPTIONS, "-c", textwrap.dedent(script), env=env)
+    assert done.stderr == ""
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

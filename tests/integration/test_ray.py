@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from langchain_pmock.testing import PmockServer
-from tests.support.examples import LIMIT, Batch, command, run, wait_for
+from tests.support.examples import Batch, command, run, wait_for
+from tests.support.processes import LIMIT
 
 pytest.importorskip("ray", reason="needs the group ray")
 psutil = pytest.importorskip("psutil")

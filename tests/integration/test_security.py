@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import httpx2
 import pytest
 from langchain_core.caches import InMemoryCache
-from langchain_core.tracers import BaseTracer
+from langchain_core.tracers.run_collector import RunCollectorCallbackHandler
 
 from langchain_pmock import errors
 from langchain_pmock._gateway import pools
@@ -35,8 +35,6 @@ from tests.support.wire import HELLO, answer, envelope, event
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Sequence
-
-    from langchain_core.tracers.schemas import Run
 
     from langchain_pmock.testing import PmockServer
     from tests.support.calls import Ask, Calls
@@ -214,31 +212,20 @@ def test_logs_at_debug(ask: Ask, caplog: pytest.LogCaptureFixture) -> None:
     assert_no_secrets(logged, server)
 
 
-class Keeper(BaseTracer):
-    """Keeps all that LangChain passes to tracers."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.kept = ""
-
-    def _persist_run(self, run: Run) -> None:
-        self.kept += f"{vars(run)}{run!r}{run.serialized}{run.extra}{run.error}"
-        self.kept += "".join(map(repr, run.events))
-
-
 def test_traces_and_caches(server: PmockServer, ask: Ask) -> None:
-    keeper, cache = Keeper(), InMemoryCache()
+    collector, cache = RunCollectorCallbackHandler(), InMemoryCache()
     model = model_of(
         server,
         default_headers=HEADERS,
-        callbacks=[keeper],
+        callbacks=[collector],
         cache=cache,
         temperature=0.5,
     )
     assert ask(model).error is None
     server.fail(status=500, message=f"no such key: {server.access_key}")
     assert ask(model, "Hello again").error is not None
-    assert "0.5" in keeper.kept
-    assert "PmockAPIError" in keeper.kept
+    traced = "".join(f"{vars(run)}{run!r}" for run in collector.traced_runs)
+    assert "0.5" in traced
+    assert "PmockAPIError" in traced
     assert len(cache._cache) == (not ask.streams)
-    assert_no_secrets(f"{keeper.kept}{cache._cache!r}", server)
+    assert_no_secrets(f"{traced}{cache._cache!r}", server)

@@ -1,6 +1,5 @@
 """`PmockServer` over real sockets, with nothing of ours on the client's side."""
 
-import gc
 import json
 import os
 import re
@@ -9,7 +8,6 @@ import subprocess
 import threading
 import time
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, get_args
 
 import httpx
@@ -140,7 +138,6 @@ def schema(schema: object) -> bytes:
     ("content", "headers", "problem"),
     [
         (b"", JSON, "not JSON"),
-        (b'{"messages":' + b'{"a":' * 10_000, JSON, "not JSON"),
         (b'{"model":"m","messages":[{"content":"\\ud83d"}]}', JSON, "not JSON"),
         (b'{"seed":' + b"9" * 100_000 + b"}", JSON, ""),
         (json.dumps(body(max_tokens=5)).encode(), JSON, "max_tokens: Extra inputs"),
@@ -297,6 +294,7 @@ def test_faults_do_not_use_up_replies(server: PmockServer) -> None:
 # --- Faults --------------------------------------------------------------------------
 
 HTML, BAD_JSON = b"<html>", b'{"code": 200, \xff'
+SHORT = httpx.Timeout(30, read=1.0)
 DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
 
 
@@ -350,24 +348,20 @@ def test_answers_that_break_off(
 ) -> None:
     server.script(fault, fault)
     with pytest.raises(error):
-        post(server, timeout=0.5)
+        post(server, timeout=SHORT)
     wait_until(lambda: server.open_connections == 0)
     received: list[str] = []
     if fault.cut_after is None:  # a stream that is cut off ends as HTTP has it
-        with pytest.raises(error), open_stream(server, timeout=0.5) as response:
+        with pytest.raises(error), open_stream(server, timeout=SHORT) as response:
             received.extend(response.iter_text())
     assert "".join(received).count("data: ") == events
 
 
 def test_reply_is_kept_for_a_client_that_left(server: PmockServer) -> None:
-    server.script("late", "kept")
-    server.fail(stall=0.3)
-    began = time.monotonic()
-    assert text_of(post(server)) == "late"
-    assert time.monotonic() - began >= 0.3
+    server.script("kept")
     server.fail(stall=60)
     with pytest.raises(httpx.ReadTimeout):
-        post(server, timeout=0.2)
+        post(server, timeout=SHORT)
     wait_until(lambda: server.open_connections == 0)
     assert text_of(post(server)) == "kept"
 
@@ -376,8 +370,9 @@ def test_reply_is_kept_for_a_client_that_left(server: PmockServer) -> None:
 def test_byte_by_byte(server: PmockServer, *, stream: bool) -> None:
     server.script("你好")
     server.fail(byte_by_byte=True)
-    received = exchange(server, raw_request(server, stream=stream, close=True))
-    chunks = received.partition(b"\r\n\r\n")[2].removesuffix(b"0\r\n\r\n")
+    request = raw_request(server, headers={"Connection": "close"}, stream=stream)
+    chunks = exchange(server, request).partition(b"\r\n\r\n")[2]
+    chunks = chunks.removesuffix(b"0\r\n\r\n")
     assert len(chunks) % 6 == 0
     assert {chunks[i : i + 3] for i in range(0, len(chunks), 6)} == {b"1\r\n"}
 
@@ -429,15 +424,9 @@ def test_expect_100_continue(server: PmockServer) -> None:
 # --- Start and stop ------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("nothing_left")
 def test_starts_and_stops_leave_nothing_open(caplog: pytest.LogCaptureFixture) -> None:
-    def resources() -> tuple[int, int]:
-        gc.collect()
-        return threading.active_count(), len([*Path("/dev/fd").iterdir()])
-
     server = PmockServer()
-    with server:
-        assert post(server).status_code == 200
-    before = resources()
     for _ in range(20):
         server.start()
         server.start()
@@ -446,7 +435,6 @@ def test_starts_and_stops_leave_nothing_open(caplog: pytest.LogCaptureFixture) -
             client.sendall(raw_request(server)[:-5])
             server.stop()
             server.stop()
-    wait_until(lambda: resources() == before)
     assert caplog.records == []
 
 

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import subprocess
-import sys
-import threading
 import zlib
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from typing_extensions import override
+from starlette.staticfiles import StaticFiles
 
 import langchain_pmock
 from langchain_pmock import testing
+from tests.support.apps import serving
+from tests.support.processes import python
 
 pytest.importorskip("mkdocs", reason="needs the group docs")
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs the group docs")
@@ -33,39 +29,24 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 NOT_COPIED = shutil.ignore_patterns(".*", "build", "dist", "tests", "__pycache__")
 
 
-def build(source: Path, target: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(  # noqa: S603 - written in this file
-        [sys.executable, "-m", "mkdocs", "build", "--site-dir", target],
-        cwd=source,
-        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def build(source: Path, target: Path, *, fails: bool = False) -> str:
+    """Build the site; return the warnings."""
+    command = ("-m", "mkdocs", "build", "--site-dir", target)
+    env = {"NO_MKDOCS_2_WARNING": "1"}
+    return python(*command, cwd=source, env=env, fails=fails).stderr
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("site")
-    done = build(ROOT, target)
-    assert done.returncode == 0, done.stderr
+    build(ROOT, target)
     return target
-
-
-class Handler(SimpleHTTPRequestHandler):
-    @override
-    def log_message(self, format: str, *args: object) -> None: ...
 
 
 @pytest.fixture(scope="module")
 def url(site: Path) -> Iterator[str]:
-    handler = partial(Handler, directory=str(site))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
-        thread.join()
+    with serving(StaticFiles(directory=site, html=True)) as served:
+        yield f"{served.url}/"
 
 
 @pytest.fixture(scope="module")
@@ -157,6 +138,5 @@ def test_mistakes_fail_the_build(tmp_path: Path) -> None:
     }
     with (copy / "docs" / "scale.md").open("a", encoding="utf-8") as file:
         file.write("\n" + "\n\n".join(mistakes.values()))
-    done = build(copy, tmp_path / "site")
-    assert done.returncode != 0
-    assert not [mistake for mistake in mistakes if mistake not in done.stderr]
+    warnings = build(copy, tmp_path / "site", fails=True)
+    assert not [mistake for mistake in mistakes if mistake not in warnings]

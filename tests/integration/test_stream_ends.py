@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -25,13 +24,13 @@ from tests.support.raw_server import (
     Close,
     RawServer,
     stream,
+    unended,
 )
 from tests.support.wire import DONE, HELLO
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Iterator
-    from types import FrameType
 
     from langchain_core.messages import AIMessage
 
@@ -55,10 +54,6 @@ def _short_patience(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 # --- The service ends the stream -----------------------------------------------------
-
-
-def unended(*pieces: bytes) -> list[Step]:
-    return stream(*pieces)[:-1]
 
 
 COMPLETE: dict[str, list[Step]] = {
@@ -166,32 +161,6 @@ def test_left_to_the_garbage_collector(tls: ssl.SSLContext) -> None:
         del chunks, cycle
         gc.collect()
         wait_until(lambda: server.open_connections == 0)
-
-
-@pytest.mark.usefixtures("nothing_left")
-def test_collected_while_the_connection_pool_is_locked() -> None:
-    # Python's collector may run at any allocation, also under httpcore2's lock.
-    locked = "_assign_requests_to_connections"
-
-    def collect(frame: FrameType, *_: object) -> None:
-        if frame.f_code.co_name == locked:
-            streams.clear()
-
-    def ask() -> None:
-        sys.setprofile(collect)
-        answers.append(model.invoke("Hello").text)
-
-    with PmockServer(delay=0.01) as server:
-        model = model_of(server)
-        server.script(LONG, "Hello")
-        streams = [model.stream("Hello")]
-        next(streams[0])
-        answers: list[str] = []
-        asking = threading.Thread(target=ask, daemon=True)
-        asking.start()
-        wait_until(lambda: answers == ["Hello"])
-        assert streams == []
-        wait_until(lambda: server.open_connections == 1)
 
 
 async def test_stream_is_read_in_another_task(server: PmockServer) -> None:

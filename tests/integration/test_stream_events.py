@@ -44,9 +44,6 @@ def plain(blocks: Iterable[Any]) -> list[dict[str, Any]]:
     ]
 
 
-# --- Back into the history -----------------------------------------------------------
-
-
 def wire_of(server: PmockServer, model: ChatPmock, message: BaseMessage) -> Any:
     """Send a message as history; return what was sent, without ids."""
     assert isinstance(message, AIMessage)
@@ -93,9 +90,6 @@ def test_message_in_the_history(
     assert whole == streamed == events == expected
 
 
-# --- Events --------------------------------------------------------------------------
-
-
 def test_events_v3(server: PmockServer, model: ChatPmock) -> None:
     server.script(REPLY)
     stream = model.stream_events("Hi", version="v3")
@@ -109,25 +103,3 @@ def test_events_v3(server: PmockServer, model: ChatPmock) -> None:
     assert stream.output.response_metadata["finish_reason"] == "tool_calls"
     assert stream.output.response_metadata["model_name"] == "gpt-5.1"
     assert stream.output.response_metadata["id"].startswith("chatcmpl-")
-
-
-async def test_async_events_v3(server: PmockServer, model: ChatPmock) -> None:
-    server.script(REPLY)
-    stream = await model.astream_events("Hi", version="v3")
-    assert_valid_event_stream([event async for event in stream])
-    output = await stream.output
-    assert plain(output.content) == BLOCKS
-    assert output.response_metadata["finish_reason"] == "tool_calls"
-
-
-async def test_async_events_v2(server: PmockServer, model: ChatPmock) -> None:
-    server.script(REPLY)
-    events = [event async for event in model.astream_events("Hi", version="v2")]
-    kinds = [event["event"] for event in events]
-    assert kinds[0] == "on_chat_model_start"
-    assert set(kinds[1:-1]) == {"on_chat_model_stream"}
-    assert kinds[-1] == "on_chat_model_end"
-    streamed = merge([e["data"]["chunk"] for e in events[1:-1]])
-    output = events[-1]["data"]["output"]
-    assert plain(output.content_blocks) == plain(streamed.content_blocks) == BLOCKS
-    assert output.usage_metadata == streamed.usage_metadata

@@ -17,18 +17,17 @@ import pytest
 from langchain.agents import create_agent
 
 from langchain_pmock.auth import ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER
-from langchain_pmock.testing import PmockServer, Reply
+from langchain_pmock.testing import Fault, PmockServer, Reply
 from tests.support.calls import model_of
 from tests.support.leaks import wait_until
 from tests.support.on_the_wire import (
+    PMOCK_KEYS,
     Person,
     command_line,
-    endpoint,
     events_of,
     get_weather,
     open_stream,
     post,
-    signed,
     text_of,
     user,
 )
@@ -63,14 +62,8 @@ def conversation(server: PmockServer) -> list[Any]:
 
 def answers_of(server: PmockServer, bodies: list[Any]) -> list[Any]:
     """Return status, content type and bytes of the answers to some requests."""
-    answers = []
-    for body in bodies:
-        accept = "text/event-stream" if body.get("stream") else "*/*"
-        headers = {**signed(server), "Accept": accept}
-        answer = httpx.post(endpoint(server), json=body, headers=headers)
-        kind = answer.headers["content-type"]
-        answers.append((answer.status_code, kind, answer.content))
-    return answers
+    answers = [post(server, **body) for body in bodies]
+    return [(a.status_code, a.headers["content-type"], a.content) for a in answers]
 
 
 def test_an_agent_two_streams_and_a_typed_answer(
@@ -94,28 +87,35 @@ def test_an_agent_two_streams_and_a_typed_answer(
         assert secret not in text
 
 
-def test_pmock_itself_is_recorded_byte_for_byte(tape: Path) -> None:
-    odd = [b": ping\n\n", b'data:{"code":200,"x":"\xff\xe2\x80\xa8"}\r\n\r\n', b"tail"]
-    keys = ("ak-example", "sk-example")
-    with (
-        PmockServer(access_key=keys[0], secret_key=keys[1]) as pmock,
-        PmockServer(upstream=pmock.url, upstream_key=keys, record=tape) as server,
-    ):
-        pmock.script(Reply(raw=odd))
-        live = post(server, stream=True).content
-        assert live == b"".join(odd)
-        pmock.fail(status=429)
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+def test_pmock_itself_is_passed_on_and_recorded_byte_for_byte(
+    pmock: PmockServer, tape: Path, newline: str
+) -> None:
+    events = [
+        ": hello\n\n",
+        'data:{"code":200, "data": {"choices": []}, "odd": "\u2028\u0085"}\n\n',
+        'id: 5\ndata: {"code":200,\ndata: "data":null}\n\n',
+        'data: {"code":429,"message":"no"}\n\n',
+    ]
+    odd = [event.replace("\n", newline).encode() for event in events]
+    odd += [b'data: {"code":429,"x":"\xff"}' + newline.encode() * 2, b"tail"]
+    body = b'{"code": 200,  "data": {"choices": [] }}'
+    pmock.script(Reply(raw=odd), Fault(status=429), Fault(body=body))
+    settings: Any = {"upstream": pmock.url, "upstream_key": PMOCK_KEYS}
+    with PmockServer(record=tape, **settings) as server:
+        assert post(server, stream=True).content == b"".join(odd)
         refused = post(server)
-        whole = post(server).content
+        assert post(server).content == body
+        assert [request.code for request in server.requests] == [429, 429, 200]
     with PmockServer(replay=tape) as server:
         with open_stream(server) as response:
-            assert b"".join(response.iter_raw()) == live
+            assert b"".join(response.iter_raw()) == b"".join(odd)
         again = post(server)
         assert (again.status_code, again.content) == (429, refused.content)
-        assert post(server).content == whole
-        assert [request.code for request in server.requests] == [200, 429, 200]
-    assert len(exchanges(tape)[0]["events"]) == 3
-    for key in keys:
+        assert post(server).content == body
+        assert [request.code for request in server.requests] == [429, 429, 200]
+    assert len(exchanges(tape)[0]["events"]) == len(odd)
+    for key in PMOCK_KEYS:
         assert key not in tape.read_text("utf-8", "surrogateescape")
 
 
@@ -128,13 +128,12 @@ def test_events_come_one_by_one(openai: OpenAIServer, tape: Path) -> None:
         assert time.monotonic() - began >= 0.05 * (len(whole) - 1)
 
 
-def test_equal_requests_in_their_order_and_no_more(tape: Path) -> None:
-    keys = ("ak-example", "sk-example")
-    with (
-        PmockServer(access_key=keys[0], secret_key=keys[1]) as pmock,
-        PmockServer(upstream=pmock.url, upstream_key=keys, record=tape) as server,
-    ):
-        pmock.script("one", "two")
+def test_equal_requests_in_their_order_and_no_more(
+    pmock: PmockServer, tape: Path
+) -> None:
+    pmock.script("one", "two")
+    settings: Any = {"upstream": pmock.url, "upstream_key": PMOCK_KEYS}
+    with PmockServer(record=tape, **settings) as server:
         assert [text_of(post(server)) for _ in range(2)] == ["one", "two"]
     with PmockServer(replay=tape) as server:
         assert [text_of(post(server)) for _ in range(2)] == ["one", "two"]
@@ -256,7 +255,7 @@ def test_only_complete_streams_are_recorded(openai: OpenAIServer, tape: Path) ->
                 for piece in response.iter_text():
                     if text.startswith("left") or "[DONE]" in piece:
                         break
-        wait_until(lambda: openai.left == 1)
+            wait_until(lambda: server.open_connections == 0)
     (kept,) = exchanges(tape)
     assert kept["request"]["messages"] == [user("read to its end")]
     assert kept["events"][-1] == "data: [DONE]\n\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -10,9 +11,9 @@ import pytest
 
 from langchain_pmock.auth import ACCESS_KEY_HEADER
 from langchain_pmock.testing import PmockServer, Reply, ToolCall
-from tests.support.calls import model_of
 from tests.support.leaks import wait_until
 from tests.support.on_the_wire import (
+    PMOCK_KEYS,
     Person,
     body,
     deltas_of,
@@ -25,11 +26,11 @@ from tests.support.on_the_wire import (
     user,
 )
 from tests.support.openai_server import KEY, OpenAIServer
-from tests.support.raw_server import CLOSE, RESET, RawServer, head, stream, whole
+from tests.support.raw_server import CLOSE, RESET, STALL, RawServer, head, stream, whole
 from tests.support.wire import dump
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from tests.support.raw_server import Step
@@ -57,13 +58,18 @@ def server(openai: OpenAIServer) -> Iterator[PmockServer]:
         yield started
 
 
-def answering(*pieces: bytes | float | str) -> Callable[[Any], Iterator[bytes | float]]:
-    """Make an upstream's answer; a text is the data of an event."""
-    sent = [
-        f"data: {piece}\n\n".encode() if isinstance(piece, str) else piece
-        for piece in pieces
-    ]
-    return lambda _: iter(sent)
+@contextmanager
+def in_front_of(steps: Steps, **settings: Any) -> Iterator[PmockServer]:
+    """A server whose upstream answers with these bytes."""
+    with (
+        RawServer(steps) as raw,
+        PmockServer(upstream=raw.url, **settings) as server,
+    ):
+        yield server
+
+
+def events(*data: str) -> Steps:
+    return stream(*(f"data: {each}\n\n".encode() for each in data))
 
 
 def chunk(delta: Any = None, finish: str | None = None, **fields: Any) -> str:
@@ -183,41 +189,38 @@ def test_a_stream_event_by_event(server: PmockServer, model: str) -> None:
     assert "null" not in response.text
 
 
-def test_events_come_while_the_upstream_waits(
-    server: PmockServer, openai: OpenAIServer
-) -> None:
-    openai.answer = answering(chunk({"content": "first"}), 60.0)
-    with open_stream(server) as response:
+def test_events_come_while_the_upstream_waits() -> None:
+    first = f"data: {chunk({'content': 'first'})}\n\n".encode()
+    with (
+        RawServer(stream(first, STALL)) as raw,
+        PmockServer(upstream=raw.url) as server,
+        open_stream(server) as response,
+    ):
         assert streamed_text(next(response.iter_text())) == "first"
         server.stop()
-    wait_until(lambda: openai.left == 1)
+        wait_until(lambda: raw.open_connections == 0)
+        assert raw.pauses == 0
 
 
 @pytest.mark.parametrize("newline", [b"\n", b"\r\n", b"\r"])
-def test_line_ends_in_any_pieces(
-    server: PmockServer, openai: OpenAIServer, newline: bytes
-) -> None:
+def test_line_ends_in_any_pieces(newline: bytes) -> None:
     texts = [chunk({"content": "a\u2028"}), chunk({"content": "你"}), chunk({}, "stop")]
     lines = b"".join(
         b"event: x\n: comment\ndata:" + text.encode() + b"\n\n" for text in texts
     )
     sent = (b"\xef\xbb\xbf\n\n" + lines + b"data: [DONE]\n\n").replace(b"\n", newline)
-    openai.answer = answering(*(sent[i : i + 1] for i in range(len(sent))))
-    content = post(server, stream=True).text
+    with in_front_of(stream(*(sent[i : i + 1] for i in range(len(sent))))) as server:
+        content = post(server, stream=True).text
     assert streamed_text(content) == "a\u2028你"
     assert content.endswith("data: [DONE]\n\n")
 
 
-def test_usage_beside_text_and_beside_the_finish(
-    server: PmockServer, openai: OpenAIServer
-) -> None:
-    openai.answer = answering(
-        chunk({"content": "a"}, usage={"total_tokens": 1}),
-        chunk({"content": "b"}, "length", usage={"total_tokens": 2}),
-        "[DONE]",
-    )
-    first, last, done = events_of(post(server, stream=True).text)
-    assert "usage" not in first["data"]
+def test_usage_beside_text_and_beside_the_finish() -> None:
+    first = chunk({"content": "a"}, usage={"total_tokens": 1})
+    second = chunk({"content": "b"}, "length", usage={"total_tokens": 2})
+    with in_front_of(events(first, second, "[DONE]")) as server:
+        one, last, done = events_of(post(server, stream=True).text)
+    assert "usage" not in one["data"]
     assert last["data"]["usage"] == {"totalTokens": 2}
     assert last["data"]["choices"][0]["delta"] == {"content": "b"}
     assert done == "[DONE]"
@@ -252,12 +255,10 @@ def test_extra_fields_of_tool_calls(server: PmockServer, *, stream: bool) -> Non
     ],
 )
 def test_a_status_is_the_code_of_the_envelope(
-    server: PmockServer, openai: OpenAIServer, content: bytes, message: str, stream: Any
+    content: bytes, message: str, stream: Any
 ) -> None:
-    openai.answer = answering(content)
-    openai.status, openai.content_type = 429, "application/json"
-    openai.headers = {"Retry-After": "7"}
-    response = post(server, stream=stream)
+    with in_front_of(whole(content, "429 Slow", {"Retry-After": "7"})) as server:
+        response = post(server, stream=stream)
     assert response.status_code == response.json()["code"] == 429
     assert response.json()["message"] == message
     assert response.headers["retry-after"] == "7"
@@ -296,14 +297,10 @@ def test_keys_are_redacted_in_errors(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     tape = tmp_path / "tape.jsonl"
-    with (
-        RawServer(echoes(SECRET)[case]) as raw,
-        PmockServer(upstream=raw.url, upstream_key=keys, record=tape) as server,
-    ):
+    with in_front_of(echoes(SECRET)[case], upstream_key=keys, record=tape) as server:
         texts = [post(server, stream=stream).text, caplog.text]
     texts.append(tape.read_text() if tape.exists() else "")
-    for text in texts:
-        assert "sk-secret" not in text
+    assert "sk-secret" not in "".join(texts)
 
 
 def test_space_around_a_key_is_removed(openai: OpenAIServer) -> None:
@@ -336,8 +333,13 @@ def test_settings_are_checked(settings: dict[str, Any], problem: str) -> None:
     assert "hunter2" not in str(caught.value)
 
 
+def closed(steps: Steps) -> Steps:
+    return [*steps, CLOSE]
+
+
 CONTENT = {"choices": [{"message": {"content": "a"}, "finish_reason": "stop"}]}
 SSE = {"Content-Type": "text/event-stream"}
+ODD_STATUSES = ["99 X", "101 X", "204 X", "304 X", "307 X", "600 X"]
 ODD_BODIES = rb"""null
 {}
 {"usage": 5}
@@ -354,16 +356,10 @@ ODD_ANSWERS: list[Steps] = [
     [b"SSH-2.0-x\r\n", CLOSE],
     [head(length=100) + b"{", RESET],
     [head(headers=SSE) + b"7\r\ndata: {\r\n", CLOSE],
+    *(closed(whole(CONTENT, each, {"Location": "/x"})) for each in ODD_STATUSES),
+    *(closed(whole(b"data: [DONE]\n\n", each, SSE)) for each in ODD_STATUSES),
     *(
-        steps
-        for status in ("99 X", "101 X", "204 X", "304 X", "307 X", "600 X")
-        for steps in (
-            [*whole(CONTENT, status, {"Location": "/x"}), CLOSE],
-            [*whole(b"data: [DONE]\n\n", status, SSE), CLOSE],
-        )
-    ),
-    *(
-        [b"HTTP/1.1 200 OK\r\n%b\r\n\r\n%b" % (header, dump(CONTENT)), CLOSE]
+        closed([b"HTTP/1.1 200 OK\r\n%b\r\n\r\n%b" % (header, dump(CONTENT))])
         for header in (
             b"Content-Type: text/event-stream;\xe4",
             b"X-Request-Id: \xff\x80",
@@ -382,15 +378,12 @@ ODD_ANSWERS: list[Steps] = [
 ]
 
 
-@pytest.mark.parametrize("keys", [None, ("ak-example", "sk-example")], ids=repr)
+@pytest.mark.parametrize("keys", [None, PMOCK_KEYS], ids=repr)
 def test_odd_upstreams_do_not_drop_the_connection(
     keys: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     for steps in ODD_ANSWERS:
-        with (
-            RawServer(steps) as raw,
-            PmockServer(upstream=raw.url, upstream_key=keys) as server,
-        ):
+        with in_front_of(steps, upstream_key=keys) as server:
             for stream in (False, True):
                 answer = post(server, stream=stream)
                 assert answer.status_code not in {204, 205, 304, 500}, steps
@@ -401,104 +394,61 @@ def test_odd_upstreams_do_not_drop_the_connection(
 
 
 @pytest.mark.parametrize(
-    ("pieces", "code"),
+    ("data", "code"),
     [
-        ([chunk({"content": "a"}), '{"error": {"message": "out", "code": 503}}'], 503),
-        ([chunk({"content": "a"}), '{"error": "out"}'], 502),
-        ([chunk({"content": "a"}), "no JSON"], 502),
-        ([chunk({"content": "a"}), '{"choices": [5]}'], 502),
+        ('{"error": {"message": "out", "code": 503}}', 503),
+        ('{"error": "out"}', 502),
+        ("no JSON", 502),
+        ('{"choices": [5]}', 502),
     ],
 )
-def test_an_error_in_a_stream(
-    server: PmockServer, openai: OpenAIServer, pieces: list[Any], code: int
-) -> None:
-    openai.answer = answering(*pieces)
-    first, last = events_of(post(server, stream=True).text)
+def test_an_error_in_a_stream(data: str, code: int) -> None:
+    with in_front_of(events(chunk({"content": "a"}), data)) as server:
+        first, last = events_of(post(server, stream=True).text)
     assert first["data"]["choices"][0]["delta"] == {"content": "a"}
     assert (last["code"], last["data"]) == (code, None)
     assert last["message"].startswith("upstream: ")
     assert (server.requests[0].status, server.requests[0].code) == (200, code)
 
 
-def test_upstream_that_ends_early(server: PmockServer, openai: OpenAIServer) -> None:
-    openai.answer = answering(chunk({"content": "a"}))
-    content = post(server, stream=True).text
+def test_upstream_that_ends_early() -> None:
+    with in_front_of(events(chunk({"content": "a"}))) as server:
+        content = post(server, stream=True).text
     assert "[DONE]" not in content
     assert "finishReason" not in content
 
 
-def test_disconnected_client_cancels_the_request(
-    server: PmockServer, openai: OpenAIServer
-) -> None:
-    openai.delay = 60
-    with pytest.raises(httpx.ReadTimeout):
-        post(server, timeout=0.2)
-    wait_until(lambda: openai.left == 1)
-    assert openai.active == 0
+def test_disconnected_client_cancels_the_request() -> None:
+    with RawServer([STALL]) as raw, PmockServer(upstream=raw.url) as server:
+        with pytest.raises(httpx.ReadTimeout):
+            post(server, timeout=1)
+        wait_until(lambda: raw.open_connections == 0)
+    assert (len(raw.requests), raw.pauses) == (1, 0)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_the_upstream_is_openai_shaped(
-    server: PmockServer, openai: OpenAIServer
-) -> None:
+def test_the_upstream_is_openai_shaped(openai: OpenAIServer) -> None:
     langchain_openai = pytest.importorskip("langchain_openai")
     theirs = langchain_openai.ChatOpenAI(
         model="gpt-5.1", base_url=openai.url, api_key=KEY
     )
     asked = "What is the weather in Rome?"
-    for model in (model_of(server), theirs):
-        assert model.invoke("Hi").text == "You said: Hi"
-        chunks = [*model.stream("Hi")]
-        assert "".join(piece.text for piece in chunks) == "You said: Hi"
-        (call,) = model.bind_tools([get_weather]).invoke(asked).tool_calls
-        assert (call["name"], call["args"]) == ("get_weather", {"city": "Rome"})
-        typed = model.with_structured_output(Person, method="json_schema")
-        assert typed.invoke("Anna is 31 years old.") == Person(name="Anna", age=31)
+    assert theirs.invoke("Hi").text == "You said: Hi"
+    assert "".join(piece.text for piece in theirs.stream("Hi")) == "You said: Hi"
+    (call,) = theirs.bind_tools([get_weather]).invoke(asked).tool_calls
+    assert (call["name"], call["args"]) == ("get_weather", {"city": "Rome"})
+    typed = theirs.with_structured_output(Person, method="json_schema")
+    assert typed.invoke("Anna is 31 years old.") == Person(name="Anna", age=31)
 
 
 # --- pmock as the upstream -----------------------------------------------------------
 
 
-@pytest.fixture
-def pmock() -> Iterator[PmockServer]:
-    with PmockServer(access_key="ak-example", secret_key="sk-example") as started:
-        yield started
-
-
-@pytest.fixture
-def front(pmock: PmockServer) -> Iterator[PmockServer]:
-    keys = ("ak-example", "sk-example")
-    with PmockServer(upstream=pmock.url, upstream_key=keys) as started:
-        yield started
-
-
-def test_requests_to_pmock_are_signed(front: PmockServer, pmock: PmockServer) -> None:
-    pmock.script(Reply(text="a", tool_calls=[ToolCall("f")]), "b")
-    sent = body(temperature=0.5, stop=["x"])
-    answer = post(front, temperature=0.5, stop=["x"])
-    assert pmock.requests[0].body == sent
-    assert pmock.requests[0].headers[ACCESS_KEY_HEADER] == "ak-example"
+def test_requests_to_pmock_are_signed(pmock: PmockServer) -> None:
+    pmock.script(Reply(text="a", tool_calls=[ToolCall("f")]))
+    with PmockServer(upstream=pmock.url, upstream_key=PMOCK_KEYS) as front:
+        answer = post(front, temperature=0.5, stop=["x"])
+    assert pmock.requests[0].body == body(temperature=0.5, stop=["x"])
+    assert pmock.requests[0].headers[ACCESS_KEY_HEADER] == PMOCK_KEYS[0]
     assert front.requests[0].headers[ACCESS_KEY_HEADER] == front.access_key
     assert answer.json()["data"]["choices"][0]["message"]["toolCalls"]
-    assert post(front).json()["data"]["choices"][0]["message"]["content"] == "b"
-
-
-@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
-def test_envelopes_of_pmock_are_unchanged(
-    front: PmockServer, pmock: PmockServer, newline: str
-) -> None:
-    events = [
-        ": hello\n\n",
-        'data:{"code":200, "data": {"choices": []}, "odd": "\u2028\u0085"}\n\n',
-        'id: 5\ndata: {"code":200,\ndata: "data":null}\n\n',
-        'data: {"code":429,"message":"no"}\n\n',
-    ]
-    raw = [event.replace("\n", newline).encode() for event in events]
-    pmock.script(Reply(raw=raw))
-    assert post(front, stream=True).content == b"".join(raw)
-    assert front.requests[0].code == 429
-    body_ = b'{"code": 200,  "data": {"choices": [] }}'
-    pmock.fail(body=body_)
-    answer = post(front)
-    assert answer.content == body_
-    assert (front.requests[1].status, front.requests[1].code) == (200, 200)

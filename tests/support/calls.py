@@ -19,9 +19,8 @@ from langchain_pmock import ChatPmock
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from langchain_core.language_models import BaseChatModel, LanguageModelInput
-    from langchain_core.messages import AIMessage, BaseMessage
-    from langchain_core.outputs import LLMResult
+    from langchain_core.language_models import LanguageModelInput
+    from langchain_core.messages import AIMessage
     from langchain_core.runnables import Runnable
 
 Input = TypeVar("Input")
@@ -54,10 +53,11 @@ def model_of(server: Server, **fields: Any) -> ChatPmock:
     return ChatPmock(**{**defaults, **fields})
 
 
+@dataclass(frozen=True)
 class Calls:
-    """Calls the sync methods of a runnable."""
+    """Calls the methods of a runnable: the sync ones, or the async ones."""
 
-    is_async = False
+    is_async: bool
 
     def invoke(
         self, runnable: Runnable[Input, Output], question: Input, /, **kwargs: Any
@@ -86,19 +86,6 @@ class Calls:
         if self.is_async:
             return asyncio.run(runnable.abatch(questions, **kwargs))
         return runnable.batch(questions, **kwargs)
-
-    def generate(
-        self, model: BaseChatModel, messages: list[list[BaseMessage]], /, **kwargs: Any
-    ) -> LLMResult:
-        if self.is_async:
-            return asyncio.run(model.agenerate(messages, **kwargs))
-        return model.generate(messages, **kwargs)
-
-
-class AsyncCalls(Calls):
-    """Calls the async methods."""
-
-    is_async = True
 
 
 @dataclass

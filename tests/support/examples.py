@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -12,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.processes import LIMIT, execute
+
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable, Mapping
 
     from langchain_pmock.testing import PmockServer
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-LIMIT = 300.0  # seconds; more than a test takes on a busy machine
 
 
 def command(example: str, *arguments: object) -> list[str]:
@@ -32,19 +32,11 @@ def run(
     fails: bool = False,
 ) -> str:
     """Run an example; return its output or, if it fails as expected, its message."""
-    done = subprocess.run(  # noqa: S603 - our own command
-        command(example, *arguments),
-        env={**os.environ, **(env or {})},
-        capture_output=True,
-        encoding="utf-8",
-        timeout=LIMIT,
-        check=False,
-    )
+    done = execute(*command(example, *arguments), env=env, fails=fails)
     assert "Traceback" not in done.stderr
     if fails:
         assert done.returncode in {1, 2}
         return done.stderr
-    assert done.returncode == 0, done.stderr
     assert not done.stderr
     return done.stdout
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 EVENT_STREAM = {"Accept": "text/event-stream"}
 JSON = {"Content-Type": "application/json"}
+PMOCK_KEYS = ("ak-example", "sk-example")
 
 
 class Person(BaseModel):
@@ -100,7 +101,7 @@ def endpoint(server: Server) -> str:
 
 
 def post(
-    server: Server, *, timeout: float = 5, at: float | None = None, **fields: Any
+    server: Server, *, timeout: Any = 5, at: float | None = None, **fields: Any
 ) -> httpx.Response:
     sent = signed(server, at=at) | (EVENT_STREAM if fields.get("stream") else {})
     headers = {name.encode(): value.encode() for name, value in sent.items()}
@@ -110,7 +111,7 @@ def post(
 
 
 def open_stream(
-    server: PmockServer, *, timeout: float = 5, **fields: Any
+    server: PmockServer, *, timeout: Any = 5, **fields: Any
 ) -> AbstractContextManager[httpx.Response]:
     return httpx.stream(
         "POST",
@@ -125,15 +126,12 @@ def raw_request(
     server: PmockServer,
     *,
     headers: dict[str, str] | None = None,
-    close: bool = False,
-    at: float | None = None,
     **fields: Any,
 ) -> bytes:
     content = json.dumps(body(**fields)).encode()
     lines = [f"POST {httpx.URL(endpoint(server)).path} HTTP/1.1"]
-    sent = {"Host": "x", **signed(server, at=at), **JSON, **EVENT_STREAM}
+    sent = {"Host": "x", **signed(server), **JSON, **EVENT_STREAM}
     sent |= {"Content-Length": str(len(content)), **(headers or {})}
-    sent |= {"Connection": "close"} if close else {}
     lines += [f"{name}: {value}" for name, value in sent.items()]
     return "\r\n".join([*lines, "", ""]).encode() + content
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +21,7 @@ from langchain_pmock.testing._http import Response, Running
 from langchain_pmock.testing._rules import reply_to
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Iterator, Mapping
     from typing import Self
 
 Json = dict[str, Any]
@@ -46,28 +45,12 @@ class OpenAIServer:
 
     Attributes:
         requests: The bodies so far.
-        answer: Makes the bytes of an answer in place of the rules: the pieces to write,
-            and seconds to wait.
-        status: The HTTP status of what `answer` makes.
-        content_type: Its content type.
-        headers: More headers of it.
         delay: Seconds between two events, and before an answer that is not streamed.
-        active: The number of requests whose answers are being sent.
     """
 
     def __init__(self) -> None:
         self.requests: list[Json] = []
-        self.answer: Callable[[Json], Iterator[bytes | float]] | None = None
-        self.status = 200
-        self.content_type = "text/event-stream"
-        self.headers: dict[str, str] = {}
         self.delay = 0.0
-        self.active = self._started = self._finished = 0
-
-    @property
-    def left(self) -> int:
-        """How many clients left before they had their answer."""
-        return self._started - self._finished - self.active
 
     def __enter__(self) -> Self:
         self._running = Running(0, "/v1/chat/completions", self._respond)
@@ -78,36 +61,15 @@ class OpenAIServer:
         self._running.stop()
 
     async def _respond(self, headers: Mapping[str, str], content: bytes) -> Response:
-        async with AsyncExitStack() as stack:
-            self._started += 1
-            self.active += 1
-            stack.callback(self._end)
-            response = await self._answer(headers, json.loads(content))
-            response.live = self._finishing(response.live)
-            response.headers |= {"X-Request-Id": "req-1"}
-            response.resources = stack.pop_all()
-            return response
-
-    def _end(self) -> None:
-        self.active -= 1
-
-    async def _finishing(
-        self, live: AsyncIterator[bytes] | None
-    ) -> AsyncIterator[bytes]:
-        if live is not None:
-            async for piece in live:
-                yield piece
-        self._finished += 1
+        response = await self._answer(headers, json.loads(content))
+        response.headers |= {"X-Request-Id": "req-1"}
+        return response
 
     async def _answer(self, headers: Mapping[str, str], body: Json) -> Response:
         key = headers.get("Authorization")
         if key not in {None, f"Bearer {KEY}"}:
             return self._error(401, f"wrong key: {key}")
         self.requests.append(body)
-        if self.answer is not None:
-            live = _pieces(self.answer(body))
-            status, kind, headers = self.status, self.content_type, {**self.headers}
-            return Response([], live, status=status, type=kind, headers=headers)
         try:
             completion = _by_the_rules(body)
         except ValueError as error:

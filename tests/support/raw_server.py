@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import select
 import socket
 import socketserver
 import ssl
@@ -10,8 +9,10 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from http.client import parse_headers
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from tests.support.wire import dump
 
@@ -67,35 +68,45 @@ class LocalServer(socketserver.ThreadingTCPServer):
         super().__init__(("127.0.0.1", 0), socketserver.BaseRequestHandler)
         self.port = self.server_address[1]
         self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}/api"
-        self.connections = self.open_connections = 0
+        self.connections = 0
         self.stopped = threading.Event()
         self.lock = threading.Lock()
+        self._open: set[socket.socket] = set()
         self._tls = tls
+
+    @property
+    def open_connections(self) -> int:
+        return len(self._open)
 
     def __enter__(self) -> Self:
         threading.Thread(target=self.serve_forever, args=[0.002]).start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stopped.set()
         self.shutdown()
+        with self.lock:
+            self.stopped.set()
+            for connection in self._open:
+                with suppress(OSError):  # past TLS, as threads are reading
+                    socket.socket.shutdown(connection, socket.SHUT_RDWR)
         self.server_close()  # waits for the threads
 
     def finish_request(self, request: Any, client_address: object) -> None:
         del client_address
-        with self.lock:
-            self.connections += 1
-            self.open_connections += 1
         try:
             if self._tls is not None:
                 request = self._tls.wrap_socket(request, server_side=True)
-            self.serve(request)
+            with self.lock:
+                self.connections += 1
+                self._open.add(request)
+            if not self.stopped.is_set():
+                self.serve(request)
         except OSError:
             pass  # the client has closed the connection
         finally:
             request.close()
             with self.lock:
-                self.open_connections -= 1
+                self._open.discard(request)
 
     def serve(self, connection: socket.socket) -> None:
         raise NotImplementedError
@@ -118,60 +129,42 @@ class RawServer(LocalServer):
         self.received = threading.Event()
 
     def serve(self, connection: socket.socket) -> None:
-        while (request := self._read(connection)) is not None:
-            self.received.clear()
-            with self.lock:
-                self.requests.append(request)
-                is_last = len(self.answers) == 1
-                answer = self.answers[0] if is_last else self.answers.pop(0)
-            for step in answer(request) if callable(answer) else answer:
-                if isinstance(step, Close):
-                    _close(connection, step)
-                    return
-                if isinstance(step, bytes):
-                    connection.sendall(step)
-                elif step == RECEIVED:
-                    self.received.wait(STALL)
-                elif self._leaves(connection, step):
-                    return
-
-    def _read(self, connection: socket.socket) -> RawRequest | None:
-        data = b""
-        while b"\r\n\r\n" not in data:
-            if not (piece := self._receive(connection)):
-                return None
-            data += piece
-        head, _, body = data.partition(b"\r\n\r\n")
-        first, *lines = head.decode("latin-1").split("\r\n")
-        pairs = (line.partition(":") for line in lines)
-        headers = {name.lower(): value.strip() for name, _, value in pairs}
-        while len(body) < int(headers.get("content-length", 0)):
-            if not (piece := self._receive(connection)):
-                return None
-            body += piece
-        return RawRequest(first.split()[1], headers, body)
-
-    def _receive(self, connection: socket.socket) -> bytes:
-        while not self.stopped.is_set():
-            if _is_readable(connection):
-                return connection.recv(65536)
-        return b""
+        with connection.makefile("rb") as reader:
+            while (request := _read(reader)) is not None:
+                self.received.clear()
+                with self.lock:
+                    self.requests.append(request)
+                    is_last = len(self.answers) == 1
+                    answer = self.answers[0] if is_last else self.answers.pop(0)
+                for step in answer(request) if callable(answer) else answer:
+                    if isinstance(step, Close):
+                        _close(connection, step)
+                        return
+                    if isinstance(step, bytes):
+                        connection.sendall(step)
+                    elif step == RECEIVED:
+                        self.received.wait(STALL)
+                    elif self._leaves(connection, step):
+                        return
 
     def _leaves(self, connection: socket.socket, seconds: float) -> bool:
         """Wait some seconds, or until the client leaves."""
-        until = time.monotonic() + seconds
-        while time.monotonic() < until and not self.stopped.is_set():
-            if _is_readable(connection):
-                return not connection.recv(1)
-        self.pauses += not self.stopped.is_set()
-        return self.stopped.is_set()
+        connection.settimeout(seconds)
+        try:
+            return not connection.recv(1)
+        except TimeoutError:
+            self.pauses += 1
+            return False
+        finally:
+            connection.settimeout(None)
 
 
-def _is_readable(connection: socket.socket) -> bool:
-    if isinstance(connection, ssl.SSLSocket) and connection.pending():
-        return True
-    readable, _, _ = select.select([connection], [], [], 0.005)
-    return bool(readable)
+def _read(reader: BinaryIO) -> RawRequest | None:
+    if not (line := reader.readline()):
+        return None
+    headers = {name.lower(): value for name, value in parse_headers(reader).items()}
+    body = reader.read(int(headers.get("content-length", 0)))
+    return RawRequest(line.split()[1].decode(), headers, body)
 
 
 def _close(connection: socket.socket, how: Close) -> None:
@@ -219,6 +212,11 @@ def stream(
     """A whole stream, each piece a chunk of HTTP."""
     event_stream = {"Content-Type": "text/event-stream", **(headers or {})}
     return [head(headers=event_stream), *map(_chunk, pieces), b"0\r\n\r\n"]
+
+
+def unended(*pieces: bytes | float) -> list[Step]:
+    """A stream without its end."""
+    return stream(*pieces)[:-1]
 
 
 def _chunk(piece: bytes | float) -> Step:
