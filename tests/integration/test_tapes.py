@@ -97,8 +97,9 @@ def test_pmock_itself_is_passed_on_and_recorded_byte_for_byte(
         'id: 5\ndata: {"code":200,\ndata: "data":null}\n\n',
         'data: {"code":429,"message":"no"}\n\n',
     ]
-    odd = [event.replace("\n", newline).encode() for event in events]
-    odd += [b'data: {"code":429,"x":"\xff"}' + newline.encode() * 2, b"tail"]
+    odd = [b'data: {"code":200,"x":"\xff"}' + newline.encode() * 2]
+    odd += [event.replace("\n", newline).encode() for event in events]
+    odd[-1] = odd[-1].strip()  # nothing ends the last event
     body = b'{"code": 200,  "data": {"choices": [] }}'
     pmock.script(Reply(raw=odd), Fault(status=429), Fault(body=body))
     settings: Any = {"upstream": pmock.url, "upstream_key": PMOCK_KEYS}
