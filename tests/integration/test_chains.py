@@ -1,4 +1,4 @@
-"""The model as a part of a chain: batches, fallbacks, caches, callbacks, traces."""
+"""The model as a part of a chain: configuration, fallbacks, caches, usage."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 PROMPT = ChatPromptTemplate.from_messages([("system", "Be brief."), ("human", "{x}")])
 
 
-# --- Configuration, fallbacks and pickles --------------------------------------------
+# --- Configuration and fallbacks -----------------------------------------------------
 
 
 class Report(BaseModel):
@@ -128,7 +128,7 @@ def test_cache(server: PmockServer, make_model: MakeModel, calls: Calls) -> None
     assert server.secret_key not in str(cache.written)
 
 
-# --- Usage and traces ----------------------------------------------------------------
+# --- Usage ---------------------------------------------------------------------------
 
 
 def test_usage_is_summed_by_model(make_model: MakeModel, calls: Calls) -> None:

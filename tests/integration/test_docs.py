@@ -19,11 +19,7 @@ from opentelemetry.instrumentation.httpx import HTTPX2ClientInstrumentor
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
-from langchain_pmock import (
-    ChatPmock,
-    ModelName,
-    auth,
-)
+from langchain_pmock import ChatPmock, ModelName, auth
 from langchain_pmock.testing import Fault, PmockServer, Reply, ToolCall
 from tests.support.apps import Serving, serving
 from tests.support.files import png
@@ -43,6 +39,7 @@ PRODUCTION = ROOT / "docs" / "production.md"
 INTEGRATION = ROOT / "docs" / "integration.md"
 PAGES = [README, README_ZH, *sorted((ROOT / "docs").glob("*.md"))]
 DOCSTRINGS = [ChatPmock, PmockServer, auth.sign, auth.PmockAuth]
+
 _EXAMPLE = re.compile(r"^( *)```python\n(.*?)^\1```", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"\[[^\]]*\]\(([^)]+)\)")
 _TEST = re.compile(r"^(?:async )?def test_", re.MULTILINE)

@@ -15,14 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from langchain_pmock.testing import Fault, PmockServer
-from tests.support.examples import (
-    EXAMPLES,
-    Batch,
-    command,
-    read_lines,
-    run,
-    wait_for,
-)
+from tests.support.examples import EXAMPLES, Batch, command, read_lines, run, wait_for
 from tests.support.processes import LIMIT
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Requests over a socket: the fields that are set and no others, signed, in JSON."""
+"""Requests over a socket: fields, texts, memory and proxies."""
 
 from __future__ import annotations
 
@@ -9,10 +9,7 @@ import httpx2
 import pytest
 from langchain_core.messages import HumanMessage
 
-from langchain_pmock import (
-    ChatPmock,
-    PmockConnectionError,
-)
+from langchain_pmock import ChatPmock, PmockConnectionError
 from tests.support.raw_server import RawServer, whole
 from tests.support.wire import answer
 

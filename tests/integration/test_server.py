@@ -15,12 +15,7 @@ import pytest
 
 from langchain_pmock import ModelName
 from langchain_pmock.auth import ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER
-from langchain_pmock.testing import (
-    Fault,
-    PmockServer,
-    RecordedRequest,
-    Reply,
-)
+from langchain_pmock.testing import Fault, PmockServer, RecordedRequest, Reply
 from tests.support.leaks import wait_until
 from tests.support.on_the_wire import (
     JSON,

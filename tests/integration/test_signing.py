@@ -1,4 +1,4 @@
-"""`PmockAuth` in clients of other packages, over real sockets."""
+"""`PmockAuth` in a client of another package, over real sockets."""
 
 from __future__ import annotations
 
@@ -11,11 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from langchain_pmock.auth import (
-    ACCESS_KEY_HEADER,
-    ACCESS_TOKEN_HEADER,
-    sign,
-)
+from langchain_pmock.auth import ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER, sign
 from tests.support.raw_server import RawServer, whole
 from tests.support.wire import DONE, dump, event
 
