@@ -133,6 +133,7 @@ def schema(schema: object) -> bytes:
     ("content", "headers", "problem"),
     [
         (b"", JSON, "not JSON"),
+        (b"[]", JSON, "the body: "),
         (b'{"model":"m","messages":[{"content":"\\ud83d"}]}', JSON, "not JSON"),
         (b'{"seed":' + b"9" * 100_000 + b"}", JSON, ""),
         (json.dumps(body(max_tokens=5)).encode(), JSON, "max_tokens: Extra inputs"),
@@ -353,7 +354,9 @@ def test_answers_that_break_off(
 
 
 def test_reply_is_kept_for_a_client_that_left(server: PmockServer) -> None:
-    server.script("kept")
+    server.script("late", "kept")
+    server.fail(stall=0.1)
+    assert text_of(post(server)) == "late"
     server.fail(stall=60)
     with pytest.raises(httpx.ReadTimeout):
         post(server, timeout=SHORT)

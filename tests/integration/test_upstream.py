@@ -452,3 +452,10 @@ def test_requests_to_pmock_are_signed(pmock: PmockServer) -> None:
     assert pmock.requests[0].headers[ACCESS_KEY_HEADER] == PMOCK_KEYS[0]
     assert front.requests[0].headers[ACCESS_KEY_HEADER] == front.access_key
     assert answer.json()["data"]["choices"][0]["message"]["toolCalls"]
+
+
+def test_stream_of_pmock_ends_with_done(pmock: PmockServer) -> None:
+    whole = [b'data: {"code":200,"data":null}\n\n', b"data: [DONE]\n\n"]
+    pmock.script(Reply(raw=[*whole, b"data: more\n\n"]))
+    with PmockServer(upstream=pmock.url, upstream_key=PMOCK_KEYS) as front:
+        assert post(front, stream=True).content == b"".join(whole)
