@@ -439,6 +439,7 @@ def test_the_upstream_is_openai_shaped(openai: OpenAIServer) -> None:
     assert (call["name"], call["args"]) == ("get_weather", {"city": "Rome"})
     typed = theirs.with_structured_output(Person, method="json_schema")
     assert typed.invoke("Anna is 31 years old.") == Person(name="Anna", age=31)
+    theirs.root_client.close()
 
 
 # --- pmock as the upstream -----------------------------------------------------------
