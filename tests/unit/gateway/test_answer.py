@@ -7,14 +7,11 @@ import gzip
 import logging
 import threading
 import time
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import httpx2
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from langchain_pmock import (
     PmockAPIError,
@@ -35,6 +32,7 @@ from tests.support.service import (
     Pieces,
     Service,
     Texts,
+    Way,
     client_of,
     read_stream,
     streams,
@@ -43,9 +41,8 @@ from tests.support.service import (
 from tests.support.wire import DONE, chunk_of, dump, envelope, event, events
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
-    from tests.support.service import Way
     from tests.support.wire import Json
 
 TEXT = [chunk_of({"content": text}) for text in ("Hel", "lo ", "你好 👋🏽")]
@@ -54,6 +51,7 @@ TEXTS = ["Hel", "lo ", "你好 👋🏽", "end"]
 GOOD = events(*TEXT, FINISH)
 FIRST = event(envelope(chunk_of({"content": "a"})))
 ROLE = event(envelope(chunk_of({"role": "assistant"})))
+POST = Way("post")
 ERROR = {"code": 429, "message": "slow down", "data": None, "traceId": "trace-2"}
 RESET = httpx2.ReadError("reset")
 
@@ -113,30 +111,58 @@ CUT = {
     b"\n\n": 0,
     b"": 0,
 }
+NO_CHOICES = event(envelope({"choices": "x"}))
+OTHER_CODE = event({**ERROR, "code": 10001})
+# Pages in place of an event, and events; the class of the error, and what it shows.
+UNREADABLE = [
+    (b"<html><h1>502 Bad  Gateway</h1></html>", PmockResponseError, "502 Bad Gateway"),
+    (b"<p>\nThe data center is down.</p>", PmockResponseError, "The data center is"),
+    (b"upstream connect error", PmockResponseError, "upstream connect error"),
+    (b"data: <html>oops</html>\n\n", PmockResponseError, "oops"),
+    (b"data: {garbage}\n\n" + GOOD, PmockResponseError, "{garbage}"),
+    (b"data: 5\n\n", PmockResponseError, "5"),
+    (b'data: "text"\n\n', PmockResponseError, "text"),
+    (b'data: ["list"]\n\n', PmockResponseError, "list"),
+    (b'data: {"code": 200, "data": "text"}\n\n', PmockResponseError, "text"),
+    (b'data: {"data": {"choices": []}}\n\n', PmockResponseError, "choices"),
+    (NO_CHOICES, PmockResponseError, "its choices are no list"),
+    (b"event: x\n" + NO_CHOICES, PmockResponseError, "its choices are no list"),
+    (OTHER_CODE, PmockError, "slow down"),
+    (b"event: x\n" + OTHER_CODE, PmockError, "slow down"),
+    (event(ERROR) + DONE, PmockRateLimitError, "slow down"),
+]
+FAILING = [
+    *((s, PmockStreamInterruptedError, f"after {n} events") for s, n in CUT.items()),
+    *UNREADABLE,
+    *(
+        (events(*TEXT[:n], done=False) + body, cls, shown)
+        for body, cls, shown in UNREADABLE
+        if body[:5] in (b"data:", b"event")
+        for n in (1, 3)
+    ),
+    # Without blank lines, all of a stream is one event.
+    (
+        (events(*TEXT, done=False) + event(ERROR)).replace(b"\n\n", b"\n"),
+        *UNREADABLE[-1][1:],
+    ),
+]
 
 
-@pytest.mark.parametrize(("stream", "count"), CUT.items())
-def test_cut_stream_is_an_error(stream: bytes, count: int) -> None:
-    seen = f"it ended after {count} events"
-    with pytest.raises(PmockStreamInterruptedError, match=seen) as caught:
-        read_stream(stream)
-    assert caught.value.status_code == 200
-    assert caught.value.trace_id == "trace-1"  # of the parser
-    assert caught.value.response is not None
-    assert caught.value.response.content == b""
-
-
-@pytest.mark.parametrize("before", [[], TEXT[:1], TEXT], ids=len)
-@pytest.mark.parametrize("newlines", [b"\n\n", b"\n"])
-def test_error_as_an_event(before: list[Json], newlines: bytes) -> None:
-    body = events(*before, done=False) + event(ERROR) + DONE
-    body = body.replace(b"\n\n", newlines)
+@pytest.mark.parametrize(("stream", "cls", "shown"), FAILING)
+def test_stream_that_fails(stream: bytes, cls: type[PmockError], shown: str) -> None:
     texts: list[Any] = []
-    stream = client_of(Service(streams(body))).stream(BODY, Texts)
-    with pytest.raises(PmockRateLimitError, match="slow down") as caught:
-        texts.extend(stream)
-    assert texts == TEXTS[: len(before)]
-    assert (caught.value.code, caught.value.trace_id) == (429, "trace-2")
+    with pytest.raises(PmockError, match=shown) as caught:
+        texts.extend(client_of(Service(streams(stream))).stream(BODY, Texts))
+    error = caught.value
+    assert type(error) is cls
+    assert error.status_code == 200
+    # Of the error, or else of the events before it.
+    assert error.trace_id == ("trace-2" if b"trace-2" in stream else "trace-1")
+    assert texts == TEXTS[: len(texts)]
+    if cls is not PmockStreamInterruptedError:
+        assert len(texts) == stream.partition(GOOD)[0].count(b"content")
+    elif error.response is not None:
+        assert error.response.content == b""
 
 
 # What some frameworks do to an error: the stream's content type, but no stream.
@@ -150,37 +176,6 @@ def test_error_in_place_of_a_stream(newline: bytes, padding: int, step: int) -> 
     with pytest.raises(PmockRateLimitError, match="no data") as caught:
         read_stream(*(body[i : i + step] for i in range(0, len(body), step)))
     assert caught.value.trace_id == "trace-2"
-
-
-UNREADABLE = [
-    (b"<html><h1>502 Bad  Gateway</h1></html>", "502 Bad Gateway"),
-    (b"<p>\nThe data center is down.</p>", "The data center is down"),
-    (b"upstream connect error", "upstream connect error"),
-    (b"data: <html>oops</html>\n\n", "oops"),
-    (b"data: {garbage}\n\n" + GOOD, "{garbage}"),
-    (b"data: 5\n\n", "5"),
-    (b'data: "text"\n\n', "text"),
-    (b'data: ["list"]\n\n', "list"),
-    (b'data: {"code": 200, "data": "text"}\n\n', "text"),
-    (b'data: {"data": {"choices": []}}\n\n', "choices"),
-    (event(envelope({"choices": "x"})), "its choices are no list"),
-    (event({**ERROR, "code": 10001}), "slow down"),
-    (b"event: x\n" + event({**ERROR, "code": 10001}), "slow down"),
-    (b"event: x\n" + event(envelope({"choices": "x"})), "its choices are no list"),
-]
-
-
-@pytest.mark.parametrize("before", [b"", FIRST])
-@pytest.mark.parametrize(("body", "shown"), UNREADABLE)
-def test_unreadable_event_is_shown(body: bytes, shown: str, before: bytes) -> None:
-    if before and not body.startswith((b"data", b"event")):
-        body = event(body.replace(b"\n", b""))
-    with pytest.raises(PmockError, match=shown) as caught:
-        read_stream(before + body)
-    assert type(caught.value) in (PmockResponseError, PmockError)
-    assert caught.value.code in (None, 200, 10001)
-    assert (type(caught.value) is PmockError) == (caught.value.code == 10001)
-    assert caught.value.trace_id in ("trace-1", "trace-2")
 
 
 # --- A whole answer ------------------------------------------------------------------
@@ -201,12 +196,11 @@ NO_SUCCESS: list[Any] = [
 
 
 @pytest.mark.parametrize("value", NO_SUCCESS)
-@pytest.mark.parametrize("method", ["post", "stream"])
-def test_no_success(value: object, method: str) -> None:
-    way = next(way for way in WAYS if way.method == method)
-    with pytest.raises(PmockError) as caught:
-        way(Service(whole(value)))
-    assert type(caught.value) in (PmockResponseError, PmockError)
+def test_no_success(value: object) -> None:
+    for way in (POST, STREAM):
+        with pytest.raises(PmockError) as caught:
+            way(Service(whole(value)))
+        assert type(caught.value) in (PmockResponseError, PmockError)
 
 
 @pytest.mark.parametrize("status", [201, 302, 500])
@@ -228,7 +222,7 @@ def test_whole_answer_in_place_of_a_stream(streaming: Way) -> None:
 
 @pytest.mark.parametrize("content_type", ["", "text/plain", "x"])
 def test_other_content_type(way: Way, content_type: str) -> None:
-    made: Any = way.hello() if callable(way.hello) else None
+    made: Any = way.hello()  # type: ignore[operator]
     made.headers["content-type"] = content_type
     assert way(Service(lambda: made)) == way.texts
 
@@ -253,7 +247,7 @@ def test_status_counts_though_the_body_is_cut(way: Way) -> None:
         way(Service(cut), max_retries=3)
 
 
-# --- Defects of the parser -----------------------------------------------------------
+# --- Exceptions of the parser --------------------------------------------------------
 
 
 class Broken(Texts):
@@ -275,29 +269,21 @@ class Broken(Texts):
 
 
 @pytest.mark.parametrize("place", ["event", "end"])
-@pytest.mark.parametrize("cls", [AttributeError, TypeError, KeyError, ValueError])
-def test_defect_of_the_parser_propagates(
-    way: Way, cls: type[Exception], place: str
-) -> None:
+@pytest.mark.parametrize("cls", [AttributeError, KeyError, ValueError, UnreadableError])
+def test_exception_of_the_parser(way: Way, cls: type[Exception], place: str) -> None:
     if place == "end" and not way.is_stream:
         return
-    error, body = cls("defect"), Pieces(FIRST, DONE)
-    answer = streams(body=body) if way.is_stream else way.hello
-    with pytest.raises(cls) as caught:
-        way(Service(answer), parser=lambda: Broken(place, error))
-    assert caught.value is error
-    assert body.closed or not way.is_stream
-
-
-@pytest.mark.parametrize("place", ["event", "end"])
-def test_unreadable_answer(way: Way, place: str) -> None:
-    if place == "end" and not way.is_stream:
-        return
-    error = UnreadableError("its id is no text")
-    cut = FIRST + b"data: [DONE]"  # without a blank line
-    for answer in [way.hello, streams(cut)] if way.is_stream else [way.hello]:
-        with pytest.raises(PmockResponseError, match="structure: its id is no text"):
+    error = cls("its id is no text")
+    body, cut = Pieces(FIRST, DONE), FIRST + b"data: [DONE]"  # without a blank line
+    for answer in [streams(body=body), streams(cut)] if way.is_stream else [way.hello]:
+        with pytest.raises(Exception, match="its id is no text") as caught:
             way(Service(answer), parser=lambda: Broken(place, error))
+        if cls is UnreadableError:  # of the answer; others are defects of ours
+            assert type(caught.value) is PmockResponseError
+            assert "structure: its id is no text" in str(caught.value)
+        else:
+            assert caught.value is error
+    assert body.closed or not way.is_stream
 
 
 # --- Retries and failures of a stream ------------------------------------------------
@@ -354,7 +340,7 @@ def test_break_after_the_end_is_no_error(streaming: Way, end: bytes) -> None:
 
 
 def test_compressed_answer(way: Way) -> None:
-    made: Any = way.hello() if callable(way.hello) else None
+    made: Any = way.hello()  # type: ignore[operator]
     zipped = gzip.compress(b"".join(made.stream.pieces))
     for content_type in ("", "text/event-stream"):
         headers: Any = {"content_encoding": "gzip", "content_type": content_type}
@@ -390,13 +376,6 @@ def test_body_that_a_hook_has_read(way: Way) -> None:
 # --- Closing -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("end", [b"", GOOD, DONE])
-def test_finished_stream_is_closed(streaming: Way, end: bytes) -> None:
-    body = Pieces(GOOD, end)
-    streaming(Service(streams(body=body)))
-    assert body.closed
-
-
 async def test_stream_that_is_left_is_closed(streaming: Way) -> None:
     body = Pieces(FIRST, FIRST, FIRST)
     client = client_of(Service(streams(body=body)), streaming.library)
@@ -412,14 +391,12 @@ async def test_stream_that_is_left_is_closed(streaming: Way) -> None:
     assert body.closed
 
 
-@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("times", [1, 2])  # again while it closes
 @pytest.mark.parametrize("before", [(), (FIRST,)])
 @pytest.mark.parametrize("way", [way for way in WAYS if way.is_async], ids=str)
 async def test_cancelled_call_is_closed(
     way: Way, before: tuple[bytes, ...], times: int
 ) -> None:
-    """Also if it is cancelled again while it closes."""
-
     class Endless(Pieces):
         async def __aiter__(self) -> AsyncIterator[bytes]:
             for piece in before:
@@ -432,16 +409,10 @@ async def test_cancelled_call_is_closed(
                 await asyncio.sleep(0)
             self.closed = True
 
-    async def read() -> None:
-        client = client_of(Service(streams(body=body)), way.library)
-        if way.is_stream:
-            async for _ in client.astream(BODY, Texts):
-                pass
-        else:
-            await client.apost(BODY, Texts().event)
-
     started, body = asyncio.Event(), Endless()
-    task = asyncio.create_task(read())
+    call = getattr(client_of(Service(streams(body=body)), way.library), way.method)
+    parser = Texts if way.is_stream else Texts().event
+    task = asyncio.create_task(way._collect(call, BODY, parser, {}))
     await started.wait()
     for _ in range(times):
         task.cancel()
@@ -474,18 +445,6 @@ def test_stream_is_closed_in_another_thread_inside_a_transport() -> None:
     assert STREAM(Service(), http_client=inner) == STREAM.texts
     assert done.wait(60)
     assert threading.current_thread() not in threads
-
-
-def test_stream_of_the_parent_is_not_closed_in_a_forked_child(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    body = Pieces(FIRST, FIRST)
-    chunks = client_of(Service(streams(body=body))).stream(BODY, Texts)
-    next(chunks)
-    with monkeypatch.context() as context:
-        context.setattr("os.getpid", lambda: -1)
-        chunks.close()
-    assert not body.closed
 
 
 # --- Bounds --------------------------------------------------------------------------
@@ -543,8 +502,7 @@ def test_body_of_an_error_is_read_up_to_a_megabyte(way: Way) -> None:
 class Clock:
     """Takes the place of the module `time` in `answer.py`."""
 
-    def __init__(self) -> None:
-        self.now = 1_000.0
+    now = 1_000.0
 
     def monotonic(self) -> float:
         return self.now
@@ -580,62 +538,72 @@ KEEP_ALIVES = {
     "chunks without choices": event(envelope(chunk_of(None))),
     "chunks without text": ROLE,
     "other events": b"event: ping\ndata: {}\n\n",
-    "half an event": b"data: ",
+    "half a line": b":",
+}
+END = b"\n\n" + DONE  # also of half a line
+# Keep-alives, chunks, and the seconds between them; the chunks that are yielded within
+# the limit of 10 s, if no error is raised; and the number of reads.
+TIMES: dict[str, tuple[Callable[[bytes], list[Any]], list[str] | None, int]] = {
+    "no first chunk": (lambda ping: [ping, 3.0] * 100, None, 5),
+    "no second chunk": (lambda ping: [FIRST, *[ping, 3.0] * 100], None, 6),
+    "just in time": (lambda ping: [ping, 10.0, ping, END], ["end"], 3),
+    "chunks between": (
+        lambda ping: [*[6.0, ping, 6.0, b"\n\n" + FIRST] * 9, END],
+        ["a"] * 9 + ["end"],
+        19,
+    ),
+    # All that comes after the finish reason is read for 5 s.
+    "after the finish": (
+        lambda ping: [FIRST, 99.0, event(envelope(FINISH)), *[ping, 1.0] * 999],
+        ["a", "end"],
+        8,
+    ),
 }
 
 
-@pytest.mark.parametrize("first", [[], [FIRST]])
 @pytest.mark.parametrize("kind", KEEP_ALIVES)
+@pytest.mark.parametrize("case", TIMES)
 def test_keep_alives_are_no_progress(
-    streaming: Way, kind: str, first: list[bytes], clock: Clock
+    streaming: Way, case: str, kind: str, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    ping = KEEP_ALIVES[kind]
-    body = Timed(clock, *first, *[ping, 3.0] * 100)
-    with pytest.raises(PmockTimeoutError, match=r"stream_chunk_timeout=10 s"):
-        streaming(Service(streams(body=body)), stream_chunk_timeout=10.0)
-    assert body.read == len(first) + 5
-    exact = Timed(clock, *first, ping, 10.0, ping, DONE)
-    if kind != "half an event":
-        texts = streaming(Service(streams(body=exact)), stream_chunk_timeout=10.0)
-        assert texts[-1] == "end"
+    pieces, texts, reads = TIMES[case]
+    body = Timed(clock, *pieces(KEEP_ALIVES[kind]))
+    service = Service(streams(body=body))
+    if texts is None:
+        with pytest.raises(PmockTimeoutError, match=r"stream_chunk_timeout=10 s"):
+            streaming(service, stream_chunk_timeout=10.0)
+    else:
+        assert streaming(service, stream_chunk_timeout=10.0) == texts
+    assert body.read == reads
+    assert len(caplog.records) == (case == "after the finish")
+
+
+def test_time_without_a_limit_and_of_the_consumer(clock: Clock) -> None:
     endless = Timed(clock, *[b": ping\n\n", 3.0] * 100, DONE)
-    assert streaming(Service(streams(body=endless)), stream_chunk_timeout=None)
-
-
-def test_chunks_are_progress(streaming: Way, clock: Clock) -> None:
-    body = Timed(clock, *[6.0, b": ping\n\n", 6.0, FIRST] * 9, DONE)
-    texts = streaming(Service(streams(body=body)), stream_chunk_timeout=10.0)
-    assert texts == ["a"] * 9 + ["end"]
-
-
-def test_time_of_the_consumer_does_not_count(clock: Clock) -> None:
+    assert STREAM(Service(streams(body=endless)), stream_chunk_timeout=None) == ["end"]
     pings = [b": ping\n\n"] * 3
     service = Service(streams(FIRST, *pings, FIRST, *pings, DONE))
     for _ in client_of(service, stream_chunk_timeout=10.0).stream(BODY, Texts):
         clock.now += 100
 
 
-def test_read_waits_no_longer_than_for_a_chunk(way: Way) -> None:
-    limits = {3.0: 3.0, None: 5.0, 50.0: 5.0}
-    for limit, read in limits.items():
-        service = Service(way.hello)
-        timeout = {"timeout": httpx2.Timeout(5)}
-        way(service, stream_chunk_timeout=limit, call=timeout)
-        [sent] = service.timeouts
-        assert sent["read"] == (read if way.is_stream else 5)  # type: ignore[index]
-    service = Service(way.hello)
-    way(service, call={"timeout": httpx2.Timeout(5, read=None)})
+@pytest.mark.parametrize(
+    ("limit", "given", "read"),
+    [(3.0, 5, 3), (None, 5, 5), (50.0, 5, 5), (600.0, None, 600)],
+)
+def test_read_waits_no_longer_than_for_a_chunk(
+    way: Way, limit: float | None, given: float | None, read: float
+) -> None:
+    service, timeout = Service(way.hello), httpx2.Timeout(5, read=given)
+    way(service, stream_chunk_timeout=limit, call={"timeout": timeout})
     [sent] = service.timeouts
-    assert sent["read"] == (600 if way.is_stream else None)  # type: ignore[index]
+    assert sent["read"] == (read if way.is_stream else given)  # type: ignore[index]
 
 
 # --- The rest of a body --------------------------------------------------------------
 
 
-def usage(number: int = 1) -> bytes:
-    return event(envelope(chunk_of(None, usage={"totalTokens": number})))
-
-
+USAGE = event(envelope(chunk_of(None, usage={"totalTokens": 1})))
 LAST = event(envelope(chunk_of({"content": "answer"}, "stop")))
 
 
@@ -648,11 +616,9 @@ class Rest(Pieces):
         self.read = 0
         self.aborted = threading.Event()
         self.is_aborted = False
-        stream = SimpleNamespace(get_extra_info=lambda _: self)
-        self.extensions: Json = {
-            "network_stream": stream,
-            "http_version": b"HTTP/1.1",
-        }
+
+    def get_extra_info(self, _: str) -> Rest:  # the socket of the network stream
+        return self
 
     def shutdown(self, _how: int) -> None:
         self.is_aborted = True
@@ -674,103 +640,52 @@ class Rest(Pieces):
                 self.read += 1
                 yield piece
 
-    def ask(self, way: Way) -> None:
-        began = time.monotonic()
-        answer = streams(body=self, extensions=self.extensions)
-        assert way(Service(answer)) == ["answer", "end"]
-        assert self.closed
-        self.aborted.set()  # the thread ends
-        assert time.monotonic() - began < 50
 
-
-@pytest.fixture
-def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_AFTER_DONE", 0.01)
-    monkeypatch.setattr(module, "_AFTER_FINISH", 0.05)
-
-
+@pytest.mark.parametrize("connection", ["HTTP/1.1", "HTTP/2", "no socket"])
 @pytest.mark.parametrize(
     ("pieces", "read"),
-    [((), 1), ((usage(), usage(2)), 3), ((usage(), DONE, b"!", b"!"), 4)],
+    [
+        ((), 1),
+        ((USAGE, USAGE), 3),
+        ((USAGE, DONE, b"!", b"!"), 4),
+        ((DONE, None), 2),
+        ((None,), 1),
+        ((USAGE, None), 2),
+    ],
 )
-def test_rest_of_a_body_is_read(
+def test_rest_of_a_body_is_read_for_a_while(  # noqa: PLR0913, PLR0917 - fixtures
     streaming: Way,
-    pieces: tuple[bytes, ...],
+    pieces: tuple[bytes | None, ...],
     read: int,
+    connection: str,
     caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    rest = Rest(*pieces)
-    rest.ask(streaming)
+    rest, stays_open = Rest(*pieces), None in pieces
+    extensions: Json = {"http_version": connection.encode(), "network_stream": rest}
+    if stays_open:
+        monkeypatch.setattr(module, "_AFTER_DONE", 0.01)
+        monkeypatch.setattr(module, "_AFTER_FINISH", 0.05)
+    if connection == "no socket":
+        extensions = {}
+    elif connection == "HTTP/2" and b"!" in pieces and not streaming.is_async:
+        read -= 1  # nothing after [DONE], for a read could not be aborted
+    began = time.monotonic()
+    answer = streams(body=rest, extensions=extensions)
+    assert streaming(Service(answer)) == ["answer", "end"]
+    assert rest.closed
+    aborts = stays_open and connection == "HTTP/1.1" and not streaming.is_async
+    assert rest.is_aborted == aborts
+    rest.aborted.set()  # the thread ends
+    assert time.monotonic() - began < 50
     assert rest.read == read
-    assert not rest.is_aborted
-    assert not caplog.records
+    shown = [record.message for record in caplog.records]
+    assert shown == [LEFT_OPEN] * (stays_open and DONE not in pieces)
+    assert {record.name for record in caplog.records} <= {"langchain_pmock"}
+    assert {record.levelno for record in caplog.records} <= {logging.WARNING}
 
 
-@pytest.mark.usefixtures("_short_waits")
-@pytest.mark.parametrize("pieces", [(None,), (usage(), None)])
-def test_body_left_open_after_the_finish_reason(
-    streaming: Way, pieces: tuple[bytes | None, ...], caplog: pytest.LogCaptureFixture
-) -> None:
-    rest = Rest(*pieces)
-    rest.ask(streaming)
-    assert rest.is_aborted != streaming.is_async
-    [record] = caplog.records
-    assert (record.name, record.levelno) == ("langchain_pmock", logging.WARNING)
-    assert "left the stream open for 0.05 s" in record.message
-
-
-@pytest.mark.usefixtures("_short_waits")
-def test_body_left_open_after_done(
-    streaming: Way, caplog: pytest.LogCaptureFixture
-) -> None:
-    rest = Rest(DONE, None)
-    rest.ask(streaming)
-    assert rest.is_aborted != streaming.is_async
-    assert not caplog.records
-
-
-@pytest.mark.parametrize("kind", KEEP_ALIVES)
-def test_events_after_the_finish_reason_end_at_one_time(
-    streaming: Way, kind: str, clock: Clock, caplog: pytest.LogCaptureFixture
-) -> None:
-    finish = event(envelope(FINISH))
-    body = Timed(clock, FIRST, 99.0, finish, *[KEEP_ALIVES[kind], 1.0] * 999)
-    assert streaming(Service(streams(body=body))) == ["a", "end"]
-    assert body.read == 2 + 6  # 5 s
-    assert len(caplog.records) == 1
-
-
-@pytest.mark.usefixtures("_short_waits")
-@pytest.mark.parametrize("extensions", [None, {"http_version": b"HTTP/2"}])
-@pytest.mark.parametrize("pieces", [(DONE, None), (None,)])
-def test_connection_that_cannot_be_aborted(
-    extensions: Json | None, pieces: tuple[bytes | None, ...]
-) -> None:
-    # It is shared with other streams, or there is no socket.
-    rest = Rest(*pieces)
-    rest.extensions = {**rest.extensions, **extensions} if extensions else {}
-    rest.ask(STREAM)
-    assert not rest.is_aborted
-    assert rest.read == len([LAST, *pieces]) - 1
-
-
-# --- Any bytes -----------------------------------------------------------------------
-
-
-@given(
-    pieces=st.lists(
-        st.one_of(
-            st.binary(max_size=20),
-            st.sampled_from([b"data: ", b"\n", b"\n\n", b"\r", b"[DONE]", b"\xef\xbb"]),
-            st.sampled_from([FIRST, event(ERROR)]),
-        ),
-        max_size=15,
-    )
+LEFT_OPEN = (
+    "The service left the stream open for 0.05 s after the finish reason. It was ended "
+    "without [DONE]; the token usage may be missing."
 )
-def test_random_bytes_end_in_our_error_or_an_answer(pieces: list[bytes]) -> None:
-    try:
-        texts = read_stream(*pieces)
-    except PmockError:
-        return
-    assert any(b"[DONE]" in piece for piece in pieces)
-    assert texts[-1] == "end"
