@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from email.utils import formatdate
@@ -30,56 +31,39 @@ if TYPE_CHECKING:
     from tests.support.service import Answer
 
 NOW = 1768809934.0
-DATE = formatdate(NOW, usegmt=True)
 IN_20_S = formatdate(NOW + 20, usegmt=True)
+AN_HOUR_AGO = formatdate(NOW - 3600, usegmt=True)
 
 
 def error_with(**headers: str) -> PmockError:
-    pairs = [
-        (name.replace("_", "-"), value.encode()) for name, value in headers.items()
-    ]
-    response: Any = httpx2.Response(
-        429, headers=[(name.encode(), value) for name, value in pairs]
-    )
+    named = [(n.replace("_", "-").encode(), v.encode()) for n, v in headers.items()]
+    response: Any = httpx2.Response(429, headers=named)
     return PmockError("slow down", status_code=429, response=response)
 
 
-@pytest.fixture
-def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    now = [NOW]
-    monkeypatch.setattr(time, "time", lambda: now[-1])
-    return now
+# The header, the date of the answer, and the seconds to wait.
+WAITS: list[tuple[str, str, float | None]] = [
+    ("", "", None),
+    ("7", "", 7),
+    ("0.25", "", 0.25),
+    ("0", "", 0),
+    ("-5", "", 0),
+    (" 7 ", "", 7),
+    ("9" * 400, "", float("inf")),
+    *((text, "", None) for text in ("nan", "soon", "7 s", "x7", "1_000", "1e3", "Thu")),
+    *((text, "", None) for text in ("infinity", "\u0667", "Thu, 99 Foo 2026 25:61:61")),
+    (formatdate(NOW - 20, usegmt=True), "", 0),
+    (IN_20_S, AN_HOUR_AGO, 3620),  # by the clock of the service
+    *((IN_20_S, d, 20) for d in ("yesterday", "", f"1 Jan {'9' * 20} 00:00:00")),
+]
 
 
-WAITS: dict[str, float | None] = {
-    "": None,
-    "7": 7,
-    "0.25": 0.25,
-    "0": 0,
-    "-5": 0,
-    " 7 ": 7,
-    "9" * 400: float("inf"),
-    **dict.fromkeys(["nan", "soon", "7 s", "x7", "1_000", "1e3", "infinity", "\u0667"]),
-    IN_20_S: 20,
-    formatdate(NOW - 20, usegmt=True): 0,
-    "Thu, 99 Foo 2026 25:61:61 GMT": None,
-    "Thu": None,
-}
-
-
-@pytest.mark.parametrize(("value", "seconds"), WAITS.items())
-@pytest.mark.usefixtures("now")
-def test_retry_after(value: str, seconds: float | None) -> None:
-    assert retry_after(error_with(retry_after=value)) == seconds
-
-
-@pytest.mark.parametrize("date", [DATE, "yesterday", "", f"1 Jan {'9' * 20} 00:00:00"])
-def test_retry_after_is_by_the_clock_of_the_service(
-    date: str, now: list[float]
+@pytest.mark.parametrize(("value", "date", "seconds"), WAITS)
+def test_retry_after(
+    value: str, date: str, seconds: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if date == DATE:
-        now.append(NOW + 3600)  # otherwise, this machine's counts
-    assert retry_after(error_with(retry_after=IN_20_S, date=date)) == 20
+    monkeypatch.setattr(time, "time", lambda: NOW)
+    assert retry_after(error_with(retry_after=value, date=date)) == seconds
 
 
 def test_no_retry_after_without_a_response() -> None:
@@ -198,7 +182,7 @@ OTHER = fails(503)
 
 
 @pytest.mark.parametrize(
-    ("max_retries", "failures", "outcome"),
+    ("max_retries", "failures", "cls"),
     [
         (0, "r", None),
         (0, "rr", PmockError),
@@ -214,38 +198,29 @@ def test_each_refused_attempt_is_signed_once_more(
     way: Way,
     max_retries: int,
     failures: str,
-    outcome: type[PmockError] | None,
-    monkeypatch: pytest.MonkeyPatch,
+    cls: type[PmockError] | None,
+    waits: list[float],
 ) -> None:
-    waits: list[float] = []
-
-    def uniform(*_: float) -> float:
-        waits.append(0.0)
-        return 0.0
-
-    monkeypatch.setattr("random.uniform", uniform)
     for refusal in refusals(way).values():
         answers = [refusal if failure == "r" else OTHER for failure in failures]
         service = Service(*answers, way.hello)
-        if outcome is None:
+        if cls is None:
             assert way(service, max_retries=max_retries) == way.texts
         else:
-            with pytest.raises(outcome):
+            with pytest.raises(cls):
                 way(service, max_retries=max_retries)
-        assert len(service.requests) == len(failures) + (outcome is None)
-    # There is no wait after a refusal.
-    retried = failures.removesuffix("o") if outcome is PmockAPIError else failures
-    assert len(waits) == retried.count("o") * len(refusals(way))
+        assert len(service.requests) == len(failures) + (cls is None)
+    # There is no wait after a refusal, nor after the last attempt.
+    retried = failures.removesuffix("o") if cls else failures
+    assert len([*filter(None, waits)]) == len(refusals(way)) * retried.count("o")
 
 
 def test_wrong_secret_costs_two_requests(way: Way) -> None:
-    forms = refusals(way)
-    for first in forms.values():
-        for second in ("status", "code"):
-            service = Service(first, forms[second])
-            with pytest.raises(PmockAuthenticationError, match="PMOCK_SECRET_KEY"):
-                way(service, max_retries=5)
-            assert len(service.requests) == 2
+    for form in ("status", "code"):
+        service = Service(refusals(way)[form])
+        with pytest.raises(PmockAuthenticationError, match="PMOCK_SECRET_KEY"):
+            way(service, max_retries=5)
+        assert len(service.requests) == 2
 
 
 def test_refusal_after_the_first_chunk_is_an_error(streaming: Way) -> None:
@@ -256,42 +231,48 @@ def test_refusal_after_the_first_chunk_is_an_error(streaming: Way) -> None:
     assert len(service.requests) == 1
 
 
-def tokens_at(*offsets: float) -> list[str]:
-    return [sign(ACCESS_KEY, SECRET_KEY, NOW + offset) for offset in offsets]
+HOUR, DAY = 3600, 86_400
+# A refusal by its date, as an offset from this machine's clock, another failure, or a
+# right answer; and the offsets of the tokens that are sent.
+CLOCKS: list[tuple[list[int | str], list[int]]] = [
+    ([HOUR, "right", "right"], [0, HOUR, HOUR]),
+    ([-HOUR, "right", "right"], [0, -HOUR, -HOUR]),
+    ([DAY - 400, "right", "right"], [0, DAY - 400, DAY - 400]),
+    ([2 * DAY, "right", "right"], [0, 0, 0]),  # no token for another day
+    ([-400 * DAY, "right", "right"], [0, 0, 0]),
+    # An offset that is refused, or followed by another error, is not kept.
+    ([HOUR, "right", 2 * HOUR, 2 * HOUR, "right"], [0, HOUR, HOUR, 2 * HOUR, 0]),
+    ([HOUR, "other", "right"], [0, HOUR, 0]),
+]
 
 
-@pytest.mark.usefixtures("now")
-@pytest.mark.parametrize("offset", [3600, -3600, 86_000, 2 * 86_400, -400 * 86_400])
-def test_offset_of_the_clock(way: Way, offset: int) -> None:
-    used = offset if abs(offset) < 86_400 else 0  # no token for another day
-    for refusal in refusals(way, date=formatdate(NOW + offset, usegmt=True)).values():
-        service = Service(refusal, way.hello)
-        client = client_of(service, way.library)
-        assert way(client) == way(client) == way.texts
-        assert service.tokens == tokens_at(0, used, used)
+@pytest.mark.usefixtures("waits")
+@pytest.mark.parametrize(("answers", "offsets"), CLOCKS)
+def test_offset_of_the_clock(
+    way: Way,
+    answers: list[int | str],
+    offsets: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = NOW + 25.9  # where each second of an offset counts
+    monkeypatch.setattr(time, "time", lambda: now)
+    tokens = [sign(ACCESS_KEY, SECRET_KEY, now + offset) for offset in offsets]
+    others = {"right": way.hello, "other": OTHER}
+    for form in refusals(way):
+        service = Service(
+            *(
+                others[answer]
+                if isinstance(answer, str)
+                else refusals(way, formatdate(now + answer, usegmt=True))[form]
+                for answer in answers
+            ),
+            way.hello,
+        )
+        client = client_of(service, way.library, max_retries=1)
+        while len(service.requests) < len(answers):
+            with contextlib.suppress(PmockError):
+                assert way(client) == way.texts
+        assert service.tokens == tokens
         # It dies with its client, and is not used with other keys.
         way(service)
-        assert service.tokens[3:] == tokens_at(0)
-
-
-def test_offset_that_is_refused_is_not_kept(way: Way, now: list[float]) -> None:
-    end = 25.9  # where each second of an offset counts
-    now.append(NOW + end)
-    hour, two = end + 3600, end + 7200
-    late, later = (formatdate(NOW + offset, usegmt=True) for offset in (hour, two))
-    first, second = (refusals(way, date=date)["code"] for date in (late, later))
-    service = Service(first, way.hello, second, second, way.hello)
-    client = client_of(service, way.library)
-    assert way(client) == way.texts
-    with pytest.raises(PmockAuthenticationError):
-        way(client)
-    assert way(client) == way.texts
-    assert service.tokens == tokens_at(end, hour, hour, two, end)
-
-
-@pytest.mark.usefixtures("now", "fast_retries")
-def test_offset_is_not_kept_after_another_error(way: Way) -> None:
-    refusal = refusals(way, date=formatdate(NOW + 3600, usegmt=True))["code"]
-    service = Service(refusal, OTHER, way.hello)
-    assert way(service, max_retries=1) == way.texts
-    assert service.tokens == tokens_at(0, 3600, 0)
+        assert service.tokens[-1] == sign(ACCESS_KEY, SECRET_KEY, now)
