@@ -22,7 +22,7 @@ from langchain_core.messages import AIMessage
 from langchain_pmock import PmockError
 from tests.support.calls import WAYS, Ask
 from tests.support.service import Echo, Pieces, cuts
-from tests.support.wire import event
+from tests.support.wire import choice_of, chunk_of, data_of, envelope, event
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,12 +49,11 @@ def encoded(text: str) -> bytes:
 
 # --- Anything -------------------------------------------------------------------------
 
-texts = st.one_of(
-    st.text(max_size=8),
-    st.sampled_from(
-        ["@A@", "@S@", "@M@", "@T@", "a @S@ b", "\ud83d", "[DONE]", "null"]
-    ),
-    st.sampled_from(['{"a": [1', "1e999", "NaN", "{}", "\x1b[31m\nforged", "401"]),
+texts = st.text(max_size=8) | st.sampled_from(
+    [
+        *("@A@", "@S@", "@M@", "@T@", "a @S@ b", "\ud83d", "[DONE]", "null"),
+        *('{"a": [1', "1e999", "NaN", "{}", "\x1b[31m\nforged", "401"),
+    ]
 )
 scalars = st.one_of(
     st.none(),
@@ -85,31 +84,27 @@ def call(arguments: str, index: int = 0, **fields: Any) -> Json:
     return {"index": index, "id": f"call-{index}", "function": function, **fields}
 
 
-def enveloped(*choices: Json, **data: Any) -> Json:
-    data = {"id": "1", "model": "gpt-5.1", "choices": list(choices), **data}
-    return {"code": 200, "message": "success", "traceId": "trace-1", "data": data}
+def enveloped(data: Json) -> Json:
+    return envelope(data, traceId="trace-1")
 
 
 def whole(content: object = "Hello", **message: Any) -> Json:
-    message = {"role": "assistant", "content": content, **message}
-    return enveloped({"index": 0, "message": message, "finishReason": "stop"})
+    return enveloped(data_of(choice_of({"content": content, **message}), usage=USAGE))
 
 
-def delta(_finish: str | None = None, **fields: Any) -> Json:
-    finish = {"finishReason": _finish} if _finish else {}
-    return enveloped({"index": 0, "delta": fields, **finish})
+def delta(finish: str = "", **fields: Any) -> Json:
+    return enveloped(chunk_of(fields, finish))
 
 
 USAGE = {"promptTokens": 1, "completionTokens": 2, "totalTokens": 3}
 WHOLE = whole(reasoningContent="Hm", toolCalls=[call('{"a": 1}')])
-WHOLE["data"]["usage"] = USAGE
 EVENTS = [
     delta(role="assistant", content="Hel"),
     delta(content="lo", reasoningContent="Hm"),
     delta(toolCalls=[call('{"a"')]),
     delta(toolCalls=[{"index": 0, "function": {"arguments": ": 1}"}}]),
     delta("stop"),
-    enveloped(usage=USAGE),
+    enveloped(chunk_of(None, usage=USAGE)),
 ]
 END = event(delta("stop")) + event(b"[DONE]")
 
@@ -155,7 +150,9 @@ def bodies(draw: DrawFn) -> list[Any]:
     elif kind == "page":
         body = b"<html><body>%s</body>" % encoded(draw(texts))
     else:
-        body = draw(st.one_of(st.binary(max_size=40), texts.map(encoded)))
+        tokens = st.sampled_from([b"data: ", b"\n", b"\n\n", b"\r", b"[DONE]", END])
+        lines = st.lists(tokens | st.binary(max_size=20), max_size=15).map(b"".join)
+        body = draw(st.one_of(lines, texts.map(encoded)))
     if not draw(st.integers(0, 5)):
         body = body[: draw(st.integers(0, len(body)))]
     pieces: list[Any] = cuts(body, draw(st.lists(st.integers(0, 9_999), max_size=3)))
@@ -165,40 +162,28 @@ def bodies(draw: DrawFn) -> list[Any]:
     return pieces
 
 
-dates = st.one_of(
-    st.text(max_size=30),
-    st.lists(
-        st.sampled_from(["Mon,", "01", "Jan", "2035", "00:00:00", "-9999", "+08", "."]),
-        max_size=8,
-    ).map(" ".join),
-)
+dates = st.text(max_size=30) | st.lists(
+    st.sampled_from(["Mon,", "01", "Jan", "2035", "00:00:00", "-9999", "+08", "."]),
+    max_size=8,
+).map(" ".join)
+names = st.sampled_from(["location", "retry-after", "x-echo", "set-cookie"])
+links = st.sampled_from(["http://[", "//@T@", "9" * 400])
+encodings = st.sampled_from(["gzip", "deflate", "br", "@S@", "\x1b"])
 headers = st.lists(
-    st.one_of(
-        st.tuples(st.just("date"), dates.map(encoded)),
-        st.tuples(
-            st.sampled_from(["location", "retry-after", "x-echo", "set-cookie"]),
-            st.one_of(texts, st.sampled_from(["http://[", "//@T@", "9" * 400])).map(
-                encoded
-            ),
-        ),
-        st.tuples(
-            st.just("content-encoding"),
-            st.sampled_from([b"gzip", b"deflate", b"br", b"@S@", b"\x1b"]),
-        ),
-    ),
+    st.tuples(st.just("date"), dates.map(encoded))
+    | st.tuples(names, (texts | links).map(encoded))
+    | st.tuples(st.just("content-encoding"), encodings.map(encoded)),
     max_size=2,
 )
-statuses = st.one_of(
-    st.just(200),
-    st.just(200),
-    st.sampled_from([201, 204, 302, 400, 401, 402, 404, 407, 408, 429, 500, 599, 999]),
+statuses = st.just(200) | st.sampled_from(
+    [200, 201, 204, 302, 400, 401, 402, 404, 407, 408, 429, 500, 599, 999]
 )
 
 
 @settings(max_examples=250, suppress_health_check=[HealthCheck.too_slow])
 @given(
     status=statuses,
-    headers=st.one_of(st.just([]), headers),
+    headers=st.just([]) | headers,
     pieces=bodies(),
     content_type=st.sampled_from(["text/event-stream", "application/json", "text/x"]),
     streaming=st.sampled_from([None, True]),
@@ -238,6 +223,11 @@ def answered(content: object = "x", **message: Any) -> bytes:
     return json.dumps(whole(content, **message)).encode()
 
 
+def arguments(text: str) -> bytes:
+    return event(delta(toolCalls=[call(text)])) + END
+
+
+PIECE = event(delta(toolCalls=[{"index": 0, "function": {"arguments": "x"}}]))
 STREAMS: dict[str, Callable[[int], bytes]] = {
     "comments": lambda n: b": \n" * n + END,
     "line breaks": lambda n: b"\r" * n + END,
@@ -247,22 +237,15 @@ STREAMS: dict[str, Callable[[int], bytes]] = {
     "texts": lambda n: event(delta(content="x")) * (n // 50) + END,
     "reasoning": lambda n: event(delta(reasoningContent="x")) * (n // 50) + END,
     "arguments in pieces": lambda n: (
-        event(delta(toolCalls=[call('{"a": "')]))
-        + event(delta(toolCalls=[{"index": 0, "function": {"arguments": "x"}}]))
-        * (n // 50)
-        + END
+        arguments('{"a": "').removesuffix(END) + PIECE * (n // 50) + END
     ),
-    "an open list": lambda n: (
-        event(delta(toolCalls=[call('{"a": [' + "1," * n)])) + END
-    ),
-    "an open string": lambda n: (
-        event(delta(toolCalls=[call('{"a": "' + '\\"' * n)])) + END
-    ),
-    "open brackets": lambda n: event(delta(toolCalls=[call("[" * n)])) + END,
-    "open objects": lambda n: event(delta(toolCalls=[call('{"a":' * n)])) + END,
-    "halves of surrogates": lambda n: (
-        event(delta(toolCalls=[call('{"a": "' + "\\ud83d" * n)])) + END
-    ),
+    "an open list": lambda n: arguments('{"a": [' + "1," * n),
+    "an open string": lambda n: arguments('{"a": "' + '\\"' * n),
+    "quotes": lambda n: arguments('"' * n),
+    "no JSON": lambda n: arguments("no JSON " * (n // 8)),
+    "open brackets": lambda n: arguments("[" * n),
+    "open objects": lambda n: arguments('{"a":' * n),
+    "halves of surrogates": lambda n: arguments('{"a": "' + "\\ud83d" * n),
 }
 ANSWERS: dict[str, Callable[[int], bytes]] = {
     "a name in capitals": lambda n: answered(**{"A" * n: 1}),
