@@ -96,51 +96,17 @@ async def test_each_method_returns_the_same_message() -> None:
         reduce(add, [chunk async for chunk in model.astream(MESSAGES)]),
     ]
     for answer in answers:
-        assert isinstance(answer, AIMessage)
-        assert answer.content == TEXT
-        assert answer.usage_metadata == {
-            "input_tokens": 3,
-            "output_tokens": 4,
-            "total_tokens": 7,
-        }
+        assert (answer.content, answer.id) == (TEXT, "chatcmpl-1")
+        counts = {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7}
+        assert answer.usage_metadata == counts
         # LangChain puts what callbacks read into the metadata too, if not streamed.
-        metadata = dict(answer.response_metadata)
-        usage = metadata.pop("token_usage", None)
-        assert (usage is None) == isinstance(answer, AIMessageChunk)
-        assert metadata == {
-            "id": "chatcmpl-1",
-            "model_provider": "pmock",
-            "model_name": "gpt-5.1",
-            "finish_reason": "stop",
-            "created": 1768809934,
-            "trace_id": "trace-1",
-        }
-        assert answer.id == "chatcmpl-1"
+        metadata = answer.response_metadata
+        assert ("token_usage" in metadata) != isinstance(answer, AIMessageChunk)
+        assert (
+            metadata.items() >= {"trace_id": "trace-1", "created": 1768809934}.items()
+        )
     streamed = {**SENT, "stream": True}
     assert service.bodies == [SENT, SENT, streamed, streamed]
-
-
-async def test_streaming_true_makes_invoke_stream() -> None:
-    service = Service(STREAM)
-    model = service.model(streaming=True)
-    assert model.invoke(MESSAGES).content == TEXT
-    assert (await model.ainvoke(MESSAGES)).content == TEXT
-    assert service.bodies == [{**SENT, "stream": True}] * 2
-
-
-class Tokens(BaseCallbackHandler):
-    def __init__(self) -> None:
-        self.seen: list[str] = []
-
-    def on_llm_new_token(self, token: Any, **_: Any) -> None:
-        self.seen.append(token)
-
-
-def test_callbacks_receive_each_token() -> None:
-    tokens = Tokens()
-    list(Service(STREAM).model().stream("Hi", {"callbacks": [tokens]}))
-    assert "".join(tokens.seen) == TEXT
-    assert len(tokens.seen) == len(TEXT) + 1  # and the last chunk
 
 
 @pytest.mark.parametrize("switch", [{"disable_streaming": True}, {"streaming": False}])
@@ -149,19 +115,6 @@ def test_streaming_can_be_disabled(switch: Json) -> None:
     (chunk,) = [chunk for chunk in service.model(**switch).stream("Hi") if chunk.text]
     assert chunk.text == TEXT
     assert "stream" not in service.bodies[0]
-
-
-@pytest.mark.parametrize("given", ["constructor", "call"])
-def test_generate_returns_several_answers(given: str) -> None:
-    choices = [
-        choice_of({"content": text}) | {"index": n} for n, text in enumerate("ab")
-    ]
-    service = Service(whole(envelope(data_of(*choices, usage=USAGE))))
-    params: Json = {"n": 2}
-    model = service.model(**(params if given == "constructor" else {}))
-    result = model.generate([MESSAGES], **(params if given == "call" else {}))
-    assert [generation.text for generation in result.generations[0]] == ["a", "b"]
-    assert service.bodies[0]["n"] == 2
 
 
 async def test_several_answers_cannot_be_streamed() -> None:
@@ -223,12 +176,11 @@ class Observer(BaseCallbackHandler):
     def on_chain_start(self, *args: Any, **kwargs: Any) -> None:
         self.seen.append(f"{args} {kwargs}")
 
-    def on_chat_model_start(self, *args: Any, **kwargs: Any) -> None:
-        self.seen.append(f"{args} {kwargs}")
-        self.params.append(kwargs["invocation_params"])
+    on_llm_error = on_chain_start
 
-    def on_llm_error(self, *args: Any, **kwargs: Any) -> None:
-        self.seen.append(f"{args} {kwargs}")
+    def on_chat_model_start(self, *args: Any, **kwargs: Any) -> None:
+        self.on_chain_start(*args, **kwargs)
+        self.params.append(kwargs["invocation_params"])
 
 
 class ObservedCache(InMemoryCache):
@@ -462,22 +414,29 @@ def test_profile_of_the_user_selects_the_method() -> None:
     assert "responseFormat" in service.bodies[1]
 
 
+@pytest.mark.parametrize("name", ["gpt-5.1", "claude-4.5"])  # by schema, by tool
 @pytest.mark.parametrize("schema", [Joke, Joke.model_json_schema()])
 @pytest.mark.parametrize("include_raw", [False, True])
-def test_structured_output_with_other_tools(schema: Any, include_raw: bool) -> None:
+def test_structured_output_with_other_tools(
+    name: str, schema: Any, include_raw: bool
+) -> None:
     other, answer = ("look_up", '{"word": "x"}'), ("Joke", '{"setup": "x"}')
     answers = [calls(other), calls(other, answer), calls(answer)]
+    if name == "gpt-5.1":
+        answers = [calls(other), says(answer[1])]
     service = Service(*answers, says("Neither."))
-    model: Any = service.model(model="claude-4.5").with_structured_output(
-        schema, tools=[look_up], include_raw=include_raw
+    model: Any = service.model(model=name).with_structured_output(
+        schema, tools=[look_up], strict=True, include_raw=include_raw
     )
     results = [model.invoke("Hi") for _ in answers]
     if include_raw:
-        assert [len(result["raw"].tool_calls) for result in results] == [1, 2, 1]
+        assert results[0]["raw"].tool_calls[0]["name"] == "look_up"
         assert all(result["parsing_error"] is None for result in results)
         results = [result["parsed"] for result in results]
     expected = Joke(setup="x") if schema is Joke else {"setup": "x"}
-    assert results == [None, expected, expected]
+    assert results == [None, *[expected] * (len(answers) - 1)]
+    tool = service.bodies[0]["tools"][0]["function"]
+    assert (tool["name"], tool["strict"]) == ("look_up", True)
     if include_raw:
         assert "Neither." in str(model.invoke("Hi")["parsing_error"])
     else:

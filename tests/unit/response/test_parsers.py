@@ -477,30 +477,6 @@ def test_tool_that_is_not_called() -> None:
             answer_parser(Point, "Point", other_tools=False).invoke(message)
 
 
-class Search(BaseModel):
-    """Search for it."""
-
-    query: str
-
-
-@pytest.mark.parametrize("strict", [None, True])
-def test_other_tools_beside_the_schema(strict: bool | None) -> None:
-    call = delta_of("function_calling", '{"query": "a"}', "Search")
-    service = Service(
-        whole(envelope(data_of(choice_of(call, "tool_calls")))),
-        whole(envelope(data_of(choice_of({"content": '{"x": 1}'})))),
-    )
-    model = structured(service, Point, tools=[Search], strict=strict, include_raw=True)
-    answer = model.invoke("Hi")
-    assert (answer["parsed"], answer["parsing_error"]) == (None, None)
-    assert answer["raw"].tool_calls[0]["name"] == "Search"
-    assert model.invoke("Hi")["parsed"] == Point(x=1)
-    (tool,) = service.bodies[0]["tools"]
-    assert tool["function"]["name"] == "Search"
-    assert tool["function"].get("strict") is strict
-    assert service.bodies[0]["responseFormat"]["type"] == "json_schema"
-
-
 @pytest.mark.parametrize(
     ("method", "strict"),
     [("json_schema", None), ("json_schema", True), ("function_calling", False)],
