@@ -6,7 +6,6 @@ import asyncio
 import copy
 import json
 import re
-import sys
 from contextlib import aclosing, closing, suppress
 from decimal import Decimal
 from functools import reduce
@@ -21,7 +20,6 @@ from langchain_core import exceptions as core
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import AIMessage
-from langchain_core.output_parsers import JsonOutputParser
 from langchain_core.outputs import Generation
 from pydantic import BaseModel
 from pydantic_core import from_json
@@ -31,7 +29,15 @@ from langchain_pmock._response import partial_json
 from langchain_pmock._response.parsers import answer_parser
 from tests.support.answers import pieces_of
 from tests.support.service import Pieces, Service, make_model, streams, whole
-from tests.support.wire import choice_of, chunk_of, data_of, envelope, event, events
+from tests.support.wire import (
+    DONE,
+    choice_of,
+    chunk_of,
+    data_of,
+    envelope,
+    event,
+    events,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -155,21 +161,16 @@ async def test_model_that_does_not_stream(method: str) -> None:
 
 async def test_stream_that_is_abandoned_closes_its_connection() -> None:
     chunks = [chunk_of({"content": piece}) for piece in ('{"x": ', "1, ", '"y": 2}')]
-    for way in ("stream", "astream"):
-        body = Pieces(*map(event, map(envelope, chunks)), event(b"[DONE]"))
-        model = structured(Service(streams(body=body)), SCHEMA)
-        if way == "stream":
-            with closing(model.stream("Hi")) as values:
-                assert next(values) == {}
-        else:
-            async with aclosing(model.astream("Hi")) as values:
-                assert await anext(values) == {}
-        del values
-        for _ in range(
-            100
-        ):  # the event loop closes what an async generator was reading
-            await asyncio.sleep(0)
-        assert body.closed
+    first, second = (Pieces(*map(event, map(envelope, chunks)), DONE) for _ in "ab")
+    with closing(structured(Service(streams(body=first)), SCHEMA).stream("Hi")) as sync:
+        assert next(sync) == {}
+    model = structured(Service(streams(body=second)), SCHEMA)
+    async with aclosing(model.astream("Hi")) as values:
+        assert await anext(values) == {}
+    del values
+    for _ in range(100):  # the event loop closes what a generator was reading
+        await asyncio.sleep(0)
+    assert (first.closed, second.closed) == (True, True)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -216,12 +217,6 @@ def is_prefix(part: Any, whole: Any) -> bool:
     return all(a == b for a, b in finished) and is_prefix(*last)
 
 
-def last_leaf(value: Any) -> Any:
-    while isinstance(value, (dict, list)) and value:
-        value = [*value.values()][-1] if isinstance(value, dict) else value[-1]
-    return value
-
-
 _scalars = (
     st.none()
     | st.booleans()
@@ -239,25 +234,25 @@ _json = st.recursive(
     max_leaves=8,
 )
 _objects = st.dictionaries(st.text(max_size=4), _json, max_size=4)
-_forms = ["{}", "```json\n{}\n```", "Here it is:\n```\n{}\n```\nFine?", " \n{}\n"]
-_remarks = ["[Note] It is:\n```json\n{}\n```", "{So} `it` is\n```{}``` [1]", "1:```{}"]
+_FORMS = [
+    *("{}", "```json\n{}\n```", "Here it is:\n```\n{}\n```\nFine?", " \n{}\n"),
+    *("[Note] It is:\n```json\n{}\n```", "{So} `it` is\n```{}``` [1]", "1:```{}"),
+]
 
 
-@st.composite
-def _texts(draw: st.DrawFn, forms: list[str]) -> tuple[Any, str, list[str]]:
-    """A value, its JSON in a text of some form, and the text in pieces."""
-    value = draw(_objects)
-    ascii_only, indent = draw(st.booleans()), draw(st.none() | st.just(1))
+@given(
+    value=_objects,
+    form=st.sampled_from(_FORMS),
+    ascii_only=st.booleans(),
+    indent=st.none() | st.just(1),
+    places=st.none() | st.lists(st.integers(0, 999)),
+)
+def test_each_value_is_a_prefix_of_the_next(
+    value: Any, form: str, ascii_only: bool, indent: int | None, places: Any
+) -> None:
     text = json.dumps(value, ensure_ascii=ascii_only, indent=indent)
-    text = draw(st.sampled_from(forms)).replace("{}", text, 1)
-    if draw(st.booleans()):
-        return value, text, [*text]
-    return value, text, pieces_of(text, draw(st.lists(st.integers(0, 999))))
-
-
-@given(case=_texts([*_forms, *_remarks]))
-def test_each_value_is_a_prefix_of_the_next(case: tuple[Any, str, list[str]]) -> None:
-    value, _, pieces = case
+    text = form.replace("{}", text, 1)
+    pieces = [*text] if places is None else pieces_of(text, places)
     copies, values = [], []
     for part in answer_parser(None).transform(iter(pieces)):
         values.append(part)
@@ -267,20 +262,6 @@ def test_each_value_is_a_prefix_of_the_next(case: tuple[Any, str, list[str]]) ->
     for part, later in pairwise(values):
         assert part != later
         assert is_prefix(part, later)
-
-
-@given(case=_texts(_forms))
-def test_values_are_among_those_of_langchains_parser(
-    case: tuple[Any, str, list[str]],
-) -> None:
-    _, text, _ = case
-    values = [*answer_parser(None).transform(iter(text))]
-    expected = [*JsonOutputParser().transform(iter(text))]
-    assert values[-1] == expected[-1]
-    for value in values:
-        # LangChain's cuts these off at the end of a text, in a string or not.
-        end = str(last_leaf(value))[-1:]
-        assert value in expected or end.isspace() or end == "`"
 
 
 _noise = [
@@ -366,6 +347,7 @@ FILTERED = "the content filter stopped it"
 # Texts and finish reasons, and what the error has. A JSON schema is not checked here.
 BAD_JSON = [
     ("hello", "stop", "hello"),
+    ("{x: 1}", "stop", r"not (valid JSON|a JSON object).*\{x: 1\}"),
     ('{"x": ', "stop", re.escape('{"x": ')),
     ('{"x": 1', "stop", re.escape('{"x": 1')),  # LangChain's parsers would complete it
     ('{"x": 1, "y', "stop", re.escape('{"x": 1, "y')),
@@ -458,17 +440,6 @@ def test_refusal(method: str, way: str, schema: Any) -> None:
     assert caught.value.raw_message.additional_kwargs["refusal"] == "I can't."
 
 
-@pytest.mark.parametrize(
-    ("way", "why"), [("invoke", "not valid JSON"), ("stream", "not a JSON object")]
-)
-def test_error_of_an_invalid_call(way: str, why: str) -> None:
-    model = structured(
-        WAYS[way]("function_calling", "{x: 1}"), Point, method="function_calling"
-    )
-    with pytest.raises(OutputParserException, match=rf"{why}.*{{x: 1}}"):
-        ask(way, model)
-
-
 def test_tool_that_is_not_called() -> None:
     called = answering("function_calling", {"x": 1}, "Search").model().invoke("Hi")
     assert answer_parser(Point, "Point").invoke(called) is None
@@ -496,25 +467,6 @@ def test_schema_is_traced(method: str, strict: bool | None) -> None:
     assert "ls_structured_output_format" not in service.bodies[0]
     bound: Any = make_model().with_structured_output(None, method="json_mode")
     assert "ls_structured_output_format" not in bound.first.kwargs
-
-
-@pytest.mark.skipif(sys.version_info >= (3, 14), reason="pydantic.v1 ends with 3.13")
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("method", [*METHODS, "json_mode"])
-def test_class_of_pydantic_v1(method: str, way: str) -> None:
-    from pydantic import v1  # noqa: PLC0415 - warns where it does not work
-
-    class Point(v1.BaseModel):
-        """A point."""
-
-        x: int
-
-    service = WAYS[way](method, {"x": 1})
-    answer = ask(way, structured(service, Point, method=method))
-    assert type(answer) is Point
-    assert answer.x == 1
-    with pytest.raises(OutputParserException):
-        ask(way, structured(WAYS[way](method, {"x": "one"}), Point, method=method))
 
 
 def test_refusal_in_the_content_is_a_refusal() -> None:
