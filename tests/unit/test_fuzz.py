@@ -52,6 +52,7 @@ def encoded(text: str) -> bytes:
 texts = st.text(max_size=8) | st.sampled_from(
     [
         *("@A@", "@S@", "@M@", "@T@", "a @S@ b", "\ud83d", "[DONE]", "null"),
+        *("non_standard", "v1", "lc_1", "text", "0"),
         *('{"a": [1', "1e999", "NaN", "{}", "\x1b[31m\nforged", "401"),
     ]
 )
@@ -67,7 +68,8 @@ NAMES = [
     *("toolCalls", "function", "name", "arguments", "id", "index", "type", "model"),
     *("finishReason", "usage", "promptTokens", "completionTokens", "totalTokens"),
     *("promptTokensDetails", "cachedTokens", "reasoningContent", "refusal", "role"),
-    *("logprobs", "created", "error", "annotations"),
+    *("logprobs", "created", "error", "annotations", "value", "modelProvider", "text"),
+    *("output_version", "toolCallExtras"),
 ]
 values = st.recursive(
     scalars,
@@ -103,9 +105,11 @@ EVENTS = [
     delta(content="lo", reasoningContent="Hm"),
     delta(toolCalls=[call('{"a"')]),
     delta(toolCalls=[{"index": 0, "function": {"arguments": ": 1}"}}]),
+    delta(content=[{"type": "text", "text": "!", "index": 0, "id": "1"}]),
     delta("stop"),
     enveloped(chunk_of(None, usage=USAGE)),
 ]
+EVENTS[0]["data"]["choices"][0]["logprobs"] = {"content": [{"token": "Hel"}]}
 END = event(delta("stop")) + event(b"[DONE]")
 
 
@@ -202,8 +206,13 @@ def test_any_answer(
         )
         outcome = ask(echo.model(streaming=streaming))
         if (error := outcome.error) is None:
-            message: Any = reduce(add, outcome.messages)
+            first, *others = messages = outcome.messages
+            message: Any = reduce(add, messages)
+            at_once: Any = first + others if others else message
             assert isinstance(message, AIMessage)
+            assert message.model_dump()
+            assert isinstance(message.content_blocks, list)
+            assert at_once.text == message.text
             assert status == 200
             outcomes[ask] = repr(message.content)
             continue
