@@ -112,14 +112,18 @@ def test_calls(case: str) -> None:
     assert calls_of(whole) == expected
 
 
+NAME_IN_PIECES = [
+    (0, "a", "get_", ""),
+    (0, None, "time", ""),
+    (0, None, "get_time", "{}"),
+]
+
+
 @pytest.mark.parametrize(
     ("rows", "call"),
     [
         ([(0, 5, "f", "{}"), (0, "5", None, "")], ("5", "f", {})),
-        (
-            [(0, "a", "get_", ""), (0, None, "time", ""), (0, None, "get_time", "{}")],
-            ("a", "get_time", {}),
-        ),
+        (NAME_IN_PIECES, ("a", "get_time", {})),
         *(([(0, "a", "f", text)], ("a", "f", {})) for text in ("", None, "null")),
     ],
 )
@@ -327,29 +331,6 @@ def test_long_call_that_is_cut_off_costs_linear_time(
     assert read < 10 * len(arguments)
 
 
-@pytest.mark.parametrize("size", [1, 3, 50])
-@pytest.mark.parametrize(
-    ("arguments", "text"),
-    [
-        (r'{"a": "x\ud83d\ude00"}', "x😀"),
-        (r'{"a": "\ud83d"}', "\ufffd"),
-        (r'{"a": "\ude00\u0041"}', "\ufffdA"),
-        (r'{"a": "\\ud83d"}', r"\ud83d"),
-    ],
-)
-def test_no_chunk_has_a_lone_surrogate(arguments: str, text: str, size: int) -> None:
-    pieces = [arguments[at : at + size] for at in range(0, len(arguments), size)]
-    first, *rest = [fragment(piece, index=0) for piece in pieces]
-    fragments = [first | fragment(pieces[0], "f", id="a", index=0), *rest]
-    so_far = None
-    for chunk in chunks_of(events_of(fragments)):
-        so_far = chunk if so_far is None else so_far + chunk
-        for call in so_far.tool_calls:
-            str(call["args"]).encode()
-    assert so_far is not None
-    assert so_far.tool_calls[0]["args"] == {"a": text}
-
-
 def test_unknown_fields_are_kept_by_call_id_in_their_own_spelling() -> None:
     extra: Json = {"extra_content": {"google": {"thought_signature": "AbC"}}}
     fragments = [
@@ -374,14 +355,9 @@ def test_whole_call_is_parsed_in_its_chunk(size: int) -> None:
 @pytest.mark.parametrize("fields", [{}, {"usage": {"totalTokens": 1}}], ids=repr)
 def test_later_fragments_are_not_parsed(fields: Json) -> None:
     # LangChain tries each prefix of a text that is not JSON.
-    fragments = [
-        fragment('{"a', "f", id="a", index=0),
-        fragment('": "word', index=0),
-        fragment(' word"}', index=0),
-    ]
-    wire = [chunk_of({"toolCalls": [one]}, **fields) for one in fragments]
-    text = chunk_of({"content": "a"})
-    _, first, *rest, _ = chunks_of([text, *wire, FINISH])
+    pieces = [*fragments_of([(0, "a", "f", '{"a')]), *map(fragment, ['": "b', ' c"}'])]
+    wire = [chunk_of({"toolCalls": [{**one, "index": 0}]}, **fields) for one in pieces]
+    _, first, *rest, _ = chunks_of([chunk_of({"content": "a"}), *wire, FINISH])
     assert [call["name"] for call in first.tool_calls] == ["f"]
     for chunk in (first, *rest):
         assert chunk.id == "chatcmpl-1"
@@ -390,4 +366,4 @@ def test_later_fragments_are_not_parsed(fields: Json) -> None:
         assert len(chunk.tool_call_chunks) == 1
         assert not chunk.tool_calls
         assert not chunk.invalid_tool_calls
-    assert stream(*fragments).tool_calls[0]["args"] == {"a": "word word"}
+    assert stream(*pieces).tool_calls[0]["args"] == {"a": "b c"}
