@@ -335,21 +335,6 @@ def test_several_answers_cannot_be_streamed() -> None:
 # --- Assignment and copies -----------------------------------------------------------
 
 
-@pytest.fixture(params=["assignment", "copy", "deep copy"])
-def change(request: pytest.FixtureRequest) -> Change:
-    """Change one field of a model, or of its copy."""
-
-    def assign(model: ChatPmock, name: str, value: object) -> ChatPmock:
-        setattr(model, name, value)
-        return model
-
-    def copy(model: ChatPmock, name: str, value: object) -> ChatPmock:
-        is_deep = request.param == "deep copy"
-        return model.model_copy(update={name: value}, deep=is_deep)
-
-    return assign if request.param == "assignment" else copy
-
-
 @pytest.mark.parametrize("name", ["access_key", "api_key", "secret_key", "api_secret"])
 def test_assigned_key_is_a_secret(name: str, change: Change) -> None:
     model = change(make_model(), name, "sk-do-not-show")
