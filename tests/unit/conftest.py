@@ -1,19 +1,15 @@
 """What all unit tests share: no credentials from outside, and bounded examples."""
 
-from __future__ import annotations
-
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import pytest
 from hypothesis import settings
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from langchain_pmock import ChatPmock
 
-    from langchain_pmock import ChatPmock
+Change = Callable[[ChatPmock, str, object], ChatPmock]
 
-    Change = Callable[[ChatPmock, str, object], ChatPmock]
 
 # A slow machine is no failure; a hundred examples of each property are enough here.
 settings.register_profile(

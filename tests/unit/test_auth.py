@@ -1,7 +1,5 @@
 """Signing the requests of clients of httpx2 and httpx."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from email.utils import formatdate

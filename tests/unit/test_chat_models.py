@@ -1,7 +1,5 @@
 """`ChatPmock` as LangChain calls it, and what LangChain can see of it."""
 
-from __future__ import annotations
-
 import asyncio
 import inspect
 import pickle
@@ -10,7 +8,7 @@ from collections.abc import Callable
 from functools import reduce
 from operator import add
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import Any, get_type_hints
 from unittest.mock import Mock
 
 import httpx2
@@ -49,11 +47,7 @@ from tests.support.service import (
     streams,
     whole,
 )
-from tests.support.wire import choice_of, chunk_of, data_of, envelope, events
-
-if TYPE_CHECKING:
-    from tests.support.service import Answer
-    from tests.support.wire import Json
+from tests.support.wire import Json, choice_of, chunk_of, data_of, envelope, events
 
 USAGE = {"promptTokens": 3, "completionTokens": 4, "totalTokens": 7}
 TEXT = "Hello 你好 👋"
@@ -363,7 +357,7 @@ def test_type_hints_resolve(name: str) -> None:
 # --- Structured output ---------------------------------------------------------------
 
 
-def calls(*functions: tuple[str, str]) -> Answer:
+def calls(*functions: tuple[str, str]) -> Any:
     """Answer with calls, each with a name and arguments."""
     written = [
         {"id": name, "type": "function", "function": {"name": name, "arguments": args}}

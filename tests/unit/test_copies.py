@@ -1,12 +1,11 @@
 """Copies of a model, its serialized forms, its cache keys, and the client it owns."""
 
-from __future__ import annotations
-
 import copy
 import gc
 import pickle
 import weakref
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import httpx2
 import pytest
@@ -16,13 +15,10 @@ from pydantic import SecretStr
 
 from langchain_pmock import ChatPmock, Param, Wire
 from tests.support.service import ACCESS_KEY, SECRET_KEY, Service, make_model, says
+from tests.support.wire import Json
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+Change = Callable[[ChatPmock, str, object], ChatPmock]
 
-    from tests.support.wire import Json
-
-    Change = Callable[[ChatPmock, str, object], ChatPmock]
 
 # langchain-core says so of `loads`.
 pytestmark = pytest.mark.filterwarnings(

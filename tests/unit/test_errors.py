@@ -1,11 +1,10 @@
 """The tree of errors: classes, the matching classes of LangChain, texts."""
 
-from __future__ import annotations
-
 import copy
 import pickle
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import httpx2
 import pytest
@@ -20,9 +19,6 @@ from langchain_pmock.errors import (
     PmockRefusalError,
     error_class,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 # Class, matching class of LangChain, whether it is retryable.
 TREE = [

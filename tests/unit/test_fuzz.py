@@ -4,32 +4,25 @@ Everything goes through the front door: the model receives bytes, headers and br
 connections from a mock transport.
 """
 
-from __future__ import annotations
-
 import copy
 import json
 import time
+from collections.abc import Callable, Iterator
 from functools import reduce
 from operator import add
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx2
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from hypothesis.strategies import DrawFn
 from langchain_core.messages import AIMessage
 
 from langchain_pmock import PmockError
 from tests.support.calls import WAYS, Ask
 from tests.support.service import Echo, Pieces, cuts
-from tests.support.wire import choice_of, chunk_of, data_of, envelope, event
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from hypothesis.strategies import DrawFn
-
-    from tests.support.wire import Json
+from tests.support.wire import Json, choice_of, chunk_of, data_of, envelope, event
 
 
 def answering(

@@ -1,7 +1,5 @@
 """JSON, with what models and users write that it has no form for."""
 
-from __future__ import annotations
-
 import datetime as dt
 import enum
 import json

@@ -1,9 +1,8 @@
 """What the constructor accepts: names, environment, keys, URL, headers, timeouts."""
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import httpx
 import httpx2
@@ -17,10 +16,8 @@ from tests.support.service import (
     says,
 )
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+Change = Callable[[ChatPmock, str, object], ChatPmock]
 
-    Change = Callable[[ChatPmock, str, object], ChatPmock]
 
 SECRETS = ("ak-do-not-show", "sk-do-not-show")
 ALIASES = {

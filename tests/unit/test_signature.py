@@ -1,7 +1,5 @@
 """Signatures, keys, and the service's clock."""
 
-from __future__ import annotations
-
 import time
 from email.utils import formatdate
 from functools import partial

@@ -1,17 +1,13 @@
 """LangChain's standard unit tests, all of them."""
 
-from __future__ import annotations
-
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
+from langchain_core.language_models import BaseChatModel
 from langchain_tests.unit_tests import ChatModelUnitTests
 
 from langchain_pmock import ChatPmock
-
-if TYPE_CHECKING:
-    from langchain_core.language_models import BaseChatModel
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,5 @@
 """The names on the wire, and what a user may set of them."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """A test with the fixture `way` runs for each method and each HTTP library."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.support.service import WAYS, Way

@@ -1,13 +1,12 @@
 """One answer: bytes on the wire, and what the user sees of them."""
 
-from __future__ import annotations
-
 import asyncio
 import gzip
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
 
 import httpx
 import httpx2
@@ -38,12 +37,7 @@ from tests.support.service import (
     streams,
     whole,
 )
-from tests.support.wire import DONE, chunk_of, dump, envelope, event, events
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
-
-    from tests.support.wire import Json
+from tests.support.wire import DONE, Json, chunk_of, dump, envelope, event, events
 
 TEXT = [chunk_of({"content": text}) for text in ("Hel", "lo ", "你好 👋🏽")]
 FINISH = chunk_of({}, "stop", usage={"promptTokens": 3})
@@ -617,7 +611,7 @@ class Rest(Pieces):
         self.aborted = threading.Event()
         self.is_aborted = False
 
-    def get_extra_info(self, _: str) -> Rest:  # the socket of the network stream
+    def get_extra_info(self, _: str) -> object:  # the socket of the network stream
         return self
 
     def shutdown(self, _how: int) -> None:

@@ -1,12 +1,11 @@
 """What an error shows: its class, its text, its response, and no secret."""
 
-from __future__ import annotations
-
 import html
 import json
 import time
+from collections.abc import Callable
 from email.utils import formatdate
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 import httpx2
@@ -39,9 +38,6 @@ from tests.support.service import (
     whole,
 )
 from tests.support.wire import chunk_of, dump, envelope, event
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 POST = Way("post")
 NOW = 1768809934.5

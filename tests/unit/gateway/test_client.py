@@ -1,12 +1,11 @@
 """One request, in four ways: whole or streamed, sync or async."""
 
-from __future__ import annotations
-
 import gc
 import json
 import time
 import weakref
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import httpx2
 import pytest
@@ -20,6 +19,7 @@ from langchain_pmock import (
     __version__,
 )
 from langchain_pmock._gateway import client as module
+from langchain_pmock._gateway.client import PmockClient
 from langchain_pmock._gateway.pools import Pools
 from tests.support.service import (
     ACCESS_KEY,
@@ -29,18 +29,13 @@ from tests.support.service import (
     Pieces,
     Service,
     Texts,
+    Way,
     client_of,
     fails,
     streams,
     whole,
 )
 from tests.support.wire import chunk_of, envelope, event
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from langchain_pmock._gateway.client import PmockClient
-    from tests.support.service import Answer, Way
 
 pytestmark = pytest.mark.usefixtures("fast_retries")
 
@@ -91,7 +86,7 @@ def test_body_that_is_no_json_is_refused_at_once(way: Way, value: object) -> Non
     assert not service.requests
 
 
-FAILURES: list[Answer] = [
+FAILURES: list[Any] = [
     httpx2.ConnectError("refused"),
     fails(503),
     fails(429, status=429, headers={"retry-after": "0"}),
@@ -316,7 +311,7 @@ def test_interrupted_client_is_retired(
         response: httpx2.Response = Service(answer)(request)
         return response
 
-    answers: list[Answer] = []
+    answers: list[Any] = []
     shared = Shared(handle)
     client = shared.client(monkeypatch)
     other = client.stream(BODY, Texts)

@@ -1,18 +1,14 @@
 """Blocking reads that must end."""
 
-from __future__ import annotations
-
 import socket
 import threading
+from collections.abc import Iterator
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from langchain_pmock._gateway.deadline import abort, read_within
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 class Connection:

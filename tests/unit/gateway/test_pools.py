@@ -1,12 +1,11 @@
 """Pools: created at first use, shared, closed with their event loop."""
 
-from __future__ import annotations
-
 import asyncio
 import random
 import ssl
 import threading
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import httpx2
 import pytest
@@ -21,9 +20,6 @@ from langchain_pmock._gateway.pools import (
     shared_async_pools,
     shared_pools,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 def pools_of() -> tuple[Pools[int], list[int]]:

@@ -1,13 +1,11 @@
 """Whether and when there is another attempt, and with which clock."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import logging
 import time
 from email.utils import formatdate
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx2
 import pytest
@@ -26,9 +24,6 @@ from tests.support.service import (
     streams,
 )
 from tests.support.wire import chunk_of, envelope, event
-
-if TYPE_CHECKING:
-    from tests.support.service import Answer
 
 NOW = 1768809934.0
 IN_20_S = formatdate(NOW + 20, usegmt=True)
@@ -165,7 +160,7 @@ def test_each_retry_is_logged(way: Way, caplog: pytest.LogCaptureFixture) -> Non
 REFUSED = {"code": 401, "message": "bad signature", "traceId": "trace-1"}
 
 
-def refusals(way: Way, date: str = "") -> dict[str, Answer]:
+def refusals(way: Way, date: str = "") -> dict[str, Any]:
     """The ways to refuse a signature."""
     headers = {"date": date}
     forms = {

@@ -1,7 +1,5 @@
 """The SSE decoder, by examples and against the text of the WHATWG standard."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

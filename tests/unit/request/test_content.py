@@ -1,9 +1,6 @@
 """The content blocks of every dialect, as parts of a message."""
 
-from __future__ import annotations
-
 import copy
-from typing import TYPE_CHECKING
 
 import pytest
 from pydantic import TypeAdapter
@@ -12,9 +9,7 @@ from langchain_pmock import PmockInvalidRequestError
 from langchain_pmock._request.content import content_part
 from langchain_pmock.testing import _body as validator
 from tests.support.message_cases import BLOCKS, UNSENDABLE, VIDEO
-
-if TYPE_CHECKING:
-    from tests.support.wire import Json
+from tests.support.wire import Json
 
 
 @pytest.mark.parametrize(("block", "part"), BLOCKS)

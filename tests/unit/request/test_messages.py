@@ -1,10 +1,8 @@
 """LangChain's messages, as the request has them."""
 
-from __future__ import annotations
-
 import json
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -34,9 +32,7 @@ from tests.support.message_cases import (
     wire_call,
 )
 from tests.support.service import make_model
-
-if TYPE_CHECKING:
-    from tests.support.wire import Json
+from tests.support.wire import Json
 
 
 @pytest.mark.parametrize(("message", "expected"), MESSAGES)

@@ -1,10 +1,9 @@
 """Parameters: in the constructor, bound, of a call and of a subclass; on the wire."""
 
-from __future__ import annotations
-
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 import pytest
 from langchain_core.language_models import BaseChatModel
@@ -13,9 +12,6 @@ from langchain_pmock import ChatPmock, ModelName, Param, PmockInvalidRequestErro
 from langchain_pmock._request.params import SENT
 from langchain_pmock.data import _profiles
 from tests.support.service import Service, make_model, says
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 TOOL = {"type": "function", "function": {"name": "look_up", "parameters": {}}}
 NAN, INF = float("nan"), float("inf")

@@ -1,11 +1,9 @@
 """Schemas of structured output: what is sent for each, and what is refused."""
 
-from __future__ import annotations
-
 import dataclasses
-from collections.abc import Callable  # noqa: TC003 - LangChain reads the annotations
+from collections.abc import Callable
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import pytest
 from pydantic import BaseModel, Field
@@ -14,9 +12,7 @@ from typing_extensions import TypedDict
 from langchain_pmock import PmockInvalidRequestError
 from langchain_pmock.testing._body import validate
 from tests.support.service import Service, make_model, says
-
-if TYPE_CHECKING:
-    from tests.support.wire import Json
+from tests.support.wire import Json
 
 T = TypeVar("T")
 METHODS = ["json_schema", "function_calling"]
@@ -73,7 +69,7 @@ class Tree(BaseModel):
     """A tree."""
 
     name: str
-    children: list[Tree] = []
+    children: list["Tree"] = []
 
 
 class Box(BaseModel, Generic[T]):

@@ -1,12 +1,10 @@
 """Tools and the tool choice: all that LangChain accepts, as the request has it."""
 
-from __future__ import annotations
-
 import copy
 import json
 import reprlib
-from collections.abc import Callable  # noqa: TC003 - pydantic reads the annotations
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from langchain_core.tools import tool
@@ -18,9 +16,7 @@ from langchain_pmock import PmockInvalidRequestError
 from langchain_pmock._request.tools import choice_to_wire, tools_to_wire
 from langchain_pmock.testing._body import validate
 from tests.support.service import Service, make_model, says
-
-if TYPE_CHECKING:
-    from tests.support.wire import Json
+from tests.support.wire import Json
 
 PARAMETERS = {
     "type": "object",

@@ -1,11 +1,10 @@
 """Chunks of a stream: merged, they are the message that a whole answer would be."""
 
-from __future__ import annotations
-
 import pickle
+from collections.abc import Iterator
 from functools import reduce
 from operator import add
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -21,12 +20,7 @@ from langchain_pmock._response.chunks import text_chunks
 from langchain_pmock._response.messages import chat_result
 from langchain_pmock._wire import snake_case
 from tests.support.answers import chunks_of, message_of, pieces_of, streamed
-from tests.support.wire import choice_of, chunk_of, data_of, envelope
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.support.wire import Json
+from tests.support.wire import Json, choice_of, chunk_of, data_of, envelope
 
 USAGE = {"promptTokens": 3, "completionTokens": 4, "totalTokens": 7}
 METADATA = {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7}

@@ -1,10 +1,8 @@
 """LangChain's standard content blocks, of whole messages and of chunks."""
 
-from __future__ import annotations
-
 from functools import reduce
 from operator import add
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage, AIMessageChunk
@@ -17,10 +15,7 @@ from langchain_pmock._response.content_blocks import (
     translate_content_chunk,
 )
 from tests.support.service import Service, streams, whole
-from tests.support.wire import choice_of, chunk_of, data_of, envelope, events
-
-if TYPE_CHECKING:
-    from tests.support.wire import Json
+from tests.support.wire import Json, choice_of, chunk_of, data_of, envelope, events
 
 CALL = tool_call(name="f", args={"x": 1}, id="call_1")
 REFUSAL: Json = {"type": "refusal", "refusal": "No."}

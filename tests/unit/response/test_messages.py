@@ -1,15 +1,14 @@
 """Whole answers as LangChain's messages: usage, metadata, tool calls, choices."""
 
-from __future__ import annotations
-
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.callbacks import BaseCallbackHandler
-from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.outputs import LLMResult
 
 from langchain_pmock._json import UnreadableError
 from langchain_pmock._response.messages import (
@@ -19,13 +18,7 @@ from langchain_pmock._response.messages import (
 )
 from tests.support.answers import message_of, result_of
 from tests.support.service import Service, whole
-from tests.support.wire import choice_of, data_of, envelope
-
-if TYPE_CHECKING:
-    from langchain_core.messages import BaseMessage
-    from langchain_core.outputs import LLMResult
-
-    from tests.support.wire import Json
+from tests.support.wire import Json, choice_of, data_of, envelope
 
 
 def snake(value: Any) -> Any:

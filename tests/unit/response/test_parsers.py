@@ -1,17 +1,16 @@
 """Structured answers: whole, streamed, invalid, refused, or beside other tools."""
 
-from __future__ import annotations
-
 import asyncio
 import copy
 import json
 import re
+from collections.abc import Callable
 from contextlib import aclosing, closing, suppress
 from decimal import Decimal
 from functools import reduce
 from itertools import pairwise
 from operator import add
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -31,6 +30,7 @@ from tests.support.answers import pieces_of
 from tests.support.service import Pieces, Service, make_model, streams, whole
 from tests.support.wire import (
     DONE,
+    Json,
     choice_of,
     chunk_of,
     data_of,
@@ -38,11 +38,6 @@ from tests.support.wire import (
     event,
     events,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.support.wire import Json
 
 
 class Point(BaseModel):

@@ -1,7 +1,5 @@
 """JSON text that is not complete yet."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

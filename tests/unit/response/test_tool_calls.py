@@ -1,27 +1,20 @@
 """Tool calls of a stream: assigned and merged, however they were cut."""
 
-from __future__ import annotations
-
 import json
+from collections.abc import Iterable
 from functools import reduce
 from operator import add
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from langchain_core.messages import AIMessage
 
 from langchain_pmock._json import UnreadableError
 from tests.support.answers import chunks_of, fragment, message_of, pieces_of, streamed
 from tests.support.service import Service, streams
-from tests.support.wire import chunk_of, events
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from langchain_core.messages import AIMessage
-
-    from tests.support.wire import Json
+from tests.support.wire import Json, chunk_of, events
 
 FINISH = chunk_of({}, "tool_calls")
 
