@@ -441,6 +441,18 @@ def test_stream_is_closed_in_another_thread_inside_a_transport() -> None:
     assert threading.current_thread() not in threads
 
 
+def test_stream_of_the_parent_is_not_closed_in_a_forked_child(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    body = Pieces(FIRST, FIRST)
+    chunks = client_of(Service(streams(body=body))).stream(BODY, Texts)
+    next(chunks)
+    with monkeypatch.context() as context:
+        context.setattr("os.getpid", lambda: -1)
+        chunks.close()
+    assert not body.closed
+
+
 # --- Bounds --------------------------------------------------------------------------
 
 
