@@ -52,44 +52,39 @@ def fail(payload: Any, status: int = 200, **headers: str) -> PmockError:
 # --- Classes and texts ---------------------------------------------------------------
 
 
-CODES: tuple[Any, ...] = (429, "503", 200, 404, 10001)
-NO_CODES: tuple[Any, ...] = (float("inf"), float("nan"), "9" * 5000, [], {}, "x")
+NO_CODES: tuple[Any, ...] = (None, float("inf"), float("nan"), "9" * 5000, [], {}, "x")
+# The HTTP status, codes in the body, and the class of the error.
+CLASSES: list[tuple[int, tuple[Any, ...], type[PmockError]]] = [
+    (200, (429,), PmockRateLimitError),
+    (200, ("503",), PmockAPIError),
+    (429, (429, None, 200), PmockRateLimitError),
+    # The envelope has priority over the status, unless it follows no status.
+    (500, (404,), PmockNotFoundError),
+    (403, (10001,), PmockPermissionDeniedError),
+    (200, (10001,), PmockError),
+    (200, (200, *NO_CODES), PmockResponseError),
+    (204, (None,), PmockResponseError),
+    (204, (10001,), PmockError),
+    (300, (10001,), PmockResponseError),
+    (302, (None,), PmockResponseError),
+    (399, (None,), PmockResponseError),
+    (400, (None,), PmockInvalidRequestError),
+    (418, (None,), PmockInvalidRequestError),
+    (504, (None,), PmockAPIError),
+]
 
 
-@pytest.mark.parametrize(
-    ("status", "code", "cls"),
-    [
-        (200, 429, PmockRateLimitError),
-        (200, "503", PmockAPIError),
-        (429, 429, PmockRateLimitError),
-        (429, None, PmockRateLimitError),
-        (429, 200, PmockRateLimitError),
-        # The envelope has priority over the status, unless it follows no status.
-        (500, 404, PmockNotFoundError),
-        (403, 10001, PmockPermissionDeniedError),
-        (200, 10001, PmockError),
-        (200, None, PmockResponseError),
-        (200, 200, PmockResponseError),
-        (204, None, PmockResponseError),
-        (204, 10001, PmockError),
-        (300, 10001, PmockResponseError),
-        (302, None, PmockResponseError),
-        (399, None, PmockResponseError),
-        (400, None, PmockInvalidRequestError),
-        (418, None, PmockInvalidRequestError),
-        (504, None, PmockAPIError),
-        *((200, code, PmockResponseError) for code in NO_CODES),
-    ],
-)
+@pytest.mark.parametrize(("status", "codes", "cls"), CLASSES)
 def test_class_by_status_and_code(
-    status: int, code: Any, cls: type[PmockError]
+    status: int, codes: tuple[Any, ...], cls: type[PmockError]
 ) -> None:
-    error = fail({"code": code, "message": "no", "traceId": "trace-1"}, status)
-    assert type(error) is cls
-    assert error.status_code == status
-    assert error.code == (int(code) if code in CODES else None)
-    assert error.trace_id == error.request_id == "trace-1"
-    assert "Trace id: trace-1." in str(error)
+    for code in codes:
+        error = fail({"code": code, "message": "no", "traceId": "trace-1"}, status)
+        assert type(error) is cls
+        assert error.status_code == status
+        assert error.code == (None if code in NO_CODES else int(code))
+        assert error.trace_id == error.request_id == "trace-1"
+        assert "Trace id: trace-1." in str(error)
 
 
 OVERFLOW = "This model's maximum context length is 100 tokens."
@@ -135,12 +130,6 @@ def test_long_body_is_cut() -> None:
     error = fail(b"x" * 500_000, 400)
     assert error.response is not None
     assert len(error.response.content) == 200_000
-
-
-def test_redirect_shows_its_location() -> None:
-    error = fail(b"", 302, location="https://elsewhere.invalid/")
-    assert type(error) is PmockResponseError
-    assert "redirected to https://elsewhere.invalid/." in str(error)
 
 
 @pytest.mark.parametrize("status", [200, 404])
@@ -220,37 +209,28 @@ def test_text_of_a_response_with_another_charset() -> None:
     assert error.response.text == "<p>网关错误"
 
 
-@given(body=st.binary(), status=st.integers(200, 599))
-def test_any_body_of_any_status_is_one_of_our_errors(body: bytes, status: int) -> None:
-    assert len(str(fail(body, status))) < 1_000
-
-
 # --- Exceptions of the transport -----------------------------------------------------
 
 ADVICE = "all connections of your own client were in use"
 
 
+SSL = httpx2.ConnectError("[SSL: CERTIFICATE_VERIFY_FAILED]")
+# An exception; the class of the error, the attempts, and what the error shows.
+EXCEPTIONS: list[tuple[Exception, type[PmockError], int, str]] = [
+    (httpx2.ConnectError("refused"), PmockConnectionError, 3, "refused (ConnectError)"),
+    (httpx2.ConnectError(""), PmockConnectionError, 3, "failed: ConnectError. "),
+    (httpx2.RemoteProtocolError("bye"), PmockConnectionError, 3, "bye (RemoteProtocol"),
+    (httpx2.UnsupportedProtocol("x"), PmockConnectionError, 3, "x (UnsupportedProto"),
+    (httpx2.ConnectTimeout("slow"), PmockTimeoutError, 3, "slow (ConnectTimeout)"),
+    (httpx2.PoolTimeout("slow"), PmockTimeoutError, 1, f"(PoolTimeout): {ADVICE}."),
+    (httpx2.DecodingError("gzip"), PmockResponseError, 1, "gzip (DecodingError)"),
+    (SSL, PmockConnectionError, 3, "to trust a private CA, set SSL_CERT_FILE"),
+    (httpx2.ProxyError("//u:p@x/"), PmockConnectionError, 3, ": //***@x/ (ProxyError)"),
+]
+
+
 @pytest.mark.usefixtures("fast_retries")
-@pytest.mark.parametrize(
-    ("error", "cls", "attempts", "shown"),
-    [
-        (httpx2.ConnectError("refused"), PmockConnectionError, 3, "refused (Connect"),
-        (httpx2.ConnectError(""), PmockConnectionError, 3, "failed: ConnectError. "),
-        (httpx2.RemoteProtocolError("bye"), PmockConnectionError, 3, "bye (Remote"),
-        (httpx2.UnsupportedProtocol("x"), PmockConnectionError, 3, "x (Unsupported"),
-        (httpx2.ConnectTimeout("slow"), PmockTimeoutError, 3, "slow (ConnectTimeout)"),
-        (httpx2.PoolTimeout("slow"), PmockTimeoutError, 1, f"(PoolTimeout): {ADVICE}."),
-        (httpx2.DecodingError("gzip"), PmockResponseError, 1, "gzip (DecodingError)"),
-        (
-            httpx2.ConnectError("[SSL: CERTIFICATE_VERIFY_FAILED]"),
-            PmockConnectionError,
-            3,
-            "to trust a private CA, set SSL_CERT_FILE",
-        ),
-        (httpx2.ProxyError("//u:p@x/"), PmockConnectionError, 3, ": //***@x/ (Proxy"),
-    ],
-    ids=repr,
-)
+@pytest.mark.parametrize(("error", "cls", "attempts", "shown"), EXCEPTIONS, ids=repr)
 def test_exception_of_the_transport(
     way: Way, error: Exception, cls: type[PmockError], attempts: int, shown: str
 ) -> None:
@@ -415,6 +395,13 @@ def upper_units(text: str) -> str:
     return "\\u".join([pieces[0], *rest])
 
 
+NAMES = {"/": "sol", "+": "plus", "=": "equals", "\\": "bsol", "&": "amp"}
+
+
+def with_slashes(text: str) -> str:
+    return in_json(text).replace("/", "\\/")
+
+
 FORMS: dict[str, Callable[[str], str]] = {
     "as it is": str,
     "JSON": in_json,
@@ -422,11 +409,9 @@ FORMS: dict[str, Callable[[str], str]] = {
     "JSON in JSON": lambda s: in_json(s, 2),
     "JSON, three times": lambda s: in_json(s, 3),
     "JSON, capitals": upper_units,
-    "JSON, slashes": lambda s: in_json(s).replace("/", "\\/"),
-    "JSON, slashes in JSON": lambda s: in_json(in_json(s).replace("/", "\\/")),
-    "JSON, equals": lambda s: (
-        in_json(s).replace("=", "\\u003d").replace("&", "\\u0026")
-    ),
+    "JSON, slashes": with_slashes,
+    "JSON, slashes in JSON": lambda s: in_json(with_slashes(s)),
+    "JSON, equals": lambda s: in_json(s).translate({61: "\\u003d", 38: "\\u0026"}),
     "percent": lambda s: quote(s, safe=""),
     "percent, lower": lambda s: quote(s, safe="").lower(),
     "percent, twice": lambda s: quote(quote(s, safe=""), safe=""),
@@ -435,13 +420,7 @@ FORMS: dict[str, Callable[[str], str]] = {
     "HTML, decimal with zeros": lambda s: escaped(s, "&#{:08d};"),
     "HTML, hexadecimal": lambda s: escaped(s, "&#x{:x};"),
     "HTML, hexadecimal capitals": lambda s: escaped(s, "&#X{:04X};"),
-    "HTML, names": lambda s: (
-        html.escape(s)
-        .replace("/", "&sol;")
-        .replace("+", "&plus;")
-        .replace("=", "&equals;")
-        .replace("\\", "&bsol;")
-    ),
+    "HTML, names": lambda s: "".join(f"&{NAMES[c]};" if c in NAMES else c for c in s),
 }
 
 
