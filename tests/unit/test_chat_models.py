@@ -118,6 +118,8 @@ async def test_several_answers_cannot_be_streamed() -> None:
     with pytest.raises(ValueError, match="n=2 cannot be streamed"):
         await read(service.model().astream("Hi", n=2))
     assert not service.requests
+    assert service.model(n=1, streaming=True).invoke("Hi").text == TEXT
+    make_model(n=2, streaming=False)
 
 
 def test_stream_argument_of_langchain_is_not_a_parameter() -> None:

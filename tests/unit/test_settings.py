@@ -49,14 +49,6 @@ def test_aliases() -> None:
     assert keys_of(ChatPmock(model="gpt-5.1", **keys)) == ("ak-other", "sk-other")
 
 
-@pytest.mark.parametrize(
-    ("name", "alias"), [("model", "model_name"), ("access_key", "api_key")]
-)
-def test_field_and_its_alias_are_not_both_accepted(name: str, alias: str) -> None:
-    with pytest.raises(ValueError, match=f"'{name}' is given twice"):
-        make_model(**{name: "x", alias: "y", "model": "x"})
-
-
 def test_model_can_be_the_field_of_another_model() -> None:
     class Holder(BaseModel):
         model: ChatPmock
@@ -91,14 +83,6 @@ def test_missing_key_is_named_with_alias_and_variable(
 @pytest.mark.parametrize("key", [" clé ", "clé\n", SecretStr("clé")])
 def test_keys_are_strings_or_secrets(key: Any) -> None:
     assert keys_of(make_model(access_key=key, secret_key=key)) == ("clé", "clé")
-
-
-@pytest.mark.parametrize("key", [5, b"bytes", ["list"], "ak\nsk", "ak\x00"])
-@pytest.mark.parametrize("name", ["access_key", "secret_key"])
-def test_invalid_key_is_refused(name: str, key: object) -> None:
-    with pytest.raises(ValueError, match=f"{name} must be a string") as caught:
-        make_model(**{name: key})
-    assert str(key).strip("[]'b") not in str(caught.value).replace("variable", "")
 
 
 async def test_keys_may_be_functions() -> None:
@@ -144,40 +128,6 @@ def test_base_url(given: str, used: str) -> None:
     assert model.base_url == used
     model.invoke("Hi")
     assert service.requests[0].url == f"{used}/ai/chat/completions"
-
-
-@pytest.mark.parametrize(
-    ("url", "problem"),
-    [
-        ("host.invalid/api", "base_url='host.invalid/api' must start with https://"),
-        ("ftp://host.invalid", "must start with https://"),
-        ("https://", "must start with https://"),
-        ("https://host.invalid:port", "base_url is not a URL: Invalid port"),
-        ("https://host.invalid/?a=sk-do-not-show", "neither a query nor a fragment"),
-        ("https://host.invalid/#sk-do-not-show", "neither a query nor a fragment"),
-        ("https://ak-do-not-show:sk-do-not-show@host.invalid", "credentials"),
-        ("https://ak-do-not-show@host.invalid", "credentials"),
-        ("ak-do-not-show:sk-do-not-show@host.invalid", "credentials"),
-        # Unquoted, a slash ends the host, and the rest of a password is a path.
-        ("https://host:sk-do-not-show/1@host.invalid", "base_url is not a URL"),
-        ("https://host:0/sk-do-not-show@host.invalid", "base_url has an invalid port"),
-        ("https://host.invalid:x?a=sk-do-not-show", "base_url is not a URL"),
-        ("host.invalid/?a=sk-do-not-show", "neither a query nor a fragment"),
-        ("https://[::1%é]", "base_url is not a URL"),
-        ("https://[::g]", "base_url is not a URL: Invalid IPv6 address"),
-        ("https://host.invalid:0", "an invalid port: it must be 1 to 655"),
-        ("https://host.invalid:65536", "has an invalid port"),
-        ("https://host invalid", "base_url='https://host invalid' has an invalid host"),
-        (f"https://{'a' * 64}.invalid", "has an invalid host"),
-    ],
-)
-def test_invalid_base_url_is_refused_without_credentials(
-    url: str, problem: str
-) -> None:
-    with pytest.raises(ValueError, match="base_url") as caught:
-        make_model(base_url=url)
-    assert problem in str(caught.value)
-    assert not any(secret in str(caught.value) for secret in SECRETS)
 
 
 @pytest.mark.parametrize(
@@ -322,13 +272,6 @@ def test_max_retries_may_be_none() -> None:
     assert Service(says()).model(max_retries=None).invoke("Hi").text == "Hello"
 
 
-def test_several_answers_cannot_be_streamed() -> None:
-    with pytest.raises(ValueError, match="n=2 is not valid with streaming=True"):
-        make_model(n=2, streaming=True)
-    make_model(n=1, streaming=True)
-    make_model(n=2, streaming=False)
-
-
 # --- Assignment and copies -----------------------------------------------------------
 
 
@@ -370,30 +313,53 @@ def test_profile_follows_the_model(change: Change) -> None:
     assert own.profile == {"max_input_tokens": 5}
 
 
-# --- Secrets in errors ---------------------------------------------------------------
+# --- Invalid settings ----------------------------------------------------------------
+
+URLS = [
+    ("host.invalid/api", "base_url='host.invalid/api' must start with https://"),
+    ("ftp://host.invalid", "must start with https://"),
+    ("https://", "must start with https://"),
+    ("https://host.invalid:port", "base_url is not a URL: Invalid port"),
+    ("https://host.invalid/?a=sk-do-not-show", "neither a query nor a fragment"),
+    ("https://host.invalid/#sk-do-not-show", "neither a query nor a fragment"),
+    ("https://ak-do-not-show:sk-do-not-show@host.invalid", "credentials"),
+    ("https://ak-do-not-show@host.invalid", "credentials"),
+    ("ak-do-not-show:sk-do-not-show@host.invalid", "credentials"),
+    # Unquoted, a slash ends the host, and the rest of a password is a path.
+    ("https://host:sk-do-not-show/1@host.invalid", "base_url is not a URL"),
+    ("https://host:0/sk-do-not-show@host.invalid", "base_url has an invalid port"),
+    ("https://host.invalid:x?a=sk-do-not-show", "base_url is not a URL"),
+    ("host.invalid/?a=sk-do-not-show", "neither a query nor a fragment"),
+    ("https://[::1%é]", "base_url is not a URL"),
+    ("https://[::g]", "base_url is not a URL: Invalid IPv6 address"),
+    ("https://host.invalid:0", "an invalid port: it must be 1 to 655"),
+    ("https://host.invalid:65536", "has an invalid port"),
+    ("https://host invalid", "base_url='https://host invalid' has an invalid host"),
+    (f"https://{'a' * 64}.invalid", "has an invalid host"),
+]
+NO_KEYS = [5, b"sk-do-not-show", ["sk-do-not-show"], "ak\nsk-do-not-show", "ak\x00"]
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    *(({"base_url": url}, problem) for url, problem in URLS),
+    *(({"access_key": key}, "access_key must be a string") for key in NO_KEYS),
+    *(({"secret_key": key}, "secret_key must be a string") for key in NO_KEYS),
+    ({"temprature": 1}, "did you mean 'temperature'"),
+    ({"acess_key": "ak-do-not-show"}, "did you mean 'access_key'"),
+    ({"model": "x", "model_name": "x"}, "'model' is given twice"),
+    ({"api_key": "twice"}, "'access_key' is given twice"),
+    ({"default_headers": {"X-Mine": ["sk-do-not-show"]}}, "default_headers"),
+    ({"default_headers": {"X-Mine": "sk-do-not-show\n"}, "timeout": 0}, "timeout"),
+    ({"default_headers": {"X-Mine: sk-do-not-show": ""}}, "default_headers"),
+    ({"default_headers": "sk-do-not-show"}, "default_headers"),
+    ({"http_client": "sk-do-not-show"}, "http_client"),
+    ({"model_kwargs": "sk-do-not-show"}, "model_kwargs"),
+    ({"n": 2, "streaming": True}, "n=2 is not valid with streaming=True"),
+]
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"temprature": 1},
-        {"api_key": "twice"},
-        {"acess_key": "ak-do-not-show"},
-        {"base_url": "https://sk-do-not-show@host.invalid"},
-        {"access_key": b"sk-do-not-show"},
-        {"access_key": "ak-do-not-show\nsk-do-not-show"},
-        {"secret_key": ["sk-do-not-show"]},
-        {"default_headers": {"X-Mine": ["sk-do-not-show"]}},
-        {"default_headers": {"X-Mine": "sk-do-not-show\n"}, "timeout": 0},
-        {"default_headers": {"X-Mine: sk-do-not-show": ""}},
-        {"default_headers": "sk-do-not-show"},
-        {"http_client": "sk-do-not-show"},
-        {"model_kwargs": "sk-do-not-show"},
-        {"n": 2, "streaming": True},
-    ],
-    ids=str,
-)
-def test_validation_error_has_no_secret(fields: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("fields", "problem"), REFUSED, ids=str)
+def test_invalid_setting_is_refused_without_a_secret(
+    fields: dict[str, Any], problem: str
+) -> None:
     keys = {"access_key": SECRETS[0], "secret_key": SECRETS[1]}
     headers = {"default_headers": {"X-Mine": "sk-do-not-show"}}
     for model in ({"model": "gpt-5.1"}, {"model": 5}, {}):
@@ -401,6 +367,7 @@ def test_validation_error_has_no_secret(fields: dict[str, Any]) -> None:
         with pytest.raises(ValidationError) as caught:
             ChatPmock(**given)
         error = caught.value
+        assert problem in str(error) or model != {"model": "gpt-5.1"}
         shown = f"{error!r} {error.errors()} {error.json()} {error.args}"
         assert not any(secret in shown for secret in SECRETS)
         assert error.__context__ is error.__cause__ is None
