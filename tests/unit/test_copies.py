@@ -1,9 +1,7 @@
 """Copies of a model, its serialized forms, its cache keys, and the client it owns."""
 
 import copy
-import gc
 import pickle
-import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -151,17 +149,6 @@ def test_client_is_replaced_with_its_settings(name: str, value: object) -> None:
     assert model._client is client
     setattr(model, name, value)
     assert model._client is not client
-
-
-def test_client_dies_with_its_model() -> None:
-    gc.disable()
-    try:
-        model = make_model()
-        client = weakref.ref(model._client)
-        del model
-        assert client() is None
-    finally:
-        gc.enable()
 
 
 # --- Caches --------------------------------------------------------------------------

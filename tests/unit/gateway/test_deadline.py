@@ -29,14 +29,6 @@ class Connection:
             raise OSError(msg)
 
 
-@pytest.mark.parametrize("pieces", [[b"a", b"b"], [b"a"], []])
-def test_read_in_time(pieces: list[bytes]) -> None:
-    source, connection = iter(pieces), Connection()
-    for expected in (*pieces, b"", b""):
-        assert read_within(60, source, connection) == expected
-    assert connection.aborted == []
-
-
 @pytest.mark.parametrize("error", [OSError("reset"), KeyboardInterrupt()])
 def test_exception_of_a_read_is_raised(error: BaseException) -> None:
     def source() -> Iterator[bytes]:

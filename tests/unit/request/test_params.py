@@ -50,6 +50,9 @@ GOOD = [(name, wire, v) for name, (wire, good, _) in PARAMETERS.items() for v in
 BAD = [(name, v) for name, (_, _, bad) in PARAMETERS.items() for v in bad]
 
 
+Way = Callable[..., None]
+
+
 def in_constructor(service: Service, **params: Any) -> None:
     service.model(**params).invoke("Hi")
 
@@ -104,7 +107,7 @@ def test_readme_has_a_row_for_each_parameter() -> None:
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(("name", "wire_name", "value"), GOOD)
 def test_parameter_is_sent_in_camel_case(
-    way: Callable[..., None], name: str, wire_name: str, value: object
+    way: Way, name: str, wire_name: str, value: object
 ) -> None:
     service = Service(says())
     way(service, **{name: value})
@@ -117,9 +120,7 @@ def test_parameter_is_sent_in_camel_case(
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(("name", "value"), BAD)
-def test_invalid_value_is_refused_by_name(
-    way: Callable[..., None], name: str, value: object
-) -> None:
+def test_invalid_value_is_refused_by_name(way: Way, name: str, value: object) -> None:
     service = Service(says())
     with pytest.raises(ValueError, match="is not valid: ") as caught:
         way(service, **{name: value})
@@ -129,7 +130,7 @@ def test_invalid_value_is_refused_by_name(
 
 @pytest.mark.parametrize("way", [by_bind, at_call])
 @pytest.mark.parametrize("name", CALL_ONLY)
-def test_parameters_of_calls_alone(way: Callable[..., None], name: str) -> None:
+def test_parameters_of_calls_alone(way: Way, name: str) -> None:
     wire_name, value, bad = CALL_ONLY[name]
     service = Service(says())
     way(service, **{name: value})
@@ -149,16 +150,10 @@ def test_tool_choice_may_be_bound_before_the_tools() -> None:
     assert [body["toolChoice"]["type"] for body in service.bodies] == ["function"] * 2
 
 
-def test_one_error_has_all_invalid_values_cut_to_a_length() -> None:
-    with pytest.raises(ValueError, match=r"temperature=3 .*; seed='xxx.* ") as caught:
-        make_model().invoke("Hi", temperature=3, seed="x" * 1000)
-    assert len(str(caught.value)) < 400
-
-
 @pytest.mark.parametrize("way", [by_bind, at_call])
 @pytest.mark.parametrize("name", sorted(PARAMETERS.keys() - {"model", "stop"}))
 def test_none_unsets_the_value_of_the_constructor(
-    name: str, way: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+    name: str, way: Way, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service = Service(says())
     model = service.model(**{name: PARAMETERS[name][1][0]})
@@ -195,9 +190,7 @@ def test_unsetting_stop_and_model(given: dict[str, Any], sent: list[str]) -> Non
         ("extra_body", "newField", {"newField": 1}),
     ],
 )
-def test_aliases(
-    way: Callable[..., None], alias: str, wire_name: str, value: object
-) -> None:
+def test_aliases(way: Way, alias: str, wire_name: str, value: object) -> None:
     service = Service(says())
     way(service, **{alias: value})
     sent = value["newField"] if isinstance(value, dict) else value
@@ -222,7 +215,7 @@ def test_aliases(
 )
 @pytest.mark.parametrize("value", ["do-not-show", None])
 def test_unknown_name_is_refused_with_a_hint(
-    way: Callable[..., None], name: str, hint: str, value: object
+    way: Way, name: str, hint: str, value: object
 ) -> None:
     service = Service(says())
     with pytest.raises(ValueError, match=f"Unknown parameter '{name}': ") as caught:
@@ -233,13 +226,30 @@ def test_unknown_name_is_refused_with_a_hint(
 
 
 @pytest.mark.parametrize("way", ALONE)
-def test_stream_usage_cannot_be_switched_off(way: Callable[..., None]) -> None:
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"stream_usage": False}, "always reports the usage of a stream"),
+        ({"model_kwargs": {"stream": True}}, "model_kwargs must not have 'stream'"),
+        # One error has all invalid values, cut to a length.
+        (
+            {"temperature": 3, "seed": "x" * 999},
+            r"temperature=3 .*; seed='xxx.*\.\.\.",
+        ),
+    ],
+)
+def test_invalid_parameters(way: Way, given: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ValueError, match=problem) as caught:
+        way(Service(says()), **given)
+    assert len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize("way", ALONE)
+def test_stream_usage_is_not_sent(way: Way) -> None:
     service = Service(says())
     for value in (True, None):
         way(service, stream_usage=value)
     assert all("streamUsage" not in body for body in service.bodies)
-    with pytest.raises(ValueError, match="always reports the usage of a stream"):
-        way(service, stream_usage=False)
 
 
 # --- model_kwargs --------------------------------------------------------------------
@@ -258,17 +268,11 @@ def test_stream_usage_cannot_be_switched_off(way: Callable[..., None]) -> None:
     ids=str,
 )
 def test_model_kwargs_are_sent_unchanged_and_override_each_field(
-    way: Callable[..., None], kwargs: dict[str, Any]
+    way: Way, kwargs: dict[str, Any]
 ) -> None:
     service = Service(says())
     way(service, model_kwargs=kwargs, temperature=1, top_logprobs=1)
     assert service.bodies[0].items() >= kwargs.items()
-
-
-@pytest.mark.parametrize("way", ALONE)
-def test_model_kwargs_cannot_switch_streaming(way: Callable[..., None]) -> None:
-    with pytest.raises(ValueError, match="model_kwargs must not have 'stream'"):
-        way(Service(says()), model_kwargs={"stream": True})
 
 
 def test_names_in_snake_case_cause_a_warning() -> None:

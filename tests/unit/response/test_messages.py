@@ -6,9 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
-from langchain_core.outputs import LLMResult
 
 from langchain_pmock._json import UnreadableError
 from langchain_pmock._response.messages import (
@@ -61,15 +59,13 @@ def counts(
     return {**usage, **{f"{name}_token_details": d for name, d in details.items()}}
 
 
-INPUT_DETAILS = {
-    "textTokens": 10,
-    "cachedTokens": 5,
-    "audioTokens": 7,
-    "imageTokens": 8,
-    "newTokens": 9,
-    "noTokens": None,
-}
+INPUT_DETAILS: Json = {"textTokens": 10, "cachedTokens": 5, "audioTokens": 7}
+INPUT_DETAILS |= {"imageTokens": 8, "newTokens": 9, "noTokens": None}
 OUTPUT_DETAILS = {"contentTokens": 1, "reasoningTokens": 2, "audioTokens": 3}
+INPUTS = {"cache_read": 5, "audio": 7, "image": 8, "new_tokens": 9}
+OUTPUTS = {"reasoning": 2, "audio": 3}
+ZEROS = {"promptTokens": 0, "completionTokens": 0, "totalTokens": 0}
+PROMPT, COMPLETION = "promptTokensDetails", "completionTokensDetails"
 USAGE: list[tuple[Json | None, Json | None]] = [
     (None, None),
     ({}, None),
@@ -79,31 +75,21 @@ USAGE: list[tuple[Json | None, Json | None]] = [
     ({"promptTokens": 3, "completionTokens": 4}, counts(3, 4)),
     ({"promptTokens": None, "completionTokens": 4, "totalTokens": None}, counts(0, 4)),
     # As the service's page shows it: zeros, and empty details.
-    (
-        {"promptTokens": 0, "completionTokens": 0, "totalTokens": 0}
-        | {"promptTokensDetails": {}, "completionTokensDetails": None},
-        counts(0, 0),
-    ),
+    ({**ZEROS, PROMPT: {}, COMPLETION: None}, counts(0, 0)),
     # A total that the service sends is not corrected.
     ({"promptTokens": 3, "completionTokens": 4, "totalTokens": 0}, counts(3, 4, 0)),
     (
-        {"promptTokens": 30, "promptTokensDetails": INPUT_DETAILS}
-        | {"completionTokens": 40, "completionTokensDetails": OUTPUT_DETAILS},
-        counts(
-            30,
-            40,
-            input={"cache_read": 5, "audio": 7, "image": 8, "new_tokens": 9},
-            output={"reasoning": 2, "audio": 3},
-        ),
+        {"promptTokens": 9, PROMPT: INPUT_DETAILS, COMPLETION: OUTPUT_DETAILS},
+        counts(9, 0, input=INPUTS, output=OUTPUTS),
     ),
     # Names of other services; a count with two names is counted once.
     (
-        {"promptTokens": 9, "promptTokensDetails": {"cacheWriteTokens": 5}},
+        {"promptTokens": 9, PROMPT: {"cacheWriteTokens": 5}},
         counts(9, 0, input={"cache_creation": 5}),
     ),
     (
         {"promptTokens": 9, "cacheCreationInputTokens": 5, "cacheReadInputTokens": 2}
-        | {"promptTokensDetails": {"cacheCreationTokens": 5}},
+        | {PROMPT: {"cacheCreationTokens": 5}},
         counts(9, 0, input={"cache_creation": 5, "cache_read": 2}),
     ),
     (
@@ -117,8 +103,11 @@ USAGE: list[tuple[Json | None, Json | None]] = [
     ),
     # LangChain counts what the details leave of the whole as text.
     (
-        {"promptTokens": 3, "promptTokensDetails": {"textTokens": 3}}
-        | {"completionTokensDetails": {"contentTokens": 0}},
+        {
+            "promptTokens": 3,
+            PROMPT: {"textTokens": 3},
+            COMPLETION: {"contentTokens": 0},
+        },
         counts(3, 0),
     ),
 ]
@@ -189,24 +178,14 @@ def test_llm_output() -> None:
     assert result_of(choice_of({}), id=None, model=None).llm_output == {}
 
 
-async def test_callbacks_receive_the_llm_output() -> None:
-    class Watcher(BaseCallbackHandler):
-        def on_llm_end(self, response: LLMResult, **_: Any) -> None:
-            seen.append(response.llm_output)
-
-    seen: list[Json | None] = []
+async def test_llm_output_of_several_prompts_is_combined() -> None:
     usage = {"promptTokens": 3, "completionTokens": 4}
     answer = whole(envelope(data_of(choice_of({"content": "Hi"}), usage=usage)))
-    model = Service(answer).model(callbacks=[Watcher()])
-    model.invoke("Hi")
-    await model.ainvoke("Hi")
+    model = Service(answer).model()
     hi: list[BaseMessage] = [HumanMessage("Hi")]
-    results = [model.generate([hi, hi]), await model.agenerate([hi])]
-    counts = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
-    assert [output and output["token_usage"] for output in seen] == [counts] * 5
-    for result, factor in zip(results, (2, 1), strict=True):
-        total = {name: factor * count for name, count in counts.items()}
-        assert result.llm_output == {**(seen[0] or {}), "token_usage": total}
+    for result in (model.generate([hi, hi]), await model.agenerate([hi, hi])):
+        total = {"prompt_tokens": 6, "completion_tokens": 8, "total_tokens": 14}
+        assert (result.llm_output or {})["token_usage"] == total
 
 
 # --- Fields --------------------------------------------------------------------------
@@ -226,11 +205,7 @@ HM = {"reasoning_content": "Hm."}
         ({"content": [{"type": None, "id": None}, *BLOCKS]}, [{}, *BLOCKS], {}),
         ({"content": "Hi", "name": "Anna", "toolCalls": None}, "Hi", {}),
         ({"content": "Hi", "toolCalls": []}, "Hi", {}),
-        (
-            {"content": "", "reasoningContent": "Hm.", "refusal": "No."},
-            "",
-            {"reasoning_content": "Hm.", "refusal": "No."},
-        ),
+        ({"reasoningContent": "Hm.", "refusal": "No."}, "", {**HM, "refusal": "No."}),
         ({"reasoning": "Hm."}, "", HM),
         ({"reasoning": "Hm.", "reasoningContent": ""}, "", HM),
         ({"reasoning": "Hm.", "reasoningContent": "Hm."}, "", HM),
