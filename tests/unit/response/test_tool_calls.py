@@ -189,23 +189,17 @@ _places = st.lists(st.integers(0, 99), max_size=4)
 
 
 @st.composite
-def _fragments_of_a_call(draw: st.DrawFn, number: int, names: str) -> tuple[Any, Any]:
+def _fragments_of_a_call(draw: st.DrawFn, number: int) -> tuple[Any, Any]:
     """A call as a whole answer has it, and its fragments."""
     name = draw(st.sampled_from(["f", "get_weather", "get_time", "weather"]))
     text = json.dumps(draw(_arguments), ensure_ascii=draw(st.booleans()))
     call = fragment(text, name, id=f"call_{number}")
-    pieces: list[tuple[str | None, str | None]] = []
-    arguments = pieces_of(text, draw(_places))
-    if names == "in pieces":
-        # The same piece twice, as of `gogo`, would be a name that is repeated.
-        cut = [piece for piece in pieces_of(name, draw(_places)) if piece]
-        pieces = [(piece, None) for piece in cut]
-        if draw(st.booleans()):
-            pieces[-1] = (pieces[-1][0], arguments.pop(0))
-        pieces += [(None, piece) for piece in arguments]
-    else:
-        later = name if names == "repeated" else draw(st.sampled_from([None, ""]))
-        pieces = [(later if at else name, piece) for at, piece in enumerate(arguments)]
+    # The same piece twice, as of `gogo`, would be a name that is repeated.
+    *names, last = [piece for piece in pieces_of(name, draw(_places)) if piece]
+    later = draw(st.sampled_from([None, "", *([] if names else [name])]))
+    first, *rest = pieces_of(text, draw(_places))
+    pieces: list[Any] = [*((piece, None) for piece in names), (last, first)]
+    pieces += [(later, piece) for piece in rest]
     repeats_id = draw(st.booleans())
     fragments = []
     for at, (piece_of_name, piece) in enumerate(pieces):
@@ -218,19 +212,14 @@ def _fragments_of_a_call(draw: st.DrawFn, number: int, names: str) -> tuple[Any,
 @st.composite
 def _cut_calls(draw: st.DrawFn) -> tuple[list[Json], list[list[Json]]]:
     """Calls as a whole answer has them, and the same in fragments and events."""
-    names = draw(st.sampled_from(["whole", "repeated", "in pieces"]))
-    count = draw(st.integers(1, 4))
-    cut = [draw(_fragments_of_a_call(number, names)) for number in range(count)]
-    queues = [[*fragments] for _, fragments in cut]
-    fragments: list[Json] = []
-    while any(queues):
-        fragments.append(draw(st.sampled_from([*filter(None, queues)])).pop(0))
-    sizes = draw(st.lists(st.integers(1, 4), min_size=len(fragments)))
-    in_events: list[list[Json]] = []
-    for size in sizes:
-        in_events.append(fragments[:size])
-        fragments = fragments[size:]
-    return [call for call, _ in cut], [*filter(None, in_events)]
+    cut = [draw(_fragments_of_a_call(n)) for n in range(draw(st.integers(1, 4)))]
+    queues: list[list[Json]] = [[*fragments] for _, fragments in cut]
+    in_events: list[list[Json]] = [[]]
+    while waiting := [queue for queue in queues if queue]:
+        if draw(st.booleans()) and in_events[-1]:
+            in_events.append([])
+        in_events[-1].append(draw(st.sampled_from(waiting)).pop(0))
+    return [call for call, _ in cut], in_events
 
 
 @given(cut=_cut_calls(), has_text=st.booleans())
