@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from contextlib import aclosing, closing, suppress
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import reduce
 from itertools import pairwise
@@ -57,28 +58,43 @@ def delta_of(method: str, text: str, name: str = "Point") -> Json:
 
 
 def answering(
-    method: str, value: object, name: str = "Point", reason: str = "stop"
+    way: str, method: str, value: object, name: str = "Point", reason: str = "stop"
 ) -> Service:
+    """Answer whole, or in a stream, character by character."""
     text = value if isinstance(value, str) else json.dumps(value)
-    choice = choice_of(delta_of(method, text, name), reason)
-    return Service(whole(envelope(data_of(choice), traceId="trace-1")))
-
-
-def streaming(
-    method: str, value: object, name: str = "Point", reason: str = "stop"
-) -> Service:
-    """A service that streams the same answer, character by character."""
-    text = value if isinstance(value, str) else json.dumps(value)
+    if way == "invoke":
+        choice = choice_of(delta_of(method, text, name), reason)
+        return Service(whole(envelope(data_of(choice), traceId="trace-1")))
     deltas = [delta_of(method, piece, name) for piece in ("", *text)]
     return Service(streams(events(*map(chunk_of, deltas), chunk_of({}, reason))))
 
 
-WAYS = {"invoke": answering, "stream": streaming}
+@dataclass
+class Ask:
+    """Asks for a structured answer in a text or a tool call, whole or streamed."""
+
+    way: str
+    method: str
+
+    def __call__(
+        self, value: object, schema: Any, reason: str = "stop", **kwargs: Any
+    ) -> Any:
+        """Return the answer, or the last of those that were streamed."""
+        service = answering(self.way, self.method, value, reason=reason)
+        return self.of(structured(service, schema, method=self.method, **kwargs))
+
+    def of(self, model: Any) -> Any:
+        return model.invoke("Hi") if self.way == "invoke" else [*model.stream("Hi")][-1]
 
 
-def ask(way: str, model: Any) -> Any:
-    """The answer, or the last of those that were streamed."""
-    return model.invoke("Hi") if way == "invoke" else [*model.stream("Hi")][-1]
+@pytest.fixture(params=METHODS)
+def method(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+@pytest.fixture(params=["invoke", "stream"])
+def ask(request: pytest.FixtureRequest, method: str) -> Ask:
+    return Ask(request.param, method)
 
 
 def structured(service: Service, schema: Any, **kwargs: Any) -> Any:
@@ -89,7 +105,6 @@ def structured(service: Service, schema: Any, **kwargs: Any) -> Any:
 
 
 @pytest.mark.parametrize("watched", [False, True])
-@pytest.mark.parametrize("method", METHODS)
 async def test_values_of_a_stream(method: str, *, watched: bool) -> None:
     class Watcher(BaseCallbackHandler):
         def on_chain_start(self, *_: Any, **kwargs: Any) -> None:
@@ -97,7 +112,7 @@ async def test_values_of_a_stream(method: str, *, watched: bool) -> None:
 
     seen: list[str] = []
     text = '{"to": "Bob \\ud83d\\ude00", "amount": 12.5, "ok": true,  "n": [1, 2]}'
-    service = WAYS["stream"](method, text)
+    service = answering("stream", method, text)
     model = structured(service, SCHEMA, method=method)
     bob = "Bob 😀"
     expected = [
@@ -117,7 +132,7 @@ async def test_values_of_a_stream(method: str, *, watched: bool) -> None:
 
 @pytest.mark.filterwarnings("ignore:The method .* is in beta")
 async def test_events_of_the_parser() -> None:
-    model = structured(WAYS["stream"]("json_schema", {"x": 1}), SCHEMA)
+    model = structured(answering("stream", "json_schema", {"x": 1}), SCHEMA)
     events = [event async for event in model.astream_events("Hi", version="v2")]
     parsed = [e["data"]["chunk"] for e in events if e["event"] == "on_parser_stream"]
     assert parsed == [{}, {"x": 1}]
@@ -131,22 +146,20 @@ def test_parser_takes_strings_and_messages() -> None:
     assert [*parser.transform(iter([]))] == []
 
 
-@pytest.mark.parametrize("method", METHODS)
 async def test_object_of_a_class_is_yielded_once(method: str) -> None:
     class Payment(BaseModel):
         to: str
         amount: Decimal = Decimal(0)
 
-    service = WAYS["stream"](method, '{"to": "Bob", "amount": 1250.75}', "Payment")
+    service = answering("stream", method, '{"to": "Bob", "amount": 1250.75}', "Payment")
     model = structured(service, Payment, method=method)
     payment = Payment(to="Bob", amount=Decimal("1250.75"))
     assert [*model.stream("Hi")] == [payment]
     assert [answer async for answer in model.astream("Hi")] == [payment]
 
 
-@pytest.mark.parametrize("method", METHODS)
 async def test_model_that_does_not_stream(method: str) -> None:
-    service = WAYS["invoke"](method, {"x": 1})
+    service = answering("invoke", method, {"x": 1})
     model: Any = service.model(disable_streaming=True)
     for schema, answer in ((SCHEMA, {"x": 1}), (Point, Point(x=1))):
         typed = model.with_structured_output(schema, method=method)
@@ -168,14 +181,17 @@ async def test_stream_that_is_abandoned_closes_its_connection() -> None:
     assert (first.closed, second.closed) == (True, True)
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("text", [r'{"x": "\ud83d"}', r'{"x": "a\ude00b"}'])
-def test_no_answer_has_a_lone_surrogate(method: str, way: str, text: str) -> None:
-    model = structured(WAYS[way](method, text), SCHEMA, method=method)
-    for answer in model.stream("Hi") if way == "stream" else [model.invoke("Hi")]:
+def test_no_answer_has_a_lone_surrogate(method: str, text: str) -> None:
+    whole = structured(answering("invoke", method, text), SCHEMA, method=method).invoke(
+        "Hi"
+    )
+    model = structured(answering("stream", method, text), SCHEMA, method=method)
+    *parts, last = model.stream("Hi")
+    for answer in (whole, *parts, last):
         str(answer).encode()
-    assert answer["x"].strip("ab") == "\ufffd"
+    assert whole == last
+    assert whole["x"].strip("ab") == "\ufffd"
 
 
 def test_name_of_the_tool_in_pieces() -> None:
@@ -330,11 +346,10 @@ MARKDOWN = ['```json\n{"x": 1}\n```', 'Here it is:\n```\n{"x": 1}\n```\nFine?']
 
 
 @pytest.mark.parametrize("schema", [Point, SCHEMA])
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("method", ["json_schema"])
 @pytest.mark.parametrize("text", MARKDOWN)
-def test_json_in_markdown(text: str, way: str, schema: Any) -> None:
-    answer = ask(way, structured(WAYS[way]("json_schema", text), schema))
-    assert answer == (Point(x=1) if schema is Point else {"x": 1})
+def test_json_in_markdown(text: str, ask: Ask, schema: Any) -> None:
+    assert ask(text, schema) == (Point(x=1) if schema is Point else {"x": 1})
 
 
 CUT_OFF = r"cut off at the token limit: raise max_tokens\. Received: .*x"
@@ -361,8 +376,6 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(
     ("schema", "text", "reason", "why"),
     [
@@ -370,45 +383,38 @@ WRONG = [
         *((SCHEMA, *case) for case in BAD_JSON),
     ],
 )
-def test_answer_that_cannot_be_parsed(  # noqa: PLR0913, PLR0917 - parameters
-    schema: Any, text: str, reason: str, why: str, method: str, way: str
+def test_answer_that_cannot_be_parsed(
+    schema: Any, text: str, reason: str, why: str, ask: Ask
 ) -> None:
-    service = WAYS[way](method, text, "Point", reason)
     refused = reason == "content_filter"
     error: Any = PmockRefusalError if refused else OutputParserException
     with pytest.raises(error, match=why) as caught:
-        ask(way, structured(service, schema, method=method))
+        ask(text, schema, reason)
     is_usual = reason in {"stop", "length"}
     assert ("The finish reason was" in str(caught.value)) is not (is_usual or refused)
     if refused:
         metadata = caught.value.raw_message.response_metadata
         assert metadata["finish_reason"] == "content_filter"
-        assert caught.value.trace_id == ("trace-1" if way == "invoke" else None)
-    answer = ask(way, structured(service, schema, method=method, include_raw=True))
+        assert caught.value.trace_id == ("trace-1" if ask.way == "invoke" else None)
+    answer = ask(text, schema, reason, include_raw=True)
     assert answer["parsed"] is None
     assert str(answer["parsing_error"]) == str(caught.value)
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("reason", ["SAFETY", "MAX_TOKENS", "end_turn"])
-def test_unusual_finish_reason_of_a_good_answer(
-    reason: str, method: str, way: str
-) -> None:
-    service = WAYS[way](method, {"x": 1}, "Point", reason)
-    assert ask(way, structured(service, Point, method=method)) == Point(x=1)
+def test_unusual_finish_reason_of_a_good_answer(reason: str, ask: Ask) -> None:
+    assert ask({"x": 1}, Point, reason) == Point(x=1)
 
 
-@pytest.mark.parametrize("method", METHODS)
 async def test_include_raw(method: str) -> None:
     model = structured(
-        answering(method, {"x": 1}), Point, method=method, include_raw=True
+        answering("invoke", method, {"x": 1}), Point, method=method, include_raw=True
     )
     for answer in (model.invoke("Hi"), await model.ainvoke("Hi")):
         assert answer["parsed"] == Point(x=1)
         assert answer["parsing_error"] is None
         assert answer["raw"].response_metadata["finish_reason"] == "stop"
-    service = streaming(method, {"x": 1})
+    service = answering("stream", method, {"x": 1})
     model = structured(service, Point, method=method, include_raw=True)
     for parts in ([*model.stream("Hi")], [part async for part in model.astream("Hi")]):
         *raw, last = parts
@@ -421,22 +427,23 @@ REFUSED = {"content": "", "refusal": "I can't."}
 
 
 @pytest.mark.parametrize("schema", [Point, SCHEMA])
-@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("method", [*METHODS, "json_mode"])
-def test_refusal(method: str, way: str, schema: Any) -> None:
+def test_refusal(ask: Ask, schema: Any) -> None:
     answer = whole(envelope(data_of(choice_of(REFUSED))))
     deltas = [chunk_of({"refusal": "I "}), chunk_of({"refusal": "can't."})]
     stream = streams(events(*deltas, chunk_of({}, "stop")))
-    service = Service(answer if way == "invoke" else stream)
+    service = Service(answer if ask.way == "invoke" else stream)
     with pytest.raises(PmockRefusalError, match=r"refused .*: I can't\.") as caught:
-        ask(way, structured(service, schema, method=method))
+        ask.of(structured(service, schema, method=ask.method))
     assert isinstance(caught.value, getattr(core, "ModelRefusalError", core.ModelError))
     assert caught.value.raw_message is not None
     assert caught.value.raw_message.additional_kwargs["refusal"] == "I can't."
 
 
 def test_tool_that_is_not_called() -> None:
-    called = answering("function_calling", {"x": 1}, "Search").model().invoke("Hi")
+    called = (
+        answering("invoke", "function_calling", {"x": 1}, "Search").model().invoke("Hi")
+    )
     assert answer_parser(Point, "Point").invoke(called) is None
     for message in (called, AIMessage("I'd rather talk.")):
         with pytest.raises(OutputParserException, match="did not call the tool"):
@@ -453,7 +460,7 @@ def test_schema_is_traced(method: str, strict: bool | None) -> None:
             seen.append(kwargs["options"]["ls_structured_output_format"])
 
     seen: list[Json] = []
-    service = answering(method, {"x": 1})
+    service = answering("invoke", method, {"x": 1})
     model = structured(service, Point, method=method, strict=strict)
     model.invoke("Hi", {"callbacks": [Watcher()]})
     kwargs = {"method": method} | ({} if strict is None else {"strict": strict})
