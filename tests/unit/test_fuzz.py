@@ -22,7 +22,7 @@ from langchain_core.messages import AIMessage
 from langchain_pmock import PmockError
 from tests.support.calls import WAYS, Ask
 from tests.support.service import Echo, Pieces, cuts
-from tests.support.wire import Json, choice_of, chunk_of, data_of, envelope, event
+from tests.support.wire import Json, choice_of, chunk_of, data_of, dump, envelope, event
 
 
 def answering(
@@ -103,6 +103,7 @@ EVENTS = [
     enveloped(chunk_of(None, usage=USAGE)),
 ]
 EVENTS[0]["data"]["choices"][0]["logprobs"] = {"content": [{"token": "Hel"}]}
+KEY = 'ak/ex"ample+clé=='  # with characters that may be escaped
 END = event(delta("stop")) + event(b"[DONE]")
 
 
@@ -260,18 +261,35 @@ ANSWERS: dict[str, Callable[[int], bytes]] = {
     "halves of surrogates": lambda n: answered("\ud83d" * n),
     "no UTF-8": lambda n: b"\xff" * n,
 }
+ERRORS: dict[str, Callable[[int], bytes]] = {
+    "beginnings of a key": lambda n: (KEY[:9] + "*").encode() * n,
+    "backslashes": lambda n: b"ak" + b"\\" * n,
+    "units": lambda n: b"ak" + b"\\u002" * n,
+    "percents": lambda n: b"ak" + b"%25" * n,
+    "zeros": lambda n: b"ak&#" + b"0" * n + b"&#x" + b"0" * n,
+    "names": lambda n: b"ak&sol;" * n,
+    "brackets": lambda n: b"<" * n,
+    "tags": lambda n: b"<script>" * n,
+    "bodies": lambda n: b"<body" * n,
+    "overflows": lambda n: dump({"message": "input token count too many " * n}),
+    "controls": lambda n: dump({"code": 400, "message": "\x1b" * n}),
+    "a list": lambda n: dump({"code": 400, "traceId": [1] * n}),
+}
 CASES = {
-    **{f"stream, {name}": (WAYS[1], make) for name, make in STREAMS.items()},
-    **{f"invoke, {name}": (WAYS[0], make) for name, make in ANSWERS.items()},
+    **{f"stream, {name}": (WAYS[1], make, 200) for name, make in STREAMS.items()},
+    **{f"invoke, {name}": (WAYS[0], make, 200) for name, make in ANSWERS.items()},
+    **{f"error, {name}": (WAYS[0], make, 400) for name, make in ERRORS.items()},
 }
 
 
-def cpu_time(ask: Ask, body: bytes, size: int = 65_536) -> float:
+def cpu_time(ask: Ask, body: bytes, size: int = 65_536, status: int = 200) -> float:
     """The lesser of two, because the garbage collector may have a full pass in one."""
     spent = []
     for _ in range(2):
         pieces = [body[start : start + size] for start in range(0, len(body), size)]
-        model = answering(*pieces).model()
+        service = answering(*pieces, status=status)
+        service.access_key = KEY
+        model = service.model()
         began = time.process_time()
         outcome = ask(model)
         if outcome.error is None:
@@ -283,10 +301,10 @@ def cpu_time(ask: Ask, body: bytes, size: int = 65_536) -> float:
 
 @pytest.mark.parametrize("case", CASES)
 def test_cpu_time_is_linear(case: str) -> None:
-    ask, make = CASES[case]
-    few = cpu_time(ask, make(5_000))
+    ask, make, status = CASES[case]
+    few = cpu_time(ask, make(5_000), status=status)
     # Eight times the size: what is quadratic takes 64 times as long.
-    assert cpu_time(ask, make(40_000)) < 24 * few + 0.2
+    assert cpu_time(ask, make(40_000), status=status) < 24 * few + 0.2
 
 
 def test_cpu_time_of_single_bytes_is_linear() -> None:
