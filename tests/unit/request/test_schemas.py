@@ -58,8 +58,6 @@ class PointData:
 
 @dataclasses.dataclass
 class DrawingData:
-    """A drawing."""
-
     title: str
     point: PointData
     tags: list[str] = dataclasses.field(default_factory=list)
@@ -258,10 +256,7 @@ def test_schema_of_no_object(method: Any, schema: Any, problem: str) -> None:
     [
         ({"method": "xml"}, "method='xml' is not valid: it must be one of json_schema"),
         ({"schema": None}, "schema=None is not valid with method='json_schema'"),
-        (
-            {"method": "json_mode", "strict": True},
-            "strict and tools are not",
-        ),
+        ({"method": "json_mode", "strict": True}, "strict and tools are not"),
         ({"method": "json_mode", "tools": [Point]}, "strict and tools are not"),
     ],
 )

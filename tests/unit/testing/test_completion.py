@@ -60,21 +60,14 @@ def test_usage() -> None:
     content = [{"type": "text", "text": "one two"}, image]
     messages = [{"role": "user", "content": content}]
     answer = respond(PmockServer(), messages=messages, model="x-thinking", n=2)
+    prompt = {"textTokens": 2, "imageTokens": 85, "audioTokens": 0, "cachedTokens": 0}
+    completion = {"contentTokens": 23, "reasoningTokens": 22, "audioTokens": 0}
     assert data_of(answer)["usage"] == {
         "promptTokens": 87,
         "completionTokens": 45,
         "totalTokens": 132,
-        "promptTokensDetails": {
-            "textTokens": 2,
-            "imageTokens": 85,
-            "audioTokens": 0,
-            "cachedTokens": 0,
-        },
-        "completionTokensDetails": {
-            "contentTokens": 23,
-            "reasoningTokens": 22,
-            "audioTokens": 0,
-        },
+        "promptTokensDetails": prompt,
+        "completionTokensDetails": completion,
     }
 
 
@@ -106,24 +99,18 @@ def test_reply_with_all_fields() -> None:
     server.script(reply, reply)
     data = data_of(respond(server))
     assert data["usage"] == {"totalTokens": 9}
-    names = [{"name": name, "arguments": "{}"} for name in "fg"]
-    assert data["choices"] == [
-        {
-            "index": 0,
-            "message": {
-                "role": "assistant",
-                "content": "a b",
-                "reasoningContent": "c d",
-                "refusal": "e f",
-                "toolCalls": [
-                    {"type": "function", "function": names[0]},
-                    {"id": "mine", "type": "function", "function": names[1]},
-                ],
-            },
-            "finishReason": "content_filter",
-            "logprobs": {"content": []},
-        }
-    ]
+    f, g = ({"name": name, "arguments": "{}"} for name in "fg")
+    calls: list[Any] = [{"function": f}, {"id": "mine", "function": g}]
+    (choice,) = data["choices"]
+    assert choice.pop("message") == {
+        "role": "assistant",
+        "content": "a b",
+        "reasoningContent": "c d",
+        "refusal": "e f",
+        "toolCalls": [{"type": "function", **call} for call in calls],
+    }
+    end = {"finishReason": "content_filter", "logprobs": {"content": []}}
+    assert choice == {"index": 0, **end}
     chunks = chunks_of(respond(server, stream=True))
     deltas = [chunk["choices"][0]["delta"] for chunk in chunks]
     for field, pieces in (
@@ -134,8 +121,7 @@ def test_reply_with_all_fields() -> None:
         assert [delta[field] for delta in deltas if field in delta] == pieces
     heads = [delta["toolCalls"][0] for delta in deltas if "toolCalls" in delta]
     assert [head.get("id") for head in heads if "type" in head] == [None, "mine"]
-    assert chunks[-1]["choices"][0]["finishReason"] == "content_filter"
-    assert chunks[-1]["choices"][0]["logprobs"] == {"content": []}
+    assert chunks[-1]["choices"][0].items() >= end.items()
 
 
 def test_scripted_reply_is_the_same_in_each_choice() -> None:
