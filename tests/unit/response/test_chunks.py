@@ -243,10 +243,7 @@ TWO = [{"index": 0}, {"index": 1}]
     [
         (choosing(delta="Hi"), "delta is a string, not an object"),
         (chunk_of({"content": 5}), "content is a number, not a list"),
-        (
-            chunk_of({"content": INDEXED}),
-            "content has blocks that cannot be merged: .*",
-        ),
+        (chunk_of({"content": INDEXED}), "content has blocks that cannot be merged: "),
         (chunk_of({"toolCalls": {}}), "toolCalls is an object, not a list"),
         (chunk_of({"toolCalls": ["f"]}), r"toolCalls\[0\] is a string, not an object"),
         (called(id=["a"]), "id is a list, not a string"),
@@ -254,11 +251,8 @@ TWO = [{"index": 0}, {"index": 1}]
         (called(function={"name": 5}), "name is a number, not a string"),
         ({"choices": 5}, "choices is a number, not a list"),
         ({"choices": ["a"]}, r"choices\[0\] is a string, not an object"),
-        (
-            choosing(index=1, delta={"content": "b"}),
-            "the stream has several choices, .*",
-        ),
-        ({"choices": TWO}, "the stream has several choices, .*"),
+        (choosing(index=1, delta={"content": "b"}), "the stream has several choices"),
+        ({"choices": TWO}, "the stream has several choices"),
         ({"id": {}}, "id is an object, not a string"),
         ({"model": []}, "model is a list, not a string"),
         (choosing(logprobs=5), "logprobs is a number, not an object"),
@@ -270,7 +264,7 @@ TWO = [{"index": 0}, {"index": 1}]
 def test_event_without_the_documented_structure(
     before: list[Json], event: Json, reason: str
 ) -> None:
-    with pytest.raises(UnreadableError, match=f"^{reason}$"):
+    with pytest.raises(UnreadableError, match=f"^{reason}"):
         chunks_of([*before, data_of() | event])
 
 
@@ -284,14 +278,15 @@ def constructed(text: str, id_: str | None) -> ChatGenerationChunk:
     return ChatGenerationChunk(message=message)
 
 
+def state_of(chunk: ChatGenerationChunk) -> list[Any]:
+    return [chunk.__getstate__(), chunk.message.__getstate__()]
+
+
 @given(text=st.text(), id_=st.none() | st.text())
 def test_text_chunk_equals_a_constructed_one(text: str, id_: str | None) -> None:
     chunk, expected = text_chunks()(text, id_), constructed(text, id_)
     assert chunk == expected
-    assert vars(chunk) == vars(expected)
-    assert vars(chunk.message) == vars(expected.message)
-    assert chunk.model_fields_set == expected.model_fields_set
-    assert chunk.message.model_fields_set == expected.message.model_fields_set
+    assert state_of(chunk) == state_of(expected)
     assert dumpd(chunk.message) == dumpd(expected.message)
     assert chunk.text == text
     assert chunk + expected == expected + chunk
@@ -302,22 +297,21 @@ def test_text_chunks_share_no_containers() -> None:
     make = text_chunks()
     one, other = make("a", "1"), make("a", "1")
     message: Any = one.message
-    for name, value in vars(message).items():
+    for value in vars(message).values():
         if isinstance(value, dict):
             value["x"] = 1
         elif isinstance(value, list):
             value.append({"name": "x", "args": "", "id": "1", "index": 0})
-        else:
-            setattr(message, name, "AIMessageChunk" if name == "type" else None)
-    message.more = one.text = "x"
+    message.more = one.text = message.name = "x"
     one.generation_info = {"x": 1}
     expected = constructed("a", "1")
-    for state in (other.__getstate__(), make("a", "1").__getstate__()):
-        assert state["__dict__"] == expected.__getstate__()["__dict__"]
-    assert other.message.__pydantic_extra__ == {}
-    in_another_stream = text_chunks()("a", "1").message
-    assert in_another_stream.model_fields_set == expected.message.model_fields_set
-    assert other.message.model_dump() == expected.message.model_dump()
+    for chunk in (other, make("a", "1")):
+        assert [vars(chunk), vars(chunk.message)] == [
+            vars(expected),
+            vars(expected.message),
+        ]
+        assert chunk.message.__pydantic_extra__ == {}
+    assert state_of(text_chunks()("a", "1")) == state_of(expected)
 
 
 class NewMessage(AIMessageChunk):
@@ -366,9 +360,9 @@ def test_chunks_of_other_classes_are_constructed(
     made, other = make("a", "1"), make("a", "1")
     assert (made.text, made.message.id) == ("a", "1")
     assert cls in (type(made), type(made.message))
-    lists = [
-        getattr(one, "added", None)
-        for one in (made, made.message, other, other.message)
-    ]
-    assert len({id(each) for each in lists if each is not None}) in (0, 2)
+    of_first, of_second = (
+        getattr(one, "added", getattr(one.message, "added", None))
+        for one in (made, other)
+    )
+    assert of_first is not of_second or of_first is None
     assert made.message.name == ("computed" if cls is CheckedMessage else None)
