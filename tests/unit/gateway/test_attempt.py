@@ -161,22 +161,14 @@ def test_wrong_clock_is_shown(
 
 
 def test_response_of_an_error_is_a_readable_copy_without_the_signature() -> None:
-    service = Service(
-        streams(
-            dump({"code": 429, "message": "no"}),
-            content_type="application/json",
-            content_encoding="identity",
-            transfer_encoding="chunked",
-            retry_after="1",
-            x_a="b",
-        )
-    )
+    body = dump({"code": 429, "message": "no"})
+    headers: Any = {"content_type": "application/json", "retry_after": "1", "x_a": "b"}
+    headers |= {"content_encoding": "identity", "transfer_encoding": "chunked"}
     with pytest.raises(PmockError) as caught:
-        POST(service, call={"headers": {"x-mine": "1"}})
+        POST(Service(streams(body, **headers)), call={"headers": {"x-mine": "1"}})
     copy = caught.value.response
     assert isinstance(copy, httpx2.Response)
-    assert copy.status_code == 200
-    assert copy.json() == {"code": 429, "message": "no"}
+    assert (copy.status_code, copy.content) == (200, body)
     assert (copy.headers["retry-after"], copy.headers["x-a"]) == ("1", "b")
     assert not {"content-encoding", "transfer-encoding"} & {*copy.headers}
     assert copy.request.method == "POST"
@@ -185,9 +177,8 @@ def test_response_of_an_error_is_a_readable_copy_without_the_signature() -> None
 
 
 CHARSETS = [
-    *("rot13", "idna", "undefined", "punycode", "base64", "hex", "zip", "bz2", "uu"),
-    *("quopri", "mbcs", "oem", "none", "", "utf-7", "utf-16", "unicode_escape"),
-    *("raw_unicode_escape", "cp037", "string-escape", "utf-8-sig", "hz"),
+    *("rot13", "idna", "undefined", "punycode", "zip", "uu", "quopri", "none", ""),
+    *("utf-7", "utf-16", "unicode_escape", "cp037", "utf-8-sig", "hz"),
 ]
 
 
@@ -198,13 +189,12 @@ def test_text_of_a_response_with_an_odd_charset(charset: str) -> None:
     for body in (b"no \xff\\x61k-example\\", ACCESS_KEY.encode("utf-16-le")):
         error = fail(body, 400, **content_type)
         assert error.response is not None
-        assert ACCESS_KEY not in error.response.text
-        assert ACCESS_KEY not in str(error)
+        assert ACCESS_KEY not in f"{error.response.text} {error}"
 
 
 def test_text_of_a_response_with_another_charset() -> None:
-    body = "<p>网关错误".encode("gb18030")
-    error = fail(body, 502, **{"content-type": "text/html; charset=gb2312"})
+    content_type = {"content-type": "text/html; charset=gb2312"}
+    error = fail("<p>网关错误".encode("gb18030"), 502, **content_type)
     assert error.response is not None
     assert error.response.text == "<p>网关错误"
 
@@ -252,23 +242,18 @@ def test_exception_of_another_class_propagates(way: Way) -> None:
             way(Service(error), max_retries=2)
 
 
-def test_exceptions_of_aiohttp_are_of_the_transport() -> None:
-    aiohttp = pytest.importorskip("aiohttp")
-    error = aiohttp.ClientPayloadError("cut")
-    with pytest.raises(PmockConnectionError, match=r"cut \(Cl") as caught:
-        Way("apost")(Service(error))
-    assert type(caught.value.__cause__) is httpx2.TransportError
-
-
-def test_exception_that_cannot_be_changed(way: Way) -> None:
+def test_cause_of_an_exception_that_cannot_be_changed_is_made_anew(way: Way) -> None:
     class FrozenError(way.library.ConnectError):  # type: ignore[misc, name-defined]
-        @property
-        def args(self) -> tuple[str]:
-            return ("refused",)
+        args = property(lambda _: ("refused",))
 
-    with pytest.raises(PmockConnectionError) as caught:
-        way(Service(FrozenError("refused")))
-    assert type(caught.value.__cause__) is httpx2.ConnectError
+    aiohttp = pytest.importorskip("aiohttp")
+    for error, cls in (
+        (FrozenError("refused"), httpx2.ConnectError),
+        (aiohttp.ClientPayloadError("refused"), httpx2.TransportError),
+    ):
+        with pytest.raises(PmockConnectionError, match=r"refused \(") as caught:
+            way(Service(error))
+        assert type(caught.value.__cause__) is cls
 
 
 @pytest.mark.parametrize("is_read", [False, True])
