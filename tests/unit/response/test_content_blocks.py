@@ -34,79 +34,61 @@ def test_translator_is_registered() -> None:
     }
 
 
+def message(content: Any, cls: Any = AIMessage, **fields: Any) -> Any:
+    return cls(content=content, response_metadata=METADATA, **fields)
+
+
+def chunk(content: Any, *calls: Json, **fields: Any) -> Any:
+    deltas = [tool_call_chunk(**call) for call in calls]
+    return message(content, AIMessageChunk, tool_call_chunks=deltas, **fields)
+
+
 INVALID = invalid_tool_call(name="f", args="{", id="call_1", error="why")
-
-
-@pytest.mark.parametrize(
-    ("content", "fields", "blocks"),
-    [
-        ("", {}, []),
-        ("Hi", {}, [TEXT]),
-        ("", {"additional_kwargs": {"reasoning_content": ""}}, []),
-        ("", {"additional_kwargs": {"refusal": "No."}}, [REFUSAL]),
-        ("Hi", {"tool_calls": [CALL]}, [TEXT, dict(CALL)]),
-        # LangChain adds these, so its events would have them twice.
-        ("Hi", {"invalid_tool_calls": [INVALID]}, [TEXT]),
-        ([TEXT, "there"], {}, [TEXT, {"type": "text", "text": "there"}]),
-        (
-            [{"type": "image_url", "image_url": {"url": "https://x.y/z"}}],
-            {},
-            [{"type": "image", "url": "https://x.y/z"}],
-        ),
-        (
-            [{"type": "own", "x": 1}],
-            {},
-            [{"type": "non_standard", "value": {"type": "own", "x": 1}}],
-        ),
-    ],
-)
-def test_blocks_of_a_message(content: Any, fields: Json, blocks: list[Json]) -> None:
-    message = AIMessage(content=content, response_metadata=METADATA, **fields)
-    found: list[Any] = [*message.content_blocks]
-    for block in found:
-        if block.get("id", "").startswith("lc_"):
-            del block["id"]  # made by langchain-core
-    assert found == blocks
-
-
-def call_chunk(**fields: Any) -> Json:
-    index = {"index": f"lc_tool_call_{fields['index']}"}
-    return {**tool_call_chunk(**fields), "type": "tool_call_chunk", **index}
-
-
-LAST = {"chunk_position": "last"}
+IMAGE = {"type": "image_url", "image_url": {"url": "https://x.y/z"}}
+OWN = {"type": "own", "x": 1}
+HM = {"reasoning_content": "Hm"}
+PIECE: Json = {"args": '{"x', "index": 1}
 ONLY_ID: Json = {"id": "call_1", "index": 0}
 WHOLE: Json = {"name": "f", "args": '{"x": 1}', "id": "call_1", "index": 0}
 
 
+def delta(call: Json) -> Json:
+    index = {"index": f"lc_tool_call_{call['index']}"}
+    return {**tool_call_chunk(**call), "type": "tool_call_chunk", **index}
+
+
 @pytest.mark.parametrize(
-    ("content", "fields", "blocks"),
+    ("message", "blocks"),
     [
-        ("", {}, []),
-        ("Hi", {}, [{**TEXT, "index": "lc_text_0"}]),
+        (message(""), []),
+        (message("Hi"), [TEXT]),
+        (message("", additional_kwargs={"reasoning_content": ""}), []),
+        (message("", additional_kwargs={"refusal": "No."}), [REFUSAL]),
+        (message("Hi", tool_calls=[CALL]), [TEXT, dict(CALL)]),
+        # LangChain adds these, so its events would have them twice.
+        (message("Hi", invalid_tool_calls=[INVALID]), [TEXT]),
+        (message([TEXT, "there"]), [TEXT, {"type": "text", "text": "there"}]),
+        (message([IMAGE]), [{"type": "image", "url": "https://x.y/z"}]),
+        (message([OWN]), [{"type": "non_standard", "value": OWN}]),
+        (chunk(""), []),
+        (chunk("Hi"), [{**TEXT, "index": "lc_text_0"}]),
         (
-            "",
-            {"additional_kwargs": {"reasoning_content": "Hm"}},
+            chunk("", additional_kwargs=HM),
             [{"type": "reasoning", "reasoning": "Hm", "index": "lc_reasoning_0"}],
         ),
-        (
-            "",
-            {"tool_call_chunks": [tool_call_chunk(args='{"x', index=1)]},
-            [call_chunk(args='{"x', index=1)],
-        ),
+        (chunk("", PIECE), [delta(PIECE)]),
         # The last chunk, with an id for a call without one; and all of them, merged.
-        (
-            "",
-            {"tool_call_chunks": [tool_call_chunk(**ONLY_ID)]} | LAST,
-            [call_chunk(**ONLY_ID)],
-        ),
-        ("", {"tool_call_chunks": [tool_call_chunk(**WHOLE)]} | LAST, [dict(CALL)]),
-        ([{**TEXT, "index": 3}], {}, [{**TEXT, "index": 3}]),
+        (chunk("", ONLY_ID, chunk_position="last"), [delta(ONLY_ID)]),
+        (chunk("", WHOLE, chunk_position="last"), [dict(CALL)]),
+        (chunk([{**TEXT, "index": 3}]), [{**TEXT, "index": 3}]),
     ],
 )
-def test_blocks_of_a_chunk(content: Any, fields: Json, blocks: list[Json]) -> None:
-    chunk = AIMessageChunk(content=content, response_metadata=METADATA, **fields)
-    assert chunk.content_blocks == blocks
+def test_blocks(message: AIMessage, blocks: list[Json]) -> None:
+    found: list[Any] = [*message.content_blocks]
+    for block in found:
+        if str(block.get("id")).startswith("lc_"):
+            del block["id"]  # made by langchain-core
+    assert found == blocks
 
 
 DELTAS: list[Json] = [
