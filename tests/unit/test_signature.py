@@ -13,16 +13,12 @@ from langchain_pmock._signature import Signer, check_key, read_date
 
 NOW = 1768809934.0
 
+KEYS = ("ak-example", "sk-example")
 # Computed with the JDK's javax.crypto.Mac.
 VECTORS = [
-    ("ak-example", "sk-example", NOW, "SiPDz8a4ffruqG3CHXdVl8k0AvfeVKQOmgXyft0Iwgg="),
-    ("ak-example", "sk-example", NOW - 34, sign("ak-example", "sk-example", NOW)),
-    (
-        "ak-example",
-        "sk-example",
-        NOW - 35,
-        "/1ODnAUuL/w+SCPSjZEIKawGbt/5a6Vy/9B2cTUo5o0=",
-    ),
+    (*KEYS, NOW, "SiPDz8a4ffruqG3CHXdVl8k0AvfeVKQOmgXyft0Iwgg="),
+    (*KEYS, NOW - 34, "SiPDz8a4ffruqG3CHXdVl8k0AvfeVKQOmgXyft0Iwgg="),
+    (*KEYS, NOW - 35, "/1ODnAUuL/w+SCPSjZEIKawGbt/5a6Vy/9B2cTUo5o0="),
     ("clé", "秘密", 59.999, "CkpgdDRG3E6i6fCCgvCdz3640E1jK0IHWcrxm9bYEQQ="),
 ]
 
