@@ -14,8 +14,8 @@ from langchain_pmock._response.content_blocks import (
     translate_content,
     translate_content_chunk,
 )
-from tests.support.service import Service, streams, whole
-from tests.support.wire import Json, choice_of, chunk_of, data_of, envelope, events
+from tests.support.service import Service, streams
+from tests.support.wire import Json, chunk_of, events
 
 CALL = tool_call(name="f", args={"x": 1}, id="call_1")
 REFUSAL: Json = {"type": "refusal", "refusal": "No."}
@@ -124,14 +124,3 @@ def test_blocks_of_a_merged_stream(output_version: str | None) -> None:
         assert without_indexes(message.content) == BLOCKS
     else:
         assert message.content == "Wait"
-
-
-@pytest.mark.parametrize("streaming", [False, True])
-def test_blocks_of_invoke_are_those_of_a_stream(streaming: bool) -> None:
-    call = {"id": "call_1", "function": {"name": "f", "arguments": '{"x": 1}'}}
-    message = {"content": "Wait", "reasoningContent": "Hm.", "toolCalls": [call]}
-    message["refusal"] = "No."
-    answer = whole(envelope(data_of(choice_of(message, "tool_calls"))))
-    service = Service(streams(STREAM) if streaming else answer)
-    model = service.model(output_version="v1", streaming=streaming)
-    assert without_indexes(model.invoke("Hi").content) == BLOCKS

@@ -158,15 +158,6 @@ async def test_object_of_a_class_is_yielded_once(method: str) -> None:
     assert [answer async for answer in model.astream("Hi")] == [payment]
 
 
-async def test_model_that_does_not_stream(method: str) -> None:
-    service = answering("invoke", method, {"x": 1})
-    model: Any = service.model(disable_streaming=True)
-    for schema, answer in ((SCHEMA, {"x": 1}), (Point, Point(x=1))):
-        typed = model.with_structured_output(schema, method=method)
-        assert [*typed.stream("Hi")] == [answer]
-        assert [part async for part in typed.astream("Hi")] == [answer]
-
-
 async def test_stream_that_is_abandoned_closes_its_connection() -> None:
     chunks = [chunk_of({"content": piece}) for piece in ('{"x": ', "1, ", '"y": 2}')]
     first, second = (Pieces(*map(event, map(envelope, chunks)), DONE) for _ in "ab")
