@@ -125,58 +125,42 @@ def test_copies_are_equal_and_independent(
         assert twin.invoke("Hi").text == "Hello"
 
 
-# --- The client of a model -----------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("access_key", "ak-other"),
-        ("api_secret", "sk-other"),
-        ("base_url", "https://other.invalid"),
-        ("max_retries", 5),
-        ("stream_chunk_timeout", 5),
-        ("max_response_bytes", 5),
-        ("http_client", None),
-    ],
-)
-def test_client_is_replaced_with_its_settings(name: str, value: object) -> None:
-    model = make_model()
-    client = model._client
-    twin = model.model_copy(update={name: value})
-    assert twin._client is not client
-    model.temperature = 1
-    assert model._client is client
-    setattr(model, name, value)
-    assert model._client is not client
-
-
-# --- Caches --------------------------------------------------------------------------
+# --- What depends on a setting -------------------------------------------------------
 
 
 def key_of(model: ChatPmock, **kwargs: Any) -> str:
     return model._get_llm_string(**kwargs)
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("model", "gpt-5.2"),
-        ("temperature", 1.5),
-        ("base_url", "https://other.invalid"),
-        ("model_kwargs", {"x": 2}),
-        ("wire", Wire(tool_calls="tool_calls")),
-        ("default_headers", {"x-tenant": "alice"}),
-    ],
-)
-def test_changed_model_has_another_cache_key(
-    name: str, value: Any, change: Change
+# A setting, and whether the client of the model and its cache key depend on it.
+CHANGES: list[tuple[str, Any, bool, bool]] = [
+    ("access_key", "ak-other", True, False),
+    ("api_secret", "sk-other", True, False),
+    ("http_client", None, True, False),
+    ("base_url", "https://other.invalid", True, True),
+    ("max_retries", 5, True, True),
+    ("stream_chunk_timeout", 5, True, True),
+    ("max_response_bytes", 5, True, True),
+    ("model", "gpt-5.2", False, True),
+    ("temperature", 1.5, False, True),
+    ("model_kwargs", {"x": 2}, False, True),
+    ("wire", Wire(tool_calls="tool_calls"), False, True),
+    ("default_headers", {"x-tenant": "alice"}, False, True),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "in_client", "in_key"), CHANGES)
+def test_client_and_cache_key_change_with_their_settings(
+    name: str, value: Any, change: Change, *, in_client: bool, in_key: bool
 ) -> None:
     model = make_model(**FIELDS)
-    before = key_of(model)
-    model = change(model, name, value)
-    assert key_of(model) != before
-    assert key_of(change(model, name, getattr(make_model(**FIELDS), name))) == before
+    client, key = model._client, key_of(model)
+    changed = change(model, name, value)
+    assert (key_of(changed) != key) == in_key
+    if in_client or changed is model:
+        assert (changed._client is not client) == in_client
+    back = change(changed, name, getattr(make_model(**FIELDS), name))
+    assert key_of(back) == key
 
 
 def test_cache_key_has_a_digest_of_the_headers() -> None:
