@@ -75,6 +75,22 @@ def test_names_of_tool_calls_and_results() -> None:
 DEEP = '{"a":' * 300 + "1" + "}" * 300
 
 
+INVALID_ARGUMENTS: list[tuple[Any, str]] = [
+    ('{"city": "Llan', '{"city": "Llan'),
+    ('{"city": "Zürich"} and so on', '{"city": "Zürich"} and so on'),
+    ('{"a": "\ud83c"', '{"a": "\ufffd"'),
+    ('{"a": "\n"}', '{"a": "\n"}'),
+    (DEEP, DEEP),
+    ("[1]", "[1]"),
+    ("null", "null"),
+    ([1, "a"], '[1,"a"]'),
+    # LangChain's parser accepts them in a model's arguments.
+    ('{"a": NaN}', '{"a": NaN}'),
+    ({"a": float("nan")}, '{"a":NaN}'),
+    ({"a": float("-inf")}, '{"a":-Infinity}'),
+]
+
+
 @pytest.mark.parametrize(
     ("args", "sent"),
     [
@@ -84,23 +100,7 @@ DEEP = '{"a":' * 300 + "1" + "}" * 300
         ({"city": "Zürich"}, '{"city":"Zürich"}'),
         ({"a": "\ud83c"}, '{"a":"\ufffd"}'),
         # Servers parse arguments, and refuse what is not a JSON object.
-        *(
-            (args, {"invalid": sent})
-            for args, sent in (
-                ('{"city": "Llan', '{"city": "Llan'),
-                ('{"city": "Zürich"} and so on', '{"city": "Zürich"} and so on'),
-                ('{"a": "\ud83c"', '{"a": "\ufffd"'),
-                ('{"a": "\n"}', '{"a": "\n"}'),
-                (DEEP, DEEP),
-                ("[1]", "[1]"),
-                ("null", "null"),
-                ([1, "a"], '[1,"a"]'),
-                # LangChain's parser accepts them in a model's arguments.
-                ('{"a": NaN}', '{"a": NaN}'),
-                ({"a": float("nan")}, '{"a":NaN}'),
-                ({"a": float("-inf")}, '{"a":-Infinity}'),
-            )
-        ),
+        *((args, {"invalid": sent}) for args, sent in INVALID_ARGUMENTS),
     ],
 )
 def test_arguments_are_an_object(args: Any, sent: Any) -> None:
@@ -110,41 +110,29 @@ def test_arguments_are_an_object(args: Any, sent: Any) -> None:
     assert (written if isinstance(sent, str) else json.loads(written)) == sent
 
 
+def user(block: Any) -> BaseMessage:
+    return HumanMessage.model_construct(content=[block])
+
+
+REFERENCE = {"type": "tool_reference"}
+UPLOAD = {"type": "container_upload", "file_id": "1"}  # for the model's provider
+NO_JSON = ai(tool_calls=[{**CALL, "args": {"at": [Decimal(1)]}}])
 BROKEN: list[tuple[BaseMessage, str]] = [
     (RemoveMessage("1"), "messages of type 'remove' are not supported"),
+    (user(42), "A content block must be a string or a dict, not 42."),
+    (user({"type": "tool_result"}), "tool_use_id=None must be a string"),
+    (user(anthropic_result(content=[REFERENCE])), "'tool_reference' cannot be sent"),
     (
-        HumanMessage([{"type": "tool_result", "content": "x"}]),
-        "type 'tool_result' cannot be sent: tool_use_id=None must be a string",
-    ),
-    (
-        HumanMessage([anthropic_result(content=[{"type": "tool_reference"}])]),
-        "type 'tool_reference' cannot be sent",
-    ),
-    (
-        HumanMessage([anthropic_result(content=5)]),
+        user(anthropic_result(content=5)),
         "content=5 must be a string or a list of blocks",
     ),
+    (user(UPLOAD), "type 'container_upload' cannot be sent"),
     (
-        HumanMessage.model_construct(content=[42]),  # type: ignore[list-item]
-        "A content block must be a string or a dict, not 42.",
+        ai([{"type": "tool_use", "id": 5}]),
+        "'tool_use' cannot be sent: id=5 must be a s",
     ),
-    (
-        ai([{"type": "tool_use", "id": 5, "name": "f"}]),
-        "type 'tool_use' cannot be sent: id=5 must be a string",
-    ),
-    (
-        ai([{"type": "thinking", "thinking": 5}]),
-        "type 'thinking' cannot be sent: thinking=5 must be a string",
-    ),
-    (
-        ai(tool_calls=[{**CALL, "args": {"at": [Decimal(1)]}}]),
-        "args of the tool call 'call_1'.at[0]=Decimal('1') cannot be written as JSON",
-    ),
-    # Provider-run tools, in a message that is not the model's.
-    (
-        HumanMessage([{"type": "container_upload", "file_id": "1"}]),
-        "type 'container_upload' cannot be sent",
-    ),
+    (ai([{"type": "thinking", "thinking": 5}]), "thinking=5 must be a string"),
+    (NO_JSON, "the tool call 'call_1'.at[0]=Decimal('1') cannot be written as JSON"),
     *((ai([text("fine"), block]), why) for block, why in UNSENDABLE),
 ]
 
