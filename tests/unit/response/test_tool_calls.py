@@ -126,26 +126,24 @@ def test_call_without_arguments(rows: list[Fragment], call: object) -> None:
 
 
 # Index, name and arguments of calls that come without ids.
+X, Y = {"x": 1}, {"y": 2}
 UNIDENTIFIED: dict[str, tuple[list[Any], list[Any]]] = {
     "no index": (
         [(None, "f", '{"x"'), (None, None, ": 1}"), (None, "g", '{"y": 2}')],
-        [("f", {"x": 1}), ("g", {"y": 2})],
+        [("f", X), ("g", Y)],
     ),
     "no index, name repeated": (
         [(None, "f", '{"x"'), (None, "f", ": 1}"), (None, "f", '{"y": 2}')],
-        [("f", {"x": 1}), ("f", {"y": 2})],
+        [("f", X), ("f", Y)],
     ),
-    "no index, no arguments": (
-        [(None, "f", ""), (None, "g", "")],
-        [("f", {}), ("g", {})],
-    ),
+    "no index, no arguments": ([(None, n, "") for n in "fg"], [("f", {}), ("g", {})]),
     "index 0 for both": (
         [(0, "f", '{"x": 1}'), (0, "f", '{"y": 2}')],
-        [("f", {"x": 1}), ("f", {"y": 2})],
+        [("f", X), ("f", Y)],
     ),
     "name repeated after the arguments": (
         [(0, "f", '{"x": 1}'), (0, "f", "")],
-        [("f", {"x": 1})],
+        [("f", X)],
     ),
     "name repeated before a string of brackets": (
         [(0, "f", '{"x": "}'), (0, "f", '{"}')],
