@@ -1,7 +1,6 @@
 import datetime as dt
 import json
 from decimal import Decimal
-from enum import Enum
 from typing import Annotated, Any, Literal, Optional
 from uuid import UUID
 
@@ -204,11 +203,6 @@ def test_optional_properties_need_their_name_in_the_text() -> None:
     assert fill(optional, "3 days in Paris") == {"city": "Paris", "days": 3}
 
 
-class Colour(Enum):
-    RED = "red"
-    BLUE = "blue"
-
-
 class Address(BaseModel):
     street: str = Field(min_length=30)
 
@@ -231,7 +225,7 @@ class Everything(BaseModel):
     tags: set[str]
     three: Annotated[list[int], Field(min_length=3)]
     none: Annotated[list[int], Field(max_length=0)]
-    colour: Colour
+    colour: Literal["red", "blue"]
     short: Annotated[str, Field(max_length=3)]
     part: Annotated[float, Field(gt=0, lt=1)]
     below: Annotated[float, Field(lt=-3.5)]
@@ -254,25 +248,19 @@ def test_filled_values_are_valid(text: str) -> None:
     assert made == fill(Everything.model_json_schema(), text)
 
 
-LOOP = {"$ref": "#/$defs/loop"}
+LOOP, NULL = {"$ref": "#/$defs/loop"}, {"type": "null"}
+LIST = {"type": "array", "items": LOOP}
+OPTIONAL = {"anyOf": [LOOP, NULL]}
 
 
 @pytest.mark.parametrize(
     ("loop", "schema", "expected"),
     [
-        (
-            schema(x=INTEGER, rest={"anyOf": [LOOP, {"type": "null"}]}),
-            LOOP,
-            {"x": 7, "rest": None},
-        ),
-        (
-            schema(x=INTEGER, more={"type": "array", "items": LOOP}),
-            LOOP,
-            {"x": 7, "more": []},
-        ),
+        (schema(x=INTEGER, rest=OPTIONAL), LOOP, {"x": 7, "rest": None}),
+        (schema(x=INTEGER, more=LIST), LOOP, {"x": 7, "more": []}),
         (schema(again=LOOP), LOOP, {}),
-        (schema(more={"type": "array", "items": LOOP, "minItems": 1}), LOOP, {}),
-        (LOOP, {"oneOf": [LOOP, {"type": "null"}, INTEGER]}, 7),
+        (schema(more={**LIST, "minItems": 1}), LOOP, {}),
+        (LOOP, {"oneOf": [LOOP, NULL, INTEGER]}, 7),
     ],
 )
 def test_recursive_schemas_end(loop: Any, schema: Any, expected: Any) -> None:
