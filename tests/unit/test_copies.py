@@ -1,7 +1,9 @@
 """Copies of a model, its serialized forms, its cache keys, and the client it owns."""
 
 import copy
+import gc
 import pickle
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -161,6 +163,17 @@ def test_client_and_cache_key_change_with_their_settings(
         assert (changed._client is not client) == in_client
     back = change(changed, name, getattr(make_model(**FIELDS), name))
     assert key_of(back) == key
+
+
+def test_client_dies_with_its_model() -> None:
+    gc.disable()
+    try:
+        model = make_model()
+        client = weakref.ref(model._client)
+        del model
+        assert client() is None
+    finally:
+        gc.enable()
 
 
 def test_cache_key_has_a_digest_of_the_headers() -> None:
