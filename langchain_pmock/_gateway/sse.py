@@ -61,11 +61,6 @@ class SSEDecoder:
                 payloads.append(data)
         return payloads
 
-    @property
-    def pending(self) -> int:
-        """Size of the incomplete event so far, in bytes."""
-        return len(self._rest)
-
     def unfinished(self) -> bytes | None:
         """Return the last event, if the stream ended before its blank line.
 
