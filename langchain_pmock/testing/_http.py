@@ -114,8 +114,14 @@ class Running:
         self._thread.join()
 
     def _run(self) -> None:
-        with self._runner as runner:
-            runner.run(self._serve())
+        try:
+            with self._runner as runner:
+                runner.run(self._serve())
+        except Exception as error:
+            if self._ready.done():
+                raise
+            self._listener.close()
+            self._ready.set_exception(error)
 
     async def _serve(self) -> None:
         app = web.Application(client_max_size=_LONGEST_BODY, middlewares=[_enveloped])
@@ -142,6 +148,8 @@ class Running:
                 connection.transport.abort()
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
+        if (length := request.content_length or 0) > _LONGEST_BODY:
+            raise web.HTTPRequestEntityTooLarge(_LONGEST_BODY, length)
         response = await self._respond(request.headers, await request.read())
         async with response.resources:
             return await _send(request, response)

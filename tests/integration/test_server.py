@@ -12,6 +12,7 @@ from typing import Any, get_args
 
 import httpx
 import pytest
+from aiohttp import web
 
 from langchain_pmock import ModelName
 from langchain_pmock.auth import ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER
@@ -388,7 +389,6 @@ POST = b"POST / HTTP/1.1\r\nHost: x\r\n"
         (b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 100_000, b"400"),
         (POST + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", b"400"),
         (POST + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", b"400"),
-        (POST + b"Content-Length: 1000000000000\r\n\r\n{", b"404"),
         (b"HEAD / HTTP/1.0\r\n\r\n", b"404"),
     ],
     ids=lambda value: str(value)[:60],
@@ -407,6 +407,11 @@ def test_body_that_is_too_long(server: PmockServer) -> None:
         headers=signed(server) | JSON,
     )
     assert answer.status_code == answer.json()["code"] == 413
+    head = raw_request(server).partition(b"\r\n\r\n")[0]
+    head = re.sub(rb"(?i)(?<=content-length: )\d+", b"1000000000000", head)
+    with connect(server) as client:
+        client.sendall(head + b"\r\n\r\n")
+        assert client.recv(65536).startswith(b"HTTP/1.1 413 ")
 
 
 def test_expect_100_continue(server: PmockServer) -> None:
@@ -473,6 +478,15 @@ def test_clients_that_leave(
     assert post(server).status_code == 200
     assert len(server.requests) == 2
     assert caplog.records == []
+
+
+def test_start_fails_if_its_thread_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(_: web.SockSite) -> None:
+        raise OSError("defect")
+
+    monkeypatch.setattr(web.SockSite, "start", fail)
+    with pytest.raises(OSError, match="defect"):
+        PmockServer().start()
 
 
 def test_port_in_use(server: PmockServer) -> None:
