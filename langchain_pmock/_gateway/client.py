@@ -12,12 +12,7 @@ import httpx2
 from langchain_pmock import errors
 from langchain_pmock._gateway.answer import ACCEPT_ENCODING, Answer
 from langchain_pmock._gateway.attempt import Attempt
-from langchain_pmock._gateway.pools import (
-    Lease,
-    environment,
-    shared_async_pools,
-    shared_pools,
-)
+from langchain_pmock._gateway.pools import Lease, shared_async_pools, shared_pools
 from langchain_pmock._gateway.retry import Retries
 from langchain_pmock._json import encode
 from langchain_pmock._signature import Signer
@@ -29,7 +24,6 @@ if TYPE_CHECKING:
     import httpx
 
     from langchain_pmock._gateway.answer import Parser
-    from langchain_pmock._gateway.pools import Environment
     from langchain_pmock._signature import Key, Signature
 
 ItemT = TypeVar("ItemT")
@@ -87,7 +81,6 @@ class PmockClient:
         self._max_bytes = max_response_bytes
         self._http_client = http_client
         self._http_async_client = http_async_client
-        self._environment: Environment | None = None  # read by the next call
 
     def post(
         self,
@@ -175,7 +168,6 @@ class PmockClient:
             answer = self._start(call)
             yield from answer.chunks()
         except errors.PmockError as error:
-            self._environment = None  # a notebook may set a proxy now
             raise error.with_traceback(None)  # noqa: B904 - it is the same error
         finally:
             if answer is not None:
@@ -192,7 +184,7 @@ class PmockClient:
                 for item in answer.feed(await answer.aread()):
                     yield item
         except errors.PmockError as error:
-            self._environment = item = None
+            item = None
             raise error.with_traceback(None)  # noqa: B904 - as above
         finally:
             if answer is not None:
@@ -203,7 +195,7 @@ class PmockClient:
         retries = Retries(self._max_retries, self._signer)
         while True:
             lease: Any = (
-                shared_pools(self._variables()).acquire()
+                shared_pools().acquire()
                 if self._http_client is None
                 else Lease(self._http_client)
             )
@@ -224,7 +216,7 @@ class PmockClient:
         retries = Retries(self._max_retries, self._signer)
         while True:
             lease: Any = (
-                (await shared_async_pools(self._variables())).acquire()
+                (await shared_async_pools()).acquire()
                 if self._http_async_client is None
                 else Lease(self._http_async_client)
             )
@@ -239,10 +231,6 @@ class PmockClient:
                 retries.succeed()
                 return answer
             await asyncio.sleep(wait)
-
-    def _variables(self) -> Environment:
-        self._environment = self._environment or environment()
-        return self._environment
 
     def _answer(
         self, call: _Call[ItemT], lease: Lease[Any], offset: float | None
@@ -289,9 +277,11 @@ class PmockClient:
             **headers,
         }
         stream = httpx2.ByteStream(call.content)
-        return httpx2.Request(
+        request = httpx2.Request(
             "POST", self._url, stream=stream, headers=headers, extensions=extensions
         )
+        request.read()  # for whoever patches the transport and reads `content`
+        return request
 
     def _limits(
         self, call: _Call[Any], client: Any, *, is_own: bool

@@ -29,9 +29,7 @@ if TYPE_CHECKING:
 Client = TypeVar("Client")
 
 _AT_ONCE = 6  # concurrent requests of one client
-# Clients that keep idle connections, 600 in total: with more requests at once than
-# that, each one beyond connects anew.
-_KEEP_ALIVE_CLIENTS = 100
+_KEEP_ALIVE_CLIENTS = 20  # clients that keep idle connections, 120 in total
 _KEEP_ALIVE_SECONDS = 30.0
 
 # The environment variables that httpx2 reads when a client is created.
@@ -177,13 +175,9 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_process.forget_parent)
 
 
-def environment() -> Environment:
-    """Read the variables that the pools depend on, which takes 6 us."""
-    return tuple(map(os.environ.get, _VARIABLES))
-
-
-def shared_pools(environment: Environment) -> Pools[httpx2.Client]:
+def shared_pools() -> Pools[httpx2.Client]:
     """Return the pools that all threads share, closed when the process exits."""
+    environment = tuple(map(os.environ.get, _VARIABLES))
     with _process.lock:
         if (pools := _process.pools.get(environment)) is None:
             pools = _pools(httpx2.Client, environment)
@@ -200,7 +194,7 @@ def close_shared_pools() -> None:
             client.close()
 
 
-async def shared_async_pools(environment: Environment) -> Pools[httpx2.AsyncClient]:
+async def shared_async_pools() -> Pools[httpx2.AsyncClient]:
     """Return the pools of the running event loop, closed when it is shut down.
 
     `asyncio.run` does that. A loop that is run by hand needs `loop.shutdown_asyncgens`
@@ -216,6 +210,7 @@ async def shared_async_pools(environment: Environment) -> Pools[httpx2.AsyncClie
             for closed in [loop for loop in _process.by_loop if loop.is_closed()]:
                 del _process.by_loop[closed]
             _process.by_loop[loop] = of_loop
+    environment = tuple(map(os.environ.get, _VARIABLES))
     if (pools := of_loop.pools.get(environment)) is None:
         pools = _pools(httpx2.AsyncClient, environment)
         of_loop.pools[environment] = pools

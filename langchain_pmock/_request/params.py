@@ -203,11 +203,13 @@ class RequestParams(BaseModel):
         super().__pydantic_init_subclass__(**kwargs)
         types = {**dict.fromkeys(_CONVERTED, Any), **cls._call_types}
         sent = [*_CONVERTED]
+        bases = cls.__mro__[1:]
+        inherited = {n for base in bases for n in getattr(base, "_wire_names", ())}
         for name, field in cls.model_fields.items():
             if name not in BaseChatModel.model_fields:  # LangChain validates its fields
                 types[name] = _Annotated[(field.annotation, name, *field.metadata)]
             # A subclass may declare a parameter anew, for another default.
-            if SENT in field.metadata or name in cls._wire_names:
+            if SENT in field.metadata or name in inherited:
                 sent.append(name)
         cls._types, cls._wire_names = types, {name: camel_case(name) for name in sent}
         values = _TypedDict("Values", types, total=False)

@@ -52,7 +52,7 @@ _MESSAGE_FIELDS = _both_spellings(
 )
 _CALL_FIELDS = {"id", "index", "type", "function"}
 
-# Services name the two sides differently.
+# Services name the two sides differently; the first of two counts is used.
 _COUNTS = {
     "prompt_tokens": "input_tokens",
     "input_tokens": "input_tokens",
@@ -139,7 +139,7 @@ def combined_llm_output(outputs: Iterable[Mapping[str, Any] | None]) -> dict[str
     usage: dict[str, int] = {}
     for output in filter(None, outputs):
         combined = {**output, **combined}
-        for name, count in output.get("token_usage", {}).items():
+        for name, count in (output.get("token_usage") or {}).items():
             usage[name] = usage.get(name, 0) + count
     return {**combined, "token_usage": usage} if usage else combined
 
@@ -196,14 +196,14 @@ def usage_metadata(usage: object) -> UsageMetadata | None:
     """Convert the usage to LangChain's; invalid counts are left out."""
     if not usage or not isinstance(usage, dict):
         return None
+    fields = {snake_case(k): v for k, v in usage.items() if v is not None}
     counts: dict[str, int] = {}
+    for name, alias in _COUNTS.items():
+        if (count := _count(fields.get(name))) is not None:
+            counts.setdefault(alias, count)
     details: defaultdict[str, dict[str, int]] = defaultdict(dict)
-    for field, value in usage.items():
-        name = snake_case(field)
-        if name in _COUNTS:
-            if (count := _count(value)) is not None:
-                counts.setdefault(_COUNTS[name], count)
-        elif name in _CACHE_DETAILS:
+    for name, value in fields.items():
+        if name in _CACHE_DETAILS:
             _add_details(details["input_token_details"], {name: value})
         elif name in _COUNT_DETAILS and isinstance(value, dict):
             _add_details(details[_COUNT_DETAILS[name]], value)

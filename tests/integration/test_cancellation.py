@@ -125,7 +125,7 @@ def calls_of(model: ChatPmock) -> list[Call]:
 
 
 async def shared_clients() -> list[Any]:
-    return (await pools.shared_async_pools(pools.environment())).clients
+    return (await pools.shared_async_pools()).clients
 
 
 async def cancel_everything(

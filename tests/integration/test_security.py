@@ -178,7 +178,7 @@ def test_shared_clients_keep_no_credentials_and_no_cookies(calls: Calls) -> None
         model = model_of(server, default_headers=HEADERS)
         calls.batch(model, ["Hello", "Hello"], config={"max_concurrency": 1})
     assert "cookie" not in server.requests[1].headers
-    for client in pools.shared_pools(pools.environment()).clients:
+    for client in pools.shared_pools().clients:
         assert_no_secrets(repr(client.headers.raw), server)
 
 

@@ -189,11 +189,11 @@ class Shared:
         self.pools = Pools(lambda _: httpx2.Client(transport=transport))
         self.async_pools = Pools(lambda _: httpx2.AsyncClient(transport=transport))
 
-    async def shared_async_pools(self, _: object) -> Pools[httpx2.AsyncClient]:
+    async def shared_async_pools(self) -> Pools[httpx2.AsyncClient]:
         return self.async_pools
 
     def client(self, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> PmockClient:
-        monkeypatch.setattr(module, "shared_pools", lambda _: self.pools)
+        monkeypatch.setattr(module, "shared_pools", lambda: self.pools)
         monkeypatch.setattr(module, "shared_async_pools", self.shared_async_pools)
         return client_of(
             Service(), http_client=None, http_async_client=None, **settings

@@ -14,7 +14,6 @@ from langchain_pmock._gateway.pools import (
     Lease,
     Pools,
     close_shared_pools,
-    environment,
     shared_async_pools,
     shared_pools,
 )
@@ -55,9 +54,9 @@ def test_client_takes_six_requests_at_once() -> None:
 
 def test_first_clients_keep_their_connections() -> None:
     pools, keeps = pools_of()
-    for _ in range(6 * 102):
+    for _ in range(6 * 22):
         pools.acquire()
-    assert keeps == [6] * 100 + [0] * 2
+    assert keeps == [6] * 20 + [0] * 2
 
 
 @pytest.mark.parametrize("busy", [1, 6])
@@ -95,15 +94,15 @@ def _new_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def test_sync_pools_are_closed_at_the_exit() -> None:
-    pools = shared_pools(environment())
-    assert shared_pools(environment()) is pools
+    pools = shared_pools()
+    assert shared_pools() is pools
     assert pools.clients == []
     client = pools.acquire().client
     assert isinstance(client, httpx2.Client)
     close_shared_pools()
     assert client.is_closed
     close_shared_pools()
-    assert shared_pools(environment()) is not pools
+    assert shared_pools() is not pools
 
 
 def test_settings_of_a_client(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,7 +117,7 @@ def test_settings_of_a_client(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(httpx2, "Client", Client)
     for _ in range(7):
-        shared_pools(environment()).acquire()
+        shared_pools().acquire()
     first, second = options
     limits = first["limits"]
     assert (limits.max_connections, limits.keepalive_expiry) == (None, 30)
@@ -128,7 +127,7 @@ def test_settings_of_a_client(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_cookies_are_not_kept() -> None:
-    client = shared_pools(environment()).acquire().client
+    client = shared_pools().acquire().client
     request = httpx2.Request("GET", "https://gateway.invalid")
     headers = {"set-cookie": "a=b"}
     response = httpx2.Response(200, headers=headers, request=request)
@@ -148,21 +147,21 @@ def test_environment_is_that_of_the_call(
     name: str, value: str, loaded: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def pools() -> tuple[Any, Any]:
-        before = await shared_async_pools(environment())
+        before = await shared_async_pools()
         monkeypatch.setenv(name, value)
-        changed = await shared_async_pools(environment())
+        changed = await shared_async_pools()
         assert changed.acquire().client is not before.acquire().client
         monkeypatch.delenv(name)
-        assert await shared_async_pools(environment()) is before
+        assert await shared_async_pools() is before
         return before, changed
 
     before, changed = asyncio.run(pools())
     assert before is not changed
-    sync = shared_pools(environment())
+    sync = shared_pools()
     monkeypatch.setenv(name, value)
-    assert shared_pools(environment()) is not sync
+    assert shared_pools() is not sync
     monkeypatch.delenv(name)
-    assert shared_pools(environment()) is sync
+    assert shared_pools() is sync
     assert len(module._process.contexts) == loaded
 
 
@@ -182,10 +181,10 @@ def test_environment_that_cannot_be_used(
     monkeypatch.setenv(name, value)
 
     async def acquire() -> None:
-        (await shared_async_pools(environment())).acquire()
+        (await shared_async_pools()).acquire()
 
     for call in (
-        lambda: shared_pools(environment()).acquire(),
+        lambda: shared_pools().acquire(),
         lambda: asyncio.run(acquire()),
     ):
         with pytest.raises(PmockConnectionError, match=name) as caught:
@@ -203,13 +202,13 @@ def test_other_exception_of_a_client_propagates(
 
     monkeypatch.setattr(httpx2, "Client", client)
     with pytest.raises(ImportError, match="h2"):
-        shared_pools(environment()).acquire()
+        shared_pools().acquire()
 
 
 def test_each_event_loop_has_its_own_pools() -> None:
     async def use() -> tuple[Pools[httpx2.AsyncClient], httpx2.AsyncClient]:
-        pools = await shared_async_pools(environment())
-        assert await shared_async_pools(environment()) is pools
+        pools = await shared_async_pools()
+        assert await shared_async_pools() is pools
         client = pools.acquire().client
         assert not client.is_closed
         return pools, client

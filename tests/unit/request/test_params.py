@@ -324,10 +324,14 @@ def test_parameter_that_a_subclass_declares_anew_is_sent() -> None:
         model: str = "gpt-5.2"
         temperature: float = 0.5
 
+    class Both(Warm, Mine):
+        top_k: int = 3
+
     service = Service(says())
     fields = dict(service.model())
     del fields["model"], fields["temperature"]
-    Warm(**fields).invoke("Hi", temperature=1)
-    Warm(**fields).invoke("Hi")
-    sent = [(body["model"], body["temperature"]) for body in service.bodies]
-    assert sent == [("gpt-5.2", 1), ("gpt-5.2", 0.5)]
+    Both(**fields).invoke("Hi", temperature=1)
+    Both(**fields).invoke("Hi")
+    names = ("model", "temperature", "topK")
+    sent = [[body[name] for name in names] for body in service.bodies]
+    assert sent == [["gpt-5.2", 1, 3], ["gpt-5.2", 0.5, 3]]

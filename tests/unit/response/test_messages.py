@@ -99,6 +99,10 @@ USAGE: list[tuple[Json | None, Json | None]] = [
         | {"outputTokens": 4, "outputTokensDetails": {"reasoningTokens": 1}},
         counts(9, 4, input={"cache_read": 2}, output={"reasoning": 1}),
     ),
+    (
+        {"inputTokens": 0, "promptTokens": 9, "completionTokens": 4, "outputTokens": 0},
+        counts(9, 4),
+    ),
     # LangChain counts what the details leave of the whole as text.
     (
         {
