@@ -82,8 +82,9 @@ class Completion:
         """Yield the chunks of a stream, which has one choice."""
         reply = self.replies[0]
         for delta in self._deltas(reply):
-            piece = delta.get("content") if reply.logprobs is None else None
-            yield self._chunk({"delta": delta, **self._logprobs([piece or ""])})
+            text = delta.get("content") if reply.logprobs is None else None
+            pieces = [text] if isinstance(text, str) else []
+            yield self._chunk({"delta": delta, **self._logprobs(pieces)})
         end = self._chunk({"delta": {}, **self._end(reply, [])})
         yield end | {"usage": self._usage()}
 

@@ -271,8 +271,9 @@ def test_replies_for_one_model_or_one_message(server: PmockServer) -> None:
 
 def test_chunks_are_streamed_as_they_are(server: PmockServer) -> None:
     chunks: list[Any] = ["He", {"content": "l", "toolCalls": []}, {}, "lo"]
+    chunks += [{"content": 5}, {"content": [{"type": "text", "text": "x"}]}]
     server.script(Reply(chunks=chunks, usage={"promptTokens": 7}))
-    content = post(server, stream=True).text
+    content = post(server, stream=True, logprobs=True).text
     deltas = [{"content": c} if isinstance(c, str) else c for c in chunks]
     assert deltas_of(content)[1:-1] == deltas
     assert events_of(content)[-2]["data"]["usage"] == {"promptTokens": 7}
