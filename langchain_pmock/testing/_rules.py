@@ -12,7 +12,6 @@ options in the text, and otherwise with the smallest valid values.
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 import operator
 import re
@@ -77,7 +76,7 @@ def reply_to(body: Body) -> Reply:
         reasoning = f"The user said {len(prompt.split())} words. I follow my rules."
     if functions := _functions_to_call(body, prompt, after_results=bool(results)):
         calls = [
-            ToolCall(f.name, fill({**f.parameters, "type": "object"}, source))
+            ToolCall(f.name, _object(fill({**f.parameters, "type": "object"}, source)))
             for f in functions
         ]
         return Reply(tool_calls=calls, reasoning=reasoning)
@@ -161,6 +160,11 @@ def fill(schema: dict[str, Any], text: str) -> Any:
         raise RefusedError(message) from e
 
 
+def _object(value: Any) -> dict[str, Any]:
+    """Return an object, and an empty one for anything else, such as schema `true`."""
+    return value if isinstance(value, dict) else {}
+
+
 class _Filler:
     def __init__(self, root: dict[str, Any], text: str) -> None:
         self.root, self.text = root, text
@@ -171,9 +175,9 @@ class _Filler:
 
     def fill(self, schema: Any, key: str) -> Any:
         """Create a value; raises RecursionError if the schema requires itself."""
-        schema = schema if isinstance(schema, dict) else {}
+        schema = _object(schema)
         if "$ref" in schema:
-            return self.follow(schema["$ref"], key)
+            return self.follow(str(schema["$ref"]), key)
         if options := [schema["const"]] if "const" in schema else schema.get("enum"):
             return next(filter(self.mentions, options), options[0])
         kind = schema.get("type", "object" if "properties" in schema else "string")
@@ -195,7 +199,8 @@ class _Filler:
     def fields(self, schema: dict[str, Any], _: str) -> dict[str, Any]:
         """Fill the required properties, and those that the text names."""
         properties = schema.get("properties", {})
-        made = {k: self.fill(properties.get(k), k) for k in schema.get("required", [])}
+        required = map(str, schema.get("required", []))
+        made = {k: self.fill(properties.get(k), k) for k in required}
         for key in [k for k in properties if k not in made]:
             if words(key) & words(self.text):
                 with contextlib.suppress(RecursionError):
@@ -205,16 +210,20 @@ class _Filler:
     def follow(self, ref: str, key: str) -> Any:
         if ref in self.refs:
             raise RecursionError(ref)
+        base, *steps = ref.split("/")
+        target: Any = self.root if base == "#" else {}
+        for step in steps:
+            name = step.replace("~1", "/").replace("~0", "~")
+            target = _object(target).get(name)
         self.refs.append(ref)
         try:
-            steps = ref.split("/")[1:]
-            return self.fill(functools.reduce(operator.getitem, steps, self.root), key)
+            return self.fill(target, key)
         finally:
             self.refs.pop()
 
     def first_of(self, branches: list[Any], key: str) -> Any:
         """Return the first branch that can be filled; null is tried last."""
-        for branch in sorted(branches, key=lambda branch: branch.get("type") == "null"):
+        for branch in sorted(branches, key=lambda b: _object(b).get("type") == "null"):
             with contextlib.suppress(RecursionError):
                 return self.fill(branch, key)
         raise RecursionError(key)
@@ -228,7 +237,7 @@ class _Filler:
         made = [self.fill(item, key) for item in schema.get("prefixItems", [])]
         items = schema.get("items", {})
         in_text = {"string": len(self.phrases), "integer": len(self.numbers)}
-        found = in_text.get(items.get("type"), 0)
+        found = in_text.get(str(_object(items).get("type")), 0)
         wanted = max(schema.get("minItems", 0), found, 0 if made else 1)
         wanted = min(wanted, schema.get("maxItems", wanted), _LONGEST)
         with contextlib.suppress(RecursionError):

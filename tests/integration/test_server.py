@@ -125,6 +125,11 @@ def test_signature_is_valid_for_its_minute() -> None:
             assert post(server, at=at).status_code == status
 
 
+def tool(parameters: object) -> bytes:
+    tool = {"type": "function", "function": {"name": "f", "parameters": parameters}}
+    return json.dumps(body(tools=[tool], toolChoice="required")).encode()
+
+
 def schema(schema: object) -> bytes:
     format_ = {"type": "json_schema", "json_schema": {"name": "A", "schema": schema}}
     return json.dumps(body(responseFormat=format_)).encode()
@@ -147,7 +152,8 @@ def schema(schema: object) -> bytes:
         (schema({"anyOf": 5}), JSON, None),
         (schema({"type": "array", "minItems": 10**9}), JSON, None),
         (schema({"type": "string", "minLength": 10**12}), JSON, None),
-        (schema({"type": "array", "items": True}), JSON, None),
+        (tool({"type": "object", "required": [5]}), JSON, None),
+        (tool({"const": 5}), JSON, None),
     ],
     ids=lambda value: str(value)[-60:],
 )

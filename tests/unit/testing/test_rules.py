@@ -16,7 +16,10 @@ from langchain_pmock.testing._script import Reply
 IMAGE = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
 SOUND = {"type": "input_audio", "input_audio": {"data": "aGVs", "format": "wav"}}
 STRING, INTEGER = {"type": "string"}, {"type": "integer"}
-STRINGS = {"type": "array", "items": STRING}
+LISTS = {"type": "array"}
+STRINGS = {**LISTS, "items": STRING}
+TEXT_OR_NULL = {"type": ["string", "null"]}
+UNRESOLVED = ["https://x/y.json", "y.json", "#/$defs/Missing", "#/required/0", "#x", 5]
 
 
 def schema(**properties: Any) -> dict[str, Any]:
@@ -189,6 +192,12 @@ def test_json_object(messages: list[Any], keys: set[str]) -> None:
         ("1", {"x": {"exclusiveMinimum": 5, "exclusiveMaximum": 7, **INTEGER}}, [6]),
         ("7 8", {"x": {"minimum": 8, **INTEGER}}, [8]),
         ("hello", {"x": {}, "y": True}, ["hello", "hello"]),
+        ("hello", {"x": {**LISTS, "items": TEXT_OR_NULL}}, [["hello"]]),
+        ("hello", {"x": {**LISTS, "items": True}}, [["hello"]]),
+        ("7", {"x": {**LISTS, "items": False, "prefixItems": [INTEGER]}}, [[7]]),
+        ("hello", {"x": {"anyOf": [True, {"type": "null"}]}}, ["hello"]),
+        ("7 8", {"a/b": INTEGER, "y": {"$ref": "#/properties/a~1b"}}, [7, 8]),
+        *(("hello", {"x": {"$ref": ref}}, ["hello"]) for ref in UNRESOLVED),
     ],
 )
 def test_values_come_from_the_text(text: str, properties: Any, expected: Any) -> None:
