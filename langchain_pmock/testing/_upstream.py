@@ -35,7 +35,7 @@ Json = dict[str, Any]
 _BAD_GATEWAY = 502
 _LARGEST_STATUS = 599
 _TIMEOUT = httpx2.Timeout(600, connect=30)  # models may reason for minutes
-_LONGEST_MESSAGE = 2000  # characters of an error that is not JSON
+_LONGEST_MESSAGE = 2000  # characters
 _SHORTEST_SECRET = 8  # characters; a word such as "ollama" is not redacted
 _BASE_URL = re.compile(
     r"https?://(?:[\w.-]+|\[[\da-fA-F:]+\])(?::(?P<port>\d+))?(?:/[\w./~-]*)?"
@@ -132,7 +132,7 @@ class Upstream:
         elif not response.is_success or _message_of(answer):
             message = _message_of(answer) or content.decode(errors="replace")
             code = _BAD_GATEWAY if response.is_success else status
-            result = self._failure(code, message[:_LONGEST_MESSAGE])
+            result = self._failure(code, message)
         else:
             data = _data_of(answer, body["model"])
             trace_id = _header(response, "x-request-id")
@@ -200,12 +200,15 @@ class Upstream:
         return Response([self._error(code, message)], status=code, code=code)
 
     def _error(self, code: int, message: str) -> bytes:
-        return self._redacted(envelope(code, f"upstream: {message}", None, ""))
+        redacted = self._redacted(message.encode(errors="replace")).decode()
+        text = f"upstream: {redacted[:_LONGEST_MESSAGE]}"
+        return envelope(code, text, None, "")
 
     def _redacted(self, content: bytes) -> bytes:
         for key in (key.get_secret_value() for key in self._keys):
             if len(key) >= _SHORTEST_SECRET:
-                for form in (key, json.dumps(key)[1:-1]):
+                escaped = json.dumps(key)[1:-1]
+                for form in (key, escaped, escaped.replace("/", r"\/")):
                     content = content.replace(form.encode(), b"***")
         return content
 

@@ -265,18 +265,22 @@ def test_a_status_is_the_code_of_the_envelope(
     assert (server.requests[0].status, server.requests[0].code) == (429, 429)
 
 
-SECRET = 'sk-secret-"quoted"'
+SECRET = 'sk-secret/"quoted"'
 
 
 def echoes(secret: str) -> dict[str, Steps]:
     """Return answers of upstreams, and exceptions that they cause, with a secret."""
     error: dict[str, Any] = {"error": {"message": f"wrong key: {secret}", "code": 401}}
     envelope: dict[str, Any] = {"code": 401, "message": secret}
+    long = json.dumps({"error": {"message": "x" * 1985 + secret}})
     text = secret.encode()
     return {
         "status": whole(error, "401 Unauthorized"),
         "text": whole(text, "401 Unauthorized"),
         "cut in the key": whole(b"x" * 1990 + text, "500 Internal Server Error"),
+        "cut in the key of JSON": whole(
+            long.replace("/", r"\/").encode(), "401 Unauthorized"
+        ),
         "in an envelope": whole(envelope),
         "HTTP 200": whole(error),
         "event": stream(b"data: " + json.dumps(error).encode() + b"\n\n"),
