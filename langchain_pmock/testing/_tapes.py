@@ -11,14 +11,14 @@ import functools
 import itertools
 import json
 import os
-import re
 import warnings
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
+from langchain_pmock.testing._body import validate
 from langchain_pmock.testing._http import Response
 from langchain_pmock.testing._script import HeaderText, Status  # noqa: TC001 - pydantic
 
@@ -31,7 +31,6 @@ Json = dict[str, Any]
 
 _LONGEST_VALUE = 60
 _LEFT_OUT = object()
-_CALL_ID = re.compile(r'("(?:id|toolCallId)": )("(?:[^"\\]|\\.)*")')
 _BAD_GATEWAY = 502
 
 
@@ -59,6 +58,7 @@ class Tape:
                 try:
                     if line.strip():
                         exchange = _Exchange.model_validate(json.loads(line))
+                        validate(exchange.request, allow_reasoning=True)
                         key = _key(exchange.request)
                         self._exchanges.setdefault(key, []).append((number, exchange))
                 except (ValueError, RecursionError) as error:
@@ -179,13 +179,16 @@ def _text(content: bytes) -> str:
 
 def _key(body: Json) -> str:
     """Return a request's body as text, with numbers in place of tool call ids."""
-    numbers: dict[str, int] = {}
-
-    def numbered(match: re.Match[str]) -> str:
-        number = numbers.setdefault(match[2], len(numbers) + 1)
-        return f'{match[1]}"#{number}"'
-
-    return _CALL_ID.sub(numbered, json.dumps(body, sort_keys=True))
+    numbers: defaultdict[str, str] = defaultdict(lambda: f"#{len(numbers) + 1}")
+    messages = []
+    for message in body["messages"]:
+        copy = dict(message)
+        if calls := message.get("toolCalls"):
+            copy["toolCalls"] = [{**call, "id": numbers[call["id"]]} for call in calls]
+        if call_id := message.get("toolCallId"):
+            copy["toolCallId"] = numbers[call_id]
+        messages.append(copy)
+    return json.dumps({**body, "messages": messages}, sort_keys=True)
 
 
 def _differences(asked: Any, taped: Any, path: str = "") -> Iterator[str]:

@@ -161,13 +161,21 @@ def history(*ids: str, answered: str) -> list[dict[str, Any]]:
 def test_ids_of_tool_calls_are_matched_by_their_number(
     openai: OpenAIServer, tape: Path
 ) -> None:
+    def tools(default: str) -> list[Any]:
+        function = {"name": "f", "parameters": {"default": {"id": default}}}
+        return [{"type": "function", "function": function}]
+
+    prod = tools("prod")
     with PmockServer(upstream=openai.url, record=tape) as server:
-        post(server, messages=history("a", "b", answered="b"))
+        post(server, messages=history("a", "b", answered="b"), tools=prod)
     with PmockServer(replay=tape) as server:
-        other = post(server, messages=history("b", "a", answered="b"))
+        other = post(server, messages=history("b", "a", answered="b"), tools=prod)
         assert other.status_code == 400
         assert "messages[2].toolCallId" in other.json()["message"]
-        same = post(server, messages=history("x", "y", answered="y"))
+        messages = history("x", "y", answered="y")
+        other = post(server, messages=messages, tools=tools("staging"))
+        assert "parameters.default.id" in other.json()["message"]
+        same = post(server, messages=messages, tools=prod)
         assert text_of(same) == "f says: x"
 
 
@@ -273,6 +281,7 @@ GOOD: dict[str, Any] = {
 
 TAMPERED: list[dict[str, Any]] = [
     {"request": []},
+    {"request": {"messages": 3}},
     *({"status": status} for status in (99, 204, 600, "200", float("inf"))),
     *({"type": kind} for kind in ("a\r\nb: c", None)),
     *({"code": "200"}, {"body": 5}, {"events": [5]}, {"x": 1}),
