@@ -66,10 +66,10 @@ class Upstream:
         """Forward a request; errors of the connection become a 502."""
         headers = self._headers(request.headers)
         content = self._request(request.body, content)
-        # One client per request, so that nothing has to be closed later.
-        client = httpx2.AsyncClient(timeout=_TIMEOUT, verify=self._ssl)
         async with contextlib.AsyncExitStack() as resources:
             try:
+                # One client per request, so that nothing has to be closed later.
+                client = httpx2.AsyncClient(timeout=_TIMEOUT, verify=self._ssl)
                 await resources.enter_async_context(client)
                 response = await resources.enter_async_context(
                     client.stream("POST", self._url, content=content, headers=headers)
@@ -135,6 +135,8 @@ class Upstream:
             result = self._failure(code, message)
         else:
             data = _data_of(answer, body["model"])
+            if not data["choices"]:
+                return self._failure(_BAD_GATEWAY, "its answer has no choices")
             trace_id = _header(response, "x-request-id")
             content = envelope(SUCCESS, "success", data, trace_id)
             result = Response([content], code=SUCCESS)

@@ -21,6 +21,7 @@ from tests.support.on_the_wire import (
     get_weather,
     open_stream,
     post,
+    respond,
     streamed_text,
     text_of,
     user,
@@ -413,6 +414,20 @@ def test_an_error_in_a_stream(data: str, code: int) -> None:
     assert (last["code"], last["data"]) == (code, None)
     assert last["message"].startswith("upstream: ")
     assert (server.requests[0].status, server.requests[0].code) == (200, code)
+
+
+@pytest.mark.parametrize("content", [{}, {"choices": []}, {"choices": None}])
+def test_answer_without_choices(content: Any) -> None:
+    with in_front_of(whole(content)) as server:
+        answer = post(server)
+    assert answer.status_code == answer.json()["code"] == 502
+    assert answer.json()["message"] == "upstream: its answer has no choices"
+
+
+def test_invalid_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "foo://x:1")
+    answer = respond(PmockServer(upstream="http://192.0.2.1/v1"))
+    assert answer.status == json.loads(answer.content)["code"] == 502
 
 
 def test_upstream_that_ends_early() -> None:
