@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
 
+from langchain_pmock.testing._completion import make_id
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
@@ -161,7 +163,8 @@ async def _enveloped(request: web.Request, handler: Handler) -> web.StreamRespon
     try:
         return await handler(request)
     except web.HTTPException as error:
-        body = envelope(error.status, error.reason, None, "")
+        trace_id = make_id("", request.method, request.rel_url)
+        body = envelope(error.status, error.reason, None, trace_id)
         kind = "application/json"
         return web.Response(body=body, status=error.status, content_type=kind)
 

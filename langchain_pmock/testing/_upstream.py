@@ -38,7 +38,8 @@ _TIMEOUT = httpx2.Timeout(600, connect=30)  # models may reason for minutes
 _LONGEST_MESSAGE = 2000  # characters
 _SHORTEST_SECRET = 8  # characters; a word such as "ollama" is not redacted
 _BASE_URL = re.compile(
-    r"https?://(?:[\w.-]+|\[[\da-fA-F:]+\])(?::(?P<port>\d+))?(?:/[\w./~-]*)?"
+    r"(?i:https?)://(?:[\w.-]+|\[[\da-fA-F:.]+\])(?::(?P<port>\d{1,5}))?"
+    r"(?:/[\w./~:+,-]*)?"
 )
 _LARGEST_PORT = 65535
 # What a connection raises, and an answer with an unexpected structure.

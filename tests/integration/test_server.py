@@ -183,10 +183,11 @@ def test_settings() -> None:
         for model in get_args(ModelName):
             assert post(server, model=model).status_code == 200
         assert post(server, messages=[reasoning]).status_code == 400
-        assert httpx.get(f"{server.url}/nowhere").json()["code"] == 404
-        response = httpx.get(endpoint(server))
-        assert response.status_code == response.json()["code"] == 405
-        assert "date" in response.headers
+        for url, status in ((f"{server.url}/nowhere", 404), (endpoint(server), 405)):
+            response = httpx.get(url)
+            assert response.status_code == response.json()["code"] == status
+            assert re.fullmatch(r"[0-9a-f]+", response.json()["traceId"])
+            assert "date" in response.headers
     with PmockServer(allow_reasoning=True, keep_requests=2) as server:
         for n in (1, 2, 3):
             assert post(server, messages=[reasoning], n=n).status_code == 200

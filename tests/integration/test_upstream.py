@@ -317,7 +317,7 @@ def test_space_around_a_key_is_removed(openai: OpenAIServer) -> None:
 
 NOT_KEYS = ["sk a", "sk\na", "\n", 5, ("ak", ""), ("ak", None), ("ak",), (*"abc",)]
 NOT_URLS = """localhost:11434|x/v1|ftp://x|http://|http://a b/|http://u:hunter2@h/v1
-|http://h:99999/v1|http://h:a/|http://[::1|http://h/v1?x=1|http://h/v1#x|http://h\x00/"""
+|http://h:99999/v1|http://h:a/|http://u:1@h|http://[::1|http://h/v1?x=1|http://h/v1#x|http://h\x00/"""
 
 
 @pytest.mark.parametrize(
@@ -325,6 +325,7 @@ NOT_URLS = """localhost:11434|x/v1|ftp://x|http://|http://a b/|http://u:hunter2@
     [
         *(({"upstream_key": key}, "upstream_key must be ") for key in NOT_KEYS),
         *(({"upstream": url}, "must be a base URL") for url in NOT_URLS.split("|")),
+        ({"upstream": f"http://h:{'9' * 5000}/"}, "must be a base URL"),
         *(
             ({"upstream": None, name: "x"}, "need an upstream")
             for name in ("upstream_model", "upstream_key", "record")
@@ -336,6 +337,13 @@ def test_settings_are_checked(settings: dict[str, Any], problem: str) -> None:
     with pytest.raises(ValueError, match=problem) as caught:
         PmockServer(**{"upstream": "http://127.0.0.1:9/v1", **settings})
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["HTTPS://x/v1", "http://[::ffff:127.0.0.1]:1/v1", "http://x-1:80/a:b+c,d/"]
+)
+def test_base_urls(url: str) -> None:
+    PmockServer(upstream=url)
 
 
 def closed(steps: Steps) -> Steps:
