@@ -47,6 +47,7 @@ class CamelCase(Strict):
 
 
 Text = Annotated[str, StringConstraints(min_length=1)]
+Url = Annotated[str, StringConstraints(pattern="^(?i:https?://.|data:.)")]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
 Count = Annotated[int, Field(ge=1, lt=_INT32)]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
@@ -55,14 +56,32 @@ Penalty = Annotated[float, Field(ge=-2, le=2)]
 # --- Messages ------------------------------------------------------------------------
 
 
+class ImageUrl(Strict):
+    url: Url
+    detail: Text = "auto"
+
+
+class InputAudio(Strict):
+    data: Text
+    format: Text
+
+
+class File(Strict):
+    """A file; one of `file_data` and `file_id` is required."""
+
+    file_data: Text = ""
+    file_id: Text = ""
+    filename: Text = ""
+
+
 class Block(Strict):
-    """A content block, with the field that its type names."""
+    """A content block, with the field that its type names; the defaults are unused."""
 
     type: Literal["text", "image_url", "input_audio", "file"]
     text: str = ""
-    image_url: dict[Literal["url", "detail"], Text] = {}
-    input_audio: dict[Literal["data", "format"], Text] = {}
-    file: dict[Literal["file_data", "file_id", "filename"], Text] = {}
+    image_url: ImageUrl = ImageUrl(url="data:-")
+    input_audio: InputAudio = InputAudio(data="-", format="-")
+    file: File = File()
     cache_control: dict[str, Any] = {}
 
 
@@ -140,7 +159,7 @@ class JsonSchema(Strict):
 
 
 class ResponseFormat(Strict):
-    type: Literal["text", "json_object", "json_schema"] = "text"
+    type: Literal["text", "json_object", "json_schema"]
     json_schema: JsonSchema = JsonSchema(name="any", schema={})
 
 
@@ -168,7 +187,7 @@ class Body(CamelCase):
     user: str = ""
     tools: Annotated[list[FunctionTool | OtherTool], Field(min_length=1)] = []
     tool_choice: Literal["auto", "none", "required"] | FunctionTool = "auto"
-    response_format: ResponseFormat = ResponseFormat()
+    response_format: ResponseFormat = ResponseFormat(type="text")
     logprobs: bool = False
     top_logprobs: Annotated[int, Field(ge=0, le=20)] = 0
     logit_bias: dict[str, Annotated[float, Field(ge=-100, le=100)]] = {}
@@ -218,9 +237,8 @@ def _problems_across(body: Body, *, allow_reasoning: bool) -> Iterator[str]:
             yield f"toolChoice.function.name is {name!r}, but the tools are: {names}"
     elif body.tool_choice == "required" and not body.tools:
         yield "toolChoice is 'required', but there are no tools"
-    format_ = body.response_format
-    if format_.type not in {"text", "json_object", *format_.model_fields_set}:
-        yield f"responseFormat.{format_.type}: Field required"
+    needed = {"json_schema"} & {body.response_format.type}
+    yield from _problems_of_type(body.response_format, needed, "responseFormat")
     if body.stream and body.n > 1:
         yield f"n is {body.n}, but a stream has one choice only: n should be 1"
 
@@ -234,8 +252,21 @@ def _problems_of(message: Message, where: str) -> Iterator[str]:
     elif not given & {"content", "tool_calls", "refusal"}:
         yield f"{where} has neither content nor toolCalls nor refusal"
     for position, block in enumerate(message.blocks):
-        if block.type not in block.model_fields_set:
-            yield f"{where}.content[{position}].{block.type}: Field required"
+        at = f"{where}.content[{position}]"
+        yield from _problems_of_type(block, {block.type}, at)
+        if block.type == "file" and not block.file.file_data + block.file.file_id:
+            yield f"{at}.file: Should have file_data or file_id"
+
+
+def _problems_of_type(
+    value: Block | ResponseFormat, needed: set[str], where: str
+) -> Iterator[str]:
+    """Check that the fields needed for a type are set, and no other ones."""
+    given = value.model_fields_set - {"type", "cache_control"}
+    for field in sorted(needed - given):
+        yield f"{where}.{field}: Field required"
+    for field in sorted(given - needed):
+        yield f"{where}.{field}: Not a field of the type {value.type}"
 
 
 def _explain(error: ErrorDetails, body: Any) -> str:

@@ -106,6 +106,11 @@ ARGUMENTS = "messages[0].toolCalls[0].function.arguments"
         (body(toolChoice=TOOL), "toolChoice.function.name is 'f', but the tools are: "),
         (body(responseFormat={"type": "json_schema"}), "responseFormat.json_schema: F"),
         (body(responseFormat={"type": "xml"}), "responseFormat.type: Input shou"),
+        (body(responseFormat={}), "responseFormat.type: Field required"),
+        (
+            body(responseFormat={"type": "text", "json_schema": SCHEMA}),
+            "responseFormat.json_schema: Not a field of the type text",
+        ),
         (
             body(responseFormat={"type": "json_schema", "json_schema": {"name": "A"}}),
             "responseFormat.json_schema.schema: Field required",
@@ -135,8 +140,18 @@ ARGUMENTS = "messages[0].toolCalls[0].function.arguments"
         (messages({**USER, "content": [{"type": "text"}]}), f"{BLOCK}.text: Field req"),
         (content("image_url", "https://x.org/a.png"), f"{BLOCK}.image_url: Input shou"),
         (content("image_url", {"url": ""}), f"{BLOCK}.image_url.url: String should"),
+        (content("image_url", {"detail": "low"}), f"{BLOCK}.image_url.url: Field req"),
+        (content("image_url", {"url": "ftp://x"}), f"{BLOCK}.image_url.url: String"),
         (content("input_audio", {"data": 5}), f"{BLOCK}.input_audio.data: Input sho"),
-        (content("file", {"name": "a"}), f"{BLOCK}.file.name: Input should be 'file_"),
+        (content("input_audio", {"data": "a"}), f"{BLOCK}.input_audio.format: Field"),
+        (content("input_audio", {"format": "a"}), f"{BLOCK}.input_audio.data: Field"),
+        (content("file", {"name": "a"}), f"{BLOCK}.file.name: Extra inputs are not"),
+        (content("file", {"filename": "a"}), f"{BLOCK}.file: Should have file_data or"),
+        (content("file", {"file_id": ""}), f"{BLOCK}.file.file_id: String should have"),
+        (
+            messages({**USER, "content": [{**TEXT, "file": {"file_id": "a"}}]}),
+            f"{BLOCK}.file: Not a field of the type text",
+        ),
     ],
     ids=str,
 )
