@@ -222,8 +222,11 @@ def test_batch_stops_where_no_prompt_can_succeed(status: int, batch: Batch) -> N
     assert message.startswith("Stopped: ")
     assert "no such luck" in message
     assert [line["answer"] for line in batch.lines] == ["Yes."]
-    # A refused signature is sent anew once, in case the clock is wrong.
-    assert len(batch.server.requests) == (3 if status == 401 else 2)
+    statuses = [request.status for request in batch.server.requests]
+    # A refused signature is sent anew once, in case the clock is wrong. The first one
+    # may have been refused too, at the end of a minute.
+    after = statuses[statuses.index(200) :]
+    assert after.count(status) == (2 if status == 401 else 1)
 
 
 def test_batch_fails_if_all_prompts_fail(batch: Batch) -> None:
