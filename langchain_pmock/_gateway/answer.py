@@ -381,6 +381,8 @@ class Answer(Generic[ItemT]):
                 envelope = from_json(payload)
             except ValueError:
                 envelope = None
+            # Not in the except block: an error's context would hold this frame, and
+            # with it what was received.
             if envelope is not None:
                 chunk = self._chunk(envelope, payload)
                 if chunk is not None:

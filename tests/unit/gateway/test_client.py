@@ -12,6 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from langchain_pmock import (
+    PmockAPIError,
     PmockError,
     PmockInvalidRequestError,
     PmockResponseError,
@@ -202,6 +203,24 @@ class Shared:
     @property
     def busy(self) -> set[int]:
         return {*self.pools._busy, *self.async_pools._busy}
+
+
+def test_transport_can_read_the_content_of_a_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    contents: list[bytes] = []
+
+    class Transport(httpx2.BaseTransport):
+        def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+            contents.append(request.content)
+            return httpx2.Response(500)
+
+    shared = Shared(Service())
+    shared.pools = Pools(lambda _: httpx2.Client(transport=Transport()))
+    client = shared.client(monkeypatch, max_retries=0)
+    with pytest.raises(PmockAPIError):
+        client.post({"model": "x"}, dict)
+    assert contents == [b'{"model":"x"}']
 
 
 OUTCOMES: dict[str, list[Any]] = {
