@@ -298,7 +298,7 @@ class PmockClient:
         return limits
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(repr=False)
 class _Call(Generic[ItemT]):
     content: bytes
     make_parser: Callable[[], Parser[ItemT]]
