@@ -26,8 +26,7 @@ _FLOOR_IS = (
     "The floor is LangChain and httpx2 joined with nothing of ours, written the plain "
     "way. ChatPmock lies under it where it does the same with less work: it copies a "
     "chunk that LangChain's constructor made once, where the floor calls the "
-    "constructor for each, and parses a growing value once "
-    "for each 1/64 of growth."
+    "constructor for each, and parses a growing value once for each 1/64 of growth."
 )
 _REFERENCE = 15.2  # µs a token
 _OVERVIEW = {

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 _AROUND = " \n\r\t`"
 _FENCE = re.compile(r"```(?:json)?")
 _DECODER = json.JSONDecoder(strict=False)
-_SHARE = 64  # there is a value whenever the text has grown by 1/64
+_SHARE = 64  # there is a value whenever the text has grown by 1/64,
+_LONG = 100_000  # or by 1/32 at this number of characters
 _REFUSALS = ("content_filter", "refusal")
 _USUAL_REASONS = ("stop", "tool_calls", "function_call", "length")
 
@@ -207,7 +208,8 @@ class _Stream:
         self._length += len(text)
         if not text or self._length < self._next_length:
             return
-        self._next_length = self._length + self._length // _SHARE
+        growth = self._length * (self._length + _LONG) // (_SHARE * _LONG)
+        self._next_length = self._length + growth
         received = "".join(self._texts).lstrip()
         is_text = self._parser.tool is None
         for part in _json_parts(received) if is_text else [received]:
