@@ -42,7 +42,7 @@ _MESSAGE = 4  # platform.openai.com: 3 for each message, and 1 for its role
 _IMAGE_LOW, _IMAGE = 85, 765
 # A second of MP3 (16 kB) is 32 tokens for Gemini, a page of a PDF (50 kB) 1,500 for
 # Claude.
-_BASE64_PER_TOKEN = {"input_audio": 667, "file": 44}
+_BASE64_PER_AUDIO_TOKEN, _BASE64_PER_TOKEN = 667, 44
 _REFERENCE = 1500  # a file of unknown size: one page
 
 
@@ -96,4 +96,7 @@ def _count_part(part: Part) -> int:
     if kind == "image_url":
         return _IMAGE_LOW if part[kind].get("detail") == "low" else _IMAGE
     data = part[kind].get("data") or part[kind].get("file_data")
-    return math.ceil(len(data) / _BASE64_PER_TOKEN[kind]) if data else _REFERENCE
+    if not (data and isinstance(data, str)):
+        return _REFERENCE
+    per_token = _BASE64_PER_AUDIO_TOKEN if kind == "input_audio" else _BASE64_PER_TOKEN
+    return math.ceil(len(data) / per_token)

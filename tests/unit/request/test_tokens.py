@@ -148,6 +148,8 @@ DEEP["deeper"] = DEEP
         (HumanMessage([{**PICTURE, "type": "file"}]), 4 + 9091),
         (HumanMessage([{"type": "file", "file_id": "file-1"}]), 4 + 1500),
         (HumanMessage([{"type": "video_url", "video_url": {"url": "x"}}]), 4 + 1500),
+        (HumanMessage([{"type": "video", "video": {"data": "x" * 440}}]), 4 + 10),
+        (HumanMessage([{"type": "file", "file": {"file_data": 5}}]), 4 + 1500),
         # As they are sent: not at all.
         (AIMessage([{"type": "thinking", "thinking": "x", "signature": PIXELS}]), 4),
         # What cannot be sent: its text.
