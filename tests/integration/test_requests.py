@@ -1,4 +1,4 @@
-"""Requests over a socket: fields, texts, memory and proxies."""
+"""Requests over a socket: memory and proxies."""
 
 from __future__ import annotations
 
@@ -14,43 +14,8 @@ from tests.support.raw_server import RawServer, whole
 from tests.support.wire import answer
 
 if TYPE_CHECKING:
-    from langchain_pmock.testing import PmockServer
     from tests.integration.conftest import MakeModel
     from tests.support.calls import Ask, Calls
-
-HELLO = [{"role": "user", "content": "Hello"}]
-
-
-def test_call_overrides_bind_and_bind_the_constructor(
-    server: PmockServer, make_model: MakeModel, calls: Calls
-) -> None:
-    model = make_model(temperature=0.1, max_tokens=10, seed=1, stop="a", user="u")
-    bound = model.bind(max_tokens=20, seed=2, stop=["b"], user=None)
-    calls.invoke(bound, "Hello", seed=3, stop=["c"], model="gemini-3-pro")
-    assert server.requests[0].body == {
-        "model": "gemini-3-pro",
-        "messages": HELLO,
-        "temperature": 0.1,
-        "maxTokens": 20,
-        "seed": 3,
-        "stop": ["c"],
-    }
-
-
-def test_text_arrives_unchanged(
-    server: PmockServer, make_model: MakeModel, calls: Calls
-) -> None:
-    text = 'quote " back \\ line \u2028 tab \t nul \0 del \x7f 中文 🌊'
-    image = "data:image/png;base64," + "iVBORw0K" * 100_000
-    block = {"type": "image_url", "image_url": {"url": image}}
-    message = HumanMessage([text, "half \ud83c", block])
-    for call in (calls.invoke, calls.stream):
-        call(make_model(), [message])
-        assert server.requests[-1].body["messages"][0]["content"] == [
-            {"type": "text", "text": text},
-            {"type": "text", "text": "half \ufffd"},
-            block,
-        ]
 
 
 def test_memory_is_freed_without_the_garbage_collector(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import httpx2
@@ -97,12 +98,20 @@ class LeftError(Exception):
 
 
 @each_way
-def test_left_by_an_exception(ask: Ask, tls: ssl.SSLContext) -> None:
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+def test_left_by_an_exception_at_the_first_text(
+    ask: Ask, encoding: str, tls: ssl.SSLContext
+) -> None:
     def leave(message: AIMessage) -> None:
         if message.text:
             raise LeftError
 
-    with RawServer(OPEN, tls=tls) as server:
+    first = FIRST
+    if encoding == "gzip":
+        packer = zlib.compressobj(wbits=31)
+        first = packer.compress(FIRST) + packer.flush(zlib.Z_SYNC_FLUSH)
+    steps = stream(first, STALL, headers={"Content-Encoding": encoding})
+    with RawServer(steps, tls=tls) as server:
         outcome = ask(model_of(server), on_message=leave)
         assert isinstance(outcome.error, LeftError)
         wait_until(lambda: server.open_connections == 0)

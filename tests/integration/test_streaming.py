@@ -1,29 +1,16 @@
-"""Streams: the same answer as without, in pieces, as soon as each piece is there."""
+"""Streams: the same answer as without, in pieces."""
 
 from __future__ import annotations
 
-import zlib
-from contextlib import aclosing, closing
-from typing import TYPE_CHECKING, Any, cast
-
-import pytest
+from typing import TYPE_CHECKING
 
 from langchain_pmock.testing import Reply
 from tests.support.calls import TEXT, merge
-from tests.support.raw_server import STALL, RawServer, stream
-from tests.support.wire import chunk_of, envelope, event
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Generator, Iterator
-
-    from langchain_core.messages import AIMessageChunk
-
     from langchain_pmock import ChatPmock
     from langchain_pmock.testing import PmockServer
-    from tests.integration.conftest import MakeModel
     from tests.support.calls import Calls
-
-# --- The same as without a stream ----------------------------------------------------
 
 
 def test_streamed_text_is_the_whole_text(
@@ -79,37 +66,3 @@ def test_documented_structure_without_blank_lines(
             "created": 1768819167,
             "finish_reason": "stop",
         }
-
-
-# --- When it comes -------------------------------------------------------------------
-
-FIRST = event(envelope(chunk_of({"content": "你好"})))
-
-
-@pytest.fixture(params=["plain", "gzip"])
-def stalled(request: pytest.FixtureRequest, make_model: MakeModel) -> Iterator[Any]:
-    """A model whose service sends one chunk and no more."""
-    packed, headers = FIRST, {}
-    if request.param == "gzip":
-        packer = zlib.compressobj(wbits=31)
-        packed = packer.compress(FIRST) + packer.flush(zlib.Z_SYNC_FLUSH)
-        headers = {"Content-Encoding": "gzip"}
-    with RawServer(stream(packed, STALL, headers=headers)) as service:
-        yield make_model(base_url=service.url)
-
-
-def test_chunk_is_yielded_before_the_next_is_sent(stalled: ChatPmock) -> None:
-    chunks = cast("Generator[AIMessageChunk]", stalled.stream("Hi"))
-    with closing(chunks):
-        assert next(chunks).content == "你好"
-
-
-async def test_async_chunk_is_yielded_before_the_next_is_sent(
-    stalled: ChatPmock,
-) -> None:
-    chunks = cast("AsyncGenerator[AIMessageChunk]", stalled.astream("Hi"))
-    async with aclosing(chunks):
-        assert (await anext(chunks)).content == "你好"
-
-
-# --- Streaming or not ----------------------------------------------------------------
