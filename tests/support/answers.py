@@ -51,9 +51,3 @@ def fragment(arguments: object = None, name: str | None = None, **fields: Any) -
     function = {"name": name, "arguments": arguments}
     given = {key: value for key, value in function.items() if value is not None}
     return {**fields, "function": given}
-
-
-def pieces_of(text: str, places: Iterable[int]) -> list[str]:
-    """A text, cut at some places; the same place twice gives an empty piece."""
-    ends = [*sorted(place % (len(text) + 1) for place in places), len(text)]
-    return [text[start:end] for start, end in zip([0, *ends], ends, strict=False)]

@@ -22,7 +22,7 @@ from tests.support.wire import Json, choice_of, chunk_of, data_of, dump, envelop
 from tests.support.wire import events as events_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
     Answer = Callable[[], httpx2.Response] | Exception
 
@@ -280,12 +280,6 @@ STREAM = Way("stream")
 def read_stream(*pieces: bytes | Exception, parser: Any = Texts) -> list[Any]:
     """Return what the gateway makes of a stream that comes in these pieces."""
     return STREAM(Service(streams(*pieces)), parser=parser)
-
-
-def cuts(data: bytes, places: Iterable[int]) -> list[bytes]:
-    """Cut bytes at some places; the same place twice gives an empty piece."""
-    ends = [*sorted(place % (len(data) + 1) for place in places), len(data)]
-    return [data[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
 
 class Hidden(dict[str, str]):

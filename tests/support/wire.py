@@ -7,7 +7,10 @@ would write it.
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any, AnyStr
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 Json = dict[str, Any]
 
@@ -73,3 +76,9 @@ HELLO = (event(delta("Hel")), event(delta("lo")), event(delta(None, "stop")), DO
 def events(*chunks: Json, done: bool = True) -> bytes:
     """The body of a stream: each chunk in its envelope."""
     return b"".join(event(envelope(chunk)) for chunk in chunks) + DONE * done
+
+
+def pieces_of(text: AnyStr, places: Iterable[int]) -> list[AnyStr]:
+    """Cut a text or bytes at some places; the same place twice gives an empty piece."""
+    ends: list[int] = [*sorted(place % (len(text) + 1) for place in places), len(text)]
+    return [text[start:end] for start, end in zip([0, *ends], ends, strict=False)]

@@ -21,8 +21,17 @@ from langchain_core.messages import AIMessage
 
 from langchain_pmock import PmockError
 from tests.support.calls import WAYS, Ask
-from tests.support.service import Echo, Pieces, cuts
-from tests.support.wire import Json, choice_of, chunk_of, data_of, dump, envelope, event
+from tests.support.service import Echo, Pieces
+from tests.support.wire import (
+    Json,
+    choice_of,
+    chunk_of,
+    data_of,
+    dump,
+    envelope,
+    event,
+    pieces_of,
+)
 
 
 def answering(
@@ -153,7 +162,9 @@ def bodies(draw: DrawFn) -> list[Any]:
         body = draw(st.one_of(lines, texts.map(encoded)))
     if not draw(st.integers(0, 5)):
         body = body[: draw(st.integers(0, len(body)))]
-    pieces: list[Any] = cuts(body, draw(st.lists(st.integers(0, 9_999), max_size=3)))
+    pieces: list[Any] = pieces_of(
+        body, draw(st.lists(st.integers(0, 9_999), max_size=3))
+    )
     if not draw(st.integers(0, 5)):
         broken = [httpx2.ReadError, httpx2.ReadTimeout, httpx2.DecodingError]
         pieces.append(draw(st.sampled_from(broken))(draw(texts)))
@@ -249,6 +260,7 @@ STREAMS: dict[str, Callable[[int], bytes]] = {
     "an open list": lambda n: arguments('{"a": [' + "1," * n),
     "an open string": lambda n: arguments('{"a": "' + '\\"' * n),
     "open brackets": lambda n: arguments("[" * n),
+    "arguments that are no JSON": lambda n: arguments("word " * (n // 5)),
     "open objects": lambda n: arguments('{"a":' * n),
     "halves of surrogates": lambda n: arguments('{"a": "' + "\\ud83d" * n),
 }

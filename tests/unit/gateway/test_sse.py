@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from langchain_pmock._gateway.sse import OtherEvent, SSEDecoder
-from tests.support.service import cuts
+from tests.support.wire import pieces_of
 
 BOM = b"\xef\xbb\xbf"
 NEWLINES = ("\n", "\r\n", "\r")
@@ -120,27 +120,6 @@ def test_reads(reads: list[bytes], expected: list[str]) -> None:
         assert decode(*(part for read in reads for part in (*empty, read))) == expected
 
 
-@pytest.mark.parametrize(
-    ("stream", "expected"),
-    [
-        (b"data: a\n", b"a"),
-        (b"data: a\r", b"a"),
-        (b"data: a\ndata: b\n", b"a\nb"),
-        (b"data: a\ndata: b", b"a\nb"),  # the second line may not be whole
-        (b"data: a", b"a"),
-        (b"data: a\n\n", None),
-        (b": comment\n", None),
-        (b"\xef", None),
-        (b"", None),
-    ],
-)
-def test_unfinished_event(stream: bytes, expected: bytes | None) -> None:
-    decoder = SSEDecoder()
-    for byte in stream:
-        decoder.feed(bytes([byte]))
-    assert decoder.unfinished() == expected
-
-
 _value = st.text(
     st.characters(exclude_characters="\r\n", exclude_categories=["Cs"]), max_size=8
 )
@@ -178,7 +157,7 @@ def in_pieces(draw: st.DrawFn, streams: st.SearchStrategy[bytes]) -> list[bytes]
     places = [p for p, again in draw(twice) for _ in range(1 + again)]
     if draw(st.booleans()):
         places += [found.end() for found in re.finditer(rb"\n\n", stream)]
-    return cuts(stream, places)
+    return pieces_of(stream, places)
 
 
 _bytes = st.binary(max_size=80) | st.lists(

@@ -1,9 +1,11 @@
 """Whole answers as LangChain's messages: usage, metadata, tool calls, choices."""
 
+import json
 import re
 from typing import Any
 
 import pytest
+from langchain_core.load import dumps, loads
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
 from langchain_pmock._json import UnreadableError
@@ -12,9 +14,9 @@ from langchain_pmock._response.messages import (
     combined_llm_output,
     usage_metadata,
 )
-from tests.support.answers import message_of, result_of
+from tests.support.answers import message_of, result_of, streamed
 from tests.support.service import Service, whole
-from tests.support.wire import Json, choice_of, data_of, envelope
+from tests.support.wire import Json, choice_of, chunk_of, data_of, envelope
 
 
 def snake(value: Any) -> Any:
@@ -29,6 +31,7 @@ def snake(value: Any) -> Any:
     }
 
 
+@pytest.mark.filterwarnings("ignore:The function `loads` is in beta")
 def test_message() -> None:
     message = message_of({"content": "你好 👋"}, trace_id="trace-1")
     assert message == AIMessage(
@@ -44,6 +47,7 @@ def test_message() -> None:
         },
     )
     assert message.usage_metadata is None
+    assert loads(dumps(message), allowed_objects="core") == message  # as a cache does
 
 
 # --- Usage ---------------------------------------------------------------------------
@@ -149,7 +153,9 @@ def test_llm_output() -> None:
     assert output == expected
     assert combined_llm_output([output]) == expected
     doubled = {name: 2 * count for name, count in tokens.items()}
-    assert combined_llm_output([None, output, {"id": "b"}, output]) == {
+    # Another model's output may have a null.
+    other = {"id": "b", "token_usage": None}
+    assert combined_llm_output([None, output, other, output]) == {
         **expected,
         "token_usage": doubled,
     }
@@ -256,50 +262,59 @@ def test_several_choices() -> None:
     assert usage == [counts(3, 4), None, None]
 
 
-def answering(message: Json) -> Json:
-    return {"choices": [{"message": message}]}
+def answering(message: object) -> Json:
+    return {"choices": [{"index": 0, "message": message}]}
 
 
-@pytest.mark.parametrize(
-    ("data", "reason"),
-    [
-        ({}, "the answer has no choices"),
-        ({"choices": None}, "the answer has no choices"),
-        ({"choices": []}, "the answer has no choices"),
-        ({"choices": [{}]}, "message is null, not an object"),
-        ({"choices": [{"message": None}]}, "message is null, not an object"),
-        ({"choices": [{"message": "Hi"}]}, "message is a string, not an object"),
-        ({"choices": ["Hi"]}, "choices[0] is a string, not an object"),
-        ({"choices": 5}, "choices is a number, not a list"),
-        (answering({}) | {"id": []}, "id is a list, not a string"),
-        (answering({}) | {"model": 5}, "model is a number, not a string"),
-        *(
-            (answering({"content": content}), reason)
-            for content, reason in (
-                (5, "content is a number, not a list"),
-                ([5], "content[0] is a number, not an object"),
-                ([{"text": 5}], "content[0].text is a number, not a string"),
-                (
-                    [{"type": "non_standard"}],
-                    "content[0].value is null, not an object",
-                ),
-            )
-        ),
-        (answering({"toolCalls": 5}), "toolCalls is a number, not a list"),
-        *(
-            (answering({"tool_calls": [call]}), reason)
-            for call, reason in (
-                (None, "toolCalls[0] is null, not an object"),
-                ({"function": "f"}, "function is a string, not an object"),
-                ({"function": {"name": []}}, "name is a list, not a string"),
-                ({"id": True}, "id is a boolean, not a string"),
-            )
-        ),
-    ],
-)
+NO_MESSAGE: list[tuple[Json, str]] = [
+    ({"choices": None}, "the answer has no choices"),
+    ({"choices": []}, "the answer has no choices"),
+    ({"choices": [{}]}, "message is null, not an object"),
+    (answering(None), "message is null, not an object"),
+    (answering("Hi"), "message is a string, not an object"),
+]
+# Also of an event, whose message may be a delta.
+WRONG_TYPES: list[tuple[Json, str]] = [
+    ({"choices": ["Hi"]}, "choices[0] is a string, not an object"),
+    ({"choices": 5}, "choices is a number, not a list"),
+    (answering({}) | {"id": []}, "id is a list, not a string"),
+    (answering({}) | {"model": 5}, "model is a number, not a string"),
+    *(
+        (answering({"content": content}), reason)
+        for content, reason in (
+            (5, "content is a number, not a list"),
+            ([5], "content[0] is a number, not an object"),
+            ([{"text": 5}], "content[0].text is a number, not a string"),
+            ([{"type": "non_standard"}], "content[0].value is null, not an object"),
+        )
+    ),
+    *(
+        (answering({"toolCalls": calls}), reason)
+        for calls, reason in (
+            (5, "toolCalls is a number, not a list"),
+            ([None], "toolCalls[0] is null, not an object"),
+            ([{"function": "f"}], "function is a string, not an object"),
+            ([{"function": {"name": []}}], "name is a list, not a string"),
+            ([{"id": True}], "id is a boolean, not a string"),
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize(("data", "reason"), [*NO_MESSAGE, *WRONG_TYPES])
 def test_answer_without_the_documented_structure(data: Json, reason: str) -> None:
     with pytest.raises(UnreadableError, match=f"^{re.escape(reason)}$"):
         chat_result(envelope(data))
+
+
+@pytest.mark.parametrize(("data", "reason"), WRONG_TYPES)
+@pytest.mark.parametrize("before", [[], [chunk_of({"content": "a"})]])
+def test_event_without_the_documented_structure(
+    before: list[Json], data: Json, reason: str
+) -> None:
+    event = json.loads(json.dumps(data).replace("message", "delta"))
+    with pytest.raises(UnreadableError, match=f"^{re.escape(reason)}$"):
+        streamed(*before, event)
 
 
 # --- Tool calls ----------------------------------------------------------------------

@@ -27,7 +27,6 @@ from pydantic_core import from_json
 from langchain_pmock import PmockRefusalError
 from langchain_pmock._response import partial_json
 from langchain_pmock._response.parsers import answer_parser
-from tests.support.answers import pieces_of
 from tests.support.service import Pieces, Service, make_model, streams, whole
 from tests.support.wire import (
     DONE,
@@ -38,6 +37,7 @@ from tests.support.wire import (
     envelope,
     event,
     events,
+    pieces_of,
 )
 
 
