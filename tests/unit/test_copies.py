@@ -14,11 +14,16 @@ from langchain_core.load import dumpd, dumps, loads
 from pydantic import SecretStr
 
 from langchain_pmock import ChatPmock, Param, Wire
-from tests.support.service import ACCESS_KEY, SECRET_KEY, Service, make_model, says
+from tests.support.service import (
+    ACCESS_KEY,
+    SECRET_KEY,
+    Service,
+    fails,
+    make_model,
+    says,
+)
 from tests.support.wire import Json
-
-Change = Callable[[ChatPmock, str, object], ChatPmock]
-
+from tests.unit.conftest import Change
 
 # langchain-core says so of `loads`.
 pytestmark = pytest.mark.filterwarnings(
@@ -165,13 +170,17 @@ def test_client_and_cache_key_change_with_their_settings(
     assert key_of(back) == key
 
 
-def test_client_dies_with_its_model() -> None:
+def test_client_and_keys_die_with_their_model() -> None:
+    service = Service(fails(401, status=401), says())
+    model = service.model()
+    model.invoke("Hi")
+    owned = (model._client, model._client._signer, model.access_key, model.secret_key)
+    observed = [weakref.ref(each) for each in owned]
+    service.requests.clear()
     gc.disable()
     try:
-        model = make_model()
-        client = weakref.ref(model._client)
-        del model
-        assert client() is None
+        del model, owned
+        assert [each() for each in observed] == [None] * 4
     finally:
         gc.enable()
 

@@ -1,7 +1,6 @@
 """What the constructor accepts: names, environment, keys, URL, headers, timeouts."""
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -10,14 +9,8 @@ import pytest
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from langchain_pmock import ChatPmock
-from tests.support.service import (
-    Service,
-    make_model,
-    says,
-)
-
-Change = Callable[[ChatPmock, str, object], ChatPmock]
-
+from tests.support.service import Service, make_model, says
+from tests.unit.conftest import Change
 
 SECRETS = ("ak-do-not-show", "sk-do-not-show")
 ALIASES = {
@@ -90,7 +83,7 @@ async def test_keys_may_be_functions() -> None:
     numbers = iter(range(9))
     service = Service(says())
     model = service.model(
-        access_key=lambda: f"ak-do-not-show-{next(numbers)}",
+        access_key=lambda: f"ak-do-not-show-{next(numbers)}\n",
         secret_key=lambda: SecretStr("sk-do-not-show"),
         default_headers={"x-team": "1"},
     )

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
+from unittest.mock import Mock
 
 import httpx
 import httpx2
@@ -373,21 +374,6 @@ def test_body_that_a_hook_has_read(way: Way) -> None:
 # --- Closing -------------------------------------------------------------------------
 
 
-async def test_stream_that_is_left_is_closed(streaming: Way) -> None:
-    body = Pieces(FIRST, FIRST, FIRST)
-    client = client_of(Service(streams(body=body)), streaming.library)
-    chunks: Any = getattr(client, streaming.method)(BODY, Texts)
-    if streaming.is_async:
-        assert await anext(chunks) == "a"
-        assert not body.closed
-        await chunks.aclose()
-    else:
-        assert next(chunks) == "a"
-        assert not body.closed
-        chunks.close()
-    assert body.closed
-
-
 @pytest.mark.parametrize("times", [1, 2])  # again while it closes
 @pytest.mark.parametrize("before", [(), (FIRST,)])
 @pytest.mark.parametrize("way", [way for way in WAYS if way.is_async], ids=str)
@@ -623,16 +609,18 @@ class Rest(Pieces):
     def __init__(self, *pieces: bytes | None) -> None:
         super().__init__()
         self.rest = pieces  # None: nothing more, until it is aborted
+        self.socket: object = self
         self.read = 0
         self.aborted = threading.Event()
         self.is_aborted = False
 
-    def get_extra_info(self, _: str) -> object:  # the socket of the network stream
-        return self
+    def get_extra_info(self, _: str) -> object:  # of the network stream
+        return self.socket
 
     def shutdown(self, _how: int) -> None:
         self.is_aborted = True
         self.aborted.set()
+        raise OSError  # it is closed
 
     def __iter__(self) -> Iterator[bytes]:
         for piece in (LAST, *self.rest):
@@ -651,7 +639,7 @@ class Rest(Pieces):
                 yield piece
 
 
-@pytest.mark.parametrize("connection", ["HTTP/1.1", "HTTP/2", "no socket"])
+@pytest.mark.parametrize("connection", ["HTTP/1.1", "HTTP/2", "no stream", "closed"])
 @pytest.mark.parametrize(
     ("pieces", "read"),
     [
@@ -677,8 +665,10 @@ def test_rest_of_a_body_is_read_for_a_while(  # noqa: PLR0913, PLR0917 - fixture
         monkeypatch.setattr(module, "_AFTER_DONE", 0.01 if stays_open else 30.0)
     elif stays_open:  # the usage is read in time on a busy machine too
         monkeypatch.setattr(module, "_AFTER_FINISH", 0.3)
-    if connection == "no socket":
+    if connection == "no stream":
         extensions = {}
+    elif connection == "closed":
+        rest.socket = None
     elif connection == "HTTP/2" and b"!" in pieces and not streaming.is_async:
         read -= 1  # nothing after [DONE], for a read could not be aborted
     began = time.monotonic()
@@ -694,6 +684,17 @@ def test_rest_of_a_body_is_read_for_a_while(  # noqa: PLR0913, PLR0917 - fixture
     assert shown == [LEFT_OPEN] * (stays_open and DONE not in pieces)
     assert {record.name for record in caplog.records} <= {"langchain_pmock"}
     assert {record.levelno for record in caplog.records} <= {logging.WARNING}
+
+
+def test_stream_ends_though_no_thread_can_be_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    start = Mock(side_effect=RuntimeError)
+    monkeypatch.setattr(threading.Thread, "start", start)
+    rest = Rest(USAGE, DONE)
+    answer = streams(body=rest, extensions={"network_stream": rest})
+    assert STREAM(Service(answer)) == ["answer", "end"]
+    assert rest.is_aborted
 
 
 LEFT_OPEN = (

@@ -1,11 +1,10 @@
 """One request, in four ways: whole or streamed, sync or async."""
 
-import gc
 import json
 import time
-import weakref
 from collections.abc import Iterator
 from typing import Any
+from unittest.mock import Mock
 
 import httpx2
 import pytest
@@ -25,7 +24,6 @@ from tests.support.service import (
     ACCESS_KEY,
     BASE_URL,
     BODY,
-    SECRET_KEY,
     Pieces,
     Service,
     Texts,
@@ -142,23 +140,7 @@ def test_timeout(way: Way, own: Any, given: Any, sent: dict[str, float | None]) 
     assert service.timeouts == [sent]
 
 
-# --- What a client owns --------------------------------------------------------------
-
-
-def test_keys_and_clock_are_freed_with_the_client() -> None:
-    class Key(SecretStr):
-        """A key that can be observed."""
-
-    keys = [Key(ACCESS_KEY), Key(SECRET_KEY)]
-    service = Service(fails(401, status=401), whole(envelope(chunk_of({}))))
-    client = client_of(service, access_key=keys[0], secret_key=keys[1])
-    client.post(BODY, dict)
-    signer = client._signer
-    observed = [weakref.ref(each) for each in (*keys, client, signer)]
-    del keys, client, signer
-    service.requests.clear()
-    gc.collect()
-    assert [each() for each in observed] == [None] * 4
+# --- Keys ----------------------------------------------------------------------------
 
 
 def test_key_that_is_not_ascii_is_sent_as_utf8(way: Way) -> None:
@@ -171,11 +153,21 @@ def test_key_that_is_not_ascii_is_sent_as_utf8(way: Way) -> None:
     assert raw[b"wuinai-access-key"] == "clé-x".encode()
 
 
-def test_function_that_returns_no_key_is_not_retried(way: Way) -> None:
+@pytest.mark.parametrize("name", ["access_key", "secret_key"])
+def test_function_that_returns_no_key(way: Way, name: str) -> None:
     service = Service(way.hello)
-    with pytest.raises(PmockInvalidRequestError, match="function secret_key") as caught:
-        way(service, max_retries=3, secret_key=lambda: "sk\nleak")
-    assert "leak" not in str(caught.value)
+    key: dict[str, Any] = {name: lambda: "sk\nleak"}
+    with pytest.raises(PmockInvalidRequestError) as caught:
+        way(service, max_retries=3, **key)
+    assert str(caught.value) == (
+        f"The result of the function {name} must be a string without control "
+        "characters or line breaks."
+    )
+    assert caught.value.__context__ is None  # whose frames have the key
+    error = ValueError("no vault")
+    with pytest.raises(ValueError, match="no vault") as failed:
+        way(service, max_retries=3, **{name: Mock(side_effect=error)})
+    assert failed.value is error
     assert not service.requests
 
 
@@ -279,7 +271,14 @@ class Interrupted(Pieces):
 
 
 FIRST = event(envelope(chunk_of({"content": "a"})))
-PLACES = ["send", "first", "later", "close"]
+# What has come before the error.
+PLACES: dict[str, list[bytes]] = {
+    "send": [],
+    "first": [FIRST[:-3]],
+    "later": [FIRST],
+    "after the finish": [FIRST, event(envelope(chunk_of({}, "stop")))],
+    "close": [FIRST],
+}
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(), KeyError("x")])
@@ -288,7 +287,7 @@ def test_interrupted_client_is_retired(
     place: str, error: BaseException, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A lock of its transport may be held for ever."""
-    body = Interrupted(error, FIRST[: None if place in PLACES[2:] else -3])
+    body = Interrupted(error, *PLACES[place])
     body.at_close = place == "close"
 
     def handle(request: httpx2.Request) -> httpx2.Response:

@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from langchain_pmock import PmockAPIError, PmockAuthenticationError, errors, sign
+from langchain_pmock import PmockAPIError, PmockAuthenticationError, sign
 from langchain_pmock._gateway.retry import Retries, retry_after
 from langchain_pmock._signature import Signer
 from langchain_pmock.errors import PmockError
@@ -61,11 +61,6 @@ def test_retry_after(
     assert retry_after(error_with(retry_after=value, date=date)) == seconds
 
 
-def test_no_retry_after_without_a_response() -> None:
-    assert retry_after(PmockError("no response")) is None
-    assert retry_after(error_with()) is None
-
-
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The waits between attempts, which take no time."""
@@ -113,28 +108,6 @@ def test_service_may_ask_for_up_to_a_minute(
     service = Service(fails(429, headers={"retry-after": value}), way.hello)
     assert way(service, max_retries=1) == way.texts
     assert waits[0] == seconds
-
-
-RETRYABLE = {
-    "PmockAPIError",
-    "PmockConnectionError",
-    "PmockRateLimitError",
-    "PmockStreamInterruptedError",
-    "PmockTimeoutError",
-}
-
-
-@pytest.mark.parametrize("name", errors.__all__)
-def test_which_errors_are_retried(name: str) -> None:
-    attempt: Any = None
-    error = getattr(errors, name)("x")
-    retries = Retries(2, Signer("ak", "sk"))
-    waits = [retries.wait_after(error, attempt) for _ in range(3)]
-    assert [wait is not None for wait in waits] == (
-        [True, True, False] if name in RETRYABLE else [False] * 3
-    )
-    error.is_retryable = False
-    assert Retries(2, Signer("ak", "sk")).wait_after(error, attempt) is None
 
 
 @pytest.mark.usefixtures("fast_retries")

@@ -15,7 +15,6 @@ from langchain_core.messages import (
     RemoveMessage,
     SystemMessage,
     ToolMessage,
-    trim_messages,
 )
 
 from langchain_pmock import Wire
@@ -179,12 +178,3 @@ def get_weather(city: str) -> str:
 def test_tools_count_as_they_are_sent(a_tool: Any) -> None:
     sent = encode(tools_to_wire([a_tool])).decode()
     assert count_message_tokens([], [a_tool]) == count_text_tokens(sent) > 40
-
-
-def test_trim_messages_keeps_what_fits() -> None:
-    messages: list[BaseMessage] = [HumanMessage(f"问题{i}。" * 20) for i in range(10)]
-    limit = count_message_tokens(messages[-3:])
-    kept = trim_messages(
-        messages, max_tokens=limit, token_counter=count_message_tokens, strategy="last"
-    )
-    assert kept == messages[-3:]
