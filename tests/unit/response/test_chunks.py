@@ -123,14 +123,6 @@ def test_id_is_converted_as_in_a_whole_answer(id_: Any) -> None:
     assert whole({"content": "ab"}, id=id_).id == kept
 
 
-def test_snake_case_names() -> None:
-    function = {"name": "f", "arguments": "{}"}
-    call = {"index": 0, "id": "a", "type": "function", "function": function}
-    message = streamed(chunk_of({"tool_calls": [call]}), FINISH, trace_id="trace-1")
-    assert [call["name"] for call in message.tool_calls] == ["f"]
-    assert message.response_metadata["trace_id"] == "trace-1"
-
-
 def test_answer_without_text_usage_finish_reason_or_trace_id() -> None:
     assert streamed(FINISH).content == ""
     assert streamed(FINISH).usage_metadata is None

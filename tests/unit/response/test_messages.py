@@ -240,7 +240,8 @@ def test_snake_case_twins() -> None:
         choice_of(message, "tool_calls"),
         usage={"promptTokens": 3, "promptTokensDetails": {"cachedTokens": 1}},
     )
-    assert chat_result(envelope(snake(data))) == chat_result(envelope(data))
+    answer = envelope(data, traceId="trace-1")
+    assert chat_result(snake(answer)) == chat_result(answer)
 
 
 def test_camel_case_name_comes_first() -> None:
@@ -289,7 +290,7 @@ WRONG_TYPES: list[tuple[Json, str]] = [
         )
     ),
     *(
-        (answering({"toolCalls": calls}), reason)
+        (answering({"tool_calls": calls}), reason)
         for calls, reason in (
             (5, "toolCalls is a number, not a list"),
             ([None], "toolCalls[0] is null, not an object"),
