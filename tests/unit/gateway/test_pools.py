@@ -2,7 +2,9 @@
 
 import asyncio
 import ssl
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx2
@@ -50,6 +52,19 @@ def test_client_takes_six_requests_at_once() -> None:
         leases[index].release()
     # The first with capacity is taken.
     assert [pools.acquire().client for _ in range(3)] == [1, 2, 3]
+
+
+def test_threads_wait_for_the_client_that_one_creates() -> None:
+    clients = iter(range(1, 3))
+
+    def make(_: int) -> int:
+        time.sleep(0.05)  # the other thread comes
+        return next(clients)
+
+    pools = Pools(make)
+    with ThreadPoolExecutor() as threads:
+        threads.map(lambda _: pools.acquire(), range(2))
+    assert pools.clients == [1]
 
 
 def test_first_clients_keep_their_connections() -> None:
