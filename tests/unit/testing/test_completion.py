@@ -61,11 +61,11 @@ def test_usage() -> None:
     messages = [{"role": "user", "content": content}]
     answer = respond(PmockServer(), messages=messages, model="x-thinking", n=2)
     prompt = {"textTokens": 2, "imageTokens": 85, "audioTokens": 0, "cachedTokens": 0}
-    completion = {"contentTokens": 23, "reasoningTokens": 22, "audioTokens": 0}
+    completion = {"contentTokens": 13, "reasoningTokens": 22, "audioTokens": 0}
     assert data_of(answer)["usage"] == {
         "promptTokens": 87,
-        "completionTokens": 45,
-        "totalTokens": 132,
+        "completionTokens": 35,
+        "totalTokens": 122,
         "promptTokensDetails": prompt,
         "completionTokensDetails": completion,
     }

