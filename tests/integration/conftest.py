@@ -12,6 +12,8 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
+# httpx2 imports it late, and pytester's runs remove what was imported within them.
+import httpcore2  # noqa: F401
 import pytest
 import trustme
 

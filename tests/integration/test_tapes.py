@@ -316,6 +316,7 @@ def test_the_examples_of_the_docs(
     page = Path(__file__).parents[2] / "docs" / "testing.md"
     script, tape = re.findall(r"```py\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
     pytester.makepyfile(test_script=script, test_weather=tape)
+    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function")
     options = ("-p", "langchain_pmock_pytest", "-p", "no:cacheprovider")
     monkeypatch.setenv("PMOCK_UPSTREAM", openai.url)
     pytester.runpytest(*options, "--pmock-record=once").assert_outcomes(passed=2)
