@@ -121,7 +121,7 @@ class Upstream:
         return dump(sent)
 
     def _whole(self, response: httpx2.Response, content: bytes, body: Json) -> Response:
-        status, content = response.status_code, self._redacted(content)
+        status = response.status_code
         try:
             answer = from_json(content, allow_inf_nan=False)
         except ValueError:
@@ -129,6 +129,7 @@ class Upstream:
         if self._is_pmock:
             kind = _header(response, "content-type")
             code = _code_of(answer)
+            content = self._redacted(content)
             result = Response([content], status=status, code=code, type=kind)
         elif not response.is_success or _message_of(answer):
             message = _message_of(answer) or content.decode(errors="replace")
@@ -140,7 +141,7 @@ class Upstream:
                 return self._failure(_BAD_GATEWAY, "its answer has no choices")
             trace_id = _header(response, "x-request-id")
             content = envelope(SUCCESS, "success", data, trace_id)
-            result = Response([content], code=SUCCESS)
+            result = Response([self._redacted(content)], code=SUCCESS)
         if after := _header(response, "retry-after"):
             result.headers["Retry-After"] = after
         return result
@@ -148,12 +149,11 @@ class Upstream:
     async def _stream(
         self, response: httpx2.Response, request: RecordedRequest
     ) -> AsyncIterator[bytes]:
-        events = (self._redacted(raw) async for raw in _events(response))
         convert = self._unchanged if self._is_pmock else self._translated
         try:
-            async for code, sent in convert(events, request.body["model"]):
+            async for code, sent in convert(_events(response), request.body["model"]):
                 request.code = code
-                yield sent
+                yield self._redacted(sent)
         except _BROKEN as error:
             request.code = _BAD_GATEWAY
             yield event(self._error(_BAD_GATEWAY, f"{type(error).__name__}: {error}"))

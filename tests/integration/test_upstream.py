@@ -275,7 +275,12 @@ def echoes(secret: str) -> dict[str, Steps]:
     envelope: dict[str, Any] = {"code": 401, "message": secret}
     long = json.dumps({"error": {"message": "x" * 1985 + secret}})
     text = secret.encode()
+    # As some servers escape any character.
+    escaped = json.dumps(secret).replace("s", r"\u0073")
+    answer = f'{{"choices": [{{"message": {{"content": {escaped}}}}}]}}'.encode()
     return {
+        "answer": whole(answer),
+        "event of an answer": stream(b"data: " + answer + b"\n\n"),
         "status": whole(error, "401 Unauthorized"),
         "text": whole(text, "401 Unauthorized"),
         "cut in the key": whole(b"x" * 1990 + text, "500 Internal Server Error"),
@@ -293,7 +298,7 @@ def echoes(secret: str) -> dict[str, Steps]:
 @pytest.mark.parametrize("case", echoes(SECRET))
 @pytest.mark.parametrize("keys", [SECRET, ("ak-example", SECRET)])
 @pytest.mark.parametrize("stream", [False, True])
-def test_keys_are_redacted_in_errors(
+def test_keys_are_redacted(
     case: str,
     keys: Any,
     *,
