@@ -264,8 +264,9 @@ class Answer(Generic[ItemT]):
         """Async version of `start`."""
         try:
             await self._asend()
-            while not self._starts(self.feed(await _unhooked(self.aread()))):
-                pass
+            data = await _unhooked(self.aread())
+            while not self._starts(self.feed(data)):
+                data = await self.aread()
         except BaseException:
             await self.aclose()
             raise

@@ -246,11 +246,14 @@ class RequestParams(BaseModel):
     def _set_params(self) -> dict[str, Any]:
         """Collect the parameters that are set."""
         fields = self.__dict__
-        return {
+        found = {
             name: value
-            for name in (*self._wire_names, "model_kwargs")
+            for name in self._wire_names
             if (value := fields.get(name)) is not None and value not in ({}, [])
         }
+        if self.model_kwargs:
+            found["model_kwargs"] = self.model_kwargs
+        return found
 
     def _merged(
         self, own: Mapping[str, Any], given: Mapping[str, Any]
