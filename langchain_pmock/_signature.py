@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
@@ -57,37 +58,28 @@ def _minute(timestamp: float) -> int:
     return int(timestamp // _MINUTE) * _MINUTE
 
 
+@dataclass(slots=True, repr=False)
 class Signature:
     """What one request is signed with.
 
     Attributes:
+        secrets: The access key, the secret key and the token, which no text may have.
         signed_at: This machine's Unix time of the signature, in seconds.
         offset: Seconds that were added to it, to get the service's time.
     """
 
-    __slots__ = ("_access_key", "_secret_key", "_token", "offset", "signed_at")
-
-    def __init__(
-        self, keys: tuple[str, str], token: str, signed_at: float, offset: float
-    ) -> None:
-        """Store the parts."""
-        self._access_key, self._secret_key = keys
-        self._token = token
-        self.signed_at = signed_at
-        self.offset = offset
+    secrets: tuple[str, str, str]
+    signed_at: float
+    offset: float
 
     @property
     def headers(self) -> dict[bytes, bytes]:
         """The two headers of a signed request, in UTF-8: httpx2 encodes as ASCII."""
+        access_key, _, token = self.secrets
         return {
-            ACCESS_KEY_HEADER.encode(): self._access_key.encode(),
-            ACCESS_TOKEN_HEADER.encode(): self._token.encode(),
+            ACCESS_KEY_HEADER.encode(): access_key.encode(),
+            ACCESS_TOKEN_HEADER.encode(): token.encode(),
         }
-
-    @property
-    def secrets(self) -> tuple[str, str, str]:
-        """The access key, the secret key and the token, which no text may contain."""
-        return self._access_key, self._secret_key, self._token
 
     def measured_offset(self, date: str) -> float:
         """Measure the offset of this machine's clock from a response's `Date` header.
@@ -148,7 +140,7 @@ class Signer:
         last = self._last
         if last is None or last[:3] != wanted:
             self._last = last = *wanted, sign(*wanted)
-        return Signature((access_key, secret_key), last[3], now, offset)
+        return Signature((access_key, secret_key, last[3]), now, offset)
 
 
 def check_key(value: object, name: str) -> SecretStr:

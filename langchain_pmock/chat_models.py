@@ -52,7 +52,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
 from typing_extensions import override
 
 from langchain_pmock._gateway import endpoint as _endpoint
-from langchain_pmock._gateway.client import PmockClient
+from langchain_pmock._gateway.client import Call, PmockClient
 from langchain_pmock._request import params as _params
 from langchain_pmock._request import schemas as _schemas
 from langchain_pmock._request import tokens as _tokens
@@ -63,7 +63,7 @@ from langchain_pmock._response import content_blocks as _translator
 from langchain_pmock._response.chunks import ChunkParser
 from langchain_pmock._response.messages import (
     PROVIDER,
-    chat_result,
+    WholeParser,
     combined_llm_output,
 )
 from langchain_pmock._signature import Key, read_key
@@ -427,8 +427,9 @@ class ChatPmock(RequestParams, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        body, options = self._prepare(messages, stop, kwargs)
-        return self._client.post(body, chat_result, **options)
+        call: Call[ChatResult] = self._prepare(messages, stop, kwargs)
+        [result] = self._client.send(call)
+        return result
 
     @override
     async def _agenerate(
@@ -438,8 +439,9 @@ class ChatPmock(RequestParams, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        body, options = self._prepare(messages, stop, kwargs)
-        return await self._client.apost(body, chat_result, **options)
+        call: Call[ChatResult] = self._prepare(messages, stop, kwargs)
+        [result] = [result async for result in self._client.asend(call)]
+        return result
 
     @override
     def _stream(
@@ -449,8 +451,7 @@ class ChatPmock(RequestParams, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        body, options = self._prepare(messages, stop, kwargs, streamed=True)
-        return self._client.stream(body, ChunkParser, **options)
+        return self._client.send(self._prepare(messages, stop, kwargs, streamed=True))
 
     @override
     def _astream(
@@ -460,8 +461,7 @@ class ChatPmock(RequestParams, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        body, options = self._prepare(messages, stop, kwargs, streamed=True)
-        return self._client.astream(body, ChunkParser, **options)
+        return self._client.asend(self._prepare(messages, stop, kwargs, streamed=True))
 
     def _prepare(
         self,
@@ -470,19 +470,21 @@ class ChatPmock(RequestParams, BaseChatModel):
         kwargs: dict[str, Any],
         *,
         streamed: bool = False,
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Create the body of one request, and the client's options for it."""
+    ) -> Call[Any]:
+        """Validate and convert what is sent for one call."""
         params = self._call_params(stop, kwargs)
-        if streamed and (params.get("n") or 1) > 1:
-            msg = f"n={params['n']} cannot be streamed: use generate."
-            raise PmockInvalidRequestError(msg)
         if "extra_headers" in kwargs:  # the one of the frame that called
             kwargs["extra_headers"] = params.get("extra_headers")
         if (timeout := params.get("timeout")) is not None:
             timeout = httpx2.Timeout(timeout)
         headers = self._headers(params.get("extra_headers"))
         body = self._to_wire(params, to_wire(messages, self.wire))
-        return body, {"timeout": timeout, "headers": headers}
+        if not streamed:
+            return Call(body, WholeParser, timeout, headers)
+        if (params.get("n") or 1) > 1:
+            msg = f"n={params['n']} cannot be streamed: use generate."
+            raise PmockInvalidRequestError(msg)
+        return Call({**body, "stream": True}, ChunkParser, timeout, headers)
 
     def _call_params(
         self, stop: list[str] | None, kwargs: Mapping[str, Any]

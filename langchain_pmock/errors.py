@@ -35,23 +35,6 @@ if TYPE_CHECKING:
     import httpx2
     from langchain_core.messages import BaseMessage
 
-__all__ = [
-    "PmockAPIError",
-    "PmockAuthenticationError",
-    "PmockConnectionError",
-    "PmockContextOverflowError",
-    "PmockError",
-    "PmockInvalidRequestError",
-    "PmockNotFoundError",
-    "PmockPaymentRequiredError",
-    "PmockPermissionDeniedError",
-    "PmockRateLimitError",
-    "PmockRefusalError",
-    "PmockResponseError",
-    "PmockStreamInterruptedError",
-    "PmockTimeoutError",
-]
-
 _OK = 200
 
 # langchain-core has it since 1.7.5.

@@ -87,25 +87,20 @@ class Parser(Protocol[ItemT_co]):
 
     Its methods raise `UnreadableError` for an envelope without the documented
     structure.
+
+    Attributes:
+        finished: Whether an event had the finish reason.
+        trace_id: The service's id of the request, once an event had it.
     """
 
-    @property
-    def finished(self) -> bool:
-        """Whether an event had the finish reason."""
-        ...
-
-    @property
-    def trace_id(self) -> str | None:
-        """The service's id of the request, once an event had it."""
-        ...
+    finished: bool
+    trace_id: str | None
 
     def event(self, envelope: Mapping[str, Any], /) -> ItemT_co | None:
         """Convert an event's envelope; return the chunk, if any."""
-        ...
 
     def end(self) -> ItemT_co | None:
         """Return the last chunk, if any."""
-        ...
 
 
 class _State(Enum):
@@ -124,6 +119,7 @@ class Answer(Generic[ItemT]):
 
     Attributes:
         attempt: The attempt.
+        first: The chunks that `start` has received.
     """
 
     def __init__(  # noqa: PLR0913 - the settings of a call
@@ -156,7 +152,7 @@ class Answer(Generic[ItemT]):
         self._size = 0
         # A list of small pieces would take 30 times the room.
         self._body = bytearray()  # whole, or the head of a stream without events
-        self._first: Iterator[ItemT] = iter(())
+        self.first: Iterator[ItemT] = iter(())
         self._idle_since: float | None = None
         self._ends_at: float | None = None
         self._process = os.getpid()
@@ -185,7 +181,7 @@ class Answer(Generic[ItemT]):
         Raises:
             PmockError: If the answer fails.
         """
-        yield from self._first
+        yield from self.first
         while self._state is not _ENDED:
             yield from self.feed(self.read())
 
@@ -352,11 +348,6 @@ class Answer(Generic[ItemT]):
         """Whether there is nothing more to read."""
         return self._state is _ENDED
 
-    @property
-    def first(self) -> Iterator[ItemT]:
-        """The chunks that `start` has received."""
-        return self._first
-
     def feed(self, data: bytes) -> Iterator[ItemT]:
         """Process the next bytes, or the end, and yield the chunks."""
         if self._state is _DONE:
@@ -445,7 +436,7 @@ class Answer(Generic[ItemT]):
     def _starts(self, chunks: Iterator[ItemT]) -> bool:
         """Store the chunks, and return whether the answer has started."""
         for first in chunks:
-            self._first = chain((first,), chunks)
+            self.first = chain((first,), chunks)
             return True
         return self._state is _ENDED
 
@@ -530,12 +521,13 @@ class Answer(Generic[ItemT]):
     def _chunk(self, envelope: object, payload: bytes) -> ItemT | None:
         reason = None
         if _is_success(envelope):
-            try:
-                return self._parser.event(envelope)
-            except UnreadableError as error:
-                reason = str(error)
-        elif _is_empty(envelope):
-            return None
+            if envelope.get("data") is None:
+                return None  # a keep-alive
+            if type(envelope["data"]) is dict:
+                try:
+                    return self._parser.event(envelope)
+                except UnreadableError as error:
+                    reason = str(error)
         elif isinstance(payload, OtherEvent) and not (
             isinstance(envelope, dict) and "code" in envelope
         ):
@@ -582,7 +574,7 @@ class Answer(Generic[ItemT]):
         """Process a body that is a whole answer, or an error."""
         payload = bytes(self._body)
         envelope = _parsed(payload) if self._response.status_code == _OK else None
-        if not _is_success(envelope):
+        if not _is_success(envelope) or envelope.get("data") is None:
             raise self._failure(payload)
         first = self._chunk(envelope, payload)
         self._state = _DONE
@@ -599,21 +591,8 @@ def _parsed(payload: bytes) -> object:
 
 
 def _is_success(envelope: object) -> TypeGuard[dict[str, Any]]:
-    """Check whether a JSON value is an envelope with code 200 and an object as data."""
-    return (
-        type(envelope) is dict
-        and envelope.get("code") in _OKS
-        and type(envelope.get("data")) is dict
-    )
-
-
-def _is_empty(envelope: object) -> bool:
-    """Check whether a JSON value is an envelope with code 200 and without data."""
-    return (
-        type(envelope) is dict
-        and envelope.get("code") in _OKS
-        and envelope.get("data") is None
-    )
+    """Check whether a JSON value is an envelope with code 200."""
+    return type(envelope) is dict and envelope.get("code") in _OKS
 
 
 @types.coroutine

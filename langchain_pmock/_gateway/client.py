@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import httpx2
@@ -30,7 +30,7 @@ ItemT = TypeVar("ItemT")
 
 # The service's own sample client connects within 30 s, and has no limit on reads.
 _DEFAULT_TIMEOUT = httpx2.Timeout(600.0, connect=30.0, pool=30.0)
-_LIBRARY_DEFAULT = httpx2.Timeout(5.0).as_dict()  # too short for a model
+_LIBRARY_DEFAULT = httpx2.Timeout(5.0)  # too short for a model
 
 _PATH = "/ai/chat/completions"
 
@@ -42,127 +42,76 @@ _STREAM_HEADERS = {
 }
 
 
+@dataclass(repr=False)
+class Call(Generic[ItemT]):
+    """What each attempt of a call has in common.
+
+    Args:
+        body: The body of the request; with `stream`, the answer is a stream.
+        make_parser: Creates the parser of one attempt's answer.
+        timeout: Limits of each phase; `None` for that of the user's own client, unless
+            it is its library's default, or else for 30 s to connect and 600 s to read.
+        headers: Additional headers.
+
+    Raises:
+        PmockInvalidRequestError: If the body cannot be serialized.
+    """
+
+    body: InitVar[Mapping[str, Any]]
+    make_parser: Callable[[], Parser[ItemT]]
+    timeout: httpx2.Timeout | None = None
+    headers: Mapping[str, str] | None = None
+
+    def __post_init__(self, body: Mapping[str, Any]) -> None:
+        """Serialize the body once."""
+        self.is_stream = "stream" in body
+        self.content = encode(body)
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
 class PmockClient:
     """A client for the chat endpoint, one for each model.
 
     It owns the credentials, the offset of the clock and the token of this minute. It
     holds no connection itself.
+
+    Args:
+        access_key: The access key, or a function that returns it.
+        secret_key: The secret key, or a function that returns it.
+        base_url: The service's URL, without `/ai/chat/completions`.
+        max_retries: Maximum number of retries.
+        stream_chunk_timeout: Maximum seconds without a chunk; `None` for no limit.
+        max_response_bytes: Maximum decoded size of an answer, in bytes.
+        http_client: The client to use instead of the shared ones.
+        http_async_client: The same for async calls.
     """
 
-    def __init__(  # noqa: PLR0913 - settings, by keyword
-        self,
-        *,
-        access_key: Key,
-        secret_key: Key,
-        base_url: str,
-        max_retries: int,
-        stream_chunk_timeout: float | None,
-        max_response_bytes: int,
-        http_client: httpx2.Client | httpx.Client | None = None,
-        http_async_client: httpx2.AsyncClient | httpx.AsyncClient | None = None,
-    ) -> None:
-        """Store the settings.
+    access_key: InitVar[Key]
+    secret_key: InitVar[Key]
+    base_url: InitVar[str]
+    max_retries: int
+    stream_chunk_timeout: float | None
+    max_response_bytes: int
+    http_client: httpx2.Client | httpx.Client | None = None
+    http_async_client: httpx2.AsyncClient | httpx.AsyncClient | None = None
 
-        Args:
-            access_key: The access key, or a function that returns it.
-            secret_key: The secret key, or a function that returns it.
-            base_url: The service's URL, without `/ai/chat/completions`.
-            max_retries: Maximum number of retries.
-            stream_chunk_timeout: Maximum seconds without a chunk; `None` for no limit.
-            max_response_bytes: Maximum decoded size of an answer, in bytes.
-            http_client: The client to use instead of the shared ones.
-            http_async_client: The same for async calls.
-        """
+    def __post_init__(self, access_key: Key, secret_key: Key, base_url: str) -> None:
+        """Create what all calls share."""
         self._signer = Signer(access_key, secret_key)
         # Parsing a URL takes httpx2 as long as building the rest of a request.
         self._url = httpx2.URL(base_url + _PATH)
-        self._max_retries = max_retries
-        self._chunk_timeout = stream_chunk_timeout
-        self._max_bytes = max_response_bytes
-        self._http_client = http_client
-        self._http_async_client = http_async_client
-
-    def post(
-        self,
-        request: Mapping[str, Any],
-        parse: Callable[[Mapping[str, Any]], ItemT],
-        *,
-        timeout: httpx2.Timeout | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> ItemT:
-        """Send a request and wait for the whole answer.
-
-        Args:
-            request: The body.
-            parse: Converts the envelope of the answer; raises `UnreadableError`.
-            timeout: Limits of each phase; `None` for that of the user's own client,
-                unless it is its library's default, or else for 30 s to connect and
-                600 s to read.
-            headers: Additional headers.
-
-        Raises:
-            PmockError: The error of the last attempt.
-        """
-        call = _Call(encode(request), lambda: _Parsed(parse), timeout, headers)
-        [result] = self._items(call)
-        return result
-
-    async def apost(
-        self,
-        request: Mapping[str, Any],
-        parse: Callable[[Mapping[str, Any]], ItemT],
-        *,
-        timeout: httpx2.Timeout | None = None,  # noqa: ASYNC109 - limits of phases
-        headers: Mapping[str, str] | None = None,
-    ) -> ItemT:
-        """Async version of `post`."""
-        call = _Call(encode(request), lambda: _Parsed(parse), timeout, headers)
-        [result] = [item async for item in self._aitems(call)]
-        return result
-
-    def stream(
-        self,
-        request: Mapping[str, Any],
-        make_parser: Callable[[], Parser[ItemT]],
-        *,
-        timeout: httpx2.Timeout | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> Generator[ItemT, None, None]:
-        """Send a request and yield the chunks of its answer as they arrive.
-
-        It is retried until the first chunk, and not after it.
-
-        Args:
-            request: The body.
-            make_parser: Creates the parser of one attempt's events.
-            timeout: As for `post`.
-            headers: Additional headers.
-
-        Raises:
-            PmockError: The error of the last attempt, or of the stream. It is raised at
-                the call if the request cannot be serialized.
-        """
-        content = encode({**request, "stream": True})
-        call = _Call(content, make_parser, timeout, headers, is_stream=True)
-        return self._items(call)
-
-    def astream(
-        self,
-        request: Mapping[str, Any],
-        make_parser: Callable[[], Parser[ItemT]],
-        *,
-        timeout: httpx2.Timeout | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> AsyncGenerator[ItemT, None]:
-        """Async version of `stream`."""
-        content = encode({**request, "stream": True})
-        call = _Call(content, make_parser, timeout, headers, is_stream=True)
-        return self._aitems(call)
 
     # The frames below may hold what was received, and with it an echoed key, which
     # error trackers would record. So an error's traceback begins here.
 
-    def _items(self, call: _Call[ItemT]) -> Generator[ItemT, None, None]:
+    def send(self, call: Call[ItemT]) -> Generator[ItemT, None, None]:
+        """Send a request and yield the chunks of its answer; a whole one is one item.
+
+        It is retried until the first chunk, and not after it.
+
+        Raises:
+            PmockError: The error of the last attempt, or of the stream.
+        """
         answer: Answer[ItemT] | None = None
         try:
             answer = self._start(call)
@@ -173,7 +122,8 @@ class PmockClient:
             if answer is not None:
                 answer.close()
 
-    async def _aitems(self, call: _Call[ItemT]) -> AsyncGenerator[ItemT, None]:
+    async def asend(self, call: Call[ItemT]) -> AsyncGenerator[ItemT, None]:
+        """Async version of `send`."""
         answer: Answer[ItemT] | None = None
         item: ItemT | None = None
         try:
@@ -190,55 +140,51 @@ class PmockClient:
             if answer is not None:
                 await answer.aclose()
 
-    def _start(self, call: _Call[ItemT]) -> Answer[ItemT]:
+    def _start(self, call: Call[ItemT]) -> Answer[ItemT]:
         """Make attempts until an answer has started."""
-        retries = Retries(self._max_retries, self._signer)
+        retries = Retries(self.max_retries, self._signer)
         while True:
             lease: Any = (
                 shared_pools().acquire()
-                if self._http_client is None
-                else Lease(self._http_client)
+                if self.http_client is None
+                else Lease(self.http_client)
             )
             answer = self._answer(call, lease, retries.offset)
             try:
                 answer.start()
             except errors.PmockError as error:
                 wait = retries.wait_after(error, answer.attempt)
-                if wait is None:
-                    raise
             else:
                 retries.succeed()
                 return answer
             time.sleep(wait)
 
-    async def _astart(self, call: _Call[ItemT]) -> Answer[ItemT]:
+    async def _astart(self, call: Call[ItemT]) -> Answer[ItemT]:
         """Async version of `_start`."""
-        retries = Retries(self._max_retries, self._signer)
+        retries = Retries(self.max_retries, self._signer)
         while True:
             lease: Any = (
                 (await shared_async_pools()).acquire()
-                if self._http_async_client is None
-                else Lease(self._http_async_client)
+                if self.http_async_client is None
+                else Lease(self.http_async_client)
             )
             answer = self._answer(call, lease, retries.offset)
             try:
                 await answer.astart()
             except errors.PmockError as error:
                 wait = retries.wait_after(error, answer.attempt)
-                if wait is None:
-                    raise
             else:
                 retries.succeed()
                 return answer
             await asyncio.sleep(wait)
 
     def _answer(
-        self, call: _Call[ItemT], lease: Lease[Any], offset: float | None
+        self, call: Call[ItemT], lease: Lease[Any], offset: float | None
     ) -> Answer[ItemT]:
         """Sign a request; its answer is what comes of it."""
         try:
             signature = self._signer.sign(offset)
-            request = self._request(call, lease.client, signature)
+            request = self._request(call, lease, signature)
             attempt = Attempt(request, signature)
         except BaseException:
             lease.release()
@@ -248,21 +194,20 @@ class PmockClient:
             lease,
             call.make_parser(),
             is_stream=call.is_stream,
-            chunk_timeout=self._chunk_timeout,
-            max_bytes=self._max_bytes,
+            chunk_timeout=self.stream_chunk_timeout,
+            max_bytes=self.max_response_bytes,
         )
 
-    def _request(self, call: _Call[Any], client: Any, signature: Signature) -> Any:
+    def _request(self, call: Call[Any], lease: Lease[Any], signature: Signature) -> Any:
         headers: dict[Any, Any] = {
             "user-agent": f"langchain-pmock/{__version__}",
             **{name.lower(): value for name, value in (call.headers or {}).items()},
             **(_STREAM_HEADERS if call.is_stream else _HEADERS),
             **signature.headers,
         }
-        is_own = client in (self._http_client, self._http_async_client)
-        extensions = {"timeout": self._limits(call, client, is_own=is_own)}
-        if is_own:
-            return client.build_request(
+        extensions = {"timeout": self._limits(call, lease)}
+        if lease.is_own:
+            return lease.client.build_request(
                 "POST",
                 str(self._url),
                 content=call.content,
@@ -283,38 +228,17 @@ class PmockClient:
         request.read()  # for whoever patches the transport and reads `content`
         return request
 
-    def _limits(
-        self, call: _Call[Any], client: Any, *, is_own: bool
-    ) -> dict[str, float | None]:
+    def _limits(self, call: Call[Any], lease: Lease[Any]) -> dict[str, float | None]:
         """Return the limit of each phase; a read's is at most that without a chunk."""
         timeout = call.timeout
         if timeout is None:
-            is_set = is_own and client.timeout.as_dict() != _LIBRARY_DEFAULT
-            timeout = client.timeout if is_set else _DEFAULT_TIMEOUT
+            own = lease.client.timeout if lease.is_own else _LIBRARY_DEFAULT
+            is_set = own.as_dict() != _LIBRARY_DEFAULT.as_dict()
+            timeout = own if is_set else _DEFAULT_TIMEOUT
         limits = timeout.as_dict()
-        if call.is_stream and self._chunk_timeout is not None:
+        if call.is_stream and self.stream_chunk_timeout is not None:
             read = limits["read"]
-            limits["read"] = min(self._chunk_timeout, read or self._chunk_timeout)
+            limits["read"] = min(
+                self.stream_chunk_timeout, read or self.stream_chunk_timeout
+            )
         return limits
-
-
-@dataclass(repr=False)
-class _Call(Generic[ItemT]):
-    content: bytes
-    make_parser: Callable[[], Parser[ItemT]]
-    timeout: httpx2.Timeout | None
-    headers: Mapping[str, str] | None
-    is_stream: bool = False
-
-
-class _Parsed(Generic[ItemT]):
-    """The parser of a whole answer, which is one item."""
-
-    finished = True
-    trace_id = None
-
-    def __init__(self, parse: Callable[[Mapping[str, Any]], ItemT]) -> None:
-        self.event = parse
-
-    def end(self) -> None:
-        """Return no further item."""

@@ -14,6 +14,7 @@ import heapq
 import os
 import ssl
 import threading
+from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -38,26 +39,23 @@ _PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY")
 _VARIABLES = (*_CERTIFICATES, *_PROXIES, *map(str.lower, _PROXIES))
 
 
+@dataclass(slots=True)
 class Lease(Generic[Client]):
-    """A client for one request.
+    """A client for one request; without pools, one of the user's.
 
     Attributes:
-        client: The client.
-        is_own: Whether it is a client of the user's.
         is_retired: Whether the client may be unusable.
     """
 
-    __slots__ = ("_index", "_pools", "client", "is_own", "is_retired")
+    client: Client
+    _pools: Pools[Client] | None = None
+    _index: int = 0
+    is_retired: bool = False
 
-    def __init__(
-        self, client: Client, pools: Pools[Client] | None = None, index: int = 0
-    ) -> None:
-        """Initialize the lease; without pools, of a client of the user's."""
-        self.client = client
-        self.is_own = pools is None
-        self.is_retired = False
-        self._pools = pools
-        self._index = index
+    @property
+    def is_own(self) -> bool:
+        """Whether it is a client of the user's; before it is released."""
+        return self._pools is None
 
     def release(self) -> None:
         """Release the client."""

@@ -45,12 +45,18 @@ class Retries:
         if self.offset is not None:
             self._signer.offset = self.offset
 
-    def wait_after(self, error: PmockError, attempt: Attempt) -> float | None:
-        """Return the seconds until the next attempt; `None` if there is none."""
+    def wait_after(self, error: PmockError, attempt: Attempt) -> float:
+        """Return the seconds until the next attempt, or raise the error."""
         if _UNAUTHORIZED in (error.code, error.status_code) and error.response:
-            return self._sign_again(error.response.headers.get("date", ""), attempt)
+            # Once more at once: the minute may have ended, or the clock is wrong.
+            if self.offset is None:
+                date = error.response.headers.get("date", "")
+                self.offset = attempt.signature.measured_offset(date)
+                return 0.0
+            self._signer.offset = 0.0  # the clock is not the cause
+            raise error
         if not error.is_retryable or not self._left:
-            return None
+            raise error
         self._left -= 1
         self._failures += 1
         self.offset = None
@@ -68,14 +74,6 @@ class Retries:
             error,
         )
         return wait
-
-    def _sign_again(self, date: str, attempt: Attempt) -> float | None:
-        """Sign once more at once: the minute may have ended, or the clock is wrong."""
-        if self.offset is not None:
-            self._signer.offset = 0.0  # the clock is not the cause
-            return None
-        self.offset = attempt.signature.measured_offset(date)
-        return 0.0
 
 
 def retry_after(error: PmockError) -> float | None:

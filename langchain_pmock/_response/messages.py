@@ -133,6 +133,17 @@ def chat_result(envelope: Mapping[str, Any]) -> ChatResult:
     return ChatResult(generations=generations, llm_output=output)
 
 
+class WholeParser:
+    """Converts the envelope of a whole answer to LangChain's result."""
+
+    finished = True
+    trace_id: str | None = None
+    event = staticmethod(chat_result)
+
+    def end(self) -> None:
+        """Return nothing: there is one result."""
+
+
 def combined_llm_output(outputs: Iterable[Mapping[str, Any] | None]) -> dict[str, Any]:
     """Combine several `llm_output`s: the first names and the sum of the usage."""
     combined: dict[str, Any] = {}

@@ -15,7 +15,7 @@ import httpx
 import httpx2
 
 from langchain_pmock import ChatPmock
-from langchain_pmock._gateway.client import PmockClient
+from langchain_pmock._gateway.client import Call, PmockClient
 from langchain_pmock._json import UnreadableError
 from langchain_pmock._signature import ACCESS_TOKEN_HEADER
 from tests.support.wire import Json, choice_of, chunk_of, data_of, dump, envelope
@@ -195,6 +195,25 @@ class Texts:
         return "end"
 
 
+@dataclass
+class Whole:
+    """Creates the parser of a whole answer, which has no end of its own."""
+
+    make: Any
+    finished = True
+    trace_id: str | None = None
+
+    def __call__(self) -> Whole:
+        return self
+
+    def event(self, envelope: Mapping[str, Any]) -> str | None:
+        text: str | None = self.make().event(envelope)
+        return text
+
+    def end(self) -> None:
+        pass
+
+
 def client_of(service: Service, library: Any = httpx2, **settings: Any) -> PmockClient:
     """A client of the gateway that talks to this service; it does not try again."""
     defaults = {
@@ -211,7 +230,7 @@ def client_of(service: Service, library: Any = httpx2, **settings: Any) -> Pmock
 
 @dataclass(frozen=True)
 class Way:
-    """A method of `PmockClient`, and the library of the user's client."""
+    """A way to ask, and the library of the user's client."""
 
     method: str
     library: Any = httpx2
@@ -254,19 +273,24 @@ class Way:
         client = service
         if isinstance(client, Service):
             client = client_of(client, self.library, **settings)
-        method = getattr(client, self.method)
-        make = parser if self.is_stream else parser().event
-        if self.is_async:
-            return asyncio.run(self._collect(method, request, make, call or {}))
-        result = method(request, make, **(call or {}))
-        return list(result) if self.is_stream else [result]
+        items = self.send(client, request, parser, **(call or {}))
+        return asyncio.run(collected(items)) if self.is_async else list(items)
 
-    async def _collect(
-        self, method: Any, request: Json, make: Any, call: Json
-    ) -> list[Any]:
-        if self.is_stream:
-            return [text async for text in method(request, make, **call)]
-        return [await method(request, make, **call)]
+    def send(
+        self,
+        client: PmockClient,
+        body: Json = BODY,
+        parser: Any = Texts,
+        **call: Any,
+    ) -> Any:
+        """Return the iterator of a call."""
+        body = {**body, "stream": True} if self.is_stream else body
+        sent = Call(body, parser if self.is_stream else Whole(parser), **call)
+        return client.asend(sent) if self.is_async else client.send(sent)
+
+
+async def collected(items: AsyncIterator[Any]) -> list[Any]:
+    return [item async for item in items]
 
 
 WAYS = [
@@ -274,7 +298,7 @@ WAYS = [
     for method in ("post", "apost", "stream", "astream")
     for library in (httpx2, httpx)
 ]
-STREAM = Way("stream")
+POST, STREAM = Way("post"), Way("stream")
 
 
 def read_stream(*pieces: bytes | Exception, parser: Any = Texts) -> list[Any]:

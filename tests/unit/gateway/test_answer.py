@@ -26,7 +26,7 @@ from langchain_pmock import (
 from langchain_pmock._gateway import answer as module
 from langchain_pmock._json import UnreadableError
 from tests.support.service import (
-    BODY,
+    POST,
     STREAM,
     WAYS,
     Pieces,
@@ -34,6 +34,7 @@ from tests.support.service import (
     Texts,
     Way,
     client_of,
+    collected,
     read_stream,
     streams,
     whole,
@@ -46,7 +47,6 @@ TEXTS = ["Hel", "lo ", "你好 👋🏽", "end"]
 GOOD = events(*TEXT, FINISH)
 FIRST = event(envelope(chunk_of({"content": "a"})))
 ROLE = event(envelope(chunk_of({"role": "assistant"})))
-POST = Way("post")
 ERROR = {"code": 429, "message": "slow down", "data": None, "traceId": "trace-2"}
 RESET = httpx2.ReadError("reset")
 
@@ -147,7 +147,7 @@ FAILING = [
 def test_stream_that_fails(stream: bytes, cls: type[PmockError], shown: str) -> None:
     texts: list[Any] = []
     with pytest.raises(PmockError, match=shown) as caught:
-        texts.extend(client_of(Service(streams(stream))).stream(BODY, Texts))
+        texts.extend(STREAM.send(client_of(Service(streams(stream)))))
     error = caught.value
     assert type(error) is cls
     assert error.status_code == 200
@@ -393,9 +393,8 @@ async def test_cancelled_call_is_closed(
             self.closed = True
 
     started, body = asyncio.Event(), Endless()
-    call = getattr(client_of(Service(streams(body=body)), way.library), way.method)
-    parser = Texts if way.is_stream else Texts().event
-    task = asyncio.create_task(way._collect(call, BODY, parser, {}))
+    chunks = way.send(client_of(Service(streams(body=body)), way.library))
+    task = asyncio.create_task(collected(chunks))
     await started.wait()
     for _ in range(times):
         task.cancel()
@@ -422,7 +421,7 @@ def test_stream_is_closed_in_another_thread_inside_a_transport() -> None:
         response: httpx2.Response = Service(STREAM.hello)(request)
         return response
 
-    chunks = client_of(Service(streams(body=Body(FIRST)))).stream(BODY, Texts)
+    chunks = STREAM.send(client_of(Service(streams(body=Body(FIRST)))))
     next(chunks)
     inner = httpx2.Client(transport=httpx2.MockTransport(handle))
     assert STREAM(Service(), http_client=inner) == STREAM.texts
@@ -434,7 +433,7 @@ def test_stream_of_the_parent_is_not_closed_in_a_forked_child(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     body = Pieces(FIRST, FIRST)
-    chunks = client_of(Service(streams(body=body))).stream(BODY, Texts)
+    chunks = STREAM.send(client_of(Service(streams(body=body))))
     next(chunks)
     with monkeypatch.context() as context:
         context.setattr("os.getpid", lambda: -1)
@@ -579,7 +578,7 @@ def test_time_without_a_limit_and_of_the_consumer(clock: Clock) -> None:
     assert STREAM(Service(streams(body=endless)), stream_chunk_timeout=None) == ["end"]
     pings = [b": ping\n\n"] * 3
     service = Service(streams(FIRST, *pings, FIRST, *pings, DONE))
-    for _ in client_of(service, stream_chunk_timeout=10.0).stream(BODY, Texts):
+    for _ in STREAM.send(client_of(service, stream_chunk_timeout=10.0)):
         clock.now += 100
 
 

@@ -30,6 +30,7 @@ from langchain_pmock._signature import Signer
 from tests.support.service import (
     ACCESS_KEY,
     BASE_URL,
+    POST,
     Echo,
     Service,
     Way,
@@ -39,7 +40,6 @@ from tests.support.service import (
 )
 from tests.support.wire import chunk_of, dump, envelope, event
 
-POST = Way("post")
 NOW = 1768809934.5
 
 
@@ -350,7 +350,7 @@ def test_traceback_begins_in_the_client(way: Way, case: str) -> None:
     with pytest.raises(PmockError) as caught:
         echo.ask(way)
     names = [entry.name for entry in caught.traceback]
-    assert names[-1] == ("_aitems" if way.is_async else "_items")
+    assert names[-1] == ("asend" if way.is_async else "send")
     files = {str(entry.path).rpartition("/")[2] for entry in caught.traceback}
     assert files <= {
         *("test_attempt.py", "service.py", "client.py"),

@@ -24,9 +24,10 @@ from tests.support.service import (
     ACCESS_KEY,
     BASE_URL,
     BODY,
+    POST,
+    STREAM,
     Pieces,
     Service,
-    Texts,
     Way,
     client_of,
     fails,
@@ -78,9 +79,8 @@ def test_body_that_is_no_json_is_refused_at_once(way: Way, value: object) -> Non
     with pytest.raises(PmockInvalidRequestError, match=r"body\.user=.* cannot be"):
         way(service, {**BODY, "user": value})
     if way.is_stream:  # before the first chunk is asked for
-        method = getattr(client_of(service), way.method)
         with pytest.raises(PmockInvalidRequestError):
-            method({**BODY, "user": value}, Texts)
+            way.send(client_of(service), {**BODY, "user": value})
     assert not service.requests
 
 
@@ -211,7 +211,7 @@ def test_transport_can_read_the_content_of_a_request(
     shared.pools = Pools(lambda _: httpx2.Client(transport=Transport()))
     client = shared.client(monkeypatch, max_retries=0)
     with pytest.raises(PmockAPIError):
-        client.post({"model": "x"}, dict)
+        POST(client, {"model": "x"})
     assert contents == [b'{"model":"x"}']
 
 
@@ -301,12 +301,12 @@ def test_interrupted_client_is_retired(
     answers: list[Any] = []
     shared = Shared(handle)
     client = shared.client(monkeypatch)
-    other = client.stream(BODY, Texts)
+    other = STREAM.send(client)
     next(other)
     [first] = shared.pools.clients
     answers.append(streams(body=body))
     with pytest.raises(type(error)):  # noqa: PT012 - the place varies
-        chunks = client.stream(BODY, Texts)
+        chunks = STREAM.send(client)
         next(chunks)
         if place == "close":
             chunks.close()
@@ -315,7 +315,7 @@ def test_interrupted_client_is_retired(
     assert shared.pools.clients == ([] if is_retired else [first])
     # Other requests of the client go on, and new calls use another one.
     assert next(other) == "a"
-    third = client.stream(BODY, Texts)
+    third = STREAM.send(client)
     assert next(third) == "a"
     [used] = shared.pools.clients
     assert (used is first) != is_retired
@@ -328,10 +328,10 @@ def test_interrupted_client_is_retired(
 
 def test_stream_that_is_left_retires_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     shared = Shared(Service(streams(FIRST, FIRST)))
-    chunks = shared.client(monkeypatch).stream(BODY, Texts)
+    chunks = STREAM.send(shared.client(monkeypatch))
     next(chunks)
     chunks.close()
-    thrown = shared.client(monkeypatch).stream(BODY, Texts)
+    thrown = STREAM.send(shared.client(monkeypatch))
     next(thrown)
     with pytest.raises(KeyboardInterrupt):  # in the consumer, and not in a read
         thrown.throw(KeyboardInterrupt())
