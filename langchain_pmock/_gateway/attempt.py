@@ -7,7 +7,6 @@ credentials that a service or a proxy echoed, and creates the errors.
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 from functools import cached_property
 from html.entities import html5
@@ -256,15 +255,11 @@ def _pattern(secret: str) -> str:
 
 def _forms(char: str) -> Iterator[str]:
     """List how a character is written, as patterns of bytes in Latin-1."""
-    code = ord(char)
-    utf8 = char.encode().decode("latin-1")
-    yield rf"\\{_FEW}{re.escape(utf8)}"  # also as `\/`
-    units = json.dumps(char)[1:-1].split("\\")[1:]
-    if char.isascii():
-        units = [f"u{code:04x}"]
+    code, utf8, utf16 = ord(char), char.encode(), char.encode("utf-16-be")
+    yield rf"\\{_FEW}{re.escape(utf8.decode('latin-1'))}"  # also as `\/`
     # JSON within JSON doubles the backslashes.
-    yield "".join(rf"\\{_FEW}\\(?i:{unit})" for unit in units)
-    yield "".join(rf"%(?:25){_FEW}(?i:{byte:02x})" for byte in char.encode())
+    yield "".join(rf"\\{_FEW}\\(?i:u{unit})" for unit in utf16.hex(" ", 2).split())
+    yield "".join(rf"%(?:25){_FEW}(?i:{byte:02x})" for byte in utf8)
     yield rf"&\#0{_FEW}{code};"
     yield rf"&\#(?i:x0{_FEW}{code:x});"
     names = (name for name, value in html5.items() if value == char)
@@ -314,17 +309,14 @@ def _error_class(
     code: int | None, status: int, message: str
 ) -> type[errors.PmockError]:
     """Choose the class by the envelope's code, or else by the HTTP status."""
-    if code is not None and code != _OK:
-        by_code = errors.error_class(code, message)
-        if by_code is not errors.PmockError:
-            return by_code
+    is_error = code not in (None, _OK)
+    by_code = errors.error_class(code or 0, message)
+    if is_error and by_code is not errors.PmockError:
+        return by_code
     if status >= httpx2.codes.BAD_REQUEST:
         return errors.error_class(status, message)
-    if status >= httpx2.codes.MULTIPLE_CHOICES:
-        return errors.PmockResponseError
-    if code is not None and code != _OK:
-        return errors.PmockError
-    return errors.PmockResponseError
+    is_redirect = status >= httpx2.codes.MULTIPLE_CHOICES
+    return by_code if is_error and not is_redirect else errors.PmockResponseError
 
 
 def _code(envelope: Mapping[str, Any]) -> int | None:
