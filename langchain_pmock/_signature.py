@@ -85,15 +85,8 @@ class Signature:
         """Measure the offset of this machine's clock from a response's `Date` header.
 
         The service wrote the date, in whole seconds, between the signing of the request
-        and now. The clock is wrong only if the date lies outside this interval.
-
-        Args:
-            date: The header's value.
-
-        Returns:
-            Seconds to add to this machine's clock to get the service's: the present
-            offset if the date is consistent with it, or if there is no usable date; 0
-            if that is consistent, or if the date is more than a day away.
+        and now. The offset changes only if the date lies outside this interval, and
+        is 0 if it is more than a day away.
         """
         written_at = read_date(date)
         if written_at is None:
@@ -124,14 +117,7 @@ class Signer:
         self._last: tuple[str, str, int, str] | None = None
 
     def sign(self, offset: float | None = None) -> Signature:
-        """Create the signature of a request that is sent now.
-
-        Args:
-            offset: The offset of the clock; that of this signer by default.
-
-        Raises:
-            PmockInvalidRequestError: If a function returns no key.
-        """
+        """Create the signature of a request that is sent now."""
         now = time.time()
         offset = self.offset if offset is None else offset
         access_key = read_key(self._access_key, "access_key")
@@ -144,12 +130,7 @@ class Signer:
 
 
 def check_key(value: object, name: str) -> SecretStr:
-    """Check and strip a key.
-
-    Raises:
-        ValueError: If it is empty, or has control characters or line breaks. The text
-            does not have the key.
-    """
+    """Check and strip a key; an error does not have it."""
     key = value.get_secret_value() if isinstance(value, SecretStr) else value
     key = key.strip() if isinstance(key, str) else key
     if not (isinstance(key, str) and key and key.isprintable()):
@@ -175,14 +156,7 @@ def read_key(key: Key, name: str) -> str:
 
 
 def read_date(value: str) -> float | None:
-    """Parse the date of an HTTP header (RFC 9110), in UTC if it has no zone.
-
-    Args:
-        value: The header's value.
-
-    Returns:
-        Unix time in seconds; `None` if it is not a date.
-    """
+    """Parse the date of an HTTP header (RFC 9110): Unix time, `None` if it is none."""
     try:
         date = parsedate_to_datetime(value)
         if date.tzinfo is None:

@@ -73,11 +73,7 @@ _to_snake = lru_cache(maxsize=1024)(to_snake)
 def snake_case(name: str) -> str:
     """Convert a name on the wire to the name in Python: `traceId` to `trace_id`.
 
-    Args:
-        name: The name.
-
-    Returns:
-        The name in Python. One of more than 100 characters stays as it is: pydantic's
-        conversion takes quadratic time, minutes for 100,000 capital letters.
+    A long one stays as it is: pydantic's conversion takes quadratic time, minutes for
+    100,000 capital letters.
     """
     return _to_snake(name) if len(name) <= _LONGEST_NAME else name

@@ -125,13 +125,9 @@ class Attempt:
         reason: str | None = None,
         trace_id: object = None,
     ) -> errors.PmockError:
-        """Create the error of an answer that is not a success.
+        """Create the error of an answer, or an event, that is not a success.
 
-        Args:
-            payload: The body, or the data of an event.
-            response: The response.
-            reason: Why the answer cannot be read, if it is one.
-            trace_id: The service's id of the request, if the envelope has none.
+        With a reason, it is one that cannot be read.
         """
         envelope: dict[str, Any] = {}
         with contextlib.suppress(ValueError):
@@ -174,14 +170,8 @@ class Attempt:
         """Create the error for an exception of the HTTP library; `None` for others.
 
         Its cause is a copy of the exception, because the original holds the signed
-        request and must not be changed.
-
-        Args:
-            error: The exception.
-            interruption: The class if the body is cut off.
-            progress: How much was received.
-            response: The response, if there is one.
-            trace_id: The service's id of the request.
+        request and must not be changed. If the body is cut off, its class is that of
+        an `interruption`.
         """
         kinds = _kinds(error)
         if "HTTPStatusError" in kinds:  # raised by a hook of the user's client

@@ -44,18 +44,7 @@ _STREAM_HEADERS = {
 
 @dataclass(repr=False)
 class Call(Generic[ItemT]):
-    """What each attempt of a call has in common.
-
-    Args:
-        body: The body of the request; with `stream`, the answer is a stream.
-        make_parser: Creates the parser of one attempt's answer.
-        timeout: Limits of each phase; `None` for that of the user's own client, unless
-            it is its library's default, or else for 30 s to connect and 600 s to read.
-        headers: Additional headers.
-
-    Raises:
-        PmockInvalidRequestError: If the body cannot be serialized.
-    """
+    """What the attempts of a call have in common."""
 
     body: InitVar[Mapping[str, Any]]
     make_parser: Callable[[], Parser[ItemT]]
@@ -70,20 +59,10 @@ class Call(Generic[ItemT]):
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class PmockClient:
-    """A client for the chat endpoint, one for each model.
+    """A client for the chat endpoint, one for each model, with the model's settings.
 
     It owns the credentials, the offset of the clock and the token of this minute. It
     holds no connection itself.
-
-    Args:
-        access_key: The access key, or a function that returns it.
-        secret_key: The secret key, or a function that returns it.
-        base_url: The service's URL, without `/ai/chat/completions`.
-        max_retries: Maximum number of retries.
-        stream_chunk_timeout: Maximum seconds without a chunk; `None` for no limit.
-        max_response_bytes: Maximum decoded size of an answer, in bytes.
-        http_client: The client to use instead of the shared ones.
-        http_async_client: The same for async calls.
     """
 
     access_key: InitVar[Key]
