@@ -166,8 +166,8 @@ class Attempt:
         progress: str = "",
         response: Response | None = None,
         trace_id: object = None,
-    ) -> errors.PmockError | None:
-        """Create the error for an exception of the HTTP library; `None` for others.
+    ) -> errors.PmockError:
+        """Create the error for an exception of the HTTP library; raise any other.
 
         Its cause is a copy of the exception, because the original holds the signed
         request and must not be changed. If the body is cut off, its class is that of
@@ -179,7 +179,7 @@ class Attempt:
             return self.failure(_read_so_far(refused), refused)
         is_of_aiohttp = type(error).__module__.startswith("aiohttp")
         if not (is_of_aiohttp or "RequestError" in kinds):
-            return None
+            raise error
         text = re.sub(_USERINFO, "***", self.text(error))
         cls, is_retryable = interruption, True
         if "TimeoutException" in kinds:
