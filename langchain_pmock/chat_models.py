@@ -664,9 +664,6 @@ class ChatPmock(RequestParams, BaseChatModel):
             parser = parsers.answer_parser(named)
         if named is not None:
             options = {"method": method, "strict": strict}
-            options = {
-                name: value for name, value in options.items() if value is not None
-            }
             # For LangSmith; langchain-core removes it from the call's parameters.
             bind["ls_structured_output_format"] = {"kwargs": options, "schema": named}
         llm = self.bind(**{**bind, **kwargs})

@@ -447,8 +447,7 @@ def test_schema_is_traced(method: str, strict: bool | None) -> None:
     service = answering("invoke", method, {"x": 1})
     model = structured(service, Point, method=method, strict=strict)
     model.invoke("Hi", {"callbacks": [Watcher()]})
-    kwargs = {"method": method} | ({} if strict is None else {"strict": strict})
-    assert seen[0]["kwargs"] == kwargs
+    assert seen[0]["kwargs"] == {"method": method, "strict": strict}
     assert seen[0]["schema"]["title"] == "Point"  # langchain-core writes the class down
     assert "ls_structured_output_format" not in service.bodies[0]
     bound: Any = make_model().with_structured_output(None, method="json_mode")
