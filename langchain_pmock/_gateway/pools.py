@@ -14,8 +14,10 @@ import heapq
 import os
 import ssl
 import threading
+import time
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import httpx2
@@ -67,7 +69,7 @@ class Lease(Generic[Client]):
         """Give the client to no other request: it may have been left locked."""
         self.is_retired = True
         if self._pools is not None:
-            self._pools.retire(self._index)
+            self._pools.retire(self._index, self.client)
 
 
 class Pools(Generic[Client]):
@@ -81,9 +83,10 @@ class Pools(Generic[Client]):
         self._make = make
         # Reentrant, because the garbage collector may close a stream at any moment.
         self._lock = threading.RLock()
-        self._clients: dict[int, Client] = {}
+        self._clients: dict[int, Client] = {}  # by index
         self._busy: list[int] = []  # number of requests, by index
-        self._free: list[int] = []  # heap of the indexes of clients with capacity
+        self._free: list[int] = []  # heap of the indexes with capacity
+        self._idle: dict[int, float] = {}  # by index, since when
 
     # An interruption (Ctrl-C) may end each of these methods after any statement.
 
@@ -91,30 +94,48 @@ class Pools(Generic[Client]):
         """Acquire a client for one request."""
         with self._lock:
             if not self._free:
-                index = len(self._busy)
                 self._busy.append(0)
-                keeps_idle = len(self._clients) < _KEEP_ALIVE_CLIENTS
-                self._clients[index] = self._make(_AT_ONCE if keeps_idle else 0)
-                heapq.heappush(self._free, index)
+                heapq.heappush(self._free, len(self._busy) - 1)
             index = self._free[0]
+            if (client := self._clients.get(index)) is None:
+                client = self._make(_AT_ONCE if index < _KEEP_ALIVE_CLIENTS else 0)
+                self._clients[index] = client
+            self._idle.pop(index, None)
             self._busy[index] += 1
             if self._busy[index] >= _AT_ONCE:
                 heapq.heappop(self._free)
-            return Lease(self._clients[index], self, index)
+            return Lease(client, self, index)
 
     def release(self, index: int) -> None:
         """Release a client."""
         with self._lock:
             is_full = self._busy[index] >= _AT_ONCE
             self._busy[index] -= 1
-            if is_full and index in self._clients and index not in self._free:
+            if not self._busy[index]:
+                self._idle[index] = time.monotonic()
+            if is_full and index not in self._free:
                 heapq.heappush(self._free, index)
 
-    def retire(self, index: int) -> None:
+    def retire(self, index: int, client: Client) -> None:
         """Remove a client; its other requests finish."""
         with self._lock:
-            self._free = sorted(free for free in self._free if free != index)
-            self._clients.pop(index, None)
+            if self._clients.get(index) is client:
+                del self._clients[index]
+
+    def expired(self) -> list[Client]:
+        """Remove the clients without a request for so long that they can be closed.
+
+        httpx2 closes idle connections of a client with its next request, which may
+        never come.
+        """
+        with self._lock:
+            last = time.monotonic() - _KEEP_ALIVE_SECONDS
+            # They are in the order in which they became idle.
+            found = [*takewhile(lambda index: self._idle[index] < last, self._idle)]
+            for index in found:
+                del self._idle[index]
+            clients = [self._clients.pop(index, None) for index in found]
+            return [client for client in clients if client is not None]
 
     @property
     def clients(self) -> list[Client]:
@@ -180,7 +201,9 @@ def shared_pools() -> Pools[httpx2.Client]:
         if (pools := _process.pools.get(environment)) is None:
             pools = _pools(httpx2.Client, environment)
             _process.pools[environment] = pools
-        return pools
+    for client in pools.expired():
+        client.close()
+    return pools
 
 
 @atexit.register
@@ -212,6 +235,8 @@ async def shared_async_pools() -> Pools[httpx2.AsyncClient]:
     if (pools := of_loop.pools.get(environment)) is None:
         pools = _pools(httpx2.AsyncClient, environment)
         of_loop.pools[environment] = pools
+    for client in pools.expired():
+        await client.aclose()
     return pools
 
 
