@@ -373,6 +373,8 @@ class Answer(Generic[ItemT]):
                 return
         if self._parser.finished:
             self._state = _FINISHED
+            if not is_idle:
+                self._ends_at = None  # some services send a reason with each chunk
         else:
             self._check_progress(is_idle=is_idle)
 
@@ -510,7 +512,7 @@ class Answer(Generic[ItemT]):
         if _is_success(envelope):
             if envelope.get("data") is None:
                 return None  # a keep-alive
-            if type(envelope["data"]) is dict:
+            if type(data := envelope["data"]) is dict and not data.get("error"):
                 try:
                     return self._parser.event(envelope)
                 except UnreadableError as error:

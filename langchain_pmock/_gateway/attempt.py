@@ -133,11 +133,15 @@ class Attempt:
         with contextlib.suppress(ValueError):
             parsed = decode(payload)
             envelope = parsed if isinstance(parsed, dict) else {}
+        data = envelope.get("data")
+        if isinstance(data, dict) and data.get("error"):  # a vendor's, passed on
+            envelope = {"error": data["error"], "traceId": envelope.get("traceId")}
         payload = self.redact(payload[:LONGEST_BODY])
         safe_response = self.copy(response, payload[:_LONGEST_BODY])
         message, code = self.text(_message(envelope)), _code(envelope)
         trace_id = envelope.get("traceId") or envelope.get("trace_id") or trace_id
-        cls = _error_class(code, response.status_code, message)
+        is_error = code not in (None, _OK) or bool(envelope.get("error"))
+        cls = _error_class(code or 0, response.status_code, message, is_error=is_error)
         if reason is None:
             reason = message
             if cls is errors.PmockResponseError:
@@ -296,11 +300,10 @@ def _readable(text: str, longest: int = _LONGEST_REASON) -> str:
 
 
 def _error_class(
-    code: int | None, status: int, message: str
+    code: int, status: int, message: str, *, is_error: bool
 ) -> type[errors.PmockError]:
-    """Choose the class by the envelope's code, or else by the HTTP status."""
-    is_error = code not in (None, _OK)
-    by_code = errors.error_class(code or 0, message)
+    """Choose the class by the code of an error, or else by the HTTP status."""
+    by_code = errors.error_class(code, message)
     if is_error and by_code is not errors.PmockError:
         return by_code
     if status >= httpx2.codes.BAD_REQUEST:
@@ -310,10 +313,11 @@ def _error_class(
 
 
 def _code(envelope: Mapping[str, Any]) -> int | None:
-    try:
-        return int(envelope["code"])
-    except (KeyError, OverflowError, TypeError, ValueError):
-        return None
+    sources: list[Any] = [envelope, envelope.get("error")]
+    for fields in sources:
+        with contextlib.suppress(KeyError, OverflowError, TypeError, ValueError):
+            return int(fields["code"])
+    return None
 
 
 def _message(envelope: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ _BOM = b"\xef\xbb\xbf"
 
 
 class OtherEvent(bytes):
-    """The data of an event with a type other than `message`, the default."""
+    """The data of an event of a type other than `message`, the default, or `error`."""
 
 
 class SSEDecoder:
@@ -99,4 +99,4 @@ def _data(event: bytes) -> bytes | None:
     if not values:
         return None
     data = b"\n".join(values)
-    return data if kind in (b"", b"message") else OtherEvent(data)
+    return data if kind in (b"", b"message", b"error") else OtherEvent(data)

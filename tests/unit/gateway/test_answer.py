@@ -106,6 +106,7 @@ CUT = {
     b"\n\n": 0,
     b"": 0,
 }
+VENDORS = {"error": {"code": "502", "message": "exploded"}}
 NO_CHOICES = event(envelope({"choices": "x"}))
 OTHER_CODE = event({**ERROR, "code": 10001})
 # Pages in place of an event, and events; the class of the error, and what it shows.
@@ -124,6 +125,12 @@ UNREADABLE = [
     (b"event: x\n" + NO_CHOICES, PmockResponseError, "its choices are no list"),
     (OTHER_CODE, PmockError, "slow down"),
     (b"event: x\n" + OTHER_CODE, PmockError, "slow down"),
+    # A vendor's error, passed on in an envelope or without one.
+    (event(envelope({"choices": [], **VENDORS})) + DONE, PmockAPIError, "exploded"),
+    (event(envelope({**chunk_of({}, "stop"), **VENDORS})), PmockAPIError, "exploded"),
+    (b"event: error\n" + event(VENDORS) + DONE, PmockAPIError, "exploded"),
+    (b"event: error\n" + event({"error": "boom"}) + DONE, PmockError, "boom"),
+    (b"event: error\ndata: boom\n\n" + DONE, PmockResponseError, "boom"),
     (event(ERROR) + DONE, PmockRateLimitError, "slow down"),
 ]
 FAILING = [
@@ -683,6 +690,25 @@ def test_rest_of_a_body_is_read_for_a_while(  # noqa: PLR0913, PLR0917 - fixture
     assert shown == [LEFT_OPEN] * (stays_open and DONE not in pieces)
     assert {record.name for record in caplog.records} <= {"langchain_pmock"}
     assert {record.levelno for record in caplog.records} <= {logging.WARNING}
+
+
+def test_reason_with_each_chunk_is_not_the_end(
+    streaming: Way, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Slow(Rest):
+        def __iter__(self) -> Iterator[bytes]:
+            for _ in range(5):
+                time.sleep(0.1)
+                yield LAST
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            for _ in range(5):
+                await asyncio.sleep(0.1)
+                yield LAST
+
+    monkeypatch.setattr(module, "_AFTER_FINISH", 0.35)
+    answer = streams(body=Slow(), extensions={"http_version": b"HTTP/1.1"})
+    assert streaming(Service(answer)) == [*["answer"] * 5, "end"]
 
 
 def test_stream_ends_though_no_thread_can_be_started(

@@ -176,7 +176,7 @@ def test_any_bytes_under_any_cut(pieces: list[bytes]) -> None:
     assert decode(*pieces) == reference(b"".join(pieces))
 
 
-TYPES = [b"", b"event:\n", b"event: message\n", b"event:message\n"]
+TYPES = [b"", b"event:\n", b"event: message\n", b"event: error\n"]
 OTHER_TYPES = [b"event: %s\n" % name for name in (b"ping", b"Message", b" message")]
 
 
