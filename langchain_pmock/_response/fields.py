@@ -75,11 +75,12 @@ def content_of(message: Mapping[str, Any]) -> str | list[str | dict[str, Any]]:
         if fields.get("type") == "non_standard":  # of LangChain, which reads its value
             checked(fields.get("value"), f"{name}.value", dict)
     # A null is a missing field, which LangChain does not expect in a block.
-    return [block if isinstance(block, str) else _present(block) for block in content]
+    return [block if isinstance(block, str) else present(block) for block in content]
 
 
-def _present(block: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in block.items() if value is not None}
+def present(mapping: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields that are not null."""
+    return {name: value for name, value in mapping.items() if value is not None}
 
 
 def as_text(value: object) -> str:

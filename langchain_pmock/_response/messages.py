@@ -7,7 +7,7 @@ or null. Unknown fields are kept under their names in snake_case.
 from __future__ import annotations
 
 import uuid
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.messages import AIMessage
@@ -23,6 +23,7 @@ from langchain_pmock._response.fields import (
     id_of,
     object_of,
     objects_of,
+    present,
     string_of,
 )
 from langchain_pmock._wire import camel_case, snake_case
@@ -52,33 +53,20 @@ _MESSAGE_FIELDS = _both_spellings(
 )
 _CALL_FIELDS = {"id", "index", "type", "function"}
 
-# Services name the two sides differently; the first of two counts is used.
-_COUNTS = {
-    "prompt_tokens": "input_tokens",
-    "input_tokens": "input_tokens",
-    "completion_tokens": "output_tokens",
-    "output_tokens": "output_tokens",
-    "total_tokens": "total_tokens",
-}
-_COUNT_DETAILS = {
+# LangChain's names of details of the usage; services differ. They must not overlap, and
+# LangChain counts the rest as text. Cached tokens are text too, so counts of text are
+# left out: they would count twice.
+_ALIASES = {
     "prompt_tokens_details": "input_token_details",
     "input_tokens_details": "input_token_details",
     "completion_tokens_details": "output_token_details",
     "output_tokens_details": "output_token_details",
-}
-# Counts of Anthropic and others, which services send beside the other counts.
-_CACHE_DETAILS = {
-    "cache_read_input_tokens": "cache_read",
-    "cache_creation_input_tokens": "cache_creation",
+    "cached_tokens": "cache_read",
+    "cache_read_input_tokens": "cache_read",  # Anthropic
+    "prompt_cache_hit_tokens": "cache_read",  # DeepSeek
+    "cache_creation_input_tokens": "cache_creation",  # Anthropic
     "cache_creation_tokens": "cache_creation",
     "cache_write_tokens": "cache_creation",
-    "prompt_cache_hit_tokens": "cache_read",  # DeepSeek
-}
-# LangChain expects details that do not overlap, and counts the rest as text. Cached
-# tokens are text too, so counts of text are left out: they would count twice.
-_DETAILS = {
-    **_CACHE_DETAILS,
-    "cached_tokens": "cache_read",
     "reasoning_tokens": "reasoning",
     "audio_tokens": "audio",
     "image_tokens": "image",
@@ -98,22 +86,17 @@ def chat_result(envelope: Mapping[str, Any]) -> ChatResult:
         message = checked(choice.get("message"), "message", dict)
         kept = message_extras(message)
         name = as_text(kept.pop("name", None)) or None
-        calls: list[Any] = []
-        extras = {}
-        for wire_call in objects_of(message, "tool_calls"):
-            call = _tool_call(wire_call)
-            calls.append(call)
-            if extra := call_extras(wire_call):
-                extras[call["id"]] = extra
-        if extras:
+        sent = objects_of(message, "tool_calls")
+        calls: list[Any] = [(_tool_call(call), call_extras(call)) for call in sent]
+        if extras := {call["id"]: extra for call, extra in calls if extra}:
             kept["tool_call_extras"] = extras
         index, id_ = len(generations), metadata.get("id")
         answer = AIMessage(
             content=content_of(message),
             name=name,
             additional_kwargs=kept,
-            tool_calls=[c for c in calls if c["type"] == "tool_call"],
-            invalid_tool_calls=[c for c in calls if c["type"] != "tool_call"],
+            tool_calls=[c for c, _ in calls if c["type"] == "tool_call"],
+            invalid_tool_calls=[c for c, _ in calls if c["type"] != "tool_call"],
             # Once, because callbacks add up the usage of all messages.
             usage_metadata=None if index else usage,
             response_metadata={**metadata, **choice_metadata(choice)},
@@ -147,12 +130,11 @@ class WholeParser:
 def combined_llm_output(outputs: Iterable[Mapping[str, Any] | None]) -> dict[str, Any]:
     """Combine several `llm_output`s: the first names and the sum of the usage."""
     combined: dict[str, Any] = {}
-    usage: dict[str, int] = {}
+    usage: Counter[str] = Counter()
     for output in filter(None, outputs):
         combined = {**output, **combined}
-        for name, count in (output.get("token_usage") or {}).items():
-            usage[name] = usage.get(name, 0) + count
-    return {**combined, "token_usage": usage} if usage else combined
+        usage.update(output.get("token_usage") or {})
+    return {**combined, "token_usage": dict(usage)} if usage else combined
 
 
 def answer_metadata(envelope: Mapping[str, Any]) -> dict[str, Any]:
@@ -164,7 +146,7 @@ def answer_metadata(envelope: Mapping[str, Any]) -> dict[str, Any]:
         "created": data.get("created"),
         "trace_id": id_of(envelope, "trace_id"),
     }
-    return {"model_provider": PROVIDER, **_present(found)}
+    return {"model_provider": PROVIDER, **present(found)}
 
 
 def unknown_fields(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -178,7 +160,7 @@ def choice_metadata(choice: Mapping[str, Any]) -> dict[str, Any]:
         "finish_reason": as_text(get(choice, "finish_reason")) or None,
         "logprobs": _snake_keys(choice.get("logprobs")),
     }
-    return {**_present(found), **_rest(choice, _CHOICE_FIELDS)}
+    return {**present(found), **_rest(choice, _CHOICE_FIELDS)}
 
 
 def message_extras(message: Mapping[str, Any]) -> dict[str, Any]:
@@ -191,7 +173,7 @@ def message_extras(message: Mapping[str, Any]) -> dict[str, Any]:
         "reasoning_content": as_text(reasoning) or None,
         "refusal": as_text(message.get("refusal")) or None,
     }
-    return {**_present(found), **_rest(message, _MESSAGE_FIELDS)}
+    return {**present(found), **_rest(message, _MESSAGE_FIELDS)}
 
 
 def call_extras(call: Mapping[str, Any]) -> dict[str, Any]:
@@ -207,18 +189,19 @@ def usage_metadata(usage: object) -> UsageMetadata | None:
     """Convert the usage to LangChain's; invalid counts are left out."""
     if not usage or not isinstance(usage, dict):
         return None
-    fields = {snake_case(k): v for k, v in usage.items() if v is not None}
     counts: dict[str, int] = {}
-    for name, alias in _COUNTS.items():
-        if (count := _count(fields.get(name))) is not None:
-            counts.setdefault(alias, count)
     details: defaultdict[str, dict[str, int]] = defaultdict(dict)
-    for name, value in fields.items():
-        if name in _CACHE_DETAILS:
-            _add_details(details["input_token_details"], {name: value})
-        elif name in _COUNT_DETAILS and isinstance(value, dict):
-            _add_details(details[_COUNT_DETAILS[name]], value)
-    inputs, outputs = counts.get("input_tokens", 0), counts.get("output_tokens", 0)
+    for field, value in usage.items():
+        name = _alias(field)
+        if name in ("cache_read", "cache_creation"):  # beside the other counts
+            _add_count(details["input_token_details"], name, value)
+        elif name not in ("input_token_details", "output_token_details"):
+            _add_count(counts, name, value)
+        elif isinstance(value, dict):
+            for detail, count in value.items():
+                _add_count(details[name], _alias(detail), count)
+    inputs = counts.get("prompt_tokens", counts.get("input_tokens", 0))
+    outputs = counts.get("completion_tokens", counts.get("output_tokens", 0))
     metadata: dict[str, Any] = {
         "input_tokens": inputs,
         "output_tokens": outputs,
@@ -228,23 +211,21 @@ def usage_metadata(usage: object) -> UsageMetadata | None:
     return cast("UsageMetadata", metadata)
 
 
-def _add_details(details: dict[str, int], fields: Mapping[str, Any]) -> None:
-    for field, value in fields.items():
-        name = snake_case(field)
-        alias, count = _DETAILS.get(name, name), _count(value)
-        if count is not None and alias:
-            # The same count may be sent under two names.
-            details[alias] = max(count, details.get(alias, 0))
+def _alias(field: str) -> str | None:
+    name = snake_case(field)
+    return _ALIASES.get(name, name)
 
 
-def _count(value: object) -> int | None:
-    if type(value) not in (int, float, str):
-        return None
+def _add_count(counts: dict[str, int], name: str | None, value: Any) -> None:
+    """Add a count; of two of the same name, as some services send, the larger one."""
+    if name is None or type(value) not in (int, float, str):
+        return
     try:
-        count = int(value)  # type: ignore[call-overload]
+        count = int(value)
     except (OverflowError, ValueError):
-        return None
-    return count if 0 <= count < _MOST_TOKENS else None
+        return
+    if 0 <= count < _MOST_TOKENS:
+        counts[name] = max(count, counts.get(name, 0))
 
 
 def _tool_call(call: Mapping[str, Any]) -> ToolCall | InvalidToolCall:
@@ -252,10 +233,8 @@ def _tool_call(call: Mapping[str, Any]) -> ToolCall | InvalidToolCall:
     function = object_of(call, "function")
     name, text = string_of(function, "name"), as_text(function.get("arguments"))
     id_ = id_of(call, "id") or new_tool_call_id()
-    args: Any = {}
     try:
-        if text.strip():
-            args = decode(text)
+        args: Any = decode(text) if text.strip() else {}
     except ValueError as error:
         reason = f"The arguments are not valid JSON: {error}"
     else:
@@ -271,10 +250,6 @@ def _tool_call(call: Mapping[str, Any]) -> ToolCall | InvalidToolCall:
 def new_tool_call_id() -> str:
     """Create a unique id for a tool call without one."""
     return f"call_{uuid.uuid4().hex}"
-
-
-def _present(mapping: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in mapping.items() if value is not None}
 
 
 def _rest(mapping: Mapping[str, Any], read: set[str]) -> dict[str, Any]:
