@@ -51,16 +51,14 @@ def answer_parser(
 def beside_raw(parser: BaseOutputParser[Any]) -> Runnable[Any, dict[str, Any]]:
     """Parse a dict's `raw` message, and add the result or the error to the dict."""
 
-    def add(answers: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    def add(answers: Iterator[Any]) -> Iterator[AddableDict]:
         raw = []
         for answer in answers:
             yield AddableDict(answer)
             raw.append(answer["raw"])
         yield _outcome(*parser.batch([_merged(raw)], return_exceptions=True))
 
-    async def aadd(
-        answers: AsyncIterator[dict[str, Any]],
-    ) -> AsyncIterator[dict[str, Any]]:
+    async def aadd(answers: AsyncIterator[Any]) -> AsyncIterator[AddableDict]:
         raw = []
         async for answer in answers:
             yield AddableDict(answer)
@@ -71,9 +69,8 @@ def beside_raw(parser: BaseOutputParser[Any]) -> Runnable[Any, dict[str, Any]]:
 
 
 def _outcome(parsed: object) -> AddableDict:
-    if isinstance(parsed, Exception):
-        return AddableDict(parsed=None, parsing_error=parsed)
-    return AddableDict(parsed=parsed, parsing_error=None)
+    error = parsed if isinstance(parsed, Exception) else None
+    return AddableDict(parsed=None if error else parsed, parsing_error=error)
 
 
 def _merged(chunks: Sequence[Any]) -> Any:
@@ -89,7 +86,7 @@ class AnswerParser(BaseTransformOutputParser[Any]):
     A stream yields partial dicts, or one object of a pydantic class at its end.
     """
 
-    answer_class: type | None  # of pydantic, version 1 or 2; None for dicts
+    answer_class: Any  # of pydantic, version 1 or 2; None for dicts
     tool: str | None  # whose arguments are the answer; None for text
     other_tools: bool  # whether the model may call these instead of answering
 
@@ -110,16 +107,19 @@ class AnswerParser(BaseTransformOutputParser[Any]):
         called = [call["name"] for call in message.tool_calls]
         if self.other_tools and called and self.tool not in called:
             return None
-        tool = self.tool
+        tool, cls = self.tool, self.answer_class
         value = _json_of(message) if tool is None else _arguments(message, tool)
-        return _object(value, self.answer_class, message)
+        if cls is None:
+            return value
+        try:  # pydantic's version 1 has no `model_validate`
+            return (getattr(cls, "model_validate", None) or cls.parse_obj)(value)
+        except ValueError as error:
+            what = f"The structured answer does not match {cls.__name__}: {error}"
+            raise _failure(message, what, json.dumps(value)) from error
 
     @override
     def transform(
-        self,
-        input: Iterator[str | BaseMessage],
-        config: RunnableConfig | None = None,
-        **kwargs: Any,
+        self, input: Iterator[Any], config: RunnableConfig | None = None, **kwargs: Any
     ) -> Iterator[Any]:
         stream = _Stream(self)
         parts = stream.parts(input)
@@ -130,7 +130,7 @@ class AnswerParser(BaseTransformOutputParser[Any]):
     @override
     def atransform(
         self,
-        input: AsyncIterator[str | BaseMessage],
+        input: AsyncIterator[Any],
         config: RunnableConfig | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[Any]:
@@ -193,9 +193,9 @@ class _Stream:
             self._parse_partially(piece)
         elif self._pieces:
             whole = _merged(self._pieces)
-            if isinstance(whole, str):
-                whole = AIMessage(whole)
-            self.value = self._parser.parse_result([ChatGeneration(message=whole)])
+            is_text = isinstance(whole, str)
+            made = Generation(text=whole) if is_text else ChatGeneration(message=whole)
+            self.value = self._parser.parse_result([made])
         if self.value is None or self.value == before:
             return []
         part = self._pieces[self._start :] or self._pieces[-1:]
@@ -238,15 +238,11 @@ class _Stream:
         return text
 
 
-def _refusal_block(message: AIMessage) -> object:
-    """Return the refusal that is in the content, as in OpenAI's blocks."""
-    blocks = message.content if isinstance(message.content, list) else ()
-    found = (block.get("refusal") for block in blocks if isinstance(block, dict))
-    return next(filter(None, found), None)
-
-
 def _check_whole(message: AIMessage) -> None:
-    refusal = message.additional_kwargs.get("refusal") or _refusal_block(message)
+    blocks: Any = message.content if isinstance(message.content, list) else ()
+    places = [message.additional_kwargs, *blocks]  # OpenAI also has blocks of refusals
+    refusals = (place.get("refusal") for place in places if isinstance(place, dict))
+    refusal = next(filter(None, refusals), None)
     reason = message.response_metadata.get("finish_reason")
     if refusal or reason in _REFUSALS:
         trace_id = message.response_metadata.get("trace_id")
@@ -302,14 +298,3 @@ def _arguments(message: AIMessage, tool: str) -> dict[str, Any]:
     else:
         what = f"The model did not call the tool. It answered: {message.text!r}"
     raise _failure(message, what)
-
-
-def _object(value: object, cls: Any, message: AIMessage) -> object:
-    """Create an object of a pydantic class, of version 1 or 2; without one, a dict."""
-    if cls is None:
-        return value
-    try:
-        return (getattr(cls, "model_validate", None) or cls.parse_obj)(value)
-    except ValueError as error:
-        what = f"The structured answer does not match {cls.__name__}: {error}"
-        raise _failure(message, what, json.dumps(value)) from error
