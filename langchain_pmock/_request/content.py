@@ -23,28 +23,32 @@ if TYPE_CHECKING:
 Part = dict[str, Any]
 
 _AUDIO_FORMATS = {"mpeg": "mp3", "x-wav": "wav", "wave": "wav", "vnd.wave": "wav"}
+_SOURCES = {
+    **dict.fromkeys(("url", "image_url", "file_uri"), "url"),
+    **dict.fromkeys(("base64", "data"), "data"),
+    **dict.fromkeys(("mime_type", "media_type"), "mime_type"),  # the latter Anthropic's
+    "file_id": "file_id",
+}
 _URL = re.compile(r"(?!file:)[a-z][a-z0-9+.-]+:", re.IGNORECASE)  # not C:\cat.png
 
 
 def content_part(block: str | Block) -> Part:
     """Convert a content block of any supported format to a part."""
     block = unwrap(block)
-    if isinstance(block, str):
-        return text_part(block)
     kind = block_type(block)
     write, inner = _WRITERS.get(kind), block.get(kind)
     if isinstance(inner, dict) and (write is None or kind in ("file", "image_url")):
-        if kind == "image_url":
-            _check_url(block, required(inner, "url", block))
-        part = {"type": kind, kind: dict(inner)}  # OpenAI's
+        part: Part = {"type": kind, kind: dict(inner)}  # OpenAI's
     elif write:
         part = write(block)
     else:
         types = ", ".join(sorted(_WRITERS))
         own = "OpenAI's, such as {'type': 'video_url', 'video_url': {...}}"
         raise _cannot_send(block, f"supported types are {types}, and {own}")
+    if part["type"] == "image_url":
+        _check_url(block, required(part["image_url"], "url", block))
     # Claude accepts a cache breakpoint on any part.
-    mark = block.get("cache_control") or _extras(block).get("cache_control")
+    mark = _extra(block, "cache_control")
     return {**part, "cache_control": mark} if mark else part
 
 
@@ -53,14 +57,15 @@ def text_part(text: str) -> Part:
     return {"type": "text", "text": text}
 
 
-def unwrap(block: object) -> str | Block:
-    """Check that a block is a string or a dict, and unwrap type `non_standard`."""
-    if isinstance(block, dict) and block.get("type") == "non_standard":
-        block = block["value"] if isinstance(block.get("value"), dict) else block
-    if not isinstance(block, (str, dict)):
+def unwrap(block: object) -> Block:
+    """Return a block as a dict, also a string and the value of `non_standard`."""
+    if isinstance(block, str):
+        return text_part(block)
+    if not isinstance(block, dict):
         msg = f"A content block must be a string or a dict, not {reprlib.repr(block)}."
         raise PmockInvalidRequestError(msg)
-    return block
+    value = block.get("value") if block.get("type") == "non_standard" else None
+    return value if isinstance(value, dict) else block
 
 
 def block_type(block: Block) -> str:
@@ -92,35 +97,31 @@ def _text(block: Block, *fields: str) -> Part:
     return text_part("\n\n".join(filter(None, texts)))
 
 
-def _plain_text(block: Block) -> Part:
-    """Convert a text document, preceded by its title and context."""
-    if block.get("text") is None:
-        if not (data := optional(block, "base64")):
-            return _data(block)
+def _document(block: Block) -> Part:
+    """Convert a file, or a text, preceded by its title and context."""
+    source = block.get("source")
+    source = source if isinstance(source, dict) else {}
+    is_text = block_type(block) == "text-plain"
+    text = block.get("text") if is_text else None
+    if block.get("source_type") == "text":  # v0, also in the field `url`
+        text = block.get("text", block.get("url", ""))
+    elif source.get("type") == "text":
+        text = source.get("data")
+    elif "content" in source:
+        text = _joined(block, source["content"])
+    elif is_text and text is None and (data := optional(block, "base64")):
         try:
             text = base64.b64decode(data, validate=True).decode()
         except ValueError as error:
             raise _cannot_send(block, "its base64 data is not UTF-8 text") from error
-        block = {**block, "text": text}
-    return _text(block, "title", "context", "text")
-
-
-def _document(block: Block) -> Part:
-    """Convert a document, which may be a text; in v0 also in the field `url`."""
-    source = block.get("source")
-    source = source if isinstance(source, dict) else {}
-    if block.get("source_type") == "text":
-        return _plain_text({**block, "text": block.get("text", block.get("url", ""))})
-    if source.get("type") == "text":
-        return _plain_text({**block, "text": source.get("data")})
-    if "content" in source:
-        return _plain_text({**block, "text": _joined(block, source["content"])})
-    return _data(block)
+    if text is None:
+        return _data(block)
+    return _text({**block, "text": text}, "title", "context", "text")
 
 
 def _data(block: Block) -> Part:
     """Convert a block with an image, audio or a file, of LangChain or Anthropic."""
-    source, extras = _source(block), _extras(block)
+    source = _source(block)
     if id_ := source.get("file_id"):
         return {"type": "file", "file": {"file_id": id_}}
     mime_type, kind = source.get("mime_type", ""), block_type(block)
@@ -139,32 +140,22 @@ def _data(block: Block) -> Part:
         return {"type": "input_audio", "input_audio": audio}
     data = source["url"] if by_url else f"data:{mime_type};base64,{source['data']}"
     if is_image:
-        _check_url(block, data)
-        detail = block.get("detail") or extras.get("detail")
+        detail = _extra(block, "detail")
         image = {"url": data, **({"detail": detail} if detail else {})}
         return {"type": "image_url", "image_url": image}
     # OpenAI requires a file name, of which only the extension matters.
-    name = block.get("filename") or extras.get("filename") or block.get("title")
-    file = {"filename": name or f"document.{subtype}", "file_data": data}
-    return {"type": "file", "file": file}
+    name = _extra(block, "filename") or block.get("title") or f"document.{subtype}"
+    return {"type": "file", "file": {"filename": name, "file_data": data}}
 
 
 def _source(block: Block) -> dict[str, str]:
     """Return a block's source: `url`, `file_id`, or `data` with its `mime_type`."""
-    place = block
-    if isinstance(block.get("source"), dict):  # Anthropic's
-        place = {**block["source"], "mime_type": block["source"].get("media_type")}
-    is_id = place.get("source_type") == "id"
-    fields = {
-        "url": ("url", "image_url", "file_uri"),
-        "file_id": ("file_id", "id") if is_id else ("file_id",),
-        "data": ("base64", "data"),
-        "mime_type": ("mime_type",),
-    }
+    place = block["source"] if isinstance(block.get("source"), dict) else block
+    if place.get("source_type") == "id":  # v0
+        place = {"file_id": place.get("id"), **place}
     source = {
         field: value
-        for field, names in fields.items()
-        for name in names
+        for name, field in _SOURCES.items()
         if (value := optional(place, name, block))
     }
     if not source.keys() & {"url", "file_id", "data"}:
@@ -196,7 +187,7 @@ def _joined(block: Block, content: object) -> str:
 
 _WRITERS: dict[str, Callable[[Block], Part]] = {
     "text": _text,
-    "text-plain": _plain_text,
+    "text-plain": _document,
     "refusal": lambda block: text_part(required(block, "refusal")),
     "image": _data,
     "audio": _data,
@@ -227,10 +218,11 @@ def _check_url(block: Block, url: str) -> None:
         raise _cannot_send(block, why)
 
 
-def _extras(block: Block) -> Block:
-    """Return the provider-specific fields of a standard block (v1, then v0)."""
+def _extra(block: Block, name: str) -> Any:
+    """Return a provider's field, which a standard block has in a dict (v1, then v0)."""
     extras = block.get("extras") or block.get("metadata")
-    return extras if isinstance(extras, dict) else {}
+    extra = extras.get(name) if isinstance(extras, dict) else None
+    return block.get(name) or extra
 
 
 def _cannot_send(block: Block, why: str) -> PmockInvalidRequestError:
