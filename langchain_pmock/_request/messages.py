@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import reprlib
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import (
@@ -135,53 +136,49 @@ def _result_content(block: Block) -> str | list[Part]:
 def _content(content: Any, *, failed: bool = False) -> str | list[Part]:
     """Convert content; there is no field for a tool's failure, so the text has it."""
     if not isinstance(content, str):
-        parts, _ = _split(content)
+        parts = _parts(content)
         return [text_part("Error:"), *parts] if failed else parts or ""
     # Not before "Error: ..." and "ValueError: ...".
     is_marked = not failed or re.match(r"(error|ERROR|\w*Error)\b", content)
     return content if is_marked else f"Error: {content}"
 
 
-def _split(content: Any, *, of_model: bool = False) -> tuple[list[Part], list[Block]]:
-    """Split blocks into parts, and reasoning and tool calls, which are no content."""
+def _parts(content: Any, *, of_model: bool = False) -> list[Part]:
+    """Convert blocks to parts, without those that are no content."""
+    if isinstance(content, str):
+        return [text_part(content)]
     if not isinstance(content, list):
         msg = f"content={reprlib.repr(content)} must be a string or a list of blocks"
         raise PmockInvalidRequestError(msg)
     parts: list[Part] = []
-    others: list[Block] = []
     for block in map(unwrap, content):
-        if isinstance(block, str):
-            parts.append(text_part(block))
-            continue
         kind = block_type(block)
         is_provider_run = of_model and _PROVIDER_RUN.fullmatch(kind)
-        if kind in _NO_CONTENT:
-            others.append(block)
-        elif kind == "tool_result":
+        if kind == "tool_result":
             parts += _parts(_result_content(block))
-        elif not (is_provider_run or "cachePoint" in block):  # the latter is Bedrock's
+        elif not (kind in _NO_CONTENT or is_provider_run or "cachePoint" in block):
             parts.append(content_part(block))
-    return parts, others
+    return parts
 
 
 def _assistant(message: BaseMessage, wire: Wire) -> WireMessage:
     extras = message.additional_kwargs
     content: Any = message.content
-    others: list[Block] = []
+    blocks: list[Block] = []
     if not isinstance(content, str):
-        parts, others = _split(content, of_model=True)
+        parts = _parts(content, of_model=True)
         # Some providers attach signatures to empty texts, which Anthropic refuses.
         content = [part for part in parts if part.get("text") != ""] or ""
+        blocks = [*map(unwrap, message.content)]
     # The service documents no field for refusals, so they are sent as text.
     if isinstance(refusal := extras.get("refusal"), str) and refusal:
         parts = _parts(content) if content else []
         if text_part(refusal) not in parts:
             content = [*parts, text_part(refusal)] if parts else refusal
     written: WireMessage = {"role": "assistant", "content": content}
-    blocks = [block for block in others if block_type(block) in _TOOL_CALLS]
-    if calls := _calls(message, blocks):
+    if calls := _calls(message, [b for b in blocks if block_type(b) in _TOOL_CALLS]):
         written[wire.tool_calls] = calls
-    thoughts = [block for block in others if block_type(block) in _REASONING]
+    thoughts = [block for block in blocks if block_type(block) in _REASONING]
     reasoning = "".join(map(_reasoning, thoughts)) or extras.get("reasoning_content")
     if wire.reasoning_content and isinstance(reasoning, str) and reasoning:
         written[wire.reasoning_content] = reasoning
@@ -238,19 +235,11 @@ def _arguments(args: object, place: str) -> str:
     # LangChain's parser accepts NaN and infinity in a model's arguments.
     if not isinstance(args, str):
         args = encode(args, place, allow_nan=True).decode()
-    return args if _is_object(args) else encode({"invalid": args}, place).decode()
-
-
-def _is_object(text: str) -> bool:
-    try:
-        return isinstance(from_json(text, allow_inf_nan=False), dict)
-    except (TypeError, ValueError):  # TypeError for lone surrogates
-        return False
+    with suppress(TypeError, ValueError):  # TypeError for lone surrogates
+        if isinstance(from_json(args, allow_inf_nan=False), dict):
+            return args
+    return encode({"invalid": args}, place).decode()
 
 
 def _dict(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
-
-
-def _parts(content: str | list[Part]) -> list[Part]:
-    return [text_part(content)] if isinstance(content, str) else content
