@@ -75,7 +75,7 @@ class ChunkParser:
                     if text and type(text) is str:
                         return self._make_text(text, self._id)
                     if calls := objects_of(delta, "tool_calls"):
-                        return self._tool_call_chunk(calls)
+                        return self._calls_chunk(self._tool_calls.deltas(calls))
         return self._any_event(envelope)
 
     def end(self) -> ChatGenerationChunk:
@@ -134,21 +134,11 @@ class ChunkParser:
             _check_tokens(tokens)
         new = {"model_provider": PROVIDER, **self._new(self._metadata), **logprobs}
         return self._calls_chunk(
-            calls, content=content, additional_kwargs=reasoning, response_metadata=new
+            calls, content, additional_kwargs=reasoning, response_metadata=new
         )
 
-    def _tool_call_chunk(self, calls: list[dict[str, Any]]) -> ChatGenerationChunk:
-        deltas = self._tool_calls.deltas(calls)
-        names = [delta["name"] for delta in deltas]
-        if any(names):
-            metadata = {"model_provider": PROVIDER}
-            return self._calls_chunk(deltas, content="", response_metadata=metadata)
-        chunk = self._make_piece("", self._id)
-        cast("AIMessageChunk", chunk.message).tool_call_chunks = deltas
-        return chunk
-
     def _calls_chunk(
-        self, calls: list[ToolCallChunk], **fields: Any
+        self, calls: list[ToolCallChunk], content: Any = "", **fields: Any
     ) -> ChatGenerationChunk:
         """Create a chunk with deltas of tool calls.
 
@@ -156,12 +146,19 @@ class ChunkParser:
         prefix of text that is not JSON, which takes minutes for long arguments. So only
         the first piece of a call is parsed, if it is short or complete.
         """
-        texts = [call["args"] or "" for call in calls]
-        is_short = all(len(text) < LONG or is_json(text) for text in texts)
-        parsed = calls if is_short and any(call["name"] for call in calls) else []
-        message = AIMessageChunk(id=self._id, tool_call_chunks=parsed, **fields)
+        names = [call["name"] for call in calls]
+        if fields or any(names):
+            texts = [call["args"] or "" for call in calls]
+            is_short = all(len(text) < LONG or is_json(text) for text in texts)
+            fields.setdefault("response_metadata", {"model_provider": PROVIDER})
+            fields["tool_call_chunks"] = calls if is_short and any(names) else []
+            message: Any = AIMessageChunk(content=content, id=self._id, **fields)
+            chunk = ChatGenerationChunk(message=message)
+        else:
+            chunk = self._make_piece("", self._id)
+            message = chunk.message
         message.tool_call_chunks = calls
-        return ChatGenerationChunk(message=message)
+        return chunk
 
     def _content(self, delta: Mapping[str, Any]) -> str | list[str | dict[str, Any]]:
         """Return the content of a delta, once LangChain can merge its blocks."""
@@ -211,20 +208,8 @@ def _check_tokens(tokens: object) -> None:
 
 def text_chunks() -> Callable[[str, str | None], ChatGenerationChunk]:
     """Return a function that creates the text chunks of one stream."""
-    return _restoring() if _can_restore() else _construct
-
-
-@cache
-def _can_restore() -> bool:
-    """Whether restored chunks have the state of constructed ones in this version."""
-    expected = _construct("a", "1")
-    try:
-        made = _restoring()("a", "1")
-    except (AttributeError, LookupError, TypeError):
-        return False
-    return made.__getstate__() == expected.__getstate__() and (
-        made.message.__getstate__() == expected.message.__getstate__()
-    )
+    template = _template()
+    return _restoring(*template) if template else _construct
 
 
 def _construct(text: str, id_: str | None) -> ChatGenerationChunk:
@@ -234,28 +219,37 @@ def _construct(text: str, id_: str | None) -> ChatGenerationChunk:
 
 
 @cache
-def _template() -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the state of a chunk, and that of its message."""
-    chunk = _construct("", "")
-    of_chunk: Any = chunk.__getstate__()
-    of_message: Any = chunk.message.__getstate__()
-    for fields in (of_chunk["__dict__"], of_message["__dict__"]):
-        for name, value in fields.items():
+def _template() -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """Return the states of a chunk and its message, if in this version they suffice."""
+    chunk, expected = _construct("", ""), _construct("a", "1")
+    states = _states(chunk)
+    for state in states:
+        for name, value in state["__dict__"].items():
             if isinstance(value, (dict, list, set)):
-                fields[name] = None  # each chunk needs its own
-    return of_chunk, of_message
+                state["__dict__"][name] = None  # each chunk needs its own
+    try:
+        made = _restoring(*states)("a", "1")
+    except (AttributeError, LookupError, TypeError):
+        return None
+    return states if _states(made) == _states(expected) else None
 
 
-def _restoring() -> Callable[[str, str | None], ChatGenerationChunk]:
+def _states(chunk: ChatGenerationChunk) -> tuple[Any, Any]:
+    return chunk.__getstate__(), chunk.message.__getstate__()
+
+
+def _restoring(
+    *states: dict[str, Any],
+) -> Callable[[str, str | None], ChatGenerationChunk]:
     """Return a function that creates the chunks of a stream by restoring their state.
 
     Constructing and validating each one would take a tenth of the time of a token. The
     chunks of a stream share pydantic's sets of the fields that were set, a quarter of
-    their memory. Written for langchain-core 1.6 to 1.8; `_can_restore` checks it.
+    their memory. Written for langchain-core 1.6 to 1.8; `_template` checks it.
     """
     of_chunk, of_message = (
         {**state, "__pydantic_fields_set__": {*state["__pydantic_fields_set__"]}}
-        for state in _template()
+        for state in states
     )
 
     def restore(text: str, id_: str | None) -> ChatGenerationChunk:

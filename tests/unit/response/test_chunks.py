@@ -319,9 +319,9 @@ class UnpickledMessage(AIMessageChunk):
 @pytest.fixture
 def again() -> Iterator[None]:
     """Let the check of the classes be made anew, before and after."""
-    chunks._can_restore.cache_clear()
+    chunks._template.cache_clear()
     yield
-    chunks._can_restore.cache_clear()
+    chunks._template.cache_clear()
 
 
 @pytest.mark.usefixtures("again")
@@ -331,8 +331,8 @@ def again() -> Iterator[None]:
 def test_chunks_of_other_classes_are_constructed(
     monkeypatch: pytest.MonkeyPatch, cls: type[Any]
 ) -> None:
-    assert chunks._can_restore()
-    chunks._can_restore.cache_clear()
+    assert chunks._template()
+    chunks._template.cache_clear()
     monkeypatch.setattr(chunks, cls.__mro__[1].__name__, cls)
     make = text_chunks()
     made, other = make("a", "1"), make("a", "1")
