@@ -79,22 +79,17 @@ _HINTS = {
     for names, hint in {
         "tools tool_choice response_format": "use bind_tools, bind or the call.",
         "strict": "use bind_tools or with_structured_output.",
-        "functions function_call": "use bind_tools.",
         "openai_api_key anthropic_api_key": "use access_key and secret_key.",
         "openai_api_base anthropic_api_url": "use base_url.",
-        "openai_proxy": "set the environment variable HTTPS_PROXY, or use http_client.",
         "headers": "use default_headers, or extra_headers at the call.",
         "extra_headers": "use default_headers.",
         "default_headers": "For one call use extra_headers.",
         "stream_options stream_usage": "the service always reports the usage of a "
         "stream.",
-        "stream": "use streaming.",
-        "use_responses_api": "this package uses the service's chat endpoint only.",
         "effort reasoning reasoning_effort thinking verbosity": "the service documents "
         "no such field. Choose a model that reasons, such as 'gpt-5.1-thinking', or "
         "try a field of model_kwargs.",
         "top_k": "the service documents no such field. Try model_kwargs={'topK': ...}.",
-        "cache_control": "put it on a content block or a tool.",
     }.items()
     for name in names.split()
 }
