@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from typing import TYPE_CHECKING, Any, get_origin
+from typing import Any, get_origin
 
 from pydantic import BaseModel, TypeAdapter
 
 from langchain_pmock._request.tools import convert, tool_to_wire
 from langchain_pmock.errors import PmockInvalidRequestError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from langchain_pmock._request.tools import ToolLike
 
 Schema = dict[str, Any] | type
 
@@ -113,11 +108,7 @@ def _closed(schema: Any) -> Any:
 
 
 def check_arguments(
-    schema: Schema | None,
-    *,
-    method: str,
-    strict: bool | None,
-    tools: Iterable[ToolLike] | None,
+    schema: object, *, method: str, strict: object, tools: object
 ) -> None:
     """Check the combination of arguments of `with_structured_output`."""
     is_json_mode = method == "json_mode"

@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 
     from langchain_core.messages import BaseMessage
 
-    from langchain_pmock._request.content import Part
-    from langchain_pmock._request.messages import WireMessage
-
 _CJK = r"[\u2e80-\ua4cf\uac00-\ud7ff\uf900-\ufaff\U00020000-\U0003ffff]"
 _TOKENS_PER_CJK = 0.8
 _CHARACTERS_PER_TOKEN = 4
@@ -63,33 +60,26 @@ def count_message_tokens(
     The count of several messages is the sum of their counts. Of a message that cannot
     be sent, the text counts: `trim_messages` also counts histories that are not valid.
     """
-    total = sum(_count_message(message, wire) for message in messages)
-    if tools:
-        total += count_text_tokens(encode(tools_to_wire(tools), "tools").decode())
+    total = _count_value(tools_to_wire(tools)) if tools else 0
+    for message in messages:
+        try:
+            total += sum(map(_count_message, to_wire([message], wire)))
+        except PmockInvalidRequestError:
+            total += _MESSAGE + count_text_tokens(message.text)
     return total
 
 
-def _count_message(message: BaseMessage, wire: Wire) -> int:
-    try:
-        written = to_wire([message], wire)
-    except PmockInvalidRequestError:
-        return _MESSAGE + count_text_tokens(message.text)
-    return sum(map(_count_wire, written))
-
-
-def _count_wire(message: WireMessage) -> int:
+def _count_message(message: dict[str, Any]) -> int:
     total = _MESSAGE
     for name, value in message.items():
-        if isinstance(value, str):
-            total += count_text_tokens(value) if name != "role" else 0
-        elif name == "content":
+        if name == "content" and isinstance(value, list):
             total += sum(map(_count_part, value))
-        else:  # tool calls
-            total += count_text_tokens(encode(value).decode())
+        elif name != "role":
+            total += _count_value(value)
     return total
 
 
-def _count_part(part: Part) -> int:
+def _count_part(part: dict[str, Any]) -> int:
     kind = part["type"]
     if kind == "text":
         return count_text_tokens(part["text"])
@@ -100,3 +90,8 @@ def _count_part(part: Part) -> int:
         return _REFERENCE
     per_token = _BASE64_PER_AUDIO_TOKEN if kind == "input_audio" else _BASE64_PER_TOKEN
     return math.ceil(len(data) / per_token)
+
+
+def _count_value(value: Any) -> int:
+    text = value if isinstance(value, str) else encode(value, "tools").decode()
+    return count_text_tokens(text)
