@@ -7,6 +7,7 @@ derived from the fields of each class.
 from __future__ import annotations
 
 import difflib
+import reprlib
 import warnings
 from collections.abc import Iterable, Mapping  # noqa: TC003 - pydantic evaluates them
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
@@ -97,7 +98,6 @@ _HINTS = {
 _CONVERTED = ("tools", "tool_choice", "response_format")
 
 _CLOSE = 0.75  # minimum similarity of a suggested name; typos have about 0.9
-_SHOWN = 80  # characters of a bad value in an error
 # Type checkers accept them only with literal arguments.
 _Annotated: Any = Annotated
 _TypedDict: Any = TypedDict
@@ -229,9 +229,7 @@ class RequestParams(BaseModel):
         if cls._is_redacted(name):
             # Messages of our own have the name.
             return reason if reason != message else f"{name} is not valid: {reason}"
-        shown = repr(value)
-        shown = shown if len(shown) <= _SHOWN else shown[:_SHOWN] + "..."
-        return f"{name}={shown} is not valid: {reason}"
+        return f"{name}={reprlib.repr(value)} is not valid: {reason}"
 
     @classmethod
     def _is_redacted(cls, name: str) -> bool:
@@ -244,7 +242,7 @@ class RequestParams(BaseModel):
         found = {
             name: value
             for name in self._wire_names
-            if (value := fields.get(name)) is not None and value not in ({}, [])
+            if (value := fields.get(name)) not in (None, {}, [])
         }
         if self.model_kwargs:
             found["model_kwargs"] = self.model_kwargs

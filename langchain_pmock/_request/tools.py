@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 ToolLike = Mapping[str, Any] | type | Callable[..., Any] | BaseTool
 
 _WORDS = {"auto": "auto", "none": "none", "any": "required", "required": "required"}
-_FORCED = ("function", "tool")  # types of OpenAI and Anthropic
 # Such as web_search_20250305: they are run by Anthropic, or have no schema.
 _ANTHROPIC_TOOL = re.compile(r"\w+_20\d{6}")
 
@@ -90,7 +89,7 @@ def choice_to_wire(
         name = (function if isinstance(function, Mapping) else choice).get("name")
         if name is None and kind in _WORDS:
             return _WORDS[kind]
-        if kind not in _FORCED:
+        if kind not in ("function", "tool"):  # OpenAI's and Anthropic's
             return dict(choice)  # another type, which the service validates
     elif isinstance(name, str) and name in _WORDS:
         if _WORDS[name] == "required" and not tools:

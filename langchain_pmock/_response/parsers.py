@@ -119,7 +119,7 @@ class AnswerParser(BaseTransformOutputParser[Any]):
 
     @override
     def transform(
-        self, input: Iterator[Any], config: RunnableConfig | None = None, **kwargs: Any
+        self, input: Iterator[Any], config: Any = None, **kwargs: Any
     ) -> Iterator[Any]:
         stream = _Stream(self)
         parts = stream.parts(input)
@@ -129,10 +129,7 @@ class AnswerParser(BaseTransformOutputParser[Any]):
 
     @override
     def atransform(
-        self,
-        input: AsyncIterator[Any],
-        config: RunnableConfig | None = None,
-        **kwargs: Any,
+        self, input: AsyncIterator[Any], config: Any = None, **kwargs: Any
     ) -> AsyncIterator[Any]:
         stream = _Stream(self)
         parts = stream.aparts(input)
@@ -166,9 +163,9 @@ class _Stream:
         self._length = self._next_length = 0
 
     def traced(self, config: RunnableConfig | None) -> _Traced | None:
-        is_traced = get_callback_manager_for_config(ensure_config(config)).handlers
-        name = self._parser.get_name()
-        return _Traced(received=self, name=name) if is_traced else None
+        if not get_callback_manager_for_config(ensure_config(config)).handlers:
+            return None
+        return _Traced(received=self, name=self._parser.get_name())
 
     def parts(self, pieces: Iterator[str | BaseMessage]) -> Iterator[list[Any]]:
         """Yield the pieces up to each new value."""
