@@ -10,16 +10,13 @@ from __future__ import annotations
 import base64
 import re
 import reprlib
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from langchain_pmock._json import encode
 from langchain_pmock.errors import PmockInvalidRequestError
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    Block = Mapping[str, Any]
-
+Block = Mapping[str, Any]
 Part = dict[str, Any]
 
 _AUDIO_FORMATS = {"mpeg": "mp3", "x-wav": "wav", "wave": "wav", "vnd.wave": "wav"}

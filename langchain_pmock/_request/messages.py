@@ -20,6 +20,8 @@ from pydantic_core import from_json
 
 from langchain_pmock._json import encode
 from langchain_pmock._request.content import (
+    Block,
+    Part,
     block_type,
     content_part,
     optional,
@@ -32,8 +34,6 @@ from langchain_pmock.errors import PmockInvalidRequestError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-
-    from langchain_pmock._request.content import Block, Part
 
 WireMessage = dict[str, Any]
 

@@ -11,7 +11,7 @@ from langchain_core.messages import AIMessageChunk, merge_content
 from langchain_core.outputs import ChatGenerationChunk
 
 from langchain_pmock._json import UnreadableError
-from langchain_pmock._response.fields import checked, content_of, object_of, objects_of
+from langchain_pmock._response.fields import Json, checked, content_of, objects_of, read
 from langchain_pmock._response.messages import (
     NO_CHOICES,
     PROVIDER,
@@ -24,7 +24,7 @@ from langchain_pmock._response.messages import (
 from langchain_pmock._response.tool_calls import LONG, StreamedCalls, is_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from langchain_core.messages import ToolCallChunk
 
@@ -59,7 +59,7 @@ class ChunkParser:
         self._make_text = text_chunks()
         self._make_piece = text_chunks()
 
-    def event(self, envelope: Mapping[str, Any]) -> ChatGenerationChunk | None:
+    def event(self, envelope: Json) -> ChatGenerationChunk | None:
         """Convert an event."""
         data = envelope["data"]
         choices = data.get("choices")
@@ -101,7 +101,7 @@ class ChunkParser:
         )
         return ChatGenerationChunk(message=message)
 
-    def _any_event(self, envelope: Mapping[str, Any]) -> ChatGenerationChunk | None:
+    def _any_event(self, envelope: Json) -> ChatGenerationChunk | None:
         data = envelope["data"]
         metadata = answer_metadata(envelope)
         self.trace_id = self.trace_id or metadata.get("trace_id")
@@ -117,7 +117,7 @@ class ChunkParser:
         if len(choices) > 1 or choice.get("index"):
             msg = "the stream has several choices, but one was requested"
             raise UnreadableError(msg)
-        delta = object_of(choice, "delta") or object_of(choice, "message")
+        delta = read(choice, "delta", dict) or read(choice, "message", dict)
         late = choice_metadata(choice)
         self.finished = self.finished or "finish_reason" in late
         logprobs = _take(late, "logprobs")
@@ -130,7 +130,7 @@ class ChunkParser:
         calls = self._tool_calls.deltas(objects_of(delta, "tool_calls"))
         if not (content or reasoning or calls or logprobs):
             return None
-        for tokens in object_of(logprobs, "logprobs").values():
+        for tokens in read(logprobs, "logprobs", dict).values():
             _check_tokens(tokens)
         new = {"model_provider": PROVIDER, **self._new(self._metadata), **logprobs}
         return self._calls_chunk(
@@ -160,7 +160,7 @@ class ChunkParser:
         message.tool_call_chunks = calls
         return chunk
 
-    def _content(self, delta: Mapping[str, Any]) -> str | list[str | dict[str, Any]]:
+    def _content(self, delta: Json) -> str | list[str | dict[str, Any]]:
         """Return the content of a delta, once LangChain can merge its blocks."""
         content = content_of(delta)
         if isinstance(content, list):
@@ -175,7 +175,7 @@ class ChunkParser:
                 raise UnreadableError(msg) from error
         return content
 
-    def _new(self, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    def _new(self, metadata: Json) -> dict[str, Any]:
         """Return the metadata that no chunk had yet."""
         new = {k: v for k, v in metadata.items() if k not in self._emitted}
         self._emitted.update(new)

@@ -6,13 +6,14 @@ The functions raise an `UnreadableError` if a field has another type.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 from langchain_pmock._json import UnreadableError
 from langchain_pmock._wire import camel_case
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+Json = Mapping[str, Any]
+T = TypeVar("T")
 
 _KINDS = {
     str: "a string",
@@ -25,35 +26,28 @@ _KINDS = {
 }
 
 
-def get(mapping: Mapping[str, Any], name: str) -> Any:
+def get(mapping: Json, name: str) -> Any:
     """Return a field by its snake_case name, or under its camelCase name."""
     value = mapping.get(camel_case(name))
     return mapping.get(name) if value is None else value
 
 
-def object_of(mapping: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Return an object, empty if it is missing or null."""
+def read(mapping: Json, name: str, kind: type[T]) -> T:
+    """Return a field of a type, empty if it is missing or null."""
     value = get(mapping, name)
-    return {} if value is None else checked(value, name, dict)
+    return kind() if value is None else checked(value, name, kind)
 
 
-def objects_of(mapping: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+def objects_of(mapping: Json, name: str) -> list[dict[str, Any]]:
     """Return a list of objects, empty if it is missing or null."""
-    value = get(mapping, name)
-    items: list[Any] = [] if value is None else checked(value, name, list)
+    items: list[Any] = read(mapping, name, list)
     for at, item in enumerate(items):
         if type(item) is not dict:
             checked(item, f"{name}[{at}]", dict)
     return items
 
 
-def string_of(mapping: Mapping[str, Any], name: str) -> str | None:
-    """Return a string; `None` if it is missing, null or empty."""
-    value = get(mapping, name)
-    return None if value is None else checked(value, name, str) or None
-
-
-def id_of(mapping: Mapping[str, Any], name: str) -> str | None:
+def id_of(mapping: Json, name: str) -> str | None:
     """Return an id as a string; some services send numbers, or `"null"` for none."""
     value = get(mapping, name)
     if type(value) in (int, float):
@@ -61,7 +55,7 @@ def id_of(mapping: Mapping[str, Any], name: str) -> str | None:
     return None if value is None or value in ("", "null") else checked(value, name, str)
 
 
-def content_of(message: Mapping[str, Any]) -> str | list[str | dict[str, Any]]:
+def content_of(message: Json) -> str | list[str | dict[str, Any]]:
     """Return the content of a message or a delta: a string or a list of blocks."""
     content = message.get("content")
     if content is None or isinstance(content, str):
@@ -78,7 +72,7 @@ def content_of(message: Mapping[str, Any]) -> str | list[str | dict[str, Any]]:
     return [block if isinstance(block, str) else present(block) for block in content]
 
 
-def present(mapping: Mapping[str, Any]) -> dict[str, Any]:
+def present(mapping: Json) -> dict[str, Any]:
     """Return the fields that are not null."""
     return {name: value for name, value in mapping.items() if value is not None}
 

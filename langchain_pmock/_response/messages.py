@@ -16,20 +16,20 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 
 from langchain_pmock._json import UnreadableError, decode
 from langchain_pmock._response.fields import (
+    Json,
     as_text,
     checked,
     content_of,
     get,
     id_of,
-    object_of,
     objects_of,
     present,
-    string_of,
+    read,
 )
 from langchain_pmock._wire import camel_case, snake_case
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from langchain_core.messages import InvalidToolCall, ToolCall
     from langchain_core.messages.ai import UsageMetadata
@@ -76,7 +76,7 @@ _ALIASES = {
 _MOST_TOKENS = 2**53  # the largest integer that all JSON libraries read exactly
 
 
-def chat_result(envelope: Mapping[str, Any]) -> ChatResult:
+def chat_result(envelope: Json) -> ChatResult:
     """Convert the envelope of a whole answer to LangChain's result."""
     data = envelope["data"]
     metadata = {**answer_metadata(envelope), **unknown_fields(data)}
@@ -127,7 +127,7 @@ class WholeParser:
         """Return nothing: there is one result."""
 
 
-def combined_llm_output(outputs: Iterable[Mapping[str, Any] | None]) -> dict[str, Any]:
+def combined_llm_output(outputs: Iterable[Json | None]) -> dict[str, Any]:
     """Combine several `llm_output`s: the first names and the sum of the usage."""
     combined: dict[str, Any] = {}
     usage: Counter[str] = Counter()
@@ -137,24 +137,24 @@ def combined_llm_output(outputs: Iterable[Mapping[str, Any] | None]) -> dict[str
     return {**combined, "token_usage": dict(usage)} if usage else combined
 
 
-def answer_metadata(envelope: Mapping[str, Any]) -> dict[str, Any]:
+def answer_metadata(envelope: Json) -> dict[str, Any]:
     """Collect the documented metadata of an answer or an event."""
     data = envelope["data"]
     found = {
         "id": id_of(data, "id"),
-        "model_name": string_of(data, "model"),
+        "model_name": read(data, "model", str) or None,
         "created": data.get("created"),
         "trace_id": id_of(envelope, "trace_id"),
     }
     return {"model_provider": PROVIDER, **present(found)}
 
 
-def unknown_fields(data: Mapping[str, Any]) -> dict[str, Any]:
+def unknown_fields(data: Json) -> dict[str, Any]:
     """Collect the unknown fields of an answer or an event."""
     return _rest(data, _ANSWER_FIELDS)
 
 
-def choice_metadata(choice: Mapping[str, Any]) -> dict[str, Any]:
+def choice_metadata(choice: Json) -> dict[str, Any]:
     """Collect the response metadata of a choice, with its unknown fields."""
     found = {
         "finish_reason": as_text(get(choice, "finish_reason")) or None,
@@ -163,7 +163,7 @@ def choice_metadata(choice: Mapping[str, Any]) -> dict[str, Any]:
     return {**present(found), **_rest(choice, _CHOICE_FIELDS)}
 
 
-def message_extras(message: Mapping[str, Any]) -> dict[str, Any]:
+def message_extras(message: Json) -> dict[str, Any]:
     """Collect the additional kwargs of a message or a delta.
 
     vLLM, Ollama and OpenRouter send `reasoning_content` as `reasoning`.
@@ -176,7 +176,7 @@ def message_extras(message: Mapping[str, Any]) -> dict[str, Any]:
     return {**present(found), **_rest(message, _MESSAGE_FIELDS)}
 
 
-def call_extras(call: Mapping[str, Any]) -> dict[str, Any]:
+def call_extras(call: Json) -> dict[str, Any]:
     """Collect the unknown fields of a tool call, which must be sent back unchanged.
 
     An example is Gemini's thought signatures:
@@ -228,10 +228,11 @@ def _add_count(counts: dict[str, int], name: str | None, value: Any) -> None:
         counts[name] = max(count, counts.get(name, 0))
 
 
-def _tool_call(call: Mapping[str, Any]) -> ToolCall | InvalidToolCall:
+def _tool_call(call: Json) -> ToolCall | InvalidToolCall:
     """Convert a tool call; one without a name or a JSON object is invalid."""
-    function = object_of(call, "function")
-    name, text = string_of(function, "name"), as_text(function.get("arguments"))
+    function = read(call, "function", dict)
+    name = read(function, "name", str) or None
+    text = as_text(function.get("arguments"))
     id_ = id_of(call, "id") or new_tool_call_id()
     try:
         args: Any = decode(text) if text.strip() else {}
@@ -252,14 +253,14 @@ def new_tool_call_id() -> str:
     return f"call_{uuid.uuid4().hex}"
 
 
-def _rest(mapping: Mapping[str, Any], read: set[str]) -> dict[str, Any]:
-    """Collect the fields that are not read, under their snake_case names."""
+def _rest(mapping: Json, names: set[str]) -> dict[str, Any]:
+    """Collect the other fields, under their snake_case names."""
     return {
         name: _snake_keys(value)
         for key, value in mapping.items()
-        if key not in read
+        if key not in names
         and value is not None
-        and (name := snake_case(key)) not in read  # in another spelling, as `TraceId`
+        and (name := snake_case(key)) not in names  # in another spelling, as `TraceId`
     }
 
 

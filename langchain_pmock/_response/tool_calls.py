@@ -9,13 +9,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.messages.tool import tool_call_chunk
 
 from langchain_pmock._json import decode
-from langchain_pmock._response.fields import (
-    as_text,
-    checked,
-    id_of,
-    object_of,
-    string_of,
-)
+from langchain_pmock._response.fields import Json, as_text, checked, id_of, read
 from langchain_pmock._response.messages import call_extras, new_tool_call_id
 from langchain_pmock._response.partial_json import WholeEscapes
 
@@ -88,15 +82,15 @@ class StreamedCalls:
         """Return the unknown fields of the calls by call id, after `last_deltas`."""
         return {call.id: call.extras for call in self._calls if call.id and call.extras}
 
-    def _delta(self, fragment: dict[str, Any]) -> ToolCallChunk:
+    def _delta(self, fragment: Json) -> ToolCallChunk:
         function = fragment.get("function")
         if type(function) is not dict:
-            function = object_of(fragment, "function")
+            function = read(fragment, "function", dict)
         text = function.get("arguments")
         if type(text) is not str:
             text = as_text(text)
         id_ = id_of(fragment, "id") if "id" in fragment else None
-        name = string_of(function, "name") if "name" in function else None
+        name = read(function, "name", str) if "name" in function else ""
         call = self._call(fragment.get("index"), id_, name, text)
         new_id = new_name = None
         if id_ and call.id is None:
@@ -115,9 +109,7 @@ class StreamedCalls:
             call.arguments.append(args)
         return tool_call_chunk(index=call.number, id=new_id, name=new_name, args=args)
 
-    def _call(
-        self, wire_index: object, id_: str | None, name: str | None, text: str
-    ) -> _Call:
+    def _call(self, wire_index: object, id_: str | None, name: str, text: str) -> _Call:
         """Find the call of a fragment, or begin one."""
         index = wire_index if type(wire_index) is int else _index_of(wire_index)
         call = before = self._last if index is None else self._by_index.get(index)
