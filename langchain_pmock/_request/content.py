@@ -183,25 +183,14 @@ def _joined(block: Block, content: object) -> str:
 
 
 _WRITERS: dict[str, Callable[[Block], Part]] = {
-    "text": _text,
-    "text-plain": _document,
+    **dict.fromkeys(("text", "input_text", "output_text", "guard_content"), _text),
+    **dict.fromkeys(("image", "image_url", "input_image", "audio", "media"), _data),
+    **dict.fromkeys(("file", "document", "text-plain"), _document),
+    "input_file": _input_file,  # of OpenAI's Responses API
+    "search_result": _search_result,  # Anthropic's
     "refusal": lambda block: text_part(required(block, "refusal")),
-    "image": _data,
-    "audio": _data,
-    "file": _document,
-    # OpenAI's, and those of its Responses API.
-    "image_url": _data,
-    "input_text": _text,
-    "output_text": _text,
-    "input_image": _data,
-    "input_file": _input_file,
     "custom_tool_call_output": lambda block: text_part(required(block, "output")),
-    # Anthropic's, Bedrock's and Google's.
-    "document": _document,
-    "search_result": _search_result,
-    "guard_content": _text,
     "json": lambda block: text_part(encode(block.get("json"), "json").decode()),
-    "media": _data,
 }
 
 

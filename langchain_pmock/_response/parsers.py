@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from contextlib import suppress
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.exceptions import OutputParserException
@@ -169,9 +170,8 @@ class _Stream:
 
     def parts(self, pieces: Iterator[str | BaseMessage]) -> Iterator[list[Any]]:
         """Yield the pieces up to each new value."""
-        for piece in pieces:
+        for piece in chain(pieces, [None]):
             yield from self._part(piece)
-        yield from self._part()
 
     async def aparts(
         self, pieces: AsyncIterator[str | BaseMessage]
