@@ -1,8 +1,7 @@
 """Estimates of the number of tokens of a prompt, without a tokenizer.
 
-They are for trimming a conversation, not for billing: `usage_metadata` of an answer has
-the actual number. Chinese, Japanese and Korean are counted by the character (0.8
-tokens), the rest by length (4 characters). `count_tokens_approximately` of
+They are for trimming a conversation, not for billing. Chinese, Japanese and Korean are
+counted by the character, the rest by length. `count_tokens_approximately` of
 langchain-core has one ratio for every script (Chinese: 72 % too low), and counts the
 base64 of a file as text.
 

@@ -113,13 +113,11 @@ class StreamedCalls:
         """Find the call of a fragment, or begin one."""
         index = wire_index if type(wire_index) is int else _index_of(wire_index)
         call = before = self._last if index is None else self._by_index.get(index)
-        if before is None:
-            pass
-        elif id_ and before.id and id_ != before.id:
+        if before and id_ and before.id and id_ != before.id:
             # A fragment of a call with an index may have a made-up id, but no name.
             is_same = index is not None and not name
             call = self._by_id.get(id_, before if is_same else None)
-        elif name and before.name and not (id_ and before.id):
+        elif before and name and before.name and not (id_ and before.id):
             is_next = index is None and before.id is None and name != before.name
             starts = text.lstrip().startswith("{")
             if is_next or (starts and is_json("".join(before.arguments))):
