@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from functools import cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any, cast
@@ -24,9 +25,9 @@ from langchain_pmock._response.messages import (
 from langchain_pmock._response.tool_calls import LONG, StreamedCalls, is_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from langchain_core.messages import ToolCallChunk
+
+_Make = Callable[[str, str | None], ChatGenerationChunk]  # from a text and an id
 
 _EVENT_FIELDS = 5  # of an event with only text: id, model, created, object, choices
 _CHOICE_FIELDS = 2  # index, delta
@@ -165,9 +166,7 @@ class ChunkParser:
         content = content_of(delta)
         if isinstance(content, list):
             # Blocks with the same index are merged, field by field.
-            indexed: list[Any] = [
-                b for b in content if isinstance(b, dict) and "index" in b
-            ]
+            indexed: Any = [b for b in content if isinstance(b, dict) and "index" in b]
             try:
                 self._blocks = cast("list[Any]", merge_content(self._blocks, indexed))
             except (AttributeError, TypeError) as error:
@@ -206,7 +205,7 @@ def _check_tokens(tokens: object) -> None:
             raise UnreadableError(msg)
 
 
-def text_chunks() -> Callable[[str, str | None], ChatGenerationChunk]:
+def text_chunks() -> _Make:
     """Return a function that creates the text chunks of one stream."""
     template = _template()
     return _restoring(*template) if template else _construct
@@ -238,9 +237,7 @@ def _states(chunk: ChatGenerationChunk) -> tuple[Any, Any]:
     return chunk.__getstate__(), chunk.message.__getstate__()
 
 
-def _restoring(
-    *states: dict[str, Any],
-) -> Callable[[str, str | None], ChatGenerationChunk]:
+def _restoring(*states: dict[str, Any]) -> _Make:
     """Return a function that creates the chunks of a stream by restoring their state.
 
     Constructing and validating each one would take a tenth of the time of a token. The

@@ -276,9 +276,7 @@ def _json_of(message: AIMessage) -> object:
     for part in _json_parts(text):
         try:
             return decode(part[: _DECODER.raw_decode(part)[1]])
-        except RecursionError:
-            reason = "it is nested too deeply"
-        except ValueError as error:
+        except (RecursionError, ValueError) as error:
             reason = str(error)
     what = f"The structured answer is not valid JSON: {reason}. Received: {text}"
     raise _failure(message, what)

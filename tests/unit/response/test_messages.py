@@ -89,6 +89,7 @@ USAGE: list[tuple[Json | None, Json | None]] = [
         {"promptTokens": 9, PROMPT: {"cacheWriteTokens": 5}},
         counts(9, 0, input={"cache_creation": 5}),
     ),
+    ({"promptTokens": 9, "cachedTokens": 5}, counts(9, 0, input={"cache_read": 5})),
     (
         {"promptTokens": 9, "cacheCreationInputTokens": 5, "cacheReadInputTokens": 2}
         | {PROMPT: {"cacheCreationTokens": 5}},
