@@ -153,7 +153,7 @@ def _source(block: Block) -> dict[str, str]:
     source = {
         field: value
         for name, field in _SOURCES.items()
-        if (value := optional(place, name, block))
+        if name in place and (value := optional(place, name, block))
     }
     if not source.keys() & {"url", "file_id", "data"}:
         raise _cannot_send(block, "it needs a URL, base64 data or a file id")

@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
 WireMessage = dict[str, Any]
 
-_DEFAULT = Wire()
-
 _CLASSES = {HumanMessage: "user", AIMessage: "assistant", FunctionMessage: "function"}
 _ROLES = {"human": "user", "ai": "assistant"}  # of a ChatMessage
 # LangChain's standard types, then those of providers.
@@ -59,7 +57,8 @@ _PROVIDER_RUN = re.compile(
 
 
 def to_wire(
-    messages: Sequence[BaseMessage], wire: Wire = _DEFAULT
+    messages: Sequence[BaseMessage],
+    wire: Wire = Wire(),  # noqa: B008 - it is immutable
 ) -> list[WireMessage]:
     """Convert messages to the request's messages, including those of other providers.
 
@@ -154,9 +153,10 @@ def _parts(content: Any, *, of_model: bool = False) -> list[Part]:
     for block in map(unwrap, content):
         kind = block_type(block)
         is_provider_run = of_model and _PROVIDER_RUN.fullmatch(kind)
+        is_mark = "cachePoint" in block  # Bedrock's
         if kind == "tool_result":
             parts += _parts(_result_content(block))
-        elif not (kind in _NO_CONTENT or is_provider_run or "cachePoint" in block):
+        elif not (kind in _NO_CONTENT or is_provider_run or is_mark):
             parts.append(content_part(block))
     return parts
 

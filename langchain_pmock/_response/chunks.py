@@ -220,13 +220,12 @@ def _construct(text: str, id_: str | None) -> ChatGenerationChunk:
 @cache
 def _template() -> tuple[dict[str, Any], dict[str, Any]] | None:
     """Return the states of a chunk and its message, if in this version they suffice."""
-    chunk, expected = _construct("", ""), _construct("a", "1")
-    states = _states(chunk)
-    for state in states:
-        for name, value in state["__dict__"].items():
-            if isinstance(value, (dict, list, set)):
-                state["__dict__"][name] = None  # each chunk needs its own
+    states, expected = _states(_construct("", "")), _construct("a", "1")
     try:
+        for fields in (state["__dict__"] for state in states):
+            for name, value in fields.items():
+                if isinstance(value, (dict, list, set)):
+                    fields[name] = None  # each chunk needs its own
         made = _restoring(*states)("a", "1")
     except (AttributeError, LookupError, TypeError):
         return None
