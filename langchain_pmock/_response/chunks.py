@@ -27,7 +27,7 @@ from langchain_pmock._response.tool_calls import LONG, StreamedCalls, is_json
 if TYPE_CHECKING:
     from langchain_core.messages import ToolCallChunk
 
-_Make = Callable[[str, str | None], ChatGenerationChunk]  # from a text and an id
+_Make = Callable[[str], ChatGenerationChunk]  # from a text and an id
 
 _EVENT_FIELDS = 5  # of an event with only text: id, model, created, object, choices
 _CHOICE_FIELDS = 2  # index, delta
@@ -48,7 +48,6 @@ class ChunkParser:
     def __init__(self) -> None:
         self.finished = False
         self.trace_id: str | None = None
-        self._id: str | None = None
         self._metadata: dict[str, Any] = {}  # of the answer
         self._emitted: dict[str, Any] = {}
         # For the last chunk, because each event may repeat them.
@@ -74,7 +73,7 @@ class ChunkParser:
                 if type(delta) is dict and len(delta) == 1:
                     text = delta.get("content")
                     if text and type(text) is str:
-                        return self._make_text(text, self._id)
+                        return self._make_text(text)
                     if calls := objects_of(delta, "tool_calls"):
                         return self._calls_chunk(self._tool_calls.deltas(calls))
         return self._any_event(envelope)
@@ -90,7 +89,6 @@ class ChunkParser:
         message = AIMessageChunk(
             content="",
             additional_kwargs=extras,
-            id=self._id,
             response_metadata={
                 **self._late_metadata,
                 **self._new(self._metadata),
@@ -106,7 +104,6 @@ class ChunkParser:
         data = envelope["data"]
         metadata = answer_metadata(envelope)
         self.trace_id = self.trace_id or metadata.get("trace_id")
-        self._id = self._id or metadata.get("id")
         self._metadata.update(metadata)
         self._late_metadata.update(unknown_fields(data))
         # Some services send cumulative usage in each event: the last one counts.
@@ -153,10 +150,10 @@ class ChunkParser:
             is_short = all(len(text) < LONG or is_json(text) for text in texts)
             fields.setdefault("response_metadata", {"model_provider": PROVIDER})
             fields["tool_call_chunks"] = calls if is_short and any(names) else []
-            message: Any = AIMessageChunk(content=content, id=self._id, **fields)
+            message: Any = AIMessageChunk(content=content, **fields)
             chunk = ChatGenerationChunk(message=message)
         else:
-            chunk = self._make_piece("", self._id)
+            chunk = self._make_piece("")
             message = chunk.message
         message.tool_call_chunks = calls
         return chunk
@@ -211,22 +208,22 @@ def text_chunks() -> _Make:
     return _restoring(*template) if template else _construct
 
 
-def _construct(text: str, id_: str | None) -> ChatGenerationChunk:
+def _construct(text: str) -> ChatGenerationChunk:
     metadata = {"model_provider": PROVIDER}
-    message = AIMessageChunk(content=text, id=id_, response_metadata=metadata)
+    message = AIMessageChunk(content=text, response_metadata=metadata)
     return ChatGenerationChunk(message=message)
 
 
 @cache
 def _template() -> tuple[dict[str, Any], dict[str, Any]] | None:
     """Return the states of a chunk and its message, if in this version they suffice."""
-    states, expected = _states(_construct("", "")), _construct("a", "1")
+    states, expected = _states(_construct("")), _construct("a")
     try:
         for fields in (state["__dict__"] for state in states):
             for name, value in fields.items():
                 if isinstance(value, (dict, list, set)):
                     fields[name] = None  # each chunk needs its own
-        made = _restoring(*states)("a", "1")
+        made = _restoring(*states)("a")
     except (AttributeError, LookupError, TypeError):
         return None
     return states if _states(made) == _states(expected) else None
@@ -248,12 +245,11 @@ def _restoring(*states: dict[str, Any]) -> _Make:
         for state in states
     )
 
-    def restore(text: str, id_: str | None) -> ChatGenerationChunk:
+    def restore(text: str) -> ChatGenerationChunk:
         state = of_message.copy()
         state["__dict__"] = fields = state["__dict__"].copy()
         state["__pydantic_extra__"] = {}
         fields["content"] = text
-        fields["id"] = id_
         fields["additional_kwargs"] = {}
         fields["response_metadata"] = {"model_provider": PROVIDER}
         fields["tool_calls"] = []

@@ -90,7 +90,8 @@ def chat_result(envelope: Json) -> ChatResult:
         calls: list[Any] = [(_tool_call(call), call_extras(call)) for call in sent]
         if extras := {call["id"]: extra for call, extra in calls if extra}:
             kept["tool_call_extras"] = extras
-        index, id_ = len(generations), metadata.get("id")
+        # LangChain sets the ids of messages: LangGraph keeps one message per id, and
+        # some services repeat theirs.
         answer = AIMessage(
             content=content_of(message),
             name=name,
@@ -98,10 +99,8 @@ def chat_result(envelope: Json) -> ChatResult:
             tool_calls=[c for c, _ in calls if c["type"] == "tool_call"],
             invalid_tool_calls=[c for c, _ in calls if c["type"] != "tool_call"],
             # Once, because callbacks add up the usage of all messages.
-            usage_metadata=None if index else usage,
+            usage_metadata=None if generations else usage,
             response_metadata={**metadata, **choice_metadata(choice)},
-            # LangGraph keeps one message per id.
-            id=f"{id_}-{index}" if id_ and index else id_,
         )
         generations.append(ChatGeneration(message=answer))
     if not generations:

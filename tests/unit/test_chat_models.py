@@ -90,15 +90,18 @@ async def test_each_method_returns_the_same_message() -> None:
         reduce(add, [chunk async for chunk in model.astream(MESSAGES)]),
     ]
     for answer in answers:
-        assert (answer.content, answer.id) == (TEXT, "chatcmpl-1")
+        assert answer.content == TEXT
         counts = {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7}
         assert answer.usage_metadata == counts
         # LangChain puts what callbacks read into the metadata too, if not streamed.
         metadata = answer.response_metadata
+        assert metadata["id"] == "chatcmpl-1"
         assert ("token_usage" in metadata) != isinstance(answer, AIMessageChunk)
         assert (
             metadata.items() >= {"trace_id": "trace-1", "created": 1768809934}.items()
         )
+    # LangGraph keeps one message per id, and some services repeat theirs.
+    assert len({answer.id for answer in answers}) == len(answers)
     streamed = {**SENT, "stream": True}
     assert service.bodies == [SENT, SENT, streamed, streamed]
 

@@ -36,7 +36,6 @@ def test_message() -> None:
     message = message_of({"content": "你好 👋"}, trace_id="trace-1")
     assert message == AIMessage(
         content="你好 👋",
-        id="chatcmpl-1",
         response_metadata={
             "model_provider": "pmock",
             "id": "chatcmpl-1",

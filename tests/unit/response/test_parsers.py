@@ -403,7 +403,12 @@ async def test_include_raw(method: str) -> None:
     for parts in ([*model.stream("Hi")], [part async for part in model.astream("Hi")]):
         *raw, last = parts
         assert last == {"parsed": Point(x=1), "parsing_error": None}
-        assert raw == [{"raw": chunk} for chunk in service.model().stream("Hi")]
+        ids = {part["raw"].id for part in raw}
+        assert len(ids) == 1
+        chunks = [*service.model().stream("Hi")]
+        for chunk in chunks:
+            chunk.id = ids.copy().pop()
+        assert raw == [{"raw": chunk} for chunk in chunks]
         assert reduce(add, parts)["raw"].response_metadata["finish_reason"] == "stop"
 
 
