@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from langchain_pmock.testing._http import make_id
 from langchain_pmock.testing._rules import CJK
 
 if TYPE_CHECKING:
@@ -47,12 +47,6 @@ def _cut(reply: Reply, body: Body) -> Reply:
     if len(pieces) > most:
         reply = replace(reply, text="".join(pieces[:most]), finish_reason="length")
     return reply
-
-
-def make_id(prefix: str, *parts: object) -> str:
-    """Return an id that looks random but is the same in each run."""
-    digest = hashlib.sha256(":".join(map(str, (prefix, *parts))).encode())
-    return prefix + digest.hexdigest()[:24]
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import socket
 import struct
@@ -14,8 +15,6 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
-
-from langchain_pmock.testing._completion import make_id
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -87,6 +86,12 @@ def event(data: bytes, newline: str = "\n") -> bytes:
 def dump(value: Any) -> bytes:
     """Serialize JSON without spaces."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def make_id(prefix: str, *parts: object) -> str:
+    """Return an id that looks random but is the same in each run."""
+    digest = hashlib.sha256(":".join(map(str, (prefix, *parts))).encode())
+    return prefix + digest.hexdigest()[:24]
 
 
 class Running:

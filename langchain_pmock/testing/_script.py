@@ -5,10 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass as plain_dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 from pydantic.dataclasses import dataclass
+
+from langchain_pmock.testing._http import (
+    SUCCESS,
+    Abort,
+    Response,
+    Step,
+    envelope,
+    event,
+)
 
 if TYPE_CHECKING:
     from langchain_pmock.testing._body import Body
@@ -124,20 +134,16 @@ class Fault:
         retry_after: The `Retry-After` header: seconds, or its text, such as an HTTP
             date.
         stall: Seconds to wait before anything is sent.
-        after: Number of events of a stream before `code`, `garbage` or `stall`, which
-            happen before [DONE] at the latest. With 0, only the head of the response
-            is sent before.
+        after: Number of events of a stream before `code` or `stall`, which happen
+            before [DONE] at the latest. With 0, only the head of the response is sent
+            before.
         cut_after: Number of events after which a stream ends without [DONE], as a
             complete HTTP response. Other answers end in the middle.
         reset_after: Number of events after which the connection is reset, before [DONE]
             at the latest. With 0, it is reset before the response; otherwise an answer
             that is not streamed is sent in half.
-        garbage: Whether to send bytes that are not JSON; in a stream, as an event.
-        html: Whether to send a web page, as proxies do; HTTP 502 unless `status` is
-            set.
         body: The body of the response; HTTP 200 unless `status` is set.
         content_type: The content type of `body`.
-        byte_by_byte: Whether to send the regular answer one byte at a time.
     """
 
     status: Status | None = None
@@ -148,28 +154,71 @@ class Fault:
     after: Events | None = None
     cut_after: Events | None = None
     reset_after: Events | None = None
-    garbage: bool = False
-    html: bool = False
     body: bytes | None = None
     content_type: HeaderText = "application/json"
-    byte_by_byte: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a fault without an effect."""
-        if not (self.prevents_answer or self.stall or self.byte_by_byte):
-            names = "status, code, stall, cut_after, reset_after, garbage, html, body"
-            message = f"a fault needs one of {names} or byte_by_byte"
+        if not (self.prevents_answer or self.stall):
+            message = (
+                "a fault needs one of status, code, stall, cut_after, reset_after, body"
+            )
             raise ValueError(message)
-        has_place = self.stall or self.garbage or self.code is not None
-        if self.after is not None and not has_place:
-            message = "after needs one of code, garbage and stall"
+        if self.after is not None and not self.stall and self.code is None:
+            message = "after needs code or stall"
             raise ValueError(message)
 
     @property
     def prevents_answer(self) -> bool:
         """Whether the client does not receive the complete regular answer."""
         given = (self.status, self.code, self.cut_after, self.reset_after, self.body)
-        return self.garbage or self.html or any(g is not None for g in given)
+        return any(each is not None for each in given)
+
+
+def inject(
+    right: Response, fault: Fault, newline: str, trace_id: str, *, is_stream: bool
+) -> Response:
+    """Inject a fault into the regular response."""
+    # Clients read nothing after [DONE], so all happens before.
+    most = len(right.steps) - (right.steps[-1:] == [event(b"[DONE]", newline)])
+    after = None if fault.after is None else min(fault.after, most)
+    status = fault.status or SUCCESS
+    code = fault.status if fault.code is None else fault.code
+    error = envelope(code or 0, fault.message, None, trace_id)
+    if fault.body is not None:
+        response = Response([fault.body], status=status, type=fault.content_type)
+    elif fault.status is not None or (code is not None and not is_stream):
+        response = Response([error], status=status, code=code)
+    else:
+        response = replace(right, steps=[*right.steps])
+        if code is not None:  # in a stream
+            response.code = code
+            response.steps[after or 0 :] = [event(error, newline)]
+        _break_off(response, fault, most, is_stream=is_stream)
+    if fault.stall:
+        # Empty bytes send the status and the headers.
+        early = [] if after is None else [b"", *response.steps[:after]]
+        response.steps = [*early, fault.stall, *response.steps[after or 0 :]]
+    if (wait := fault.retry_after) is not None:
+        if not isinstance(wait, str):  # a number there cannot have an exponent
+            wait = f"{wait:.6f}".rstrip("0").rstrip(".")
+        response.headers = {**response.headers, "Retry-After": wait}
+    return response
+
+
+def _break_off(response: Response, fault: Fault, most: int, *, is_stream: bool) -> None:
+    """Cut a stream after some events, and another answer in the middle."""
+    is_reset = fault.reset_after is not None
+    end = fault.reset_after if fault.cut_after is None else fault.cut_after
+    if end is None:
+        return
+    if is_stream:
+        response.steps[min(end, most) :] = [Abort.RESET] * is_reset
+    else:
+        # Two steps, so that no Content-Length is sent.
+        half = response.content[: len(response.content) // 2]
+        abort: list[Step] = [half, Abort.RESET if is_reset else Abort.CLOSE]
+        response.steps = abort[is_reset and end == 0 :]
 
 
 Answer = str | Reply | Fault

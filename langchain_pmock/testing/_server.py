@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_pmock.auth import ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER, sign
 from langchain_pmock.testing._body import Body, RefusedError, parse, validate
-from langchain_pmock.testing._completion import Completion, choices, make_id
-from langchain_pmock.testing._faults import inject
+from langchain_pmock.testing._completion import Completion, choices
 from langchain_pmock.testing._http import (
     EVENT_STREAM,
     HOST,
@@ -25,9 +24,10 @@ from langchain_pmock.testing._http import (
     chunk_envelope,
     envelope,
     event,
+    make_id,
 )
 from langchain_pmock.testing._rules import reply_to
-from langchain_pmock.testing._script import Fault, Line, RecordedRequest, Reply
+from langchain_pmock.testing._script import Fault, Line, RecordedRequest, Reply, inject
 from langchain_pmock.testing._tapes import Recorder, Tape
 from langchain_pmock.testing._upstream import Upstream
 

@@ -35,13 +35,10 @@ FAULTS: list[dict[str, Any]] = [
     *({"stall": seconds} for seconds in (0.02, 30.0)),
     {"status": 503, "retry_after": 0},
     {"code": 500, "after": 3},
-    {"html": True},
-    {"html": True, "status": 200},
-    {"body": b""},
-    {"garbage": True},
-    {"garbage": True, "after": 2},
+    *({"status": status, "body": b"<html>"} for status in (200, 502)),
+    *({"body": body} for body in (b"", b'{"code": 200, \xff')),
+    {"body": b"data: {no JSON\n\n", "content_type": "text/event-stream"},
     {"stall": 30.0, "after": 3},
-    {"byte_by_byte": True},
 ]
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from langchain_pmock.testing import Reply
 from tests.support.calls import TEXT, merge
+from tests.support.on_the_wire import post
 
 if TYPE_CHECKING:
     from langchain_pmock import ChatPmock
@@ -21,9 +22,9 @@ def test_streamed_text_is_the_whole_text(
     whole = calls.invoke(model, "Hi")
     assert whole.content == TEXT
 
-    for _ in range(2):
+    for content in [post(server, stream=True).content for _ in range(2)]:
         # Every boundary between two bytes is one between two reads.
-        server.fail(byte_by_byte=True)
+        server.script(Reply(raw=[bytes([byte]) for byte in content]))
         chunks = calls.stream(model, "Hi")
         assert len(chunks) > 10
         assert "".join(c.content for c in chunks).encode() == TEXT.encode()
