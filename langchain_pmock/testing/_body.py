@@ -273,9 +273,12 @@ def _explain(error: ErrorDetails, body: Any) -> str:
     text = f"{_path(error['loc'], body) or 'the body'}: {error['msg']}"
     if error["type"] in {"missing", "extra_forbidden"}:
         return text
-    value = to_json(error["input"], fallback=repr).decode()
-    shown = value if len(value) <= _LONGEST_VALUE else value[:_LONGEST_VALUE] + "…"
-    return f"{text}; it is {shown}"
+    return f"{text}; it is {shown(to_json(error['input'], fallback=repr).decode())}"
+
+
+def shown(text: str) -> str:
+    """Shorten a text for a message."""
+    return text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + "…"
 
 
 def _path(loc: tuple[int | str, ...], value: Any) -> str:

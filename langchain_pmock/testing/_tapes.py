@@ -1,14 +1,13 @@
 """Recording of an upstream's answers to a file, and replay.
 
 A tape is a JSON Lines file with one exchange per line: the request's body, and the
-status, code, content type and bytes of the answer (for a stream, those of each event).
+status, code, content type and bytes of the answer (for a stream, one item per event).
 Bytes that are not UTF-8 are preserved. It has no headers, and therefore no keys.
 """
 
 from __future__ import annotations
 
 import functools
-import itertools
 import json
 import os
 import warnings
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
-from langchain_pmock.testing._body import validate
+from langchain_pmock.testing._body import shown, validate
 from langchain_pmock.testing._http import Response
 from langchain_pmock.testing._script import HeaderText, Status  # noqa: TC001 - pydantic
 
@@ -28,10 +27,10 @@ if TYPE_CHECKING:
     from langchain_pmock.testing._script import RecordedRequest
 
 Json = dict[str, Any]
+Leaves = tuple[tuple[str, str], ...]
 
-_LONGEST_VALUE = 60
-_LEFT_OUT = object()
 _BAD_GATEWAY = 502
+_LEFT_OUT = "left out"
 
 
 class _Exchange(BaseModel):
@@ -41,8 +40,7 @@ class _Exchange(BaseModel):
     status: Status
     code: int | None
     type: HeaderText
-    body: str = ""
-    events: list[str] | None = None
+    answer: list[str]
 
 
 class Tape:
@@ -51,8 +49,8 @@ class Tape:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self.end = 0  # of the last line that is not cut off, in bytes
-        self._exchanges: dict[str, list[tuple[int, _Exchange]]] = {}
-        self._played: Counter[str] = Counter()
+        self._exchanges: dict[Leaves, list[tuple[int, _Exchange]]] = {}
+        self._played: Counter[Leaves] = Counter()
         with self.path.open("rb") as file:
             for number, line in enumerate(file, 1):
                 try:
@@ -83,9 +81,8 @@ class Tape:
             return None
         self._played[key] += 1
         _, found = exchanges[number]
-        texts = [found.body] if found.events is None else found.events
         return Response(
-            [text.encode("utf-8", "surrogateescape") for text in texts],
+            [text.encode("utf-8", "surrogateescape") for text in found.answer],
             status=found.status,
             code=found.code,
             type=found.type,
@@ -96,13 +93,17 @@ class Tape:
         key = _key(body)
         if times := len(self._exchanges.get(key, [])):
             return f"{times} answers to this request are on the tape, and all are used"
-        near = [
-            (number, [*_differences(json.loads(key), json.loads(other))])
-            for other, [(number, _), *_] in self._exchanges.items()
-        ]
-        if not near:
+        if not self._exchanges:
             return f"the tape {self.path} is empty"
-        number, differences = min(near, key=lambda item: len(item[1]))
+        nearest = min(self._exchanges, key=lambda other: len({*key} ^ {*other}))
+        number, _ = self._exchanges[nearest][0]
+        asked, taped = dict(key), dict(nearest)
+        differences = [
+            f"{path} is {shown(asked.get(path, _LEFT_OUT))} in the request, "
+            f"{shown(taped.get(path, _LEFT_OUT))} on the tape"
+            for path in taped | asked
+            if asked.get(path) != taped.get(path)
+        ]
         return (
             f"the tape {self.path} does not have this request; "
             f"nearest is line {number}: {'; '.join(differences[:3])}"
@@ -137,25 +138,25 @@ class Recorder:
             response.live = self._kept(request, response, response.live)
         else:
             request.code = response.code
-            self._write(request, response, body=_text(response.content))
+            self._write(request, response, [response.content])
         return response
 
     async def _kept(
         self, request: RecordedRequest, response: Response, live: AsyncIterator[bytes]
     ) -> AsyncIterator[bytes]:
-        events: list[str] = []
+        events: list[bytes] = []
         is_done = False
         async for sent in live:
-            events.append(_text(sent))
+            events.append(sent)
             is_done = sent.removeprefix(b"data:").strip() == b"[DONE]"
             if is_done:  # Clients disconnect after it.
-                self._write(request, response, events=events)
+                self._write(request, response, events)
             yield sent
         if not is_done:
-            self._write(request, response, events=events)
+            self._write(request, response, events)
 
     def _write(
-        self, request: RecordedRequest, response: Response, **content: Any
+        self, request: RecordedRequest, response: Response, answer: list[bytes]
     ) -> None:
         if request.code == _BAD_GATEWAY:  # the upstream did not answer
             return
@@ -164,7 +165,7 @@ class Recorder:
             "status": response.status,
             "code": request.code,
             "type": response.type,
-            **content,
+            "answer": [part.decode("utf-8", "surrogateescape") for part in answer],
         }
         text = json.dumps(exchange, ensure_ascii=False) + "\n"
         private = functools.partial(os.open, mode=0o600)
@@ -173,12 +174,8 @@ class Recorder:
             file.write(text.encode(errors="backslashreplace"))
 
 
-def _text(content: bytes) -> str:
-    return content.decode("utf-8", "surrogateescape")
-
-
-def _key(body: Json) -> str:
-    """Return a request's body as text, with numbers in place of tool call ids."""
+def _key(body: Json) -> Leaves:
+    """Return the values of a request, with numbers in place of tool call ids."""
     numbers: defaultdict[str, str] = defaultdict(lambda: f"#{len(numbers) + 1}")
     messages = []
     for message in body["messages"]:
@@ -188,25 +185,16 @@ def _key(body: Json) -> str:
         if call_id := message.get("toolCallId"):
             copy["toolCallId"] = numbers[call_id]
         messages.append(copy)
-    return json.dumps({**body, "messages": messages}, sort_keys=True)
+    return tuple(sorted(_leaves({**body, "messages": messages})))
 
 
-def _differences(asked: Any, taped: Any, path: str = "") -> Iterator[str]:
-    """Describe the values in which two JSON documents differ."""
-    if isinstance(asked, dict) and isinstance(taped, dict):
-        for name in {**taped, **asked}:
-            values = asked.get(name, _LEFT_OUT), taped.get(name, _LEFT_OUT)
-            yield from _differences(*values, f"{path}.{name}".lstrip("."))
-    elif isinstance(asked, list) and isinstance(taped, list):
-        pairs = itertools.zip_longest(asked, taped, fillvalue=_LEFT_OUT)
-        for index, values in enumerate(pairs):
-            yield from _differences(*values, f"{path}[{index}]")
-    elif asked != taped:
-        yield f"{path} is {_show(asked)} in the request, {_show(taped)} on the tape"
-
-
-def _show(value: Any) -> str:
-    if value is _LEFT_OUT:
-        return "left out"
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + "…"
+def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the values in a JSON document, as JSON, with their paths."""
+    if value and isinstance(value, dict):
+        for name, item in value.items():
+            yield from _leaves(item, f"{path}.{name}".lstrip("."))
+    elif value and isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _leaves(item, f"{path}[{index}]")
+    else:
+        yield path, json.dumps(value, ensure_ascii=False)

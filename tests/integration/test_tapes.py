@@ -115,7 +115,7 @@ def test_pmock_itself_is_passed_on_and_recorded_byte_for_byte(
         assert (again.status_code, again.content) == (429, refused.content)
         assert post(server).content == body
         assert [request.code for request in server.requests] == [429, 429, 200]
-    assert len(exchanges(tape)[0]["events"]) == len(odd)
+    assert len(exchanges(tape)[0]["answer"]) == len(odd)
     for key in PMOCK_KEYS:
         assert key not in tape.read_text("utf-8", "surrogateescape")
 
@@ -267,7 +267,7 @@ def test_only_complete_streams_are_recorded(openai: OpenAIServer, tape: Path) ->
             wait_until(lambda: server.open_connections == 0)
     (kept,) = exchanges(tape)
     assert kept["request"]["messages"] == [user("read to its end")]
-    assert kept["events"][-1] == "data: [DONE]\n\n"
+    assert kept["answer"][-1] == "data: [DONE]\n\n"
 
 
 GOOD: dict[str, Any] = {
@@ -275,7 +275,7 @@ GOOD: dict[str, Any] = {
     "status": 200,
     "code": 200,
     "type": "application/json",
-    "body": "{}",
+    "answer": ["{}"],
 }
 
 
@@ -284,7 +284,7 @@ TAMPERED: list[dict[str, Any]] = [
     {"request": {"messages": 3}},
     *({"status": status} for status in (99, 204, 600, "200", float("inf"))),
     *({"type": kind} for kind in ("a\r\nb: c", None)),
-    *({"code": "200"}, {"body": 5}, {"events": [5]}, {"x": 1}),
+    *({"code": "200"}, {"answer": 5}, {"answer": [5]}, {"x": 1}),
 ]
 
 
