@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import socket
 import struct
 import threading
@@ -15,6 +14,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
+from pydantic_core import to_json
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -70,22 +70,24 @@ class Response:
 
 def envelope(code: int, message: str, data: Any, trace_id: str) -> bytes:
     """Serialize an envelope of a whole answer or an error."""
-    return dump({"code": code, "message": message, "data": data, "traceId": trace_id})
+    return to_json(
+        {"code": code, "message": message, "data": data, "traceId": trace_id}
+    )
+
+
+def refusal(code: int, message: str, trace_id: str = "") -> Response:
+    """Make a response with an HTTP status and an envelope of the same code."""
+    return Response([envelope(code, message, None, trace_id)], status=code, code=code)
 
 
 def chunk_envelope(chunk: Any) -> bytes:
     """Serialize the envelope of a chunk, which has no trace id."""
-    return dump({"code": SUCCESS, "data": chunk, "message": "success"})
+    return to_json({"code": SUCCESS, "data": chunk, "message": "success"})
 
 
 def event(data: bytes, newline: str = "\n") -> bytes:
     """Format a server-sent event."""
     return b"data: " + data + 2 * newline.encode()
-
-
-def dump(value: Any) -> bytes:
-    """Serialize JSON without spaces."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def make_id(prefix: str, *parts: object) -> str:
@@ -169,28 +171,30 @@ async def _enveloped(request: web.Request, handler: Handler) -> web.StreamRespon
         return await handler(request)
     except web.HTTPException as error:
         trace_id = make_id("", request.method, request.rel_url)
-        body = envelope(error.status, error.reason, None, trace_id)
-        kind = "application/json"
-        return web.Response(body=body, status=error.status, content_type=kind)
+        return await _send(request, refusal(error.status, error.reason, trace_id))
 
 
 async def _send(request: web.BaseRequest, response: Response) -> web.StreamResponse:
-    steps, headers = response.steps, {"Content-Type": response.type, **response.headers}
-    if response.live is None and len(steps) == 1 and isinstance(steps[0], bytes):
-        return web.Response(body=steps[0], status=response.status, headers=headers)
-    sent = web.StreamResponse(status=response.status, headers=headers)
+    status, headers = response.status, {"Content-Type": response.type}
+    headers |= response.headers
+    match response:
+        case Response(steps=[bytes(body)], live=None):
+            return web.Response(body=body, status=status, headers=headers)
+    sent = web.StreamResponse(status=status, headers=headers)
     try:
-        for step in steps:
+        for step in response.steps:
             if isinstance(step, Abort):
                 _abort(request, step)
             elif isinstance(step, bytes):
                 await asyncio.sleep(response.delay if sent.prepared else 0)
-                await _write(request, sent, step)
+                await sent.prepare(request)
+                await sent.write(step)
             else:
                 await asyncio.sleep(step)
         if response.live is not None:
             async for data in response.live:
-                await _write(request, sent, data)
+                await sent.prepare(request)
+                await sent.write(data)
     except asyncio.CancelledError:
         if not sent.prepared:
             response.restore()
@@ -200,17 +204,9 @@ async def _send(request: web.BaseRequest, response: Response) -> web.StreamRespo
     return sent
 
 
-async def _write(
-    request: web.BaseRequest, sent: web.StreamResponse, data: bytes
-) -> None:
-    await sent.prepare(request)
-    await sent.write(data)
-
-
 def _abort(request: web.BaseRequest, how: Abort) -> None:
-    if how is Abort.RESET and request.transport is not None:
-        connection = request.transport.get_extra_info("socket")
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        request.transport.abort()
-    elif request.transport is not None:
-        request.transport.close()
+    if (transport := request.transport) is not None:
+        if how is Abort.RESET:
+            connection = transport.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        transport.close()

@@ -25,6 +25,7 @@ from langchain_pmock.testing._http import (
     envelope,
     event,
     make_id,
+    refusal,
 )
 from langchain_pmock.testing._rules import reply_to
 from langchain_pmock.testing._script import Fault, Line, RecordedRequest, Reply, inject
@@ -294,7 +295,7 @@ class PmockServer:
             body = self._read(request, content)
             response = await self._answer(request, content, body, seed)
         except RefusedError as error:
-            response = _refusal(error.code, str(error), make_id("", seed))
+            response = refusal(error.code, str(error), make_id("", seed))
         # A connection that is reset immediately has no status.
         if response.live or any(isinstance(step, bytes) for step in response.steps):
             request.status, request.code = response.status, response.code
@@ -389,8 +390,3 @@ class PmockServer:
             return [*raw]
         chunks = (chunk_envelope(chunk) for chunk in completion.chunks())
         return [event(data, self.newline) for data in (*chunks, b"[DONE]")]
-
-
-def _refusal(code: int, message: str, trace_id: str = "") -> Response:
-    """Make a response with an HTTP status and an envelope of the same code."""
-    return Response([envelope(code, message, None, trace_id)], status=code, code=code)

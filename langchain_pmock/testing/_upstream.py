@@ -9,9 +9,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import httpx2
-from pydantic import SecretStr
+from pydantic import HttpUrl, SecretStr
 from pydantic.alias_generators import to_camel, to_snake
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from langchain_pmock.auth import ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER, sign
 from langchain_pmock.testing._http import (
@@ -19,9 +19,9 @@ from langchain_pmock.testing._http import (
     SUCCESS,
     Response,
     chunk_envelope,
-    dump,
     envelope,
     event,
+    refusal,
 )
 from langchain_pmock.testing._script import WITHOUT_BODY
 
@@ -37,16 +37,12 @@ _LARGEST_STATUS = 599
 _TIMEOUT = httpx2.Timeout(600, connect=30)  # models may reason for minutes
 _LONGEST_MESSAGE = 2000  # characters
 _SHORTEST_SECRET = 8  # characters; a word such as "ollama" is not redacted
-_BASE_URL = re.compile(
-    r"(?i:https?)://(?:[\w.-]+|\[[\da-fA-F:.]+\])(?::(?P<port>\d{1,5}))?"
-    r"(?:/[\w./~:+,-]*)?"
-)
-_LARGEST_PORT = 65535
 # What a connection raises, and an answer with an unexpected structure.
 _BROKEN = (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError)
 # Objects in a message that have the same names in pmock's format.
 _UNCHANGED = {"annotations", "audio", "images", "tool_calls"}
-_BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n)){2}")
+# After a blank line; whether a line feed follows a carriage return is yet to be seen.
+_AFTER_EVENT = re.compile(rb"(?<=\n\n)|(?<=\n\r\n)|(?<=\r\r\n)|(?<=[\r\n]\r)(?=[^\n])")
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 
 
@@ -105,7 +101,7 @@ class Upstream:
     def _request(self, body: Json, content: bytes) -> bytes:
         """Convert a request's body to the upstream's format."""
         if self._is_pmock:
-            return dump({**body, "model": self._model}) if self._model else content
+            return to_json({**body, "model": self._model}) if self._model else content
         messages = [_in_snake_case(message) for message in body["messages"]]
         model = self._model or body["model"]
         sent = {**_in_snake_case(body), "messages": messages, "model": model}
@@ -118,7 +114,7 @@ class Upstream:
                 t for t in body["tools"] if t.get("function", {}).get("name") == name
             ]
             sent |= {"tools": tools, "tool_choice": "required"}
-        return dump(sent)
+        return to_json(sent)
 
     def _whole(self, response: httpx2.Response, content: bytes, body: Json) -> Response:
         status = response.status_code
@@ -126,15 +122,14 @@ class Upstream:
             answer = from_json(content, allow_inf_nan=False)
         except ValueError:
             answer = None
+        error = _message_of(answer)
         if self._is_pmock:
-            kind = _header(response, "content-type")
-            code = _code_of(answer)
-            content = self._redacted(content)
-            result = Response([content], status=status, code=code, type=kind)
-        elif not response.is_success or _message_of(answer):
-            message = _message_of(answer) or content.decode(errors="replace")
+            result = Response([self._redacted(content)], status=status)
+            result.code = _code_of(answer)
+            result.type = _header(response, "content-type")
+        elif error or not response.is_success:
             code = _BAD_GATEWAY if response.is_success else status
-            result = self._failure(code, message)
+            result = self._failure(code, error or content.decode(errors="replace"))
         else:
             data = _data_of(answer, body["model"])
             if not data["choices"]:
@@ -156,7 +151,8 @@ class Upstream:
                 yield self._redacted(sent)
         except _BROKEN as error:
             request.code = _BAD_GATEWAY
-            yield event(self._error(_BAD_GATEWAY, f"{type(error).__name__}: {error}"))
+            failure = self._failure(_BAD_GATEWAY, f"{type(error).__name__}: {error}")
+            yield event(failure.content)
 
     async def _unchanged(
         self, events: AsyncIterator[bytes], _: str
@@ -176,9 +172,9 @@ class Upstream:
         """Convert an OpenAI-compatible stream, with the usage in the last chunk."""
         last: Json = {}
         usage: Json = {}
-        is_done = False
+        data = b""
         async for data in (_data(raw) async for raw in events):
-            if is_done := data == b"[DONE]":
+            if data == b"[DONE]":
                 break
             if not data:
                 continue
@@ -186,7 +182,7 @@ class Upstream:
             if error := _message_of(answer):
                 code = _code_of(answer["error"])
                 code = _BAD_GATEWAY if code in {None, SUCCESS} else code
-                yield code, event(self._error(code, error))
+                yield code, event(self._failure(code, error).content)
                 return
             chunk = _data_of(answer, model)
             usage = {"usage": chunk.pop("usage")} if "usage" in chunk else usage
@@ -196,16 +192,12 @@ class Upstream:
                 yield SUCCESS, event(chunk_envelope(chunk))
         if last:
             yield SUCCESS, event(chunk_envelope(last | usage))
-        if is_done:
+        if data == b"[DONE]":
             yield SUCCESS, event(b"[DONE]")
 
     def _failure(self, code: int, message: str) -> Response:
-        return Response([self._error(code, message)], status=code, code=code)
-
-    def _error(self, code: int, message: str) -> bytes:
         redacted = self._redacted(message.encode(errors="replace")).decode()
-        text = f"upstream: {redacted[:_LONGEST_MESSAGE]}"
-        return envelope(code, text, None, "")
+        return refusal(code, f"upstream: {redacted[:_LONGEST_MESSAGE]}")
 
     def _redacted(self, content: bytes) -> bytes:
         for key in (key.get_secret_value() for key in self._keys):
@@ -231,15 +223,15 @@ def _checked_keys(key: object) -> list[SecretStr]:
 
 
 def _checked_url(text: str) -> str:
-    url = text.strip().rstrip("/")
-    parts = _BASE_URL.fullmatch(url)
-    if not parts or int(parts["port"] or 0) > _LARGEST_PORT:
-        problem = (
-            "upstream must be a base URL such as http://localhost:11434/v1, without "
-            "credentials and parameters"
-        )
-        raise ValueError(problem)
-    return url
+    with contextlib.suppress(ValueError):
+        url = HttpUrl(text)
+        if {url.username, url.password, url.query, url.fragment} == {None}:
+            return str(url).rstrip("/")
+    problem = (
+        "upstream must be a base URL such as http://localhost:11434/v1, without "
+        "credentials and parameters"
+    )
+    raise ValueError(problem)
 
 
 def _header(response: httpx2.Response, name: str) -> str:
@@ -254,13 +246,9 @@ async def _events(response: httpx2.Response) -> AsyncIterator[bytes]:
     """Yield the bytes of each event, including the blank line at its end."""
     buffer = b""
     async for piece in response.aiter_bytes():
-        # A line feed may follow a carriage return; a blank line has at most 4 bytes.
-        searched, buffer = max(0, len(buffer) - 3), buffer + piece
-        while end := _BLANK_LINE.search(buffer, searched):
-            if end.end() == len(buffer) and buffer.endswith(b"\r"):
-                break
-            yield buffer[: end.end()]
-            buffer, searched = buffer[end.end() :], 0
+        *complete, buffer = _AFTER_EVENT.split(buffer + piece)
+        for raw in complete:
+            yield raw
     if buffer:
         yield buffer
 
@@ -304,7 +292,9 @@ def _data_of(answer: Any, model: str) -> Json:
 
 def _checked(value: Any, kind: type) -> Any:
     if not isinstance(value, kind):
-        problem = f"its answer has {dump(value)[:40]!r} in place of a {kind.__name__}"
+        problem = (
+            f"its answer has {to_json(value)[:40]!r} in place of a {kind.__name__}"
+        )
         raise ValueError(problem)  # noqa: TRY004 - what is read is wrong, not the code
     return value
 
