@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from langchain_pmock.testing._http import make_id
-from langchain_pmock.testing._rules import CJK
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from langchain_pmock.testing._body import Body
     from langchain_pmock.testing._script import Reply, ToolCall
 
 Json = dict[str, Any]
 
-# A word with the space before it, or another character.
-_TOKEN = re.compile(rf"\s*(?:[^\W{CJK}]+|.)", re.DOTALL)
+# A word with the space before it, or another character, such as a Chinese one.
+_TOKEN = re.compile(r"\s*(?:\w+|.)", re.DOTALL | re.ASCII)
 _IMAGE_TOKENS = 85
 _AUDIO_TOKENS = 50
 
@@ -64,38 +62,38 @@ class Completion:
             {
                 "index": index,
                 "message": {"role": "assistant", **self._message(reply)},
-                **self._end(reply, tokens(_text(reply))),
+                **self._end(reply, _texts(reply)["content"]),
             }
             for index, reply in enumerate(self.replies)
         ]
-        head = {"id": self._id, "model": self.body.model, "created": self.created}
-        kind = {"object": "chat.completion", "usage": self._usage()}
-        return {**head, **kind, "choices": choices}
+        return {**self._answer("chat.completion", choices), "usage": self._usage()}
 
     def chunks(self) -> Iterator[Json]:
         """Yield the chunks of a stream, which has one choice."""
         reply = self.replies[0]
         for delta in self._deltas(reply):
             text = delta.get("content") if reply.logprobs is None else None
-            pieces = [text] if isinstance(text, str) else []
-            yield self._chunk({"delta": delta, **self._logprobs(pieces)})
-        end = self._chunk({"delta": {}, **self._end(reply, [])})
+            logprobs = self._logprobs(text) if isinstance(text, str) else {}
+            yield self._chunk({"delta": delta, **logprobs})
+        end = self._chunk({"delta": {}, **self._end(reply, "")})
         yield end | {"usage": self._usage()}
 
-    @cached_property
-    def _id(self) -> str:
-        return make_id("chatcmpl-", self.seed)
+    def _answer(self, kind: str, choices: list[Json]) -> Json:
+        made = {"id": make_id("chatcmpl-", self.seed), "object": kind}
+        head = {"created": self.created, "model": self.body.model}
+        return {**made, **head, "choices": choices}
+
+    def _chunk(self, choice: Json) -> Json:
+        return self._answer("chat.completion.chunk", [{"index": 0, **choice}])
 
     def _message(self, reply: Reply) -> Json:
-        texts = {"reasoningContent": reply.reasoning, "refusal": reply.refusal}
-        message: Json = {"content": _text(reply)}
-        message |= {name: text for name, text in texts.items() if text}
-        if reply.tool_calls:
-            message["toolCalls"] = [
-                self._tool_call(index, call, call.arguments_text)
-                for index, call in enumerate(reply.tool_calls)
-            ]
-        return message
+        texts = _texts(reply).items()
+        message = {name: text for name, text in texts if text or name == "content"}
+        calls = [
+            self._tool_call(index, call, call.arguments_text)
+            for index, call in enumerate(reply.tool_calls)
+        ]
+        return {**message, "toolCalls": calls} if calls else {**message}
 
     def _deltas(self, reply: Reply) -> Iterator[Json]:
         yield {"role": "assistant", "content": ""}
@@ -103,8 +101,7 @@ class Completion:
             for piece in reply.chunks:
                 yield {"content": piece} if isinstance(piece, str) else {**piece}
             return
-        texts = {"reasoningContent": reply.reasoning, "content": reply.text}
-        for name, text in {**texts, "refusal": reply.refusal}.items():
+        for name, text in _texts(reply).items():
             for token in tokens(text):
                 yield {name: token}
         for index, call in enumerate(reply.tool_calls):
@@ -112,18 +109,6 @@ class Completion:
             for token in tokens(call.arguments_text):
                 piece = {"index": index, "function": {"arguments": token}}
                 yield {"toolCalls": [piece]}
-
-    def _chunk(self, choice: Json) -> Json:
-        head = {"created": self.created, "model": self.body.model, "id": self._id}
-        choices = [{**choice, "index": 0}]
-        return {**head, "choices": choices, "object": "chat.completion.chunk"}
-
-    def _end(self, reply: Reply, pieces: list[str]) -> Json:
-        """Return what the end of an answer has."""
-        reason = reply.finish_reason or ("tool_calls" if reply.tool_calls else "stop")
-        if reply.logprobs is not None:
-            return {"finishReason": reason, "logprobs": reply.logprobs}
-        return {"finishReason": reason, **self._logprobs(pieces)}
 
     def _tool_call(self, index: int, call: ToolCall, arguments: str) -> Json:
         call_id = make_id("call_", self.seed, index) if call.id == "auto" else call.id
@@ -134,15 +119,21 @@ class Completion:
             **call.extra,
         }
 
-    def _logprobs(self, pieces: list[str]) -> Json:
-        """Return the field `logprobs`, if the request asks for it."""
-        made = [
-            {"token": piece, "logprob": -0.1, "bytes": list(piece.encode())}
-            for piece in pieces
-            if piece
-        ]
-        if not made or not self.body.logprobs:
+    def _end(self, reply: Reply, text: str) -> Json:
+        """Return what the end of an answer has."""
+        reason = reply.finish_reason or ("tool_calls" if reply.tool_calls else "stop")
+        if reply.logprobs is not None:
+            return {"finishReason": reason, "logprobs": reply.logprobs}
+        return {"finishReason": reason, **self._logprobs(text)}
+
+    def _logprobs(self, text: str) -> Json:
+        """Return the field `logprobs` for a text, if the request asks for it."""
+        if not text or not self.body.logprobs:
             return {}
+        made = [
+            {"token": token, "logprob": -0.1, "bytes": [*token.encode()]}
+            for token in tokens(text)
+        ]
         most = min(self.body.top_logprobs, 1)
         content = [{**each, "topLogprobs": [each][:most]} for each in made]
         return {"logprobs": {"content": content}}
@@ -152,15 +143,17 @@ class Completion:
             return given
         blocks = [b.type for message in self.body.messages for b in message.blocks]
         prompt = {
-            "textTokens": sum(len(tokens(m.text)) for m in self.body.messages),
+            "textTokens": _count(message.text for message in self.body.messages),
             "imageTokens": _IMAGE_TOKENS * blocks.count("image_url"),
             "audioTokens": _AUDIO_TOKENS * blocks.count("input_audio"),
             "cachedTokens": 0,
         }
-        reasoning = sum(len(tokens(reply.reasoning)) for reply in self.replies)
-        content = sum(len(tokens(text)) for r in self.replies for text in _written(r))
+        texts = [_texts(reply) for reply in self.replies]
+        reasoning = _count(each.pop("reasoningContent") for each in texts)
+        calls = [call for reply in self.replies for call in reply.tool_calls]
         completion = {
-            "contentTokens": content,
+            "contentTokens": _count(text for each in texts for text in each.values())
+            + _count(call.name + call.arguments_text for call in calls),
             "reasoningTokens": reasoning,
             "audioTokens": 0,
         }
@@ -174,11 +167,14 @@ class Completion:
         }
 
 
-def _text(reply: Reply) -> str:
-    pieces = reply.chunks or []
-    return reply.text or "".join(piece for piece in pieces if isinstance(piece, str))
+def _texts(reply: Reply) -> dict[str, str]:
+    pieces = [piece for piece in reply.chunks or [] if isinstance(piece, str)]
+    return {
+        "reasoningContent": reply.reasoning,
+        "content": reply.text or "".join(pieces),
+        "refusal": reply.refusal,
+    }
 
 
-def _written(reply: Reply) -> list[str]:
-    calls = [call.name + call.arguments_text for call in reply.tool_calls]
-    return [_text(reply), reply.refusal, *calls]
+def _count(texts: Iterable[str]) -> int:
+    return sum(len(tokens(text)) for text in texts)

@@ -8,7 +8,14 @@ from dataclasses import dataclass as plain_dataclass
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    TypeAdapter,
+)
 from pydantic.dataclasses import dataclass
 
 from langchain_pmock.testing._http import (
@@ -34,16 +41,9 @@ def _has_body(status: int) -> int:
     return status
 
 
-def _is_json(value: Mapping[str, Any]) -> Mapping[str, Any]:
-    try:
-        json.dumps(value)
-    except (TypeError, RecursionError) as error:
-        message = f"this cannot be written as JSON: {error}"
-        raise ValueError(message) from None
-    return value
-
-
-Json = Annotated[Mapping[str, Any], AfterValidator(_is_json)]
+Json = Annotated[
+    Mapping[str, Any], AfterValidator(TypeAdapter(JsonValue).validate_python)
+]
 Status = Annotated[int, Field(ge=200, le=599), AfterValidator(_has_body)]
 Events = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
