@@ -23,6 +23,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m langchain_pmock.testing",
         description="Run a local pmock server on 127.0.0.1 until Ctrl-C.",
+        argument_default=argparse.SUPPRESS,
     )
     add, keys = parser.add_argument, os.environ.get("PMOCK_UPSTREAM_KEY", "").split()
     add("--port", type=int, default=0, help="by default a free one")
@@ -39,7 +40,7 @@ def main() -> None:
     options = parser.parse_args()
     # Shells start background jobs with SIGINT ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    key = tuple(options.upstream_key) if options.upstream else ()
+    key = tuple(options.upstream_key) if "upstream" in options else ()
     options.upstream_key = key if len(key) > 1 else "".join(key) or None
     try:
         # Nothing reads the requests in this process.
