@@ -105,8 +105,6 @@ class Running:
         self._stopped = asyncio.Event()
         self._listener = socket.create_server((HOST, port), backlog=_BACKLOG)
         self.port: int = self._listener.getsockname()[1]
-        self._runner = asyncio.Runner()
-        self._loop = self._runner.get_loop()
         name = f"PmockServer-{self.port}"
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -124,8 +122,7 @@ class Running:
 
     def _run(self) -> None:
         try:
-            with self._runner as runner:
-                runner.run(self._serve())
+            asyncio.run(self._serve())
         except Exception as error:
             if self._ready.done():
                 raise
@@ -133,6 +130,7 @@ class Running:
             self._ready.set_exception(error)
 
     async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
         app = web.Application(client_max_size=_LONGEST_BODY, middlewares=[_enveloped])
         app.router.add_post(self._path, self._handle)
         runner = web.AppRunner(

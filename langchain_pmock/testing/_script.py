@@ -19,6 +19,7 @@ from pydantic import (
 from pydantic.dataclasses import dataclass
 
 from langchain_pmock.testing._http import (
+    EVENT_STREAM,
     SUCCESS,
     Abort,
     Response,
@@ -175,10 +176,9 @@ class Fault:
         return any(each is not None for each in given)
 
 
-def inject(
-    right: Response, fault: Fault, newline: str, trace_id: str, *, is_stream: bool
-) -> Response:
+def inject(right: Response, fault: Fault, newline: str, trace_id: str) -> Response:
     """Inject a fault into the regular response."""
+    is_stream = right.type == EVENT_STREAM
     # Clients read nothing after [DONE], so all happens before.
     most = len(right.steps) - (right.steps[-1:] == [event(b"[DONE]", newline)])
     after = None if fault.after is None else min(fault.after, most)
@@ -194,7 +194,7 @@ def inject(
         if code is not None:  # in a stream
             response.code = code
             response.steps[after or 0 :] = [event(error, newline)]
-        _break_off(response, fault, most, is_stream=is_stream)
+        _break_off(response, fault, most)
     if fault.stall:
         # Empty bytes send the status and the headers.
         early = [] if after is None else [b"", *response.steps[:after]]
@@ -206,13 +206,13 @@ def inject(
     return response
 
 
-def _break_off(response: Response, fault: Fault, most: int, *, is_stream: bool) -> None:
+def _break_off(response: Response, fault: Fault, most: int) -> None:
     """Cut a stream after some events, and another answer in the middle."""
     is_reset = fault.reset_after is not None
     end = fault.reset_after if fault.cut_after is None else fault.cut_after
     if end is None:
         return
-    if is_stream:
+    if response.type == EVENT_STREAM:
         response.steps[min(end, most) :] = [Abort.RESET] * is_reset
     else:
         # Two steps, so that no Content-Length is sent.
@@ -223,8 +223,6 @@ def _break_off(response: Response, fault: Fault, most: int, *, is_stream: bool) 
 
 Answer = str | Reply | Fault
 Scriptable = Answer | Callable[[RecordedRequest], Answer]
-
-_ALLOWED = "a str, a Reply or a Fault"
 
 
 @plain_dataclass(frozen=True)
@@ -237,12 +235,8 @@ class Line:
 
     def __post_init__(self) -> None:
         """Refuse an entry that is not an answer; an unused class is a mistake."""
-        given = self.answer
-        if isinstance(given, type) or not (
-            isinstance(given, (str, Reply, Fault)) or callable(given)
-        ):
-            problem = f"a script has no use for {given!r}: it takes {_ALLOWED}, or a "
-            raise ValueError(problem + "function")  # noqa: TRY004 - as pydantic's
+        if isinstance(self.answer, type) or not callable(self.answer):
+            _reply_or_fault(self.answer)
 
     def matches(self, body: Body) -> bool:
         """Whether the entry is for a request with this body."""
@@ -252,9 +246,16 @@ class Line:
     def resolve(self, request: RecordedRequest) -> Reply | Fault:
         """Return the reply or fault, calling a function."""
         given = self.answer(request) if callable(self.answer) else self.answer
-        if isinstance(given, (Reply, Fault)):
-            return given
-        if isinstance(given, str):
-            return Reply(text=given)
-        problem = f"a function of the script returned {given!r}, not {_ALLOWED}"
-        raise ValueError(problem)
+        return _reply_or_fault(given)
+
+
+def _reply_or_fault(given: object) -> Reply | Fault:
+    if isinstance(given, str):
+        return Reply(text=given)
+    if not isinstance(given, (Reply, Fault)):
+        problem = (
+            f"a script has no use for {given!r}: it takes a str, a Reply, a Fault, or "
+            "a function that returns one of these"
+        )
+        raise ValueError(problem)  # noqa: TRY004 - as pydantic's
+    return given

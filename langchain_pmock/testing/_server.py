@@ -346,7 +346,7 @@ class PmockServer:
         response = replace(response, code=SUCCESS, delay=self.delay, restore=restore)
         if fault is None:
             return response
-        return inject(response, fault, self.newline, trace_id, is_stream=body.stream)
+        return inject(response, fault, self.newline, trace_id)
 
     def _take(
         self, request: RecordedRequest, body: Body

@@ -246,7 +246,7 @@ def test_script_with_functions(server: PmockServer) -> None:
     assert post(server, n=2).status_code == 503
     assert text_of(post(server)) == "short"
     assert seen == server.requests[:2]
-    for problem in ("returned {'content': 'x'}", "raised IndexError: list index"):
+    for problem in ("has no use for {'content': 'x'}", "raised IndexError: list index"):
         refused = post(server)
         assert refused.status_code == refused.json()["code"] == 400
         assert problem in refused.json()["message"]
