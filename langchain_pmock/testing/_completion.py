@@ -32,8 +32,8 @@ def choices(reply: Reply, body: Body) -> list[Reply]:
 
     From the second on, the text ends with the number of the reply.
     """
-    numbered = [f"{reply.text} ({index})" for index in range(2, body.n + 1)]
-    texts = [reply.text, *(numbered if reply.text else [""] * len(numbered))]
+    ends = ["", *(f" ({number})" for number in range(2, body.n + 1))]
+    texts = [reply.text and reply.text + end for end in ends]
     return [_cut(replace(reply, text=text), body) for text in texts]
 
 
@@ -120,7 +120,6 @@ class Completion:
         }
 
     def _end(self, reply: Reply, text: str) -> Json:
-        """Return what the end of an answer has."""
         reason = reply.finish_reason or ("tool_calls" if reply.tool_calls else "stop")
         if reply.logprobs is not None:
             return {"finishReason": reason, "logprobs": reply.logprobs}

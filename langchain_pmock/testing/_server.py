@@ -338,15 +338,12 @@ class PmockServer:
         replies = [reply] * body.n if reply else choices(reply_to(body), body)
         completion = Completion(body, replies, seed, int(self._now()))
         trace_id = make_id("", seed)
+        right = Response([], code=SUCCESS, delay=self.delay, restore=restore)
         if body.stream:
-            response = Response(self._events(completion), type=EVENT_STREAM)
+            right.type, right.steps = EVENT_STREAM, self._events(completion)
         else:
-            data = completion.whole()
-            response = Response([envelope(SUCCESS, "success", data, trace_id)])
-        response = replace(response, code=SUCCESS, delay=self.delay, restore=restore)
-        if fault is None:
-            return response
-        return inject(response, fault, self.newline, trace_id)
+            right.steps = [envelope(SUCCESS, "success", completion.whole(), trace_id)]
+        return inject(right, fault, self.newline, trace_id) if fault else right
 
     def _take(
         self, request: RecordedRequest, body: Body
@@ -356,11 +353,10 @@ class PmockServer:
         for line in [line for line in self._script if line.matches(body)]:
             try:
                 answer = line.resolve(request)
-            except Exception as error:  # noqa: BLE001 - the user's function
+            except Exception as error:
                 self._script.remove(line)
-                problem = f"{type(error).__name__}: {error}"
-                message = f"the script's function raised {problem}"
-                raise RefusedError(message) from None
+                message = f"the script's function raised {type(error).__name__}: "
+                raise RefusedError(message + str(error)) from error
             if isinstance(answer, Fault):
                 if fault is None:
                     fault = answer

@@ -82,7 +82,7 @@ class Upstream:
                     return answer
                 return self._whole(response, await response.aread(), request.body)
             except _BROKEN as error:
-                return self._failure(_BAD_GATEWAY, f"{type(error).__name__}: {error}")
+                return self._broken(error)
 
     def _headers(self, given: Mapping[str, str]) -> dict[bytes, bytes]:
         headers = {
@@ -146,29 +146,27 @@ class Upstream:
     ) -> AsyncIterator[bytes]:
         convert = self._unchanged if self._is_pmock else self._translated
         try:
-            async for code, sent in convert(_events(response), request.body["model"]):
-                request.code = code
+            async for sent in convert(_events(response), request.body["model"]):
+                with contextlib.suppress(ValueError):
+                    request.code = _code_of(from_json(_data(sent)))
                 yield self._redacted(sent)
         except _BROKEN as error:
-            request.code = _BAD_GATEWAY
-            failure = self._failure(_BAD_GATEWAY, f"{type(error).__name__}: {error}")
+            failure = self._broken(error)
+            request.code = failure.code
             yield event(failure.content)
 
     async def _unchanged(
         self, events: AsyncIterator[bytes], _: str
-    ) -> AsyncIterator[tuple[int, bytes]]:
-        """Yield pmock's events unchanged, with the codes of their envelopes."""
+    ) -> AsyncIterator[bytes]:
+        """Yield pmock's events unchanged."""
         async for raw in events:
-            data, code = _data(raw), None
-            with contextlib.suppress(ValueError):
-                code = _code_of(from_json(data))
-            yield code or SUCCESS, raw
-            if data == b"[DONE]":
+            yield raw
+            if _data(raw) == b"[DONE]":
                 return
 
     async def _translated(
         self, events: AsyncIterator[bytes], model: str
-    ) -> AsyncIterator[tuple[int, bytes]]:
+    ) -> AsyncIterator[bytes]:
         """Convert an OpenAI-compatible stream, with the usage in the last chunk."""
         last: Json = {}
         usage: Json = {}
@@ -182,18 +180,21 @@ class Upstream:
             if error := _message_of(answer):
                 code = _code_of(answer["error"])
                 code = _BAD_GATEWAY if code in {None, SUCCESS} else code
-                yield code, event(self._failure(code, error).content)
+                yield event(self._failure(code, error).content)
                 return
             chunk = _data_of(answer, model)
             usage = {"usage": chunk.pop("usage")} if "usage" in chunk else usage
             if any("finishReason" in choice for choice in chunk["choices"]):
                 last = chunk
             elif chunk["choices"]:
-                yield SUCCESS, event(chunk_envelope(chunk))
+                yield event(chunk_envelope(chunk))
         if last:
-            yield SUCCESS, event(chunk_envelope(last | usage))
+            yield event(chunk_envelope(last | usage))
         if data == b"[DONE]":
-            yield SUCCESS, event(b"[DONE]")
+            yield event(b"[DONE]")
+
+    def _broken(self, error: Exception) -> Response:
+        return self._failure(_BAD_GATEWAY, f"{type(error).__name__}: {error}")
 
     def _failure(self, code: int, message: str) -> Response:
         redacted = self._redacted(message.encode(errors="replace")).decode()
