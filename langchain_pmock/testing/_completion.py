@@ -1,4 +1,4 @@
-"""Conversion of a reply to an answer: one object, or the chunks of a stream."""
+"""Conversion of a reply to a response, and injection of a fault into it."""
 
 from __future__ import annotations
 
@@ -6,13 +6,23 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from langchain_pmock.testing._http import make_id
+from langchain_pmock.testing._http import (
+    EVENT_STREAM,
+    SUCCESS,
+    Abort,
+    Response,
+    Step,
+    chunk_envelope,
+    envelope,
+    event,
+    make_id,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from langchain_pmock.testing._body import Body
-    from langchain_pmock.testing._script import Reply, ToolCall
+    from langchain_pmock.testing._script import Fault, Reply, ToolCall
 
 Json = dict[str, Any]
 
@@ -55,6 +65,17 @@ class Completion:
     replies: Sequence[Reply]  # one for each choice
     seed: str  # of the ids
     created: int  # Unix time in seconds
+
+    def response(self, newline: str, trace_id: str) -> Response:
+        if not self.body.stream:
+            data = self.whole()
+            content = envelope(SUCCESS, "success", data, trace_id)
+            return Response([content], code=SUCCESS)
+        chunks = (chunk_envelope(chunk) for chunk in self.chunks())
+        events = [event(data, newline) for data in (*chunks, b"[DONE]")]
+        raw = self.replies[0].raw
+        steps: list[Step] = [*(events if raw is None else raw)]
+        return Response(steps, code=SUCCESS, type=EVENT_STREAM)
 
     def whole(self) -> Json:
         """Return the answer as one object."""
@@ -177,3 +198,51 @@ def _texts(reply: Reply) -> dict[str, str]:
 
 def _count(texts: Iterable[str]) -> int:
     return sum(len(tokens(text)) for text in texts)
+
+
+# --- Faults --------------------------------------------------------------------------
+
+
+def inject(right: Response, fault: Fault, newline: str, trace_id: str) -> Response:
+    """Inject a fault into the regular response."""
+    is_stream = right.type == EVENT_STREAM
+    # Clients read nothing after [DONE], so all happens before.
+    most = len(right.steps) - (right.steps[-1:] == [event(b"[DONE]", newline)])
+    after = None if fault.after is None else min(fault.after, most)
+    status = fault.status or SUCCESS
+    code = fault.status if fault.code is None else fault.code
+    error = envelope(code or 0, fault.message, None, trace_id)
+    if fault.body is not None:
+        response = Response([fault.body], status=status, type=fault.content_type)
+    elif fault.status is not None or (code is not None and not is_stream):
+        response = Response([error], status=status, code=code)
+    else:
+        response = replace(right, steps=[*right.steps])
+        if code is not None:  # in a stream
+            response.code = code
+            response.steps[after or 0 :] = [event(error, newline)]
+        _break_off(response, fault, most)
+    if fault.stall:
+        # Empty bytes send the status and the headers.
+        early = [] if after is None else [b"", *response.steps[:after]]
+        response.steps = [*early, fault.stall, *response.steps[after or 0 :]]
+    if (wait := fault.retry_after) is not None:
+        if not isinstance(wait, str):  # a number there cannot have an exponent
+            wait = f"{wait:.6f}".rstrip("0").rstrip(".")
+        response.headers = {**response.headers, "Retry-After": wait}
+    return response
+
+
+def _break_off(response: Response, fault: Fault, most: int) -> None:
+    """Cut a stream after some events, and another answer in the middle."""
+    is_reset = fault.reset_after is not None
+    end = fault.reset_after if fault.cut_after is None else fault.cut_after
+    if end is None:
+        return
+    if response.type == EVENT_STREAM:
+        response.steps[min(end, most) :] = [Abort.RESET] * is_reset
+    else:
+        # Two steps, so that no Content-Length is sent.
+        half = response.content[: len(response.content) // 2]
+        abort: list[Step] = [half, Abort.RESET if is_reset else Abort.CLOSE]
+        response.steps = abort[is_reset and end == 0 :]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass as plain_dataclass
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import (
@@ -17,16 +16,6 @@ from pydantic import (
     TypeAdapter,
 )
 from pydantic.dataclasses import dataclass
-
-from langchain_pmock.testing._http import (
-    EVENT_STREAM,
-    SUCCESS,
-    Abort,
-    Response,
-    Step,
-    envelope,
-    event,
-)
 
 if TYPE_CHECKING:
     from langchain_pmock.testing._body import Body
@@ -174,51 +163,6 @@ class Fault:
         """Whether the client does not receive the complete regular answer."""
         given = (self.status, self.code, self.cut_after, self.reset_after, self.body)
         return any(each is not None for each in given)
-
-
-def inject(right: Response, fault: Fault, newline: str, trace_id: str) -> Response:
-    """Inject a fault into the regular response."""
-    is_stream = right.type == EVENT_STREAM
-    # Clients read nothing after [DONE], so all happens before.
-    most = len(right.steps) - (right.steps[-1:] == [event(b"[DONE]", newline)])
-    after = None if fault.after is None else min(fault.after, most)
-    status = fault.status or SUCCESS
-    code = fault.status if fault.code is None else fault.code
-    error = envelope(code or 0, fault.message, None, trace_id)
-    if fault.body is not None:
-        response = Response([fault.body], status=status, type=fault.content_type)
-    elif fault.status is not None or (code is not None and not is_stream):
-        response = Response([error], status=status, code=code)
-    else:
-        response = replace(right, steps=[*right.steps])
-        if code is not None:  # in a stream
-            response.code = code
-            response.steps[after or 0 :] = [event(error, newline)]
-        _break_off(response, fault, most)
-    if fault.stall:
-        # Empty bytes send the status and the headers.
-        early = [] if after is None else [b"", *response.steps[:after]]
-        response.steps = [*early, fault.stall, *response.steps[after or 0 :]]
-    if (wait := fault.retry_after) is not None:
-        if not isinstance(wait, str):  # a number there cannot have an exponent
-            wait = f"{wait:.6f}".rstrip("0").rstrip(".")
-        response.headers = {**response.headers, "Retry-After": wait}
-    return response
-
-
-def _break_off(response: Response, fault: Fault, most: int) -> None:
-    """Cut a stream after some events, and another answer in the middle."""
-    is_reset = fault.reset_after is not None
-    end = fault.reset_after if fault.cut_after is None else fault.cut_after
-    if end is None:
-        return
-    if response.type == EVENT_STREAM:
-        response.steps[min(end, most) :] = [Abort.RESET] * is_reset
-    else:
-        # Two steps, so that no Content-Length is sent.
-        half = response.content[: len(response.content) // 2]
-        abort: list[Step] = [half, Abort.RESET if is_reset else Abort.CLOSE]
-        response.steps = abort[is_reset and end == 0 :]
 
 
 Answer = str | Reply | Fault

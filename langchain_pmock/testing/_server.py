@@ -13,22 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_pmock.auth import ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER, sign
 from langchain_pmock.testing._body import Body, RefusedError, parse, validate
-from langchain_pmock.testing._completion import Completion, choices
-from langchain_pmock.testing._http import (
-    EVENT_STREAM,
-    HOST,
-    SUCCESS,
-    Response,
-    Running,
-    Step,
-    chunk_envelope,
-    envelope,
-    event,
-    make_id,
-    refusal,
-)
+from langchain_pmock.testing._completion import Completion, choices, inject
+from langchain_pmock.testing._http import EVENT_STREAM, HOST, Running, make_id, refusal
 from langchain_pmock.testing._rules import reply_to
-from langchain_pmock.testing._script import Fault, Line, RecordedRequest, Reply, inject
+from langchain_pmock.testing._script import Fault, Line, RecordedRequest, Reply
 from langchain_pmock.testing._tapes import Recorder, Tape
 from langchain_pmock.testing._upstream import Upstream
 
@@ -37,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Self
 
+    from langchain_pmock.testing._http import Response
     from langchain_pmock.testing._script import Scriptable
 
 _BASE_PATH = "/api"
@@ -338,11 +327,8 @@ class PmockServer:
         replies = [reply] * body.n if reply else choices(reply_to(body), body)
         completion = Completion(body, replies, seed, int(self._now()))
         trace_id = make_id("", seed)
-        right = Response([], code=SUCCESS, delay=self.delay, restore=restore)
-        if body.stream:
-            right.type, right.steps = EVENT_STREAM, self._events(completion)
-        else:
-            right.steps = [envelope(SUCCESS, "success", completion.whole(), trace_id)]
+        right = completion.response(self.newline, trace_id)
+        right.delay, right.restore = self.delay, restore
         return inject(right, fault, self.newline, trace_id) if fault else right
 
     def _take(
@@ -367,9 +353,3 @@ class PmockServer:
                 self._script.remove(line)
                 return fault, answer, partial(self._script.insert, 0, line)
         return fault, None, lambda: None
-
-    def _events(self, completion: Completion) -> list[Step]:
-        if (raw := completion.replies[0].raw) is not None:
-            return [*raw]
-        chunks = (chunk_envelope(chunk) for chunk in completion.chunks())
-        return [event(data, self.newline) for data in (*chunks, b"[DONE]")]

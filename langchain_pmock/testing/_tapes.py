@@ -65,7 +65,7 @@ class Tape:
                         message = f"{where}: this is not a tape: {error}"
                         raise ValueError(message) from error
                     message = f"{where} is cut off; it is not replayed"
-                    warnings.warn(message, stacklevel=3)
+                    warnings.warn(message, stacklevel=4)
                 else:
                     self.end += len(line)
 
