@@ -199,7 +199,6 @@ class Body(CamelCase):
 
 
 def parse(content: bytes) -> Any:
-    """Parse the JSON of a request."""
     try:
         return from_json(content, allow_inf_nan=False)
     except ValueError as error:
@@ -208,7 +207,6 @@ def parse(content: bytes) -> Any:
 
 
 def validate(body: Any, *, allow_reasoning: bool = False) -> Body:
-    """Validate a parsed body."""
     try:
         valid = Body.model_validate(body)
     except ValidationError as error:

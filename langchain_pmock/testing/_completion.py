@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from langchain_pmock.testing._http import (
     EVENT_STREAM,
     SUCCESS,
-    Abort,
     Response,
     Step,
     chunk_envelope,
@@ -59,8 +58,6 @@ def _cut(reply: Reply, body: Body) -> Reply:
 
 @dataclass(frozen=True)
 class Completion:
-    """The answer to one request."""
-
     body: Body
     replies: Sequence[Reply]  # one for each choice
     seed: str  # of the ids
@@ -204,7 +201,6 @@ def _count(texts: Iterable[str]) -> int:
 
 
 def inject(right: Response, fault: Fault, newline: str, trace_id: str) -> Response:
-    """Inject a fault into the regular response."""
     is_stream = right.type == EVENT_STREAM
     # Clients read nothing after [DONE], so all happens before.
     most = len(right.steps) - (right.steps[-1:] == [event(b"[DONE]", newline)])
@@ -240,9 +236,9 @@ def _break_off(response: Response, fault: Fault, most: int) -> None:
     if end is None:
         return
     if response.type == EVENT_STREAM:
-        response.steps[min(end, most) :] = [Abort.RESET] * is_reset
+        response.steps[min(end, most) :] = ["reset"] if is_reset else []
     else:
         # Two steps, so that no Content-Length is sent.
         half = response.content[: len(response.content) // 2]
-        abort: list[Step] = [half, Abort.RESET if is_reset else Abort.CLOSE]
-        response.steps = abort[is_reset and end == 0 :]
+        response.steps = [half, "reset" if is_reset else "close"]
+        del response.steps[: is_reset and end == 0]

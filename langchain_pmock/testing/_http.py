@@ -10,8 +10,7 @@ import threading
 from concurrent.futures import Future
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
-from enum import Enum
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from aiohttp import web
 from pydantic_core import to_json
@@ -32,14 +31,8 @@ _LINGER = 2.0  # seconds for the client to read the refusal of its body
 _RESET = struct.pack("ii", 1, 0)  # closing discards unsent data and sends a reset
 
 
-class Abort(Enum):
-    """How a connection is closed early."""
-
-    CLOSE = 0
-    RESET = 1
-
-
-Step = bytes | float | Abort  # a number is a pause in seconds
+# Bytes, a pause in seconds, or an early end of the connection.
+Step = bytes | float | Literal["close", "reset"]
 
 
 @dataclass
@@ -64,7 +57,6 @@ class Response:
 
     @property
     def content(self) -> bytes:
-        """The bytes of the steps."""
         return b"".join(step for step in self.steps if isinstance(step, bytes))
 
 
@@ -86,7 +78,6 @@ def chunk_envelope(chunk: Any) -> bytes:
 
 
 def event(data: bytes, newline: str = "\n") -> bytes:
-    """Format a server-sent event."""
     return b"data: " + data + 2 * newline.encode()
 
 
@@ -181,12 +172,12 @@ async def _send(request: web.BaseRequest, response: Response) -> web.StreamRespo
     sent = web.StreamResponse(status=status, headers=headers)
     try:
         for step in response.steps:
-            if isinstance(step, Abort):
-                _abort(request, step)
-            elif isinstance(step, bytes):
+            if isinstance(step, bytes):
                 await asyncio.sleep(response.delay if sent.prepared else 0)
                 await sent.prepare(request)
                 await sent.write(step)
+            elif isinstance(step, str):
+                _end(request, step)
             else:
                 await asyncio.sleep(step)
         if response.live is not None:
@@ -202,9 +193,9 @@ async def _send(request: web.BaseRequest, response: Response) -> web.StreamRespo
     return sent
 
 
-def _abort(request: web.BaseRequest, how: Abort) -> None:
+def _end(request: web.BaseRequest, how: Literal["close", "reset"]) -> None:
     if (transport := request.transport) is not None:
-        if how is Abort.RESET:
+        if how == "reset":
             connection = transport.get_extra_info("socket")
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         transport.close()

@@ -70,7 +70,6 @@ class Tape:
                     self.end += len(line)
 
     def rewind(self) -> None:
-        """Start again from the beginning."""
         self._played.clear()
 
     def take(self, body: Json) -> Response | None:

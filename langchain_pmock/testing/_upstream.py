@@ -158,7 +158,6 @@ class Upstream:
     async def _unchanged(
         self, events: AsyncIterator[bytes], _: str
     ) -> AsyncIterator[bytes]:
-        """Yield pmock's events unchanged."""
         async for raw in events:
             yield raw
             if _data(raw) == b"[DONE]":

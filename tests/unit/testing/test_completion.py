@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from langchain_pmock.testing import Fault, PmockServer, Reply, ToolCall
 from langchain_pmock.testing._completion import tokens
-from langchain_pmock.testing._http import Abort, Response, Step
+from langchain_pmock.testing._http import Response, Step
 from tests.support.on_the_wire import respond
 
 
@@ -138,8 +138,6 @@ def test_chunks_are_the_text_of_an_answer_that_is_not_streamed() -> None:
 
 # --- Faults --------------------------------------------------------------------------
 
-RESET = Abort.RESET
-
 
 @pytest.mark.parametrize(
     ("fault", "stream", "steps"),
@@ -150,14 +148,14 @@ RESET = Abort.RESET
         (Fault(stall=5, status=500), True, [5.0, '{"co']),
         (Fault(cut_after=1), True, ["data"]),
         (Fault(cut_after=0), True, []),
-        (Fault(reset_after=1), True, ["data", RESET]),
-        (Fault(reset_after=0), True, [RESET]),
-        (Fault(reset_after=0), False, [RESET]),
-        (Fault(reset_after=1), False, ['{"co', RESET]),
-        (Fault(cut_after=0), False, ['{"co', Abort.CLOSE]),
+        (Fault(reset_after=1), True, ["data", "reset"]),
+        (Fault(reset_after=0), True, ["reset"]),
+        (Fault(reset_after=0), False, ["reset"]),
+        (Fault(reset_after=1), False, ['{"co', "reset"]),
+        (Fault(cut_after=0), False, ['{"co', "close"]),
         (Fault(code=500, cut_after=0), True, []),
         (Fault(code=500, after=1, cut_after=9), True, ["data", "data"]),
-        (Fault(reset_after=9), True, ["data", "data", RESET]),
+        (Fault(reset_after=9), True, ["data", "data", "reset"]),
         (Fault(body=b"ab", stall=5), True, [5.0, "ab"]),
     ],
     ids=repr,
