@@ -167,10 +167,7 @@ class ResponseFormat(Strict):
 
 
 class Body(CamelCase):
-    """A chat request.
-
-    No default is None, so that null is refused like any other value of a wrong type.
-    """
+    """A chat request; no default is None, so null is refused as a wrong type."""
 
     messages: Annotated[list[Message], Field(min_length=1)]
     model: Text

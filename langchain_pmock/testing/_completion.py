@@ -37,10 +37,7 @@ def tokens(text: str) -> list[str]:
 
 
 def choices(reply: Reply, body: Body) -> list[Reply]:
-    """Make `n` replies from one, and apply `stop` and `maxTokens`.
-
-    From the second on, the text ends with the number of the reply.
-    """
+    """Make `n` replies from one, with numbers, and apply `stop` and `maxTokens`."""
     ends = ["", *(f" ({number})" for number in range(2, body.n + 1))]
     texts = [reply.text and reply.text + end for end in ends]
     return [_cut(replace(reply, text=text), body) for text in texts]
@@ -75,7 +72,6 @@ class Completion:
         return Response(steps, code=SUCCESS, type=EVENT_STREAM)
 
     def whole(self) -> Json:
-        """Return the answer as one object."""
         choices = [
             {
                 "index": index,

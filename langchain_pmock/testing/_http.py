@@ -37,11 +37,7 @@ Step = bytes | float | Literal["close", "reset"]
 
 @dataclass
 class Response:
-    """The response to one request.
-
-    `steps` are written one by one. The status is sent with the first bytes, so a pause
-    or abort before these precedes it.
-    """
+    """The response to one request; its status is sent with the first bytes."""
 
     steps: list[Step]
     live: AsyncIterator[bytes] | None = None  # sent after the steps

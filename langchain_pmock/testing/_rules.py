@@ -111,16 +111,13 @@ def _topics(text: str) -> set[str]:
 
 
 def fill(schema: dict[str, Any], text: str) -> str:
-    """Create JSON for a schema, with values from a text where they fit.
-
-    Raises:
-        RefusedError: If it is not a schema, or requires itself.
-    """
+    """Create JSON for a schema, with values from a text where they fit."""
     phrases = dict.fromkeys("".join(groups) for groups in _PHRASE.findall(text))
     numbers = [float(n) if "." in n else int(n) for n in _NUMBER.findall(text)]
     try:
         value = _Filler(schema, text, [*phrases], numbers).fill(schema)
     except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as e:
+        # It is not a schema, or it requires itself.
         message = f"this JSON schema cannot be filled: {e}"
         raise RefusedError(message) from e
     return json.dumps(value, ensure_ascii=False)

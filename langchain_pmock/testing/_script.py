@@ -175,7 +175,7 @@ class Line:
 
     answer: Scriptable
     model: str | None
-    message: str | None
+    message: str
 
     def __post_init__(self) -> None:
         """Refuse an entry that is not an answer; an unused class is a mistake."""
@@ -183,12 +183,10 @@ class Line:
             _reply_or_fault(self.answer)
 
     def matches(self, body: Body) -> bool:
-        """Whether the entry is for a request with this body."""
-        is_in_message = any((self.message or "") in m.text for m in body.messages)
+        is_in_message = any(self.message in m.text for m in body.messages)
         return self.model in {None, body.model} and is_in_message
 
     def resolve(self, request: RecordedRequest) -> Reply | Fault:
-        """Return the reply or fault, calling a function."""
         given = self.answer(request) if callable(self.answer) else self.answer
         return _reply_or_fault(given)
 

@@ -147,7 +147,7 @@ class PmockServer:
         self,
         *replies: Scriptable,
         model: str | None = None,
-        message: str | None = None,
+        message: str = "",
     ) -> None:
         """Set the answers to the next requests, in order.
 

@@ -110,11 +110,7 @@ class Tape:
 
 
 class Recorder:
-    """Adds answers to a new tape, or to the one that is replayed.
-
-    Raises:
-        ValueError: If the file has another recording.
-    """
+    """Adds answers to a new tape, or to the one that is replayed."""
 
     def __init__(self, path: str | os.PathLike[str], replayed: Tape | None) -> None:
         self._path = Path(path)
