@@ -62,9 +62,7 @@ class Completion:
 
     def response(self, newline: str, trace_id: str) -> Response:
         if not self.body.stream:
-            data = self.whole()
-            content = envelope(SUCCESS, "success", data, trace_id)
-            return Response([content], code=SUCCESS)
+            return envelope(SUCCESS, "success", trace_id, self.whole())
         chunks = (chunk_envelope(chunk) for chunk in self.chunks())
         events = [event(data, newline) for data in (*chunks, b"[DONE]")]
         raw = self.replies[0].raw
@@ -203,16 +201,16 @@ def inject(right: Response, fault: Fault, newline: str, trace_id: str) -> Respon
     after = None if fault.after is None else min(fault.after, most)
     status = fault.status or SUCCESS
     code = fault.status if fault.code is None else fault.code
-    error = envelope(code or 0, fault.message, None, trace_id)
+    error = envelope(code or 0, fault.message, trace_id)
     if fault.body is not None:
         response = Response([fault.body], status=status, type=fault.content_type)
     elif fault.status is not None or (code is not None and not is_stream):
-        response = Response([error], status=status, code=code)
+        response = replace(error, status=status)
     else:
         response = replace(right, steps=[*right.steps])
         if code is not None:  # in a stream
             response.code = code
-            response.steps[after or 0 :] = [event(error, newline)]
+            response.steps[after or 0 :] = [event(error.content, newline)]
         _break_off(response, fault, most)
     if fault.stall:
         # Empty bytes send the status and the headers.

@@ -56,16 +56,10 @@ class Response:
         return b"".join(step for step in self.steps if isinstance(step, bytes))
 
 
-def envelope(code: int, message: str, data: Any, trace_id: str) -> bytes:
-    """Serialize an envelope of a whole answer or an error."""
-    return to_json(
-        {"code": code, "message": message, "data": data, "traceId": trace_id}
-    )
-
-
-def refusal(code: int, message: str, trace_id: str = "") -> Response:
+def envelope(code: int, message: str, trace_id: str, data: Any = None) -> Response:
     """Make a response with an HTTP status and an envelope of the same code."""
-    return Response([envelope(code, message, None, trace_id)], status=code, code=code)
+    fields = {"code": code, "message": message, "data": data, "traceId": trace_id}
+    return Response([to_json(fields)], status=code, code=code)
 
 
 def chunk_envelope(chunk: Any) -> bytes:
@@ -156,7 +150,7 @@ async def _enveloped(request: web.Request, handler: Handler) -> web.StreamRespon
         return await handler(request)
     except web.HTTPException as error:
         trace_id = make_id("", request.method, request.rel_url)
-        return await _send(request, refusal(error.status, error.reason, trace_id))
+        return await _send(request, envelope(error.status, error.reason, trace_id))
 
 
 async def _send(request: web.BaseRequest, response: Response) -> web.StreamResponse:

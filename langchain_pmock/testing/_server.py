@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_pmock.auth import ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER, sign
 from langchain_pmock.testing._body import Body, RefusedError, parse, validate
 from langchain_pmock.testing._completion import Completion, choices, inject
-from langchain_pmock.testing._http import EVENT_STREAM, HOST, Running, make_id, refusal
+from langchain_pmock.testing._http import EVENT_STREAM, HOST, Running, envelope, make_id
 from langchain_pmock.testing._rules import reply_to
 from langchain_pmock.testing._script import Fault, Line, RecordedRequest, Reply
 from langchain_pmock.testing._tapes import Recorder, Tape
@@ -271,7 +271,7 @@ class PmockServer:
             body = self._read(request, content)
             response = await self._answer(request, content, body, seed)
         except RefusedError as error:
-            response = refusal(error.code, str(error), make_id("", seed))
+            response = envelope(error.code, str(error), make_id("", seed))
         # A connection that is reset immediately has no status.
         if response.live or any(isinstance(step, bytes) for step in response.steps):
             request.status, request.code = response.status, response.code

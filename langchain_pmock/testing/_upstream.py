@@ -21,7 +21,6 @@ from langchain_pmock.testing._http import (
     chunk_envelope,
     envelope,
     event,
-    refusal,
 )
 from langchain_pmock.testing._script import WITHOUT_BODY
 
@@ -135,8 +134,8 @@ class Upstream:
             if not data["choices"]:
                 return self._failure(_BAD_GATEWAY, "its answer has no choices")
             trace_id = _header(response, "x-request-id")
-            content = envelope(SUCCESS, "success", data, trace_id)
-            result = Response([self._redacted(content)], code=SUCCESS)
+            result = envelope(SUCCESS, "success", trace_id, data)
+            result.steps = [self._redacted(result.content)]
         if after := _header(response, "retry-after"):
             result.headers["Retry-After"] = after
         return result
@@ -197,7 +196,7 @@ class Upstream:
 
     def _failure(self, code: int, message: str) -> Response:
         redacted = self._redacted(message.encode(errors="replace")).decode()
-        return refusal(code, f"upstream: {redacted[:_LONGEST_MESSAGE]}")
+        return envelope(code, f"upstream: {redacted[:_LONGEST_MESSAGE]}", "")
 
     def _redacted(self, content: bytes) -> bytes:
         for key in (key.get_secret_value() for key in self._keys):
