@@ -13,8 +13,7 @@ import threading
 from langchain_pmock.testing import PmockServer
 
 _KEY_HELP = (
-    "bearer key for the upstream; for pmock its access key and secret key. Other users "
-    "of the machine can read command lines: prefer the variable PMOCK_UPSTREAM_KEY"
+    "the upstream's key, or its two keys; safer in the variable PMOCK_UPSTREAM_KEY"
 )
 
 
@@ -46,13 +45,8 @@ def main() -> None:
         # Nothing reads the requests in this process.
         server = PmockServer(**vars(options), keep_requests=0)
         server.start()
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         parser.error(str(error))
-    except OSError as error:
-        action = f"listen on port {options.port}"
-        if error.filename:
-            action = f"read {error.filename}"
-        parser.error(f"cannot {action}: {error.strerror}")
     for name, value in server.env.items():
         sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
     sys.stdout.flush()

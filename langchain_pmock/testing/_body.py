@@ -8,14 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    Json,
-    StringConstraints,
-    ValidationError,
-)
+from pydantic import BaseModel, ConfigDict, Field, Json, ValidationError
 from pydantic.alias_generators import to_camel
 from pydantic_core import from_json, to_json
 
@@ -36,19 +29,17 @@ class RefusedError(ValueError):
         self.code = code
 
 
-class Strict(BaseModel):
+class Strict(BaseModel, extra="forbid", strict=True, allow_inf_nan=False):
     """An object without additional fields, whose values are not converted."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class CamelCase(Strict):
     model_config = ConfigDict(alias_generator=to_camel)  # type: ignore[pydantic-alias]
 
 
-Text = Annotated[str, StringConstraints(min_length=1)]
-Url = Annotated[str, StringConstraints(pattern="^(?i:https?://.|data:.)")]
-Name = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+Text = Annotated[str, Field(min_length=1)]
+Url = Annotated[str, Field(pattern="^(?i:https?://.|data:.)")]
+Name = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
 Count = Annotated[int, Field(ge=1, lt=_INT32)]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
 
@@ -90,10 +81,8 @@ class CalledFunction(Strict):
     arguments: Json[dict[str, Any]]
 
 
-class ToolCall(Strict):
+class ToolCall(Strict, extra="allow"):
     """A tool call, which may have additional fields from the model."""
-
-    model_config = ConfigDict(extra="allow")
 
     id: Text
     type: Literal["function"]
@@ -143,12 +132,10 @@ class FunctionTool(Strict):
     cache_control: dict[str, Any] = {}
 
 
-class OtherTool(Strict):
+class OtherTool(Strict, extra="allow", regex_engine="python-re"):
     """A tool that the service runs, such as web search; only its type is checked."""
 
-    model_config = ConfigDict(extra="allow", regex_engine="python-re")
-
-    type: Annotated[str, StringConstraints(pattern="^(?!function$)")]
+    type: Annotated[str, Field(pattern="^(?!function$)")]
 
 
 class JsonSchema(Strict):

@@ -10,7 +10,6 @@ from langchain_pmock.testing._http import (
     EVENT_STREAM,
     SUCCESS,
     Response,
-    Step,
     chunk_envelope,
     envelope,
     event,
@@ -66,8 +65,8 @@ class Completion:
         chunks = (chunk_envelope(chunk) for chunk in self.chunks())
         events = [event(data, newline) for data in (*chunks, b"[DONE]")]
         raw = self.replies[0].raw
-        steps: list[Step] = [*(events if raw is None else raw)]
-        return Response(steps, code=SUCCESS, type=EVENT_STREAM)
+        steps = events if raw is None else raw
+        return Response([*steps], code=SUCCESS, type=EVENT_STREAM)
 
     def whole(self) -> Json:
         choices = [

@@ -46,10 +46,8 @@ class Response:
     type: str = "application/json"
     headers: dict[str, str] = field(default_factory=dict)
     delay: float = 0.0  # seconds between two steps with bytes
-    # Called if the client disconnects before the first bytes.
-    restore: Callable[[], None] = lambda: None
-    # Closed with the response.
-    resources: AsyncExitStack = field(default_factory=AsyncExitStack)
+    restore: Callable[[], None] = lambda: None  # if the client leaves before the start
+    resources: AsyncExitStack = field(default_factory=AsyncExitStack)  # closed with it
 
     @property
     def content(self) -> bytes:
@@ -89,14 +87,9 @@ class Running:
         name = f"PmockServer-{self.port}"
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
-        self._server = self._ready.result()
-
-    @property
-    def open_connections(self) -> int:
-        return len(self._server.connections)
+        self.server = self._ready.result()
 
     def stop(self) -> None:
-        """Stop, and abort all connections."""
         with suppress(RuntimeError):  # the loop is closed: its thread died
             self._loop.call_soon_threadsafe(self._stopped.set)
         self._thread.join()
@@ -154,12 +147,11 @@ async def _enveloped(request: web.Request, handler: Handler) -> web.StreamRespon
 
 
 async def _send(request: web.BaseRequest, response: Response) -> web.StreamResponse:
-    status, headers = response.status, {"Content-Type": response.type}
-    headers |= response.headers
+    headers = {"Content-Type": response.type, **response.headers}
     match response:
         case Response(steps=[bytes(body)], live=None):
-            return web.Response(body=body, status=status, headers=headers)
-    sent = web.StreamResponse(status=status, headers=headers)
+            return web.Response(body=body, status=response.status, headers=headers)
+    sent = web.StreamResponse(status=response.status, headers=headers)
     try:
         for step in response.steps:
             if isinstance(step, bytes):

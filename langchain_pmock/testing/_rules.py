@@ -52,7 +52,6 @@ _LONGEST = 1000  # items of an array, and characters that pad a string
 
 
 def reply_to(body: Body) -> Reply:
-    """Answer a request by the rules of this module."""
     results = [*takewhile(lambda m: m.role == "tool", body.messages[::-1])][::-1]
     prompt = next((m.text for m in reversed(body.messages) if m.role == "user"), "")
     source = "\n".join([prompt, *(result.text for result in results)])

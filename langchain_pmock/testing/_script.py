@@ -7,14 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass as plain_dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import (
-    AfterValidator,
-    ConfigDict,
-    Field,
-    JsonValue,
-    StringConstraints,
-    TypeAdapter,
-)
+from pydantic import AfterValidator, ConfigDict, Field, JsonValue, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 if TYPE_CHECKING:
@@ -31,13 +24,12 @@ def _has_body(status: int) -> int:
     return status
 
 
-Json = Annotated[
-    Mapping[str, Any], AfterValidator(TypeAdapter(JsonValue).validate_python)
-]
+_is_json = AfterValidator(TypeAdapter(JsonValue).validate_python)
+Json = Annotated[Mapping[str, Any], _is_json]
 Status = Annotated[int, Field(ge=200, le=599), AfterValidator(_has_body)]
 Events = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-HeaderText = Annotated[str, StringConstraints(pattern=r"^[ -~]*$")]
+HeaderText = Annotated[str, Field(pattern=r"^[ -~]*$")]
 
 
 @plain_dataclass
@@ -195,9 +187,6 @@ def _reply_or_fault(given: object) -> Reply | Fault:
     if isinstance(given, str):
         return Reply(text=given)
     if not isinstance(given, (Reply, Fault)):
-        problem = (
-            f"a script has no use for {given!r}: it takes a str, a Reply, a Fault, or "
-            "a function that returns one of these"
-        )
+        problem = f"a script has no use for {given!r}: it is no str, Reply or Fault"
         raise ValueError(problem)  # noqa: TRY004 - as pydantic's
     return given

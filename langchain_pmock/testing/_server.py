@@ -144,10 +144,7 @@ class PmockServer:
         return f"{type(self).__name__}({where})"
 
     def script(
-        self,
-        *replies: Scriptable,
-        model: str | None = None,
-        message: str = "",
+        self, *replies: Scriptable, model: str | None = None, message: str = ""
     ) -> None:
         """Set the answers to the next requests, in order.
 
@@ -248,7 +245,7 @@ class PmockServer:
     @property
     def open_connections(self) -> int:
         """The number of open connections, including idle ones."""
-        return self._started.open_connections
+        return len(self._started.server.connections)
 
     @property
     def _started(self) -> Running:
@@ -294,7 +291,6 @@ class PmockServer:
                 raise RefusedError(message, 401)
 
     def _read(self, request: RecordedRequest, content: bytes) -> Body:
-        """Parse and validate a request, and record its body."""
         kind = request.headers.get("content-type", "")
         if kind.partition(";")[0].strip().lower() != "application/json":
             message = "the header content-type should be application/json"

@@ -15,7 +15,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from langchain_pmock.testing._body import shown, validate
 from langchain_pmock.testing._http import Response
@@ -33,9 +33,7 @@ _BAD_GATEWAY = 502
 _LEFT_OUT = "left out"
 
 
-class _Exchange(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid")
-
+class _Exchange(BaseModel, strict=True, extra="forbid"):
     request: Json
     status: Status
     code: int | None
@@ -80,12 +78,8 @@ class Tape:
             return None
         self._played[key] += 1
         _, found = exchanges[number]
-        return Response(
-            [text.encode("utf-8", "surrogateescape") for text in found.answer],
-            status=found.status,
-            code=found.code,
-            type=found.type,
-        )
+        steps = (text.encode("utf-8", "surrogateescape") for text in found.answer)
+        return Response([*steps], status=found.status, code=found.code, type=found.type)
 
     def explain(self, body: Json) -> str:
         """Explain a missing request, with the most similar one on the tape."""
@@ -95,18 +89,15 @@ class Tape:
         if not self._exchanges:
             return f"the tape {self.path} is empty"
         nearest = min(self._exchanges, key=lambda other: len({*key} ^ {*other}))
-        number, _ = self._exchanges[nearest][0]
-        asked, taped = dict(key), dict(nearest)
+        line, asked, taped = self._exchanges[nearest][0][0], dict(key), dict(nearest)
         differences = [
             f"{path} is {shown(asked.get(path, _LEFT_OUT))} in the request, "
             f"{shown(taped.get(path, _LEFT_OUT))} on the tape"
             for path in taped | asked
             if asked.get(path) != taped.get(path)
         ]
-        return (
-            f"the tape {self.path} does not have this request; "
-            f"nearest is line {number}: {'; '.join(differences[:3])}"
-        )
+        where = f"the tape {self.path} does not have this request; nearest is line"
+        return f"{where} {line}: {'; '.join(differences[:3])}"
 
 
 class Recorder:
@@ -118,10 +109,7 @@ class Recorder:
         if not self._path.exists() or not self._path.stat().st_size:
             return
         if replayed is None or not self._path.samefile(replayed.path):
-            message = (
-                f"{path} has a recording already. Delete it to record anew, or set "
-                "replay to the same file to add to it"
-            )
+            message = f"{path} has a recording already: delete it, or set replay to it"
             raise ValueError(message)
         content = self._path.read_bytes()
         if not content.endswith(b"\n"):
@@ -143,8 +131,8 @@ class Recorder:
         is_done = False
         async for sent in live:
             events.append(sent)
-            is_done = sent.removeprefix(b"data:").strip() == b"[DONE]"
-            if is_done:  # Clients disconnect after it.
+            if is_done := sent.removeprefix(b"data:").strip() == b"[DONE]":
+                # Clients disconnect after it.
                 self._write(request, response, events)
             yield sent
         if not is_done:

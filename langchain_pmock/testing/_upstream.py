@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from langchain_pmock.testing._script import RecordedRequest
 
+    Pieces = AsyncIterator[bytes]
+
 Json = dict[str, Any]
 
 _BAD_GATEWAY = 502
@@ -48,9 +50,7 @@ _LINE_END = re.compile(rb"\r\n|\n|\r")
 class Upstream:
     """A server that answers in place of this one; pmock if there are two keys."""
 
-    def __init__(
-        self, url: str, model: str | None, key: str | tuple[str, str] | None
-    ) -> None:
+    def __init__(self, url: str, model: str | None, key: object) -> None:
         self._keys = _checked_keys(key)
         self._is_pmock = len(self._keys) > 1
         path = "/ai/chat/completions" if self._is_pmock else "/chat/completions"
@@ -75,9 +75,8 @@ class Upstream:
                     return self._failure(_BAD_GATEWAY, f"its status is {status}")
                 kind = _header(response, "content-type")
                 if response.is_success and EVENT_STREAM in kind:
-                    live = self._stream(response, request)
-                    answer = Response([], live, code=SUCCESS, type=kind)
-                    answer.resources = resources.pop_all()
+                    answer = Response([], self._stream(response, request), type=kind)
+                    answer.code, answer.resources = SUCCESS, resources.pop_all()
                     return answer
                 return self._whole(response, await response.aread(), request.body)
             except _BROKEN as error:
@@ -98,7 +97,6 @@ class Upstream:
         return {name.encode(): value.encode() for name, value in headers.items()}
 
     def _request(self, body: Json, content: bytes) -> bytes:
-        """Convert a request's body to the upstream's format."""
         if self._is_pmock:
             return to_json({**body, "model": self._model}) if self._model else content
         messages = [_in_snake_case(message) for message in body["messages"]]
@@ -142,7 +140,7 @@ class Upstream:
 
     async def _stream(
         self, response: httpx2.Response, request: RecordedRequest
-    ) -> AsyncIterator[bytes]:
+    ) -> Pieces:
         convert = self._unchanged if self._is_pmock else self._translated
         try:
             async for sent in convert(_events(response), request.body["model"]):
@@ -154,17 +152,13 @@ class Upstream:
             request.code = failure.code
             yield event(failure.content)
 
-    async def _unchanged(
-        self, events: AsyncIterator[bytes], _: str
-    ) -> AsyncIterator[bytes]:
+    async def _unchanged(self, events: Pieces, _: str) -> Pieces:
         async for raw in events:
             yield raw
             if _data(raw) == b"[DONE]":
                 return
 
-    async def _translated(
-        self, events: AsyncIterator[bytes], model: str
-    ) -> AsyncIterator[bytes]:
+    async def _translated(self, events: Pieces, model: str) -> Pieces:
         """Convert an OpenAI-compatible stream, with the usage in the last chunk."""
         last: Json = {}
         usage: Json = {}
@@ -213,10 +207,7 @@ def _checked_keys(key: object) -> list[SecretStr]:
     stripped = [k.strip() if isinstance(k, str) else "" for k in keys]
     is_right = all(k and k.isprintable() and " " not in k for k in stripped)
     if not is_right or (isinstance(key, tuple) and len(key) != 2):  # noqa: PLR2004
-        problem = (
-            "upstream_key must be one key, or a pair of access key and secret key, "
-            "without spaces and line breaks"
-        )
+        problem = "upstream_key must be a key, or a pair of keys, without white space"
         raise ValueError(problem)
     return [SecretStr(k) for k in stripped]
 
@@ -226,10 +217,7 @@ def _checked_url(text: str) -> str:
         url = HttpUrl(text)
         if {url.username, url.password, url.query, url.fragment} == {None}:
             return str(url).rstrip("/")
-    problem = (
-        "upstream must be a base URL such as http://localhost:11434/v1, without "
-        "credentials and parameters"
-    )
+    problem = "upstream must be a base URL like http://x:8000/v1, without credentials"
     raise ValueError(problem)
 
 
@@ -241,7 +229,7 @@ def _header(response: httpx2.Response, name: str) -> str:
 # --- Streams -------------------------------------------------------------------------
 
 
-async def _events(response: httpx2.Response) -> AsyncIterator[bytes]:
+async def _events(response: httpx2.Response) -> Pieces:
     """Yield the bytes of each event, including the blank line at its end."""
     buffer = b""
     async for piece in response.aiter_bytes():
