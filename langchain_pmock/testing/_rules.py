@@ -48,6 +48,7 @@ _SAMPLES = {
     "uri": "https://example.com/",
     "uuid": "00000000-0000-4000-8000-000000000000",
 }
+_NOT_A_SCHEMA = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 _LONGEST = 1000  # items of an array, and characters that pad a string
 
 
@@ -115,8 +116,7 @@ def fill(schema: dict[str, Any], text: str) -> str:
     numbers = [float(n) if "." in n else int(n) for n in _NUMBER.findall(text)]
     try:
         value = _Filler(schema, text, [*phrases], numbers).fill(schema)
-    except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as e:
-        # It is not a schema, or it requires itself.
+    except (*_NOT_A_SCHEMA, RecursionError) as e:  # or one that requires itself
         message = f"this JSON schema cannot be filled: {e}"
         raise RefusedError(message) from e
     return json.dumps(value, ensure_ascii=False)
