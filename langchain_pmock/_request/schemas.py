@@ -57,8 +57,8 @@ def named(schema: Schema | None) -> Schema | None:
 
 def _rooted(schema: dict[str, Any]) -> dict[str, Any]:
     """Resolve a reference at the root, as recursive schemas have it."""
-    name = str(schema.get("$ref")).removeprefix("#/$defs/")
-    target = schema.get("$defs", {}).get(name)
+    place, _, name = str(schema.get("$ref")).removeprefix("#/").partition("/")
+    target = schema.get(place, {}).get(name)  # of $defs, or definitions
     if target is None:
         return schema
     return {**target, **{k: v for k, v in schema.items() if k != "$ref"}}
@@ -71,13 +71,21 @@ def _named_schema(schema: Schema) -> dict[str, Any]:
     if isinstance(schema, type) and issubclass(schema, BaseModel):
         # langchain-core would inline references, which is impossible for a recursive
         # schema. The API accepts $defs.
-        body = _rooted(schema.model_json_schema())
-        title, text = body.pop("title", schema.__name__), body.get("description")
+        schema = {"title": schema.__name__, **schema.model_json_schema()}
+    body: Any = named(schema)
+    if isinstance(body, dict) and "name" not in body:
+        # langchain-core would drop one without properties, such as a union.
+        body = {**body}
+        title, text = body.pop("title"), body.get("description")
         function = {"name": title, **({"description": text} if text else {})}
     else:
-        function = convert(named(schema), "schema", strict=None)
+        function = convert(body, "schema", strict=None)
         body = function.pop("parameters", {"type": "object"})
-    return {**function, "name": _name(function["name"]), "schema": body}
+    return {
+        **function,
+        "name": _name(function["name"]),
+        "schema": body or {"type": "object"},
+    }
 
 
 def _name(title: str) -> str:
@@ -125,6 +133,10 @@ def check_arguments(
 
 def answer_tool(schema: Schema, *, strict: bool | None) -> dict[str, Any]:
     """Convert a schema to the tool to be called; `A[B]` gets a valid name."""
-    tool = tool_to_wire(schema, "schema", strict=strict)
-    name = _name(tool["function"]["name"])
-    return {**tool, "function": {**tool["function"], "name": name}}
+    if isinstance(schema, dict):
+        function = response_format(schema, strict=strict)["json_schema"]
+        function["parameters"] = function.pop("schema")
+    else:
+        function = tool_to_wire(schema, "schema", strict=strict)["function"]
+    function["name"] = _name(function["name"])
+    return {"type": "function", "function": function}

@@ -96,6 +96,7 @@ SCHEMAS: list[tuple[Any, str]] = [
     (UNTITLED, "answer"),
     (FUNCTION, "drawing"),
     ({"type": "function", "function": FUNCTION}, "drawing"),
+    ({"type": "json_schema", "json_schema": {"name": "a", "schema": SCHEMA}}, "a"),
 ]
 
 
@@ -152,7 +153,24 @@ def test_missing_fields_are_not_sent() -> None:
     assert nothing["schema"] == {"type": "object"}
 
 
+WITHOUT_PROPERTIES: list[Json] = [
+    {"anyOf": [{"$ref": "#/$defs/A"}], "$defs": {"A": {"type": "object"}}},
+    {"type": "array", "items": {"type": "string"}},
+    {"type": "object", "additionalProperties": {"type": "number"}},
+]
+
+
+@pytest.mark.parametrize("schema", WITHOUT_PROPERTIES)
+def test_schema_without_properties_is_sent_whole(schema: Json) -> None:
+    assert sent({"title": "a", **schema}) == {"name": "a", "schema": schema}
+    tool: Any = make_model().with_structured_output(schema, method="function_calling")
+    function = tool.first.kwargs["tools"][0]["function"]
+    assert function == {"name": "answer", "parameters": schema}
+
+
 def test_recursive_schema_keeps_its_references() -> None:
+    old = {"$ref": "#/definitions/A", "definitions": {"A": {"type": "object"}}}
+    assert sent(old)["schema"]["type"] == "object"
     schema = sent(Tree)["schema"]
     assert "$ref" not in schema
     children = schema["$defs"]["Tree"]["properties"]["children"]
