@@ -178,22 +178,21 @@ def _assistant(message: BaseMessage, wire: Wire) -> WireMessage:
     written: WireMessage = {"role": "assistant", "content": content}
     if calls := _calls(message, [b for b in blocks if block_type(b) in _TOOL_CALLS]):
         written[wire.tool_calls] = calls
-    thoughts = [block for block in blocks if block_type(block) in _REASONING]
-    reasoning = "".join(map(_reasoning, thoughts)) or extras.get("reasoning_content")
-    if wire.reasoning_content and isinstance(reasoning, str) and reasoning:
-        written[wire.reasoning_content] = reasoning
+    if wire.reasoning_content:
+        thoughts = [block for block in blocks if block_type(block) in _REASONING]
+        text = "".join(map(_reasoning, thoughts)) or extras.get("reasoning_content")
+        if isinstance(text, str) and text:
+            written[wire.reasoning_content] = text
     return written
 
 
 def _reasoning(block: Block) -> str:
-    inner = block.get("reasoning_content")  # Bedrock's
-    if isinstance(inner, dict):
-        return optional(inner, "text")
-    summary = block.get("summary")  # OpenAI's
-    if isinstance(summary, list):
-        parts = [part for part in summary if isinstance(part, dict)]
-        return "\n\n".join(optional(part, "text") for part in parts)
-    return optional(block, "reasoning") or optional(block, "thinking")
+    block = {**block, **_dict(block.get("reasoning_content"))}  # Bedrock's
+    for name in ("summary", "thinking"):  # lists of OpenAI and Mistral
+        if isinstance(parts := block.get(name), list):
+            return "\n\n".join(optional(_dict(part), "text") for part in parts)
+    names = ("reasoning", "thinking", "text")
+    return next(filter(None, (optional(block, name) for name in names)), "")
 
 
 def _calls(message: BaseMessage, blocks: Iterable[Block]) -> list[dict[str, Any]]:
@@ -201,11 +200,9 @@ def _calls(message: BaseMessage, blocks: Iterable[Block]) -> list[dict[str, Any]
     extras = _dict(kwargs.get("tool_call_extras"))
     parsed: list[Any] = getattr(message, "tool_calls", [])
     parsed = [*parsed, *getattr(message, "invalid_tool_calls", [])]
-    calls = [_call(call, extras) for call in filter(_is_answerable, parsed)]
     # Messages of other providers may have calls in their content only.
-    ids = {call.get("id") for call in calls}
-    others = [_call(block, extras) for block in filter(_is_answerable, blocks)]
-    calls += [call for call in others if call.get("id") not in ids]
+    found = filter(_is_answerable, parsed or blocks)
+    calls = [_call(call, extras) for call in found]
     if not calls and isinstance(raw := kwargs.get("tool_calls"), list):
         flat = ({**call, **_dict(call.get("function"))} for call in map(_dict, raw))
         calls = [_call(call, extras) for call in flat]

@@ -58,9 +58,9 @@ def named(schema: Schema | None) -> Schema | None:
 def _rooted(schema: dict[str, Any]) -> dict[str, Any]:
     """Resolve a reference at the root, as recursive schemas have it."""
     place, _, name = str(schema.get("$ref")).removeprefix("#/").partition("/")
-    target = schema.get(place, {}).get(name)  # of $defs, or definitions
-    if target is None:
+    if place not in ("$defs", "definitions") or name not in schema.get(place, {}):
         return schema
+    target = schema[place][name]
     return {**target, **{k: v for k, v in schema.items() if k != "$ref"}}
 
 
@@ -80,12 +80,9 @@ def _named_schema(schema: Schema) -> dict[str, Any]:
         function = {"name": title, **({"description": text} if text else {})}
     else:
         function = convert(body, "schema", strict=None)
-        body = function.pop("parameters", {"type": "object"})
-    return {
-        **function,
-        "name": _name(function["name"]),
-        "schema": body or {"type": "object"},
-    }
+        body = function.pop("parameters", None)
+    body = body or {"type": "object"}
+    return {**function, "name": _name(function["name"]), "schema": body}
 
 
 def _name(title: str) -> str:

@@ -297,6 +297,7 @@ PROVIDER_RUN: list[Json] = [
 # No content: dropped from messages of every role.
 REASONING_BLOCKS: list[Json] = [
     {"type": "thinking", "thinking": "Hm.", "signature": "sig"},
+    {"type": "thinking", "thinking": [text("Hm.")]},  # Mistral's
     {"type": "redacted_thinking", "data": "c2ln"},
     {"type": "reasoning", "reasoning": "Hm."},
     {"type": "reasoning_content", "reasoning_content": {"text": "Hm."}},
@@ -381,8 +382,11 @@ MESSAGES: list[tuple[BaseMessage, Json | list[Json]]] = [
         with_raw_calls(wire_call('{"city": "Z"}'), wire_call("{", "2") | {"index": 1}),
         assistant("", wire_call('{"city": "Z"}'), wire_call('{"invalid":"{"}', "2")),
     ),
-    # A call that is also in the content.
-    (ai([CALL_BLOCK], tool_calls=[CALL]), assistant("", wire_call())),
+    # The content still has a call that filter_messages removed.
+    (
+        ai([CALL_BLOCK, {**CALL_BLOCK, "id": "call_2"}], tool_calls=[CALL]),
+        assistant("", wire_call()),
+    ),
     # LangChain has not parsed the calls of these.
     (
         ai([REASONING_BLOCKS[0], text("Wait"), CALL_BLOCK]),

@@ -131,7 +131,6 @@ BROKEN: list[tuple[BaseMessage, str]] = [
         ai([{"type": "tool_use", "id": 5}]),
         "'tool_use' cannot be sent: id=5 must be a s",
     ),
-    (ai([{"type": "thinking", "thinking": 5}]), "thinking=5 must be a string"),
     (NO_JSON, "the tool call 'call_1'.at[0]=Decimal('1') cannot be written as JSON"),
     *((ai([text("fine"), block]), why) for block, why in UNSENDABLE),
 ]
