@@ -98,7 +98,8 @@ class ChunkParser:
             tool_call_chunks=calls,
             chunk_position="last",
         )
-        return ChatGenerationChunk(message=message)
+        reason = {k: v for k, v in self._late_metadata.items() if k == "finish_reason"}
+        return ChatGenerationChunk(message=message, generation_info=reason or None)
 
     def _any_event(self, envelope: Json) -> ChatGenerationChunk | None:
         data = envelope["data"]
@@ -184,13 +185,18 @@ def _take(fields: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _joined(name: str, parts: list[Any]) -> Any:
-    """Join the pieces of a text or list; a value that each event repeats is one."""
+    """Join the pieces of a value; one that each event repeats is whole."""
     if name != "refusal" and all(part == parts[0] for part in parts):
         return parts[0]
     if all(isinstance(part, str) for part in parts):
         return "".join(parts)
     if all(isinstance(part, list) for part in parts):
         return [*chain.from_iterable(parts)]
+    if all(isinstance(part, dict) for part in parts):
+        return {
+            field: _joined(field, [part[field] for part in parts if field in part])
+            for field in chain.from_iterable(parts)
+        }
     return parts[-1]
 
 

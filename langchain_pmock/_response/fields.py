@@ -28,8 +28,7 @@ _KINDS = {
 
 def get(mapping: Json, name: str) -> Any:
     """Return a field by its snake_case name, or under its camelCase name."""
-    value = mapping.get(camel_case(name))
-    return mapping.get(name) if value is None else value
+    return mapping.get(camel_case(name)) or mapping.get(name)
 
 
 def read(mapping: Json, name: str, kind: type[T]) -> T:

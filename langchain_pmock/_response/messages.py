@@ -84,6 +84,7 @@ def chat_result(envelope: Json) -> ChatResult:
     generations: list[ChatGeneration] = []
     for choice in objects_of(data, "choices"):
         message = checked(choice.get("message"), "message", dict)
+        late = choice_metadata(choice)
         kept = message_extras(message)
         name = as_text(kept.pop("name", None)) or None
         sent = objects_of(message, "tool_calls")
@@ -100,9 +101,9 @@ def chat_result(envelope: Json) -> ChatResult:
             invalid_tool_calls=[c for c, _ in calls if c["type"] != "tool_call"],
             # Once, because callbacks add up the usage of all messages.
             usage_metadata=None if generations else usage,
-            response_metadata={**metadata, **choice_metadata(choice)},
+            response_metadata={**metadata, **late},
         )
-        generations.append(ChatGeneration(message=answer))
+        generations.append(ChatGeneration(message=answer, generation_info=late))
     if not generations:
         raise UnreadableError(NO_CHOICES)
     output = {k: v for k, v in metadata.items() if k in {"model_name", "id"}}
@@ -155,8 +156,9 @@ def unknown_fields(data: Json) -> dict[str, Any]:
 
 def choice_metadata(choice: Json) -> dict[str, Any]:
     """Collect the response metadata of a choice, with its unknown fields."""
+    reason = as_text(get(choice, "finish_reason"))
     found = {
-        "finish_reason": as_text(get(choice, "finish_reason")) or None,
+        "finish_reason": None if reason in ("", "null") else reason,
         "logprobs": _snake_keys(choice.get("logprobs")),
     }
     return {**present(found), **_rest(choice, _CHOICE_FIELDS)}

@@ -176,7 +176,7 @@ def test_reasoning_under_each_of_its_names(name: str) -> None:
         ("newField", [[1], [2, 3]], [1, 2, 3]),
         ("newField", [[1], [1]], [1]),
         ("newField", [1, 2], 2),
-        ("newField", [{"a": 1}, {"b": 2}], {"b": 2}),
+        ("newField", [{"a": "x"}, {"b": 2}, {"a": "y"}], {"a": "xy", "b": 2}),
         ("newField", ["a", 1], 1),
         ("name", ["Anna", 5], 5),
         # A text, of which two pieces may be the same.

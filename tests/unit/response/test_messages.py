@@ -246,9 +246,16 @@ def test_snake_case_twins() -> None:
 
 def test_camel_case_name_comes_first() -> None:
     choice = choice_of({}, "stop") | {"finish_reason": "length"}
-    for fields, reason in (({}, "stop"), ({"finishReason": None}, "length")):
-        message = result_of({**choice, **fields}).generations[0].message
-        assert message.response_metadata["finish_reason"] == reason
+    for fields, reason in (
+        ({}, "stop"),
+        ({"finishReason": None}, "length"),
+        ({"finishReason": ""}, "length"),
+        ({"finishReason": "null"}, None),
+    ):
+        generation = result_of({**choice, **fields}).generations[0]
+        info = generation.generation_info or {}
+        assert info.get("finish_reason") == reason
+        assert generation.message.response_metadata.get("finish_reason") == reason
 
 
 def test_several_choices() -> None:
