@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import secrets
 import time
 from collections import Counter
@@ -21,7 +22,6 @@ from langchain_pmock.testing._tapes import Recorder, Tape
 from langchain_pmock.testing._upstream import Upstream
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Mapping
     from typing import Self
 
@@ -235,11 +235,15 @@ class PmockServer:
 
     @property
     def env(self) -> dict[str, str]:
-        """The environment variables for `ChatPmock`."""
+        """The environment variables for `ChatPmock`, which asks no proxy for it."""
+        names = map(os.environ.get, ("no_proxy", "NO_PROXY"))
+        no_proxy = ",".join([*filter(None, names), HOST])
         return {
             "PMOCK_ACCESS_KEY": self.access_key,
             "PMOCK_SECRET_KEY": self.secret_key,
             "PMOCK_BASE_URL": self.url,
+            "NO_PROXY": no_proxy,
+            "no_proxy": no_proxy,
         }
 
     @property

@@ -198,7 +198,11 @@ def test_settings() -> None:
         assert server.requests == []
 
 
-def test_names_and_keys_of_servers(server: PmockServer) -> None:
+def test_names_and_keys_of_servers(
+    server: PmockServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "x")
+    monkeypatch.delenv("no_proxy")
     other = PmockServer()
     assert repr(other) == "PmockServer(stopped)"
     assert repr(server) == f"PmockServer(url='{server.url}')"
@@ -208,6 +212,7 @@ def test_names_and_keys_of_servers(server: PmockServer) -> None:
         "PMOCK_ACCESS_KEY": server.access_key,
         "PMOCK_SECRET_KEY": server.secret_key,
         "PMOCK_BASE_URL": server.url,
+        **dict.fromkeys(("NO_PROXY", "no_proxy"), "x,127.0.0.1"),
     }
 
 

@@ -66,7 +66,7 @@ class Served:
 
     @property
     def url(self) -> str:
-        return self.exports.split("PMOCK_BASE_URL=")[1].strip()
+        return self.exports.split("PMOCK_BASE_URL=")[1].partition("\n")[0]
 
 
 @contextmanager
@@ -80,7 +80,7 @@ def command_line(*options: str) -> Iterator[Served]:
     ) as process:
         assert process.stdout is not None
         try:
-            yield Served(process, "".join(process.stdout.readline() for _ in range(3)))
+            yield Served(process, "".join(process.stdout.readline() for _ in range(5)))
         finally:
             process.terminate()
 
