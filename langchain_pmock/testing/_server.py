@@ -242,8 +242,7 @@ class PmockServer:
             "PMOCK_ACCESS_KEY": self.access_key,
             "PMOCK_SECRET_KEY": self.secret_key,
             "PMOCK_BASE_URL": self.url,
-            "NO_PROXY": no_proxy,
-            "no_proxy": no_proxy,
+            **dict.fromkeys(("NO_PROXY", "no_proxy"), no_proxy),
         }
 
     @property

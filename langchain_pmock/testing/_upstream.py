@@ -80,7 +80,7 @@ class Upstream:
                     return answer
                 return self._whole(response, await response.aread(), request.body)
             except _BROKEN as error:
-                return self._broken(error)
+                return self._failure(_BAD_GATEWAY, f"{type(error).__name__}: {error}")
 
     def _headers(self, given: Mapping[str, str]) -> dict[bytes, bytes]:
         headers = {
@@ -148,7 +148,7 @@ class Upstream:
                     request.code = _code_of(from_json(_data(sent)))
                 yield self._redacted(sent)
         except _BROKEN as error:
-            failure = self._broken(error)
+            failure = self._failure(_BAD_GATEWAY, f"{type(error).__name__}: {error}")
             request.code = failure.code
             yield event(failure.content)
 
@@ -176,17 +176,17 @@ class Upstream:
                 return
             chunk = _data_of(answer, model)
             usage = {"usage": chunk.pop("usage")} if "usage" in chunk else usage
+            if last and chunk["choices"]:  # which was not the last
+                yield event(chunk_envelope(last))
+                last = {}
             if any("finishReason" in choice for choice in chunk["choices"]):
                 last = chunk
             elif chunk["choices"]:
                 yield event(chunk_envelope(chunk))
-        if last:
-            yield event(chunk_envelope(last | usage))
+        if last or usage:
+            yield event(chunk_envelope({"choices": [], **last, **usage}))
         if data == b"[DONE]":
             yield event(b"[DONE]")
-
-    def _broken(self, error: Exception) -> Response:
-        return self._failure(_BAD_GATEWAY, f"{type(error).__name__}: {error}")
 
     def _failure(self, code: int, message: str) -> Response:
         redacted = self._redacted(message.encode(errors="replace")).decode()
@@ -279,9 +279,7 @@ def _data_of(answer: Any, model: str) -> Json:
 
 def _checked(value: Any, kind: type) -> Any:
     if not isinstance(value, kind):
-        problem = (
-            f"its answer has {to_json(value)[:40]!r} in place of a {kind.__name__}"
-        )
+        problem = f"its answer has {to_json(value)[:40]!r}, not a {kind.__name__}"
         raise ValueError(problem)  # noqa: TRY004 - what is read is wrong, not the code
     return value
 

@@ -227,6 +227,17 @@ def test_usage_beside_text_and_beside_the_finish() -> None:
     assert done == "[DONE]"
 
 
+def test_what_follows_a_finish_reason_is_sent() -> None:
+    first = [chunk({"content": "a"}, "stop"), chunk({"content": "b"}, "stop")]
+    later = [chunk({"content": "c"}), '{"usage": {"total_tokens": 2}}', "[DONE]"]
+    with in_front_of(events(*first, *later)) as server:
+        content = post(server, stream=True).text
+    *chunks, usage = (each["data"] for each in events_of(content)[:-1])
+    texts = [chunk["choices"][0]["delta"]["content"] for chunk in chunks]
+    assert texts == ["a", "b", "c"]
+    assert usage["usage"] == {"totalTokens": 2}
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_extra_fields_of_tool_calls(server: PmockServer, *, stream: bool) -> None:
     messages = [user("weather in Rome")]
