@@ -2,6 +2,7 @@
 
 import html
 import json
+import re
 import time
 from collections.abc import Callable
 from email.utils import formatdate
@@ -394,6 +395,9 @@ FORMS: dict[str, Callable[[str], str]] = {
     "JSON in JSON": lambda s: in_json(s, 2),
     "JSON, three times": lambda s: in_json(s, 3),
     "JSON, capitals": upper_units,
+    "JSON, letters too": lambda s: re.sub(
+        "....", r"\\u\g<0>", s.encode("utf-16-be").hex()
+    ),
     "JSON, slashes": with_slashes,
     "JSON, slashes in JSON": lambda s: in_json(with_slashes(s)),
     "JSON, equals": lambda s: in_json(s).translate({61: "\\u003d", 38: "\\u0026"}),
