@@ -276,12 +276,13 @@ class Answer(Generic[ItemT]):
     async def aread(self) -> bytes:
         """Async version of `read`."""
         try:
-            if self._state is _OPEN and not self._uses_tasks:
+            if self._state is _OPEN:
+                if self._uses_tasks:
+                    return await self._finish(anext(self._source, b""))
                 return await anext(self._source)  # cheaper than with a default
-            limit = None if self._state is _OPEN else self._time_left()
             data = None
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(limit):
+                async with asyncio.timeout(self._time_left()):
                     data = await self._finish(anext(self._source, b""))
             return self._or_end(data)
         except StopAsyncIteration:
@@ -536,6 +537,10 @@ class Answer(Generic[ItemT]):
 
     def _end(self) -> Iterator[ItemT]:
         """Process the end of the body."""
+        is_answer = self._response.status_code == _OK
+        if self._is_whole and is_answer and re.match(_FIELD, self._body):
+            self._is_whole = False  # events, whatever the content type says
+            yield from self._read_events(bytes(self._body))
         if self._is_whole:
             yield from self._whole()
         elif not self._parser.finished and (rest := self._decoder.unfinished()):
@@ -562,7 +567,11 @@ class Answer(Generic[ItemT]):
     def _whole(self) -> Iterator[ItemT]:
         """Process a body that is a whole answer, or an error."""
         payload = bytes(self._body)
-        envelope = _parsed(payload) if self._response.status_code == _OK else None
+        envelope = None
+        if self._response.status_code == _OK:
+            envelope = _parsed(payload)
+        else:  # the envelope of an error may come as an event
+            payload, *_ = (*SSEDecoder().feed(payload + b"\n\n"), payload)
         if not _is_success(envelope) or envelope.get("data") is None:
             raise self._failure(payload)
         first = self._chunk(envelope, payload)

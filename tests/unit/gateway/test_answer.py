@@ -210,6 +210,9 @@ def test_no_success_with_another_status(way: Way, status: int) -> None:
     with pytest.raises(PmockError) as caught:
         way(Service(whole(envelope(chunk_of({"content": "a"})), status)))
     assert caught.value.status_code == status
+    for body in (event(ERROR), event(ERROR)[:-2]):
+        with pytest.raises(PmockRateLimitError, match="slow down"):
+            way(Service(whole(body, status)))
 
 
 @pytest.mark.parametrize(
@@ -221,6 +224,7 @@ def test_whole_answer_in_place_of_a_stream(streaming: Way, kind: str) -> None:
     assert streaming(Service(whole(answer, headers=headers))) == ["a", "end"]
     empty = envelope({"choices": []})
     assert streaming(Service(whole(empty, headers=headers))) == ["end"]
+    assert streaming(Service(whole(GOOD, headers=headers))) == TEXTS
     with pytest.raises(PmockResponseError):
         streaming(Service(whole(b"<html>", headers=headers)))
 
