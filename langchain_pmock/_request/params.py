@@ -57,8 +57,8 @@ SENT = "sent in the request"
 Param = Annotated[T | None, SENT]
 """Type of a parameter of the request; `None`, the default, sends nothing.
 
-A field of this type in a subclass of `ChatPmock` is sent, validated, and accepted by
-calls and `bind`:
+A field of this type in a subclass of `ChatPmock` is sent, validated by its type (not by
+a `field_validator`, except in the constructor), and accepted by calls and `bind`:
 
 ```python
 class MyModel(ChatPmock):
@@ -179,7 +179,7 @@ class RequestParams(BaseModel):
     """
 
     model_config = ConfigDict(
-        extra="forbid",
+        populate_by_name=True,
         hide_input_in_errors=True,
         protected_namespaces=(),
         defer_build=True,  # until the first model: a third of the import's time

@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 import pytest
 from langchain_core.language_models import BaseChatModel
+from pydantic import Field
 
 from langchain_pmock import ChatPmock, ModelName, Param, PmockInvalidRequestError
 from langchain_pmock._request.params import SENT
@@ -298,6 +299,12 @@ def test_marked_field_of_a_subclass_is_a_parameter() -> None:
     model.invoke("Hi")
     assert [body.get("topK") for body in service.bodies] == [5, 6, 7, None, 8]
     assert service.bodies[0].keys() == {"model", "temperature", "topK", "messages"}
+
+    class WithAlias(ChatPmock):
+        top_k: Param[int] = Field(default=None, alias="k")
+
+    WithAlias(**fields | {"top_k": 9}).invoke("Hi")
+    assert service.bodies[-1]["topK"] == 9
 
 
 def test_fields_of_a_subclass_are_validated() -> None:
