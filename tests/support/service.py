@@ -195,25 +195,6 @@ class Texts:
         return "end"
 
 
-@dataclass
-class Whole:
-    """Creates the parser of a whole answer, which has no end of its own."""
-
-    make: Any
-    finished = True
-    trace_id: str | None = None
-
-    def __call__(self) -> Whole:
-        return self
-
-    def event(self, envelope: Mapping[str, Any]) -> str | None:
-        text: str | None = self.make().event(envelope)
-        return text
-
-    def end(self) -> None:
-        pass
-
-
 def client_of(service: Service, library: Any = httpx2, **settings: Any) -> PmockClient:
     """A client of the gateway that talks to this service; it does not try again."""
     defaults = {
@@ -258,7 +239,7 @@ class Way:
     @property
     def texts(self) -> list[str]:
         """The texts of a right answer."""
-        return ["Hel", "lo", "end"] if self.is_stream else ["Hello"]
+        return ["Hel", "lo", "end"] if self.is_stream else ["Hello", "end"]
 
     def __call__(
         self,
@@ -285,7 +266,7 @@ class Way:
     ) -> Any:
         """Return the iterator of a call."""
         body = {**body, "stream": True} if self.is_stream else body
-        sent = Call(body, parser if self.is_stream else Whole(parser), **call)
+        sent = Call(body, parser, **call)
         return client.asend(sent) if self.is_async else client.send(sent)
 
 
