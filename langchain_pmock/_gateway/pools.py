@@ -235,8 +235,8 @@ async def shared_async_pools() -> Pools[httpx2.AsyncClient]:
     if (pools := of_loop.pools.get(environment)) is None:
         pools = _pools(httpx2.AsyncClient, environment)
         of_loop.pools[environment] = pools
-    for client in pools.expired():
-        await client.aclose()
+    if clients := pools.expired():  # though this call is cancelled
+        await asyncio.shield(asyncio.gather(*(client.aclose() for client in clients)))
     return pools
 
 
