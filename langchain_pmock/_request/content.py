@@ -8,6 +8,7 @@ because histories can move between providers. Blocks without a form are errors.
 from __future__ import annotations
 
 import base64
+import mimetypes
 import re
 import reprlib
 from collections.abc import Callable, Mapping
@@ -141,7 +142,9 @@ def _data(block: Block) -> Part:
         image = {"url": data, **({"detail": detail} if detail else {})}
         return {"type": "image_url", "image_url": image}
     # OpenAI requires a file name, of which only the extension matters.
-    name = _extra(block, "filename") or block.get("title") or f"document.{subtype}"
+    kind = mimetypes.guess_extension(mime_type.partition(";")[0]) or f".{subtype}"
+    title = str(block.get("title") or "document").removesuffix(kind)
+    name = _extra(block, "filename") or f"{title}{kind}"
     return {"type": "file", "file": {"filename": name, "file_data": data}}
 
 

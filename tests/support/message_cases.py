@@ -172,7 +172,12 @@ BLOCKS: list[tuple[str | Json, Json]] = [
         {"type": "file", **V0_BASE64, "metadata": {"filename": "a.pdf"}},
         V1_PDF | {"extras": {"filename": "a.pdf"}},
         {"type": "document", "source": ANTHROPIC_PDF, "title": "a.pdf"},
+        {"type": "document", "source": ANTHROPIC_PDF, "title": "a"},
         {"type": "input_file", **pdf("a.pdf")["file"]},
+    ),
+    *each(
+        file(filename="document.txt", file_data="data:text/plain;base64,SGk="),
+        {"type": "file", "base64": "SGk=", "mime_type": "text/plain"},
     ),
     *each(
         text("Hello") | {"cache_control": CACHE},
