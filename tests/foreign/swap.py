@@ -120,14 +120,17 @@ class _Swapped(ChatPmock):
         if _in_fake.get():
             yield from self._fake()._stream(*args, **kwargs)
             return
-        self._script_stream(self._fake_chunks(*args, **kwargs))
-        yield from super()._stream(*_sent(*args), **kwargs)
+        id_ = self._script_stream(self._fake_chunks(*args, **kwargs))
+        for chunk in super()._stream(*_sent(*args), **kwargs):
+            chunk.message.id = id_
+            yield chunk
 
     async def _astream(
         self, *args: Any, **kwargs: Any
     ) -> AsyncIterator[ChatGenerationChunk]:
-        self._script_stream(self._fake_chunks(*args, **kwargs))
+        id_ = self._script_stream(self._fake_chunks(*args, **kwargs))
         async for chunk in super()._astream(*_sent(*args), **kwargs):
+            chunk.message.id = id_
             yield chunk
 
     def _fake_result(self, *args: Any, **kwargs: Any) -> ChatResult:
@@ -156,7 +159,8 @@ class _Swapped(ChatPmock):
         body = _envelope(message, {**choice, "finishReason": _finish_reason([message])})
         SERVER.script(Fault(body=body), model=self.model)
 
-    def _script_stream(self, chunks: Sequence[ChatGeneration]) -> None:
+    def _script_stream(self, chunks: Sequence[ChatGeneration]) -> str | None:
+        """Script the chunks, and return the id that the fake gives them."""
         messages = [_answer(chunk) for chunk in chunks]
         numbers = count()
         deltas = [{"index": 0, "delta": _to_wire(m, numbers)} for m in messages]
@@ -165,6 +169,7 @@ class _Swapped(ChatPmock):
         content = b"".join(b"data: %b\n\n" % event for event in events)
         answer = Fault(body=content, content_type="text/event-stream")
         SERVER.script(answer, model=self.model)
+        return messages[0].id
 
 
 def _sent(messages: Sequence[BaseMessage], *others: Any) -> tuple[Any, ...]:
@@ -193,9 +198,11 @@ def _as_format(result: ChatResult, kwargs: Mapping[str, Any]) -> ChatResult:
 
 
 def _compared(result: ChatResult, fake: ChatResult) -> ChatResult:
-    """Remove metadata that the fake does not have: many tests compare messages."""
+    """Remove what the fake does not have, and add its id: many tests compare those."""
     result.llm_output = fake.llm_output
     for answer, expected in zip(result.generations, fake.generations, strict=True):
+        answer.generation_info = expected.generation_info
+        answer.message.id = expected.message.id
         metadata = answer.message.response_metadata
         for name in metadata.keys() - expected.message.response_metadata.keys():
             del metadata[name]
@@ -236,7 +243,7 @@ def _envelope(message: AIMessage | None, choice: dict[str, Any]) -> bytes:
     data: dict[str, Any] = {"choices": [choice]}
     if message is not None:
         metadata = {**message.response_metadata, "model_provider": None}
-        data |= {**metadata, "id": message.id}
+        data |= metadata
         if usage := message.usage_metadata:
             data["usage"] = {
                 "promptTokens": usage["input_tokens"],
