@@ -242,7 +242,7 @@ class RequestParams(BaseModel):
         found = {
             name: value
             for name in self._wire_names
-            if (value := fields.get(name)) not in (None, {}, [])
+            if (value := fields.get(name)) is not None and value not in ({}, [])
         }
         if self.model_kwargs:
             found["model_kwargs"] = self.model_kwargs

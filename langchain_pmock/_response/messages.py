@@ -7,7 +7,7 @@ or null. Unknown fields are kept under their names in snake_case.
 from __future__ import annotations
 
 import uuid
-from collections import Counter, defaultdict
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.messages import AIMessage
@@ -130,11 +130,12 @@ class WholeParser:
 def combined_llm_output(outputs: Iterable[Json | None]) -> dict[str, Any]:
     """Combine several `llm_output`s: the first names and the sum of the usage."""
     combined: dict[str, Any] = {}
-    usage: Counter[str] = Counter()
+    usage: dict[str, int] = {}
     for output in filter(None, outputs):
         combined = {**output, **combined}
-        usage.update(output.get("token_usage") or {})
-    return {**combined, "token_usage": dict(usage)} if usage else combined
+        for name, count in (output.get("token_usage") or {}).items():
+            usage[name] = usage.get(name, 0) + count
+    return {**combined, "token_usage": usage} if usage else combined
 
 
 def answer_metadata(envelope: Json) -> dict[str, Any]:
