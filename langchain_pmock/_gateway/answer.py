@@ -137,6 +137,7 @@ class Answer(Generic[ItemT]):
         self.attempt = attempt
         self._lease = lease
         self._parser = parser
+        self._is_stream = is_stream  # requested; the answer may be whole
         self._is_whole = not is_stream
         self._chunk_timeout = chunk_timeout
         self._max_bytes = max_bytes
@@ -537,9 +538,9 @@ class Answer(Generic[ItemT]):
 
     def _end(self) -> Iterator[ItemT]:
         """Process the end of the body."""
-        is_answer = self._response.status_code == _OK
-        if self._is_whole and is_answer and re.match(_FIELD, self._body):
-            self._is_whole = False  # events, whatever the content type says
+        is_stream = self._is_stream and self._response.status_code == _OK
+        if self._is_whole and is_stream and re.match(_FIELD, self._body):
+            self._is_whole = False  # whatever the content type says
             yield from self._read_events(bytes(self._body))
         if self._is_whole:
             yield from self._whole()
@@ -570,7 +571,7 @@ class Answer(Generic[ItemT]):
         envelope = None
         if self._response.status_code == _OK:
             envelope = _parsed(payload)
-        else:  # the envelope of an error may come as an event
+        elif re.match(_FIELD, payload):  # the envelope of an error as an event
             payload, *_ = (*SSEDecoder().feed(payload + b"\n\n"), payload)
         if not _is_success(envelope) or envelope.get("data") is None:
             raise self._failure(payload)

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import html
+import json
 import re
 from functools import cached_property
+from html.entities import html5
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import httpx2
 
@@ -18,7 +21,7 @@ from langchain_pmock import errors
 from langchain_pmock._json import decode
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     import httpx
 
@@ -44,13 +47,8 @@ _ENCODING = (b"content-encoding", b"content-length", b"transfer-encoding")
 
 _ASCII = b"".join(bytes([byte, byte]) for byte in range(32, 127))
 
-# A character as JSON, URLs and HTML escape it. JSON within JSON doubles backslashes.
-_ESCAPE = re.compile(
-    rb"\\{1,16}u(?:(?P<high>d[89ab][0-9a-f]{2})\\{1,16}u)?(?P<unit>[0-9a-f]{4})"
-    rb'|\\{1,16}(?P<char>["/bfnrt]?)'
-    rb"|%(?:25){0,8}(?P<byte>[0-9a-f]{2})|&#?[a-z0-9]{2,31};",
-    re.IGNORECASE,
-)
+_FEW = "{0,8}"  # repetitions of an escape, so that matching takes linear time
+_LONG_SECRET = 500  # characters; compiling all forms of 8,000 takes a second
 _SHORTEST_SECRET = 4  # characters; shorter ones would match in any text
 _SHORTEST_HEADER = 8
 _PUBLIC_HEADERS = {
@@ -86,19 +84,7 @@ class Attempt:
         They are found as they are, and as JSON, URLs and HTML escape them, in linear
         time.
         """
-        plain, spans = _unescaped(payload)
-        found: list[tuple[int, int]] = []
-        for secret in self._secrets:
-            at = plain.find(secret)
-            while at >= 0:
-                found.append((spans[at][0], spans[at + len(secret) - 1][1]))
-                at = plain.find(secret, at + 1)
-        parts, end = [], 0
-        for start, stop in sorted(found):
-            if start >= end:  # one may be the beginning of another
-                parts += [payload[end:start], b"***"]
-            end = max(end, stop)
-        return b"".join([*parts, payload[end:]])
+        return self._secrets.sub(b"***", payload)
 
     def text(self, value: object, longest: int = _LONGEST_REASON) -> str:
         """Return a received text for errors: redacted, in one line, not too long."""
@@ -106,15 +92,17 @@ class Attempt:
         return _readable(self.redact(payload).decode(), longest)
 
     @cached_property
-    def _secrets(self) -> set[bytes]:
-        secrets = {s.encode() for s in self.signature.secrets}
-        secrets = {s for s in secrets if len(s) >= _SHORTEST_SECRET}
+    def _secrets(self) -> re.Pattern[bytes]:
+        secrets = {s for s in self.signature.secrets if len(s) >= _SHORTEST_SECRET}
         secrets |= {
-            value
+            value.decode("utf-8", "replace")
             for name, value in self.request.headers.raw
             if name.lower() not in _PUBLIC_HEADERS and len(value) >= _SHORTEST_HEADER
         }
-        return {bytes(_unescaped(secret)[0]) or secret for secret in secrets}
+        # One may be the beginning of another.
+        ordered = sorted(secrets, key=len, reverse=True)
+        pattern = "|".join(map(_pattern, ordered)) or "(?!)"
+        return re.compile(pattern.encode("latin-1"))
 
     # --- Errors ----------------------------------------------------------------------
 
@@ -255,38 +243,28 @@ class Attempt:
         return f" (this machine's clock is {abs(offset)} s {where} the service's)"
 
 
-def _unescaped(text: bytes) -> tuple[bytearray, list[tuple[int, int]]]:
-    """Replace the escapes in a text, and return the place of each byte in it.
-
-    Backslashes are left out, because JSON within JSON doubles them.
-    """
-    plain = bytearray()
-    spans: list[tuple[int, int]] = []
-    at = 0
-    for match in (*_ESCAPE.finditer(text), None):
-        start, end = match.span() if match else (len(text), 0)
-        plain += text[at:start]
-        spans += zip(range(at, start), range(at + 1, start + 1), strict=True)
-        if match is not None:
-            made = _character(match)
-            plain += made
-            spans += [(start, end)] * len(made)
-            if not made and spans:
-                spans[-1] = (spans[-1][0], end)
-        at = end
-    return plain, spans
+def _pattern(secret: str) -> str:
+    """Match a secret, and the escapes of what is neither a letter nor a digit."""
+    if len(secret) > _LONG_SECRET:  # such as JSON in a header
+        forms = {secret, json.dumps(secret)[1:-1], quote(secret), html.escape(secret)}
+        return "|".join(re.escape(form.encode().decode("latin-1")) for form in forms)
+    return "".join(
+        char if char.isascii() and char.isalnum() else f"(?:{'|'.join(_forms(char))})"
+        for char in secret
+    )
 
 
-def _character(escape: re.Match[bytes]) -> bytes:
-    high, unit, char, byte = escape.group("high", "unit", "char", "byte")
-    if unit:
-        utf16 = bytes.fromhex(((high or b"") + unit).decode())
-        char = utf16.decode("utf-16-be", "replace").encode()
-    elif byte:
-        char = bytes.fromhex(byte.decode())
-    elif char is None:
-        char = html.unescape(escape[0].decode()).encode("utf-8", "replace")
-    return char.replace(b"\\", b"")
+def _forms(char: str) -> Iterator[str]:
+    """List how a character is written, as patterns of bytes in Latin-1."""
+    code, utf8, utf16 = ord(char), char.encode(), char.encode("utf-16-be")
+    yield rf"\\{_FEW}{re.escape(utf8.decode('latin-1'))}"  # also as `\/`
+    # JSON within JSON doubles the backslashes.
+    yield "".join(rf"\\{_FEW}\\(?i:u{unit})" for unit in utf16.hex(" ", 2).split())
+    yield "".join(rf"%(?:25){_FEW}(?i:{byte:02x})" for byte in utf8)
+    yield rf"&\#0{_FEW}{code};"
+    yield rf"&\#(?i:x0{_FEW}{code:x});"
+    names = (name for name, value in html5.items() if value == char)
+    yield from (f"&{name}" for name in names if name.endswith(";"))
 
 
 def _kinds(error: Exception) -> list[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import heapq
 import os
 import ssl
@@ -17,7 +18,6 @@ import threading
 import time
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import httpx2
@@ -130,12 +130,13 @@ class Pools(Generic[Client]):
         """
         with self._lock:
             last = time.monotonic() - _KEEP_ALIVE_SECONDS
-            # They are in the order in which they became idle.
-            found = [*takewhile(lambda index: self._idle[index] < last, self._idle)]
-            for index in found:
+            found = []
+            for index in [*self._idle]:  # in the order in which they became idle
+                if self._idle[index] >= last:
+                    break
                 del self._idle[index]
-            clients = [self._clients.pop(index, None) for index in found]
-            return [client for client in clients if client is not None]
+                found.append(self._clients.pop(index, None))
+            return [client for client in found if client is not None]
 
     @property
     def clients(self) -> list[Client]:
@@ -202,7 +203,8 @@ def shared_pools() -> Pools[httpx2.Client]:
             pools = _pools(httpx2.Client, environment)
             _process.pools[environment] = pools
     for client in pools.expired():
-        client.close()
+        with contextlib.suppress(Exception):  # this call does not depend on it
+            client.close()
     return pools
 
 
@@ -236,7 +238,8 @@ async def shared_async_pools() -> Pools[httpx2.AsyncClient]:
         pools = _pools(httpx2.AsyncClient, environment)
         of_loop.pools[environment] = pools
     if clients := pools.expired():  # though this call is cancelled
-        await asyncio.shield(asyncio.gather(*(client.aclose() for client in clients)))
+        closing = asyncio.gather(*(c.aclose() for c in clients), return_exceptions=True)
+        await asyncio.shield(closing)
     return pools
 
 

@@ -143,8 +143,9 @@ def _data(block: Block) -> Part:
         return {"type": "image_url", "image_url": image}
     # OpenAI requires a file name, of which only the extension matters.
     kind = mimetypes.guess_extension(mime_type.partition(";")[0]) or f".{subtype}"
-    title = str(block.get("title") or "document").removesuffix(kind)
-    name = _extra(block, "filename") or f"{title}{kind}"
+    title = str(block.get("title") or "document")
+    title = title if mimetypes.guess_type(title)[0] else f"{title}{kind}"
+    name = _extra(block, "filename") or title
     return {"type": "file", "file": {"filename": name, "file_data": data}}
 
 

@@ -51,7 +51,7 @@ def named(schema: Schema | None) -> Schema | None:
     if not isinstance(schema, dict):
         return schema
     schema = _rooted(schema)
-    has_name = schema.keys() & {"title", "name", "function"}
+    has_name = schema.keys() & {"title", "name", "function", "toolSpec"}
     return schema if has_name else {"title": "answer", **schema}
 
 
@@ -73,7 +73,7 @@ def _named_schema(schema: Schema) -> dict[str, Any]:
         # schema. The API accepts $defs.
         schema = {"title": schema.__name__, **schema.model_json_schema()}
     body: Any = named(schema)
-    if isinstance(body, dict) and "name" not in body:
+    if isinstance(body, dict) and "title" in body and "name" not in body:
         # langchain-core would drop one without properties, such as a union.
         body = {**body}
         title, text = body.pop("title"), body.get("description")
@@ -133,7 +133,10 @@ def answer_tool(schema: Schema, *, strict: bool | None) -> dict[str, Any]:
     if isinstance(schema, dict):
         function = response_format(schema, strict=strict)["json_schema"]
         function["parameters"] = function.pop("schema")
+        tool = {"type": "function", "function": function}
+        if mark := schema.get("cache_control"):
+            tool["cache_control"] = mark
     else:
-        function = tool_to_wire(schema, "schema", strict=strict)["function"]
-    function["name"] = _name(function["name"])
-    return {"type": "function", "function": function}
+        tool = tool_to_wire(schema, "schema", strict=strict)
+        tool["function"]["name"] = _name(tool["function"]["name"])
+    return tool

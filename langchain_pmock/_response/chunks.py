@@ -193,10 +193,10 @@ def _joined(name: str, parts: list[Any]) -> Any:
     if all(isinstance(part, list) for part in parts):
         return [*chain.from_iterable(parts)]
     if all(isinstance(part, dict) for part in parts):
-        return {
-            field: _joined(field, [part[field] for part in parts if field in part])
-            for field in chain.from_iterable(parts)
-        }
+        fields = defaultdict(list)
+        for field, value in chain.from_iterable(part.items() for part in parts):
+            fields[field].append(value)
+        return {field: _joined(field, values) for field, values in fields.items()}
     return parts[-1]
 
 

@@ -137,9 +137,7 @@ class _Filler:
             case {"const": value}:
                 return value
             case {"enum": options}:
-                words = re.findall(r"\w+", self.text.lower())
-                named = [each for each in options if str(each).lower() in words]
-                return [*named, *options][0]
+                return next(filter(self.mentions, options), options[0])
             case {"anyOf": branches} | {"oneOf": branches}:
                 return self.first_of(branches)
             case {"type": [*kinds]}:
@@ -159,6 +157,10 @@ class _Filler:
             case {"format": name} if name in _SAMPLES:
                 return _SAMPLES[name]
         return self.string(schema if isinstance(schema, dict) else {})
+
+    def mentions(self, option: object) -> bool:
+        pattern = rf"(?<!\w){re.escape(str(option))}(?!\w)"
+        return re.search(pattern, self.text, re.IGNORECASE) is not None
 
     def follow(self, ref: str) -> Any:
         if ref in self.refs:
@@ -195,8 +197,10 @@ class _Filler:
         for n in self.numbers:
             if low <= n <= high and (step < 1 or n % 1 == 0):
                 self.numbers.remove(n)
-                return n
-        return max(low, min(0, high))
+                return n if step < 1 else int(n)
+        value = max(low, min(0, high))
+        rounded = math.floor(value) if value < 0 else math.ceil(value)
+        return value if step < 1 else rounded
 
     def string(self, schema: dict[str, Any]) -> str:
         value = self.phrases.pop(0) if self.phrases else self.text.strip()

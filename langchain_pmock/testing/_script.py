@@ -175,7 +175,7 @@ class Line:
             _reply_or_fault(self.answer)
 
     def matches(self, body: Body) -> bool:
-        is_in_message = any(self.message in m.text for m in body.messages)
+        is_in_message = any((self.message or "") in m.text for m in body.messages)
         return self.model in {None, body.model} and is_in_message
 
     def resolve(self, request: RecordedRequest) -> Reply | Fault:

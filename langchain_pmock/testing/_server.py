@@ -104,8 +104,8 @@ class PmockServer:
 
     """
 
-    access_key: str = field(default_factory=lambda: f"ak-test-{secrets.token_hex(4)}")
-    secret_key: str = field(default_factory=lambda: f"sk-test-{secrets.token_hex(4)}")
+    access_key: str = ""
+    secret_key: str = ""
     port: int = 0
     clock: Callable[[], float] = time.time
     clock_offset: float = 0.0
@@ -123,6 +123,8 @@ class PmockServer:
 
     def __post_init__(self, upstream_key: str | tuple[str, str] | None) -> None:
         """Check the settings."""
+        self.access_key = self.access_key or f"ak-test-{secrets.token_hex(4)}"
+        self.secret_key = self.secret_key or f"sk-test-{secrets.token_hex(4)}"
         self._upstream = self._tape = self._recorder = None
         if self.upstream is not None:
             self._upstream = Upstream(self.upstream, self.upstream_model, upstream_key)
@@ -236,8 +238,9 @@ class PmockServer:
     @property
     def env(self) -> dict[str, str]:
         """The environment variables for `ChatPmock`, which asks no proxy for it."""
-        names = map(os.environ.get, ("no_proxy", "NO_PROXY"))
-        no_proxy = ",".join([*filter(None, names), HOST])
+        set_ = (os.environ.get(name, "") for name in ("no_proxy", "NO_PROXY"))
+        hosts = dict.fromkeys([*",".join(set_).split(","), HOST])
+        no_proxy = ",".join(filter(None, hosts))
         return {
             "PMOCK_ACCESS_KEY": self.access_key,
             "PMOCK_SECRET_KEY": self.secret_key,

@@ -42,8 +42,8 @@ _SHORTEST_SECRET = 8  # characters; a word such as "ollama" is not redacted
 _BROKEN = (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError)
 # Objects in a message that have the same names in pmock's format.
 _UNCHANGED = {"annotations", "audio", "images", "tool_calls"}
-# After a blank line; whether a line feed follows a carriage return is yet to be seen.
-_AFTER_EVENT = re.compile(rb"(?<=\n\n)|(?<=\n\r\n)|(?<=\r\r\n)|(?<=[\r\n]\r)(?=[^\n])")
+# Whether a line feed follows a carriage return is yet to be seen at the end.
+_BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?=[^\n]))")
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 
 
@@ -233,9 +233,11 @@ async def _events(response: httpx2.Response) -> Pieces:
     """Yield the bytes of each event, including the blank line at its end."""
     buffer = b""
     async for piece in response.aiter_bytes():
-        *complete, buffer = _AFTER_EVENT.split(buffer + piece)
-        for raw in complete:
-            yield raw
+        # A blank line has at most 4 bytes.
+        searched, buffer = max(0, len(buffer) - 3), buffer + piece
+        while end := _BLANK_LINE.search(buffer, searched):
+            yield buffer[: end.end()]
+            buffer, searched = buffer[end.end() :], 0
     if buffer:
         yield buffer
 
