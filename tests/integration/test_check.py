@@ -24,12 +24,14 @@ import pytest
 from langchain.agents import create_agent
 from pydantic.alias_generators import to_snake
 
-from langchain_pmock import ChatPmock, Wire
+from langchain_pmock import Wire
 from langchain_pmock.auth import ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER
 from langchain_pmock.check import _questions
 from langchain_pmock.check.__main__ import main
 from langchain_pmock.testing import PmockServer
 from tests.support import wire
+from tests.support.calls import model_of
+from tests.support.on_the_wire import get_weather, user
 from tests.support.processes import python
 from tests.support.raw_server import CLOSE, STALL, RawServer, head, whole
 from tests.support.wire import Json
@@ -420,10 +422,6 @@ def test_busy_for_a_moment(run_check: RunCheck) -> None:
 def test_the_printed_wire_works(
     run_check: RunCheck, names: tuple[str, str], otherwise: Deviation
 ) -> None:
-    def get_number(name: str) -> str:
-        """Get a person's number."""
-        return f"{name}: 48213"
-
     with deviating(spelled(*names, otherwise)) as server:
         ran = run_check(server)
         assert (ran.status, ran.verdicts) == (1, {"Tool result": "differs!"})
@@ -431,16 +429,10 @@ def test_the_printed_wire_works(
         assert ran.findings["Tool result"]["wire"]["tool_calls"] == names[0]
         printed = re.search(r"wire=(Wire\(.*\))\)$", ran.shown, re.MULTILINE)
         assert printed
-        model = ChatPmock(
-            model="gpt-5.1",
-            base_url=server.url,
-            **KEYS,
-            wire=eval(printed[1], {"Wire": Wire}),  # noqa: S307 - what a user copies
-        )
-        agent = create_agent(model, [get_number])
-        question = {"role": "user", "content": "What is Anna's number?"}
-        answer = agent.invoke({"messages": [question]})["messages"][-1]
-    assert "48213" in answer.text
+        parsed = eval(printed[1], {"Wire": Wire})  # noqa: S307 - what a user copies
+        agent: Any = create_agent(model_of(server, wire=parsed, **KEYS), [get_weather])
+        asked = {"messages": [user("What is the weather in Rome?")]}
+        assert "Sunny in Rome." in agent.invoke(asked)["messages"][-1].text
 
 
 @pytest.mark.parametrize(

@@ -285,11 +285,12 @@ def test_replies_for_one_model_or_one_message(server: PmockServer) -> None:
 def test_chunks_are_streamed_as_they_are(server: PmockServer) -> None:
     chunks: list[Any] = ["He", {"content": "l", "toolCalls": []}, {}, "lo"]
     chunks += [{"content": 5}, {"content": [{"type": "text", "text": "x"}]}]
-    server.script(Reply(chunks=chunks, usage={"promptTokens": 7}))
+    server.script(*[Reply(chunks=chunks, usage={"promptTokens": 7})] * 2)
     content = post(server, stream=True, logprobs=True).text
     deltas = [{"content": c} if isinstance(c, str) else c for c in chunks]
     assert deltas_of(content)[1:-1] == deltas
     assert events_of(content)[-2]["data"]["usage"] == {"promptTokens": 7}
+    assert text_of(post(server)) == "Helo"
 
 
 def test_faults_do_not_use_up_replies(server: PmockServer) -> None:
@@ -306,7 +307,8 @@ def test_faults_do_not_use_up_replies(server: PmockServer) -> None:
 
 WEB_PAGE: dict[str, Any] = {"body": b"<html>", "content_type": "text/html"}
 SHORT = httpx.Timeout(30, read=1.0)
-DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
+WAITS = [(0, "0"), (60, "60"), (1.5, "1.5"), (1e6, "1000000"), (1e-7, "0")]
+WAITS += [(text, text) for text in ("-5", "Sun, 06 Nov 1994 08:49:37 GMT")]
 
 
 @pytest.mark.parametrize(
@@ -315,8 +317,11 @@ DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
         (Fault(status=429, message="no"), 429, {}, b'{"code":429,"message":"no","data'),
         (Fault(status=503, code=77), 503, {}, b'{"code":77,'),
         (Fault(code=429), 200, {}, b'{"code":429,'),
-        (Fault(status=503, retry_after=1.5), 503, {"retry-after": "1.5"}, b'{"code":5'),
-        (Fault(status=503, retry_after=DATE), 503, {"retry-after": DATE}, b'{"code":5'),
+        (Fault(code=0), 200, {}, b'{"code":0,'),
+        *(
+            (Fault(status=503, retry_after=wait), 503, {"retry-after": sent}, b'{"co')
+            for wait, sent in WAITS
+        ),
         (Fault(body=b"a"), 200, {"content-type": "application/json"}, b"a"),
         (Fault(status=502, **WEB_PAGE), 502, {"content-type": "text/html"}, b"<html>"),
     ],
@@ -335,6 +340,7 @@ def test_answers_of_faults(
         assert answer.status_code == server.requests[-1].status == status
         if stream and status == 200 and start[:1] == b"{":
             headers, start = {}, b"data: " + start
+            assert server.requests[-1].code == fault.code
         assert headers.items() <= answer.headers.items()
         assert answer.content.startswith(start)
     assert post(server).status_code == 200
@@ -367,7 +373,7 @@ def test_answers_that_break_off(
 
 
 def test_reply_is_kept_for_a_client_that_left(server: PmockServer) -> None:
-    server.script("late", "kept")
+    server.script("late", "kept", "last")
     server.fail(stall=0.1)
     assert text_of(post(server)) == "late"
     server.fail(stall=60)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from langchain_pmock.auth import ACCESS_KEY_HEADER
 from langchain_pmock.testing import PmockServer, Reply, ToolCall
@@ -39,17 +40,9 @@ if TYPE_CHECKING:
     Steps = Sequence[Step]
 
 
-WEATHER = {
-    "type": "function",
-    "function": {
-        "name": "get_weather",
-        "parameters": {
-            "type": "object",
-            "properties": {"city": {"type": "string"}},
-            "required": ["city"],
-        },
-    },
-}
+WEATHER = convert_to_openai_tool(get_weather)
+A, B, C = ({"content": text} for text in "abc")
+ONE, TWO = {"totalTokens": 1}, {"totalTokens": 2}
 SING = {"type": "function", "function": {"name": "sing"}}
 
 
@@ -216,26 +209,21 @@ def test_line_ends_in_any_pieces(newline: bytes) -> None:
     assert content.endswith("data: [DONE]\n\n")
 
 
-def test_usage_beside_text_and_beside_the_finish() -> None:
-    first = chunk({"content": "a"}, usage={"total_tokens": 1})
-    second = chunk({"content": "b"}, "length", usage={"total_tokens": 2})
-    with in_front_of(events(first, second, "[DONE]")) as server:
-        one, last, done = events_of(post(server, stream=True).text)
-    assert "usage" not in one["data"]
-    assert last["data"]["usage"] == {"totalTokens": 2}
-    assert last["data"]["choices"][0]["delta"] == {"content": "b"}
+@pytest.mark.parametrize(
+    ("sent", "usage"),
+    [
+        # Beside the finish reason; and later, after what follows a finish reason.
+        ([chunk(B, usage=ONE), chunk(C, "length", usage=TWO)], [None, None, TWO]),
+        ([chunk(B, "stop"), chunk(C), json.dumps({"usage": TWO})], [None] * 3 + [TWO]),
+    ],
+)
+def test_texts_and_one_usage_are_sent(sent: list[str], usage: list[Any]) -> None:
+    with in_front_of(events(chunk(A, "stop"), *sent, "[DONE]")) as server:
+        *made, done = events_of(post(server, stream=True).text)
+    choices = [choice for each in made for choice in each["data"]["choices"]]
+    assert [choice["delta"] for choice in choices] == [A, B, C]
+    assert [each["data"].get("usage") for each in made] == usage
     assert done == "[DONE]"
-
-
-def test_what_follows_a_finish_reason_is_sent() -> None:
-    first = [chunk({"content": "a"}, "stop"), chunk({"content": "b"}, "stop")]
-    later = [chunk({"content": "c"}), '{"usage": {"total_tokens": 2}}', "[DONE]"]
-    with in_front_of(events(*first, *later)) as server:
-        content = post(server, stream=True).text
-    *chunks, usage = (each["data"] for each in events_of(content)[:-1])
-    texts = [chunk["choices"][0]["delta"]["content"] for chunk in chunks]
-    assert texts == ["a", "b", "c"]
-    assert usage["usage"] == {"totalTokens": 2}
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -3,7 +3,6 @@ from typing import Any
 import pytest
 
 from langchain_pmock.testing import Fault, PmockServer, Reply, ToolCall
-from tests.support.on_the_wire import respond
 
 
 @pytest.mark.parametrize(
@@ -74,11 +73,3 @@ def test_invalid_entries_of_a_script(entry: Any) -> None:
     with pytest.raises(ValueError, match="a script has no use for"):
         server.script("fine", entry)
     server.assert_all_used()
-
-
-def test_reply_is_restored_for_a_client_that_left() -> None:
-    server = PmockServer()
-    server.script("one", "two")
-    server.fail(stall=5)
-    respond(server).restore()
-    assert b'"content":"one"' in respond(server).content
