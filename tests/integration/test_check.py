@@ -22,7 +22,6 @@ from urllib.parse import quote
 import httpx2
 import pytest
 from langchain.agents import create_agent
-from pydantic.alias_generators import to_snake
 
 from langchain_pmock import Wire
 from langchain_pmock.auth import ACCESS_KEY_HEADER, ACCESS_TOKEN_HEADER
@@ -275,12 +274,6 @@ def change(path: str, **fields: Any) -> Deviation:
     return edit(lambda envelope: change_in(envelope, path.split()))
 
 
-def to_snake_case(body: Json) -> Any:
-    return json.loads(
-        json.dumps(body), object_hook=lambda d: {to_snake(k): v for k, v in d.items()}
-    )
-
-
 def forgetful(body: Json, ask: Ask) -> Response:
     """The model answers as if there had been no tool result."""
     return ask({**body, "messages": [{"role": "user", "content": "Hm."}]})
@@ -322,7 +315,7 @@ CHOICES, MESSAGES = "data choices", "data choices message|delta"
 CALLS = f"{MESSAGES} toolCalls"
 MOVED = change(MESSAGES, toolCalls=..., functionCalls=[{}])
 UNWRAPPED = edit(lambda body: body["data"] or body)
-SNAKE_CASE = edit(to_snake_case)
+SNAKE_CASE = edit(wire.in_snake_case)
 FENCED = change(MESSAGES, content='```json\n{"city": "Paris"}\n```')
 
 # The question, the deviation, and the verdict with a part of what is found.

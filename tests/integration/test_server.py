@@ -138,11 +138,9 @@ def schema(schema: object) -> bytes:
 @pytest.mark.parametrize(
     ("content", "headers", "problem"),
     [
-        (b"", JSON, "not JSON"),
         (b"[]", JSON, "the body: "),
         (b'{"model":"m","messages":[{"content":"\\ud83d"}]}', JSON, "not JSON"),
         (b'{"seed":' + b"9" * 100_000 + b"}", JSON, ""),
-        (json.dumps(body(max_tokens=5)).encode(), JSON, "max_tokens: Extra inputs"),
         (json.dumps(body()).encode(), {}, "the header content-type should be"),
         (json.dumps(body(stream=True)).encode(), JSON, "needs the header accept: text"),
         # These are answered or refused: without a problem in the log.
@@ -307,7 +305,7 @@ def test_faults_do_not_use_up_replies(server: PmockServer) -> None:
 
 WEB_PAGE: dict[str, Any] = {"body": b"<html>", "content_type": "text/html"}
 SHORT = httpx.Timeout(30, read=1.0)
-WAITS = [(0, "0"), (60, "60"), (1.5, "1.5"), (1e6, "1000000"), (1e-7, "0")]
+WAITS: list[Any] = [(0, "0"), (60, "60"), (1.5, "1.5"), (1e6, "1000000"), (1e-7, "0")]
 WAITS += [(text, text) for text in ("-5", "Sun, 06 Nov 1994 08:49:37 GMT")]
 
 

@@ -13,12 +13,13 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from pydantic.alias_generators import to_camel, to_snake
+from pydantic.alias_generators import to_camel
 
 from langchain_pmock.testing._body import Body, Message, validate
 from langchain_pmock.testing._completion import Completion, choices
 from langchain_pmock.testing._http import Response, Running
 from langchain_pmock.testing._rules import reply_to
+from tests.support.wire import in_snake_case
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
@@ -133,7 +134,7 @@ def _by_the_rules(body: Json) -> Completion:
 
 def _as_openai(made: Json, body: Json) -> Json:
     """Convert pmock's names, and add the nulls of other servers."""
-    data: Json = _in_snake_case(made)
+    data: Json = in_snake_case(made)
     data |= {"model": f"{body['model']}.gguf", "system_fingerprint": None}
     for choice in data["choices"]:
         for name in ("logprobs", "finish_reason"):
@@ -144,11 +145,3 @@ def _as_openai(made: Json, body: Json) -> Json:
         if "gpt" in body["model"] and "reasoning_content" in message:
             message["reasoning"] = message.pop("reasoning_content")
     return data
-
-
-def _in_snake_case(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_in_snake_case(item) for item in value]
-    if isinstance(value, dict):
-        return {to_snake(k): _in_snake_case(v) for k, v in value.items()}
-    return value

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, AnyStr
 
+from pydantic.alias_generators import to_snake
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -17,6 +19,12 @@ Json = dict[str, Any]
 
 def dump(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def in_snake_case(value: object) -> Any:
+    return json.loads(
+        dump(value), object_hook=lambda d: {to_snake(k): v for k, v in d.items()}
+    )
 
 
 def envelope(

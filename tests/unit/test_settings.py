@@ -352,6 +352,5 @@ def test_validation_error_has_values_of_parameters() -> None:
     with pytest.raises(ValidationError) as caught:
         make_model(temperature=9)
     (problem,) = caught.value.errors()
-    assert problem["loc"] == ("temperature",)
-    assert problem["input"] == 9
-    assert problem["type"] == "less_than_equal"
+    expected = {"loc": ("temperature",), "input": 9, "type": "less_than_equal"}
+    assert problem.items() >= expected.items()

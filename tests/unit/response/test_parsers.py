@@ -326,16 +326,6 @@ def test_long_text_has_a_value_for_each_64th() -> None:
 
 # --- Other answers -------------------------------------------------------------------
 
-MARKDOWN = ['```json\n{"x": 1}\n```', 'Here it is:\n```\n{"x": 1}\n```\nFine?']
-
-
-@pytest.mark.parametrize("schema", [Point, SCHEMA])
-@pytest.mark.parametrize("method", ["json_schema"])
-@pytest.mark.parametrize("text", MARKDOWN)
-def test_json_in_markdown(text: str, ask: Ask, schema: Any) -> None:
-    assert ask(text, schema) == (Point(x=1) if schema is Point else {"x": 1})
-
-
 CUT_OFF = r"cut off at the token limit: raise max_tokens\. Received: .*x"
 FILTERED = "the content filter stopped it"
 # Texts and finish reasons, and what the error has. A JSON schema is not checked here.
