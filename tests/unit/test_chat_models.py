@@ -31,6 +31,7 @@ from langchain_pmock import (
     ChatPmock,
     PmockAPIError,
     PmockInvalidRequestError,
+    PmockResponseError,
     Wire,
     __version__,
 )
@@ -45,7 +46,14 @@ from tests.support.service import (
     streams,
     whole,
 )
-from tests.support.wire import Json, choice_of, chunk_of, data_of, envelope, events
+from tests.support.wire import (
+    Json,
+    choice_of,
+    chunk_of,
+    data_of,
+    envelope,
+    events,
+)
 
 USAGE = {"promptTokens": 3, "completionTokens": 4, "totalTokens": 7}
 TEXT = "Hello 你好 👋"
@@ -76,6 +84,19 @@ def look_up(word: str) -> str:
 
 
 # --- Calls ---------------------------------------------------------------------------
+
+
+EVENT = events(data_of(choice_of({"content": TEXT})), done=False)
+
+
+@pytest.mark.parametrize("body", [b"data: [DONE]\n\n", b": hi\n\n", EVENT, EVENT * 2])
+@pytest.mark.parametrize("answer", [whole, streams])
+async def test_events_are_no_answer_to_invoke(answer: Any, body: bytes) -> None:
+    model = Service(answer(body)).model()
+    with pytest.raises(PmockResponseError):
+        model.invoke(MESSAGES)
+    with pytest.raises(PmockResponseError):
+        await model.ainvoke(MESSAGES)
 
 
 async def test_each_method_returns_the_same_message() -> None:

@@ -98,7 +98,7 @@ OVERFLOW = "This model's maximum context length is 100 tokens."
         ({"code": 400, "message": {"reason": "x"}}, "{'reason': 'x'}"),
         ({"error": {"message": "in OpenAI's format"}}, "in OpenAI's format"),
         ({"error": "plain"}, "plain"),
-        ({"code": 400, "message": None}, "(400). "),
+        ({"code": 400, "message": None}, "(400). Trace id: trace-1. Change"),
         ({}, "(400): {}."),
         ([1, 2], "(400): [1,2]."),
         (b"", "(400): Bad Request."),

@@ -97,6 +97,7 @@ SCHEMAS: list[tuple[Any, str]] = [
     (FUNCTION, "drawing"),
     ({"type": "function", "function": FUNCTION}, "drawing"),
     ({"type": "json_schema", "json_schema": {"name": "a", "schema": SCHEMA}}, "a"),
+    ({"toolSpec": {"name": "b", "inputSchema": {"json": SCHEMA}}}, "b"),
 ]
 
 
@@ -166,6 +167,12 @@ def test_schema_without_properties_is_sent_whole(schema: Json) -> None:
     tool: Any = make_model().with_structured_output(schema, method="function_calling")
     function = tool.first.kwargs["tools"][0]["function"]
     assert function == {"name": "answer", "parameters": schema}
+
+
+def test_tool_for_the_answer_keeps_its_mark() -> None:
+    marked = {**FUNCTION, "cache_control": {"type": "ephemeral"}}
+    bound: Any = make_model().with_structured_output(marked, method="function_calling")
+    assert bound.first.kwargs["tools"][0]["cache_control"] == {"type": "ephemeral"}
 
 
 def test_recursive_schema_keeps_its_references() -> None:

@@ -166,6 +166,9 @@ def test_reasoning_under_each_of_its_names(name: str) -> None:
     assert parts == [*({"reasoning_content": word} for word in words), {}]
 
 
+DEEP = {"a": {"b": {"c": [*range(500)]}}}
+
+
 @pytest.mark.parametrize(
     ("name", "values", "kept"),
     [
@@ -177,6 +180,7 @@ def test_reasoning_under_each_of_its_names(name: str) -> None:
         ("newField", [[1], [1]], [1]),
         ("newField", [1, 2], 2),
         ("newField", [{"a": "x"}, {"b": 2}, {"a": "y"}], {"a": "xy", "b": 2}),
+        ("newField", [{"a": {"b": {"c": [n]}}} for n in range(500)], DEEP),
         ("newField", ["a", 1], 1),
         ("name", ["Anna", 5], 5),
         # A text, of which two pieces may be the same.

@@ -185,6 +185,7 @@ def test_json_object(messages: list[Any], keys: set[str]) -> None:
         ("nothing", {"x": STRINGS}, [[]]),
         ("make it blue", {"x": {"enum": ["red", "blue"]}}, ["blue"]),
         ("make it", {"x": {"enum": ["red", "blue"]}}, ["red"]),
+        ("It is not up", {"x": {"enum": ["off", "not up"]}}, ["not up"]),
         ("", {"x": STRING, "y": INTEGER}, ["", 0]),
         ("", {"x": {"type": "boolean"}, "y": {"type": "null"}}, [True, None]),
         ("", {"x": {"const": [1]}, "y": {"type": ["integer", "null"]}}, [[1], 0]),
