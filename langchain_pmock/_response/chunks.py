@@ -27,7 +27,7 @@ from langchain_pmock._response.tool_calls import LONG, StreamedCalls, is_json
 if TYPE_CHECKING:
     from langchain_core.messages import ToolCallChunk
 
-_Make = Callable[[str], ChatGenerationChunk]  # from a text and an id
+_Make = Callable[[str], ChatGenerationChunk]  # from a text
 
 _EVENT_FIELDS = 5  # of an event with only text: id, model, created, object, choices
 _CHOICE_FIELDS = 2  # index, delta
